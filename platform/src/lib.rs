@@ -1,0 +1,91 @@
+//! The file system that omnifs presents, as one trait, and the back ends that show it to an
+//! operating system.
+//!
+//! The core implements [`Vfs`]; a back end (FUSE, NFSv3, WinFsp) translates kernel or client
+//! requests into its calls and its [`Change`]s into notifications. Neither side sees the other's
+//! types: this crate knows no provider, no wasm, no HTTP and no JSON.
+
+mod error;
+mod types;
+
+
+
+pub use error::{Error, Result};
+pub use types::{
+    Attr, Change, DirEntry, DirPage, Entry, Handle, Inode, Kind, OpenFile, OpenId, Opened, Statfs,
+};
+
+use bytes::Bytes;
+use std::future::Future;
+use std::sync::mpsc::Receiver;
+
+/// A read-only file system whose content changes underneath its users.
+///
+/// **References.** Every [`Entry`] that a call returns carries one reference to its handle. The
+/// caller gives references back with [`Vfs::forget`], also for entries it could not deliver. A
+/// handle with a reference stays valid: calls on it answer [`Error::Stale`] once its object is gone,
+/// never another object.
+///
+/// **Futures.** A future that can answer from memory is ready at its first poll; a back end may
+/// poll it once on its own event-loop thread and move it to a runtime only when it is pending.
+/// Every future ends within the deadlines of the implementation.
+///
+/// **Freshness.** [`Attr::cacheable`] and [`Entry::cacheable`] say whether the answer may be kept
+/// until a [`Change`] names it. What is not cacheable is asked again at its next use.
+pub trait Vfs: Send + Sync + 'static {
+    /// The root directory's handle. It needs no reference.
+    fn root(&self) -> Handle;
+
+    /// The entry `name` of the directory `parent`.
+    fn lookup(&self, parent: Handle, name: &str) -> impl Future<Output = Result<Entry>> + Send;
+
+    /// Attributes with an exact size.
+    fn getattr(&self, handle: Handle) -> impl Future<Output = Result<Attr>> + Send;
+
+    /// The target of a symbolic link, not NUL-terminated.
+    fn readlink(&self, handle: Handle) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// Opens a regular file: its content as of now stays readable until [`Vfs::release`].
+    fn open(&self, handle: Handle) -> impl Future<Output = Result<OpenFile>> + Send;
+
+    /// Up to `size` bytes at `offset`; fewer only at the end of the file.
+    fn read(
+        &self,
+        open: OpenId,
+        offset: u64,
+        size: u32,
+    ) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// Opens a directory: its entry set as of now is what [`Vfs::readdir`] walks.
+    fn opendir(&self, handle: Handle) -> impl Future<Output = Result<Opened>> + Send;
+
+    /// The entries after `cookie` (0: from the start), in the order of their cookies, at most
+    /// `limit` of them; an empty page is the end. A name's cookie is the same in every listing of
+    /// its directory, so an entry present throughout a walk is seen exactly once, whatever comes and
+    /// goes beside it. `.` and `..` are the back end's.
+    ///
+    /// With `plus`, each entry that can be described without a request to a provider carries its
+    /// [`Entry`], and with it a reference.
+    fn readdir(
+        &self,
+        open: OpenId,
+        cookie: u64,
+        limit: usize,
+        plus: bool,
+    ) -> impl Future<Output = Result<DirPage>> + Send;
+
+    /// Ends an open file or directory.
+    fn release(&self, open: OpenId);
+
+    /// The directory that holds `handle`; the root's is the root itself.
+    fn parent(&self, handle: Handle) -> Result<(Handle, Inode)>;
+
+    /// Gives back `count` references.
+    fn forget(&self, handle: Handle, count: u64);
+
+    fn statfs(&self) -> Statfs;
+
+    /// The stream of changes, in batches, from now on. Each call starts a new stream. A change is
+    /// sent after the core would answer with the new state, and no lock is held while it waits.
+    fn changes(&self) -> Receiver<Vec<Change>>;
+}

@@ -1,0 +1,143 @@
+//! The values that cross the [`Vfs`](crate::Vfs) boundary.
+
+use std::fmt;
+use std::time::SystemTime;
+
+/// The identity of an upstream object: what `stat` shows as `st_ino`. Derived from the object, the
+/// same in every directory that shows it, after a rename and after a restart. 1 is the root.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Inode(pub u64);
+
+/// One position of an object in the tree: what a back end asks by. A file has one handle wherever
+/// it shows; a directory has one for each place, because the Linux kernel allows a directory inode
+/// one dentry. The first position of a directory uses the inode's own number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(pub u64);
+
+/// An open file or directory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpenId(pub u64);
+
+macro_rules! number {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:#x})"), self.0)
+            }
+        }
+    };
+}
+number!(Inode);
+number!(Handle);
+number!(OpenId);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Directory,
+    File,
+    /// A regular file with the execute bits.
+    Executable,
+    Symlink,
+}
+
+impl Kind {
+    /// Permission bits: nothing is writable by anyone.
+    pub fn permissions(self) -> u16 {
+        match self {
+            Kind::Directory | Kind::Executable => 0o555,
+            Kind::File => 0o444,
+            Kind::Symlink => 0o777,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attr {
+    pub inode: Inode,
+    pub kind: Kind,
+    /// Bytes, exact. 0 for directories.
+    pub size: u64,
+    /// Last change of the content or, for a directory, of its entry set. Never the time of the
+    /// call.
+    pub modified: SystemTime,
+    /// May be kept until a change names the handle.
+    pub cacheable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub handle: Handle,
+    /// `None` when the size is not known yet: the caller asks [`getattr`](crate::Vfs::getattr)
+    /// before it shows one. [`Entry::kind`] and [`Entry::inode`] hold in any case.
+    pub attr: Option<Attr>,
+    pub inode: Inode,
+    pub kind: Kind,
+    /// The binding of name to handle may be kept until a change names it.
+    pub cacheable: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub id: OpenId,
+    /// What a cache holds of this handle's entries or content from an earlier open is still right.
+    pub keep_cache: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    pub id: OpenId,
+    /// Bytes, exact, at the time of the open.
+    pub size: u64,
+    /// What a page cache holds of this handle is this content.
+    pub keep_cache: bool,
+    /// The content may grow while it is open (a live log): reads must not be answered from a page
+    /// cache.
+    pub direct: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct DirEntry {
+    pub name: String,
+    pub cookie: u64,
+    pub inode: Inode,
+    pub kind: Kind,
+    /// Present where [`readdir`](crate::Vfs::readdir) was asked for `plus` and could tell for free.
+    pub entry: Option<Entry>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DirPage {
+    pub entries: Vec<DirEntry>,
+    /// The directory's modified time at the open, for back ends that verify cookies.
+    pub modified: Option<SystemTime>,
+}
+
+/// What a back end must tell its kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Attributes and content of this handle, or the entry set of a directory, are no longer what
+    /// they were.
+    Content {
+        handle: Handle,
+        /// The file is open: its pages belong to the open snapshot and stay.
+        open: bool,
+    },
+    /// The binding of `name` in `parent` is no longer what it was (added, removed, renamed,
+    /// replaced).
+    Entry {
+        parent: Handle,
+        name: String,
+        /// What the name was bound to, where it is now gone for good.
+        removed: Option<Handle>,
+    },
+}
+
+/// Answers `statfs`. The file system is virtual and full: no free space, so that tools do not plan
+/// to write here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statfs {
+    /// Bytes held in the cache.
+    pub used: u64,
+    /// Nodes known at this moment.
+    pub nodes: u64,
+}

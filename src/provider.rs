@@ -1,0 +1,269 @@
+//! What the core and a provider say to each other: the host's side of `wit/`.
+//!
+//! [`Provider`] has two implementations: a sandboxed component (`wasm`) and a tree in memory that the
+//! benchmarks and the model check drive.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use omnifs_platform::Kind;
+
+/// How long an answer may be served without asking again; see `wit/types.wit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coherence {
+    Immutable,
+    /// Covered by the feed of this scope.
+    Scoped(Arc<str>),
+    /// Asked again at every lookup and open.
+    Volatile,
+}
+
+/// One entry of a directory, as a provider answers it. Names and sizes have been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub id: Arc<str>,
+    pub name: String,
+    pub kind: Kind,
+    /// Bytes, exact, where known.
+    pub size: Option<u64>,
+    pub modified: Option<SystemTime>,
+    pub version: Option<String>,
+    pub content: Option<Bytes>,
+    pub coherence: Coherence,
+    pub part_of: Option<Arc<str>>,
+    /// Directories: a name that the listing lacks does not exist.
+    pub complete: bool,
+}
+
+/// Entries of another directory that an answer happened to hold.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub parent: Arc<str>,
+    pub children: Vec<Node>,
+    /// These are all of its entries.
+    pub whole: bool,
+}
+
+/// A listing that stops short of the end.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    pub directory: Arc<str>,
+    pub shown: u32,
+    /// One line: which entries, and what raises the bound.
+    pub note: String,
+}
+
+/// A successful call with what came along.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    pub value: T,
+    pub offers: Vec<Offer>,
+    pub partials: Vec<Partial>,
+}
+
+impl<T> Answer<T> {
+    pub fn plain(value: T) -> Self {
+        Answer { value, offers: Vec::new(), partials: Vec::new() }
+    }
+}
+
+/// What went wrong in a call, one case for each row of the error table in ARCHITECTURE.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    NotFound,
+    Denied,
+    RateLimited,
+    Unavailable,
+    TimedOut,
+    TooLarge,
+    /// The service or the provider answered something that breaks the contract.
+    Invalid,
+    /// The provider trapped.
+    Trap,
+    /// The provider passed one of its limits (CPU, memory, an answer's size).
+    Limit,
+}
+
+impl Cause {
+    pub fn error(self) -> omnifs_platform::Error {
+        use omnifs_platform::Error;
+        match self {
+            Cause::NotFound => Error::NotFound,
+            Cause::Denied => Error::Denied,
+            Cause::RateLimited => Error::RateLimited,
+            Cause::Unavailable => Error::Unavailable,
+            Cause::TimedOut => Error::TimedOut,
+            Cause::TooLarge => Error::TooLarge,
+            Cause::Invalid | Cause::Trap | Cause::Limit => Error::Invalid,
+        }
+    }
+}
+
+/// A failed call: the cause, and a sentence for `omnifs status`. Neither holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{provider}: {detail}")]
+pub struct Failure {
+    /// The provider instance's name.
+    pub provider: Arc<str>,
+    pub cause: Cause,
+    /// What happened and, where somebody can do something, what to do. One line.
+    pub detail: String,
+    /// When the service will answer again, where it said so.
+    pub retry_after: Option<Duration>,
+}
+
+/// What an event says changed; see `wit/events.wit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Invalidated(Arc<str>),
+    Removed(Arc<str>),
+    ChildrenChanged(Arc<str>),
+    Gap(Arc<str>),
+}
+
+/// Where a feed stands, as the host keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub feed: String,
+    pub scope: String,
+    pub cursor: Option<String>,
+    /// Upstream seconds since the Unix epoch before which nothing of this scope was fetched.
+    pub since: u64,
+}
+
+/// What one item of a feed came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub changes: Vec<Change>,
+    pub cursor: Option<String>,
+    /// The stream resumed from its cursor and missed nothing in between.
+    pub resumed: bool,
+    /// The shortest wait before the next poll, where the service names one.
+    pub wait: Option<Duration>,
+}
+
+/// A webhook delivery whose signature has been checked.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub feed: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, Failure>>;
+
+/// A provider instance: three read operations, and the reading of its feeds.
+pub trait Provider: Send + Sync + 'static + fmt::Debug {
+    fn lookup_child<'a>(&'a self, parent: &'a str, name: &'a str) -> Reply<'a, Answer<Node>>;
+    fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>>;
+    fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>>;
+
+    /// The request that opens a push stream.
+    fn open_feed<'a>(&'a self, position: &'a Position) -> Reply<'a, Request>;
+    /// One line of a push stream.
+    fn feed_line<'a>(&'a self, position: &'a Position, line: Bytes) -> Reply<'a, Progress>;
+    fn poll_feed<'a>(&'a self, position: &'a Position) -> Reply<'a, Progress>;
+    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<Change>>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+}
+
+/// A request as a provider makes it: an endpoint's name and a path, never a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub endpoint: String,
+    pub method: Method,
+    /// Absolute path with query, percent-encoded.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// The way out of the sandbox: carries out a provider instance's requests. Implemented by
+/// `capability::Outbound` and by recorded exchanges in tests.
+pub trait Upstream: Send + Sync + 'static + fmt::Debug {
+    fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+}
+
+/// What a component says of itself; see `wit/manifest.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    pub root: String,
+    pub config: Vec<ConfigKey>,
+    pub endpoints: Vec<Endpoint>,
+    pub credentials: Vec<Credential>,
+    pub feeds: Vec<Feed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigKey {
+    pub name: String,
+    pub description: String,
+    pub default: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub default_url: String,
+    pub url_environment: Option<String>,
+    /// Method and path pattern: `*` one segment, a last `**` any number.
+    pub allow: Vec<(Method, String)>,
+    pub credential: Option<String>,
+    pub redirect_hosts: Vec<String>,
+    pub purpose: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    pub name: String,
+    pub environment: Vec<String>,
+    pub raw_prefixes: Vec<String>,
+    pub oauth: Option<OAuth>,
+    pub help_url: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth {
+    pub authorize_url: String,
+    pub device_url: Option<String>,
+    pub token_url: String,
+    pub client_id: Option<String>,
+    pub scopes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FeedKind {
+    Push,
+    Poll,
+    Webhook,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    pub name: String,
+    pub kind: FeedKind,
+    /// Covers every scope whose id begins with this.
+    pub scopes: String,
+    pub endpoint: Option<String>,
+}
