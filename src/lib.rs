@@ -4,5 +4,12 @@
 //! is, `wasm` runs one in a sandbox, `capability` carries its requests out, `events` tells the
 //! core what changed.
 
+pub mod cache;
 pub mod events;
+pub mod inodes;
+pub mod nodes;
+pub mod probes;
 pub mod provider;
+pub mod router;
+pub mod runtime;
+pub mod scopes;

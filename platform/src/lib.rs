@@ -36,8 +36,14 @@ pub trait Vfs: Send + Sync + 'static {
     /// The root directory's handle. It needs no reference.
     fn root(&self) -> Handle;
 
-    /// The entry `name` of the directory `parent`.
-    fn lookup(&self, parent: Handle, name: &str) -> impl Future<Output = Result<Entry>> + Send;
+    /// The entry `name` of the directory `parent`. `Ok(None)`: there is no such name, and that may
+    /// be kept until a [`Change::Entry`] names it. [`Error::NotFound`]: there is none now, and the
+    /// next use asks again.
+    fn lookup(
+        &self,
+        parent: Handle,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Entry>>> + Send;
 
     /// Attributes with an exact size.
     fn getattr(&self, handle: Handle) -> impl Future<Output = Result<Attr>> + Send;
