@@ -47,7 +47,8 @@ pub struct Runtime {
     epoch: SystemTime,
     tokio: tokio::runtime::Handle,
     next_open: AtomicU64,
-    calls: AtomicU64,
+    /// Provider calls made, by instance.
+    calls: Vec<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -153,7 +154,7 @@ impl Runtime {
             epoch,
             tokio,
             next_open: AtomicU64::new(1),
-            calls: AtomicU64::new(0),
+            calls,
         })
     }
 

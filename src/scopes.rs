@@ -46,6 +46,8 @@ pub struct Standing {
     pub since: SystemTime,
     /// Events applied to the scope's feed so far.
     pub events: u64,
+    /// Nodes and answers in memory that belong to it.
+    pub nodes: u64,
 }
 
 /// A feed's coverage, by the prefix of the scope ids that it covers.
@@ -283,6 +285,15 @@ impl Ledger {
                 note: feed.note.clone(),
                 since: feed.since,
                 events: feed.events,
+                // One reference is the ledger's own.
+                nodes: self
+                    .scopes
+                    .values()
+                    .filter(|scope| {
+                        scope.instance == feed.instance && covers(&feed.prefix, &scope.id)
+                    })
+                    .map(|scope| Arc::strong_count(scope) as u64 - 1)
+                    .sum(),
             })
             .collect()
     }

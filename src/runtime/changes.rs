@@ -5,11 +5,12 @@
 
 use super::{Runtime, State};
 use crate::events::Ledger;
-use crate::inodes::{Told, key};
+use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
 use crate::scopes::covers;
-use omnifs_platform::{Change, Handle};
+use omnifs_platform::{Change, Error, Handle, Result, Vfs};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -136,6 +137,41 @@ impl State {
         }
     }
 
+    /// Invalidates a node and everything known below it.
+    fn refresh(&mut self, handle: Handle, out: &mut Vec<Change>) -> Result<u64> {
+        let top = self.inodes.slot(handle).ok_or(Error::Stale)?.node.clone();
+        let mut nodes = vec![top];
+        let mut seen: HashSet<(InstanceId, Arc<str>)> = HashSet::new();
+        while let Some(node) = nodes.pop() {
+            if !seen.insert((node.instance, node.id.clone())) {
+                continue;
+            }
+            if let Some(listing) = self.cache.listing(&node) {
+                nodes.extend(listing.entries.iter().map(|entry| entry.node.clone()));
+            }
+            if self.is_mount_root(&node) {
+                nodes.extend(self.roots.entries.iter().map(|entry| entry.node.clone()));
+            }
+            for handle in self.inodes.handles_of(&node) {
+                for (_, told) in self.inodes.told(handle) {
+                    if let Told::Present(child) = told
+                        && let Some(slot) = self.inodes.slot(child)
+                    {
+                        nodes.push(slot.node.clone());
+                    }
+                }
+            }
+            self.cache.forget_children(node.instance, &node.id);
+            self.cache.forget_content(node.instance, &node.id);
+            // The fixed part of the tree has nobody to ask about it.
+            if !node.relisted && !self.is_mount_root(&node) {
+                node.invalidate();
+            }
+            self.displace(&node, out);
+        }
+        Ok(seen.len() as u64)
+    }
+
     /// Nothing in this scope may be served by a kernel without asking.
     fn suspect(&mut self, instance: InstanceId, scope: &str, out: &mut Vec<Change>) {
         let concerned: Vec<_> = self
@@ -168,6 +204,46 @@ impl State {
 }
 
 impl Runtime {
+    /// Says that the instance's scopes under `prefix` are polled: what is fetched in them is
+    /// covered from its own fetch on.
+    pub fn polled(&self, instance: &str, prefix: &str) {
+        self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
+    }
+
+    /// Has everything at and below `path` (below the mount point, empty for all) asked for again
+    /// at its next use. Returns the number of objects concerned.
+    ///
+    /// # Errors
+    /// Those of looking the path up.
+    pub async fn refresh(&self, path: &str) -> Result<u64> {
+        let mut handle = ROOT;
+        let mut held = Vec::new();
+        let mut looked_up = Ok(());
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            match self.lookup(handle, name).await {
+                Ok(Some(entry)) => {
+                    handle = entry.handle;
+                    held.push(handle);
+                }
+                Ok(None) => looked_up = Err(Error::NotFound),
+                Err(error) => looked_up = Err(error),
+            }
+            if looked_up.is_err() {
+                break;
+            }
+        }
+        let refreshed = looked_up.and_then(|()| {
+            let mut out = Vec::new();
+            let count = self.state().refresh(handle, &mut out)?;
+            self.notify(out);
+            Ok(count)
+        });
+        for handle in held {
+            self.forget(handle, 1);
+        }
+        refreshed
+    }
+
     fn on<T>(
         &self,
         instance: &str,

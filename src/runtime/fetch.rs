@@ -111,7 +111,9 @@ struct Call {
 
 impl Call {
     async fn run(self) {
-        self.runtime.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some(calls) = self.runtime.calls.get(usize::from(self.query.instance.0)) {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
         let raw = match self.runtime.router.provider(self.query.instance) {
             Err(failure) => Err(failure),
             Ok(provider) => match &self.query.operation {

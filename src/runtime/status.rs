@@ -80,6 +80,13 @@ impl Runtime {
         error
     }
 
+    /// Provider calls that an instance has made.
+    pub fn calls_of(&self, instance: &str) -> u64 {
+        let id = self.router.find(instance);
+        let calls = id.and_then(|id| self.calls.get(usize::from(id.0)));
+        calls.map_or(0, |calls| calls.load(Ordering::Relaxed))
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         let scopes = state
@@ -114,7 +121,7 @@ impl Runtime {
             counters,
             handles,
             open,
-            calls: self.calls.load(Ordering::Relaxed),
+            calls: self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum(),
             scopes,
             partials,
             failures: failures.iter().cloned().collect(),
