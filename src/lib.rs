@@ -5,4 +5,6 @@
 //! core what changed.
 
 pub mod events;
+pub mod names;
 pub mod provider;
+pub mod wasm;
