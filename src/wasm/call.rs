@@ -82,9 +82,8 @@ pub(super) type Guest<'a, T> = BoxFuture<'a, wasmtime::Result<Result<T, types::E
 
 fn queued(limits: &Limits) -> Fault {
     let detail = format!(
-        "waited {} s for its turn behind {} calls in progress",
-        limits.wait.as_secs(),
-        limits.in_flight
+        "waited {:?} for its turn behind the calls in progress (at most {})",
+        limits.wait, limits.in_flight
     );
     Fault { cause: Cause::TimedOut, detail }
 }
@@ -119,6 +118,7 @@ fn explain(state: &mut State, trap: &wasmtime::Error) -> Fault {
                 "needs more than {} MiB of memory for its calls in progress",
                 limits.memory_together >> 20
             ),
+            Refusal::System => "needs more memory than the system has".to_string(),
             Refusal::Table => format!("needs a table of more than {} elements", limits::TABLE_MAX),
         };
         (Cause::Limit, detail)

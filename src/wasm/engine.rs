@@ -97,6 +97,10 @@ fn configuration(pooled: bool) -> Config {
         .wasm_backtrace_max_frames(None);
     if pooled {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    } else {
+        // Address space is what is short: no 4 GiB for each memory, and checks in the code instead.
+        config.memory_reservation(0).memory_reservation_for_growth(1 << 20);
+        config.memory_guard_size(64 << 10).guard_before_linear_memory(false);
     }
     config
 }

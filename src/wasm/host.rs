@@ -249,6 +249,8 @@ pub(super) struct Memory {
 pub(super) enum Refusal {
     Alone,
     Together,
+    /// By the system.
+    System,
     Table,
 }
 
@@ -272,6 +274,12 @@ impl ResourceLimiter for Memory {
         }
         self.held += more;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        // `memory_growing` has set it where it was this limiter's doing.
+        self.refused.get_or_insert(Refusal::System);
+        Ok(())
     }
 
     fn table_growing(

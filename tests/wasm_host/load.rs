@@ -193,6 +193,15 @@ async fn exports_of_another_shape_are_refused_when_the_component_is_described() 
     assert!(failure.detail.contains("built for another version of omnifs:provider"), "{failure}");
 }
 
+#[tokio::test]
+async fn a_start_function_is_held_to_the_limits_of_a_call() {
+    let endless = "(core module $s (func $f (loop br 0)) (start $f))
+        (core instance (instantiate $s))";
+    let odd = load(&component(endless, OFFLINE)).unwrap();
+    let failure = odd.describe().await.unwrap_err();
+    assert_eq!(failure.to_string(), "odd: used more than 2s of CPU time in one call");
+}
+
 #[cfg(unix)]
 mod cache {
     use super::*;

@@ -28,7 +28,7 @@ pub static HOSTILE: LazyLock<Component> =
 /// Short enough for a test, long enough for a loaded machine.
 pub fn short() -> Limits {
     Limits {
-        cpu: Duration::from_millis(200),
+        cpu: Duration::from_secs(1),
         wait: Duration::from_secs(5),
         total: Duration::from_secs(10),
         ..Limits::default()
