@@ -7,9 +7,11 @@
 pub mod cache;
 pub mod events;
 pub mod inodes;
+pub mod names;
 pub mod nodes;
 pub mod probes;
 pub mod provider;
 pub mod router;
 pub mod runtime;
 pub mod scopes;
+pub mod wasm;
