@@ -2,7 +2,16 @@
 //!
 //! ARCHITECTURE.md is the map. The platform-neutral core is here: [`provider`] says what a provider
 //! is, `wasm` runs one in a sandbox, `capability` carries its requests out, `events` tells the
-//! core what changed.
+//! core what changed. [`config`], [`control`] and [`daemon`] are what the command line stands on;
+//! none of them touches a terminal.
 
+pub mod component;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod events;
+pub mod host;
+pub mod logs;
+pub mod mountpoint;
+pub mod paths;
 pub mod provider;
