@@ -137,7 +137,7 @@ mod tests {
     fn what_is_not_a_component_is_told_from_what_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.wasm");
-        let mut told = |bytes: &[u8]| {
+        let told = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             read(&path).map_err(|e| e.to_string())
         };

@@ -77,6 +77,15 @@ const PANIC_PATIENCE: Duration = Duration::from_secs(5);
 /// For a process that does nothing else: it takes over signals, the panic hook and the working
 /// directory.
 pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error> {
+    run_with(options, host::start, ready)
+}
+
+/// [`run`] with another start than the real one.
+pub fn run_with(
+    options: Options,
+    start: impl AsyncFnOnce(&Options) -> Result<Mounted, Refused>,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), Error> {
     harden();
     let registry = Registry::new(options.paths.mounts());
     let claim = registry.claim(&options.mountpoint)?;
@@ -90,7 +99,7 @@ pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error>
     let result = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let mut mounted = tokio::select! {
-            mounted = host::start(&options) => mounted?,
+            mounted = start(&options) => mounted?,
             _ = signals.next() => return Err(Error::Interrupted),
         };
         let (sender, asked) = mpsc::channel(1);

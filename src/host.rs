@@ -28,6 +28,7 @@ pub fn shipped_names() -> Vec<&'static str> {
 }
 
 /// What a component says of itself, read with nothing granted. `cache` holds compiled components.
+/// Blocks for a compilation where the cache does not have it; not to be called within a runtime.
 pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manifest, Refused> {
     let _ = (name, component, cache);
     Err(absent("component runtime"))
@@ -65,7 +66,7 @@ pub struct CredentialStatus {
 }
 
 /// Where each of the instance's credentials comes from. Asks no service.
-pub fn credentials(
+pub async fn credentials(
     instance: &Instance,
     manifest: &Manifest,
 ) -> Result<Vec<CredentialStatus>, Refused> {
@@ -96,7 +97,7 @@ pub async fn login(
 }
 
 /// Keeps a secret that the user typed. Answers where.
-pub fn keep(
+pub async fn keep(
     instance: &Instance,
     credential: &str,
     secret: Zeroizing<String>,
@@ -106,7 +107,7 @@ pub fn keep(
 }
 
 /// Forgets a kept secret. False: there was none.
-pub fn logout(instance: &Instance, credential: &str) -> Result<bool, Refused> {
+pub async fn logout(instance: &Instance, credential: &str) -> Result<bool, Refused> {
     let _ = (instance, credential);
     Err(absent("credential store"))
 }

@@ -106,7 +106,7 @@ fn login(context: &Context, args: &Login) -> Result<(), Failure> {
     let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
     let kept = if args.with_token {
         let secret = terminal::secret(&format!("{} for {}", credential.name, instance.name))?;
-        host::keep(&instance, &credential.name, secret)?
+        wait(host::keep(&instance, &credential.name, secret))??
     } else if credential.oauth.is_some() {
         let client = args.client_id.as_deref();
         let mut show = |step: LoginStep| match step {
@@ -135,7 +135,7 @@ fn logout(context: &Context, args: &Logout) -> Result<(), Failure> {
     let (instance, manifest) = named(context, &args.provider)?;
     let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
     let name = &instance.name;
-    if host::logout(&instance, &credential.name)? {
+    if wait(host::logout(&instance, &credential.name))?? {
         terminal::print(&format!("forgot {} for {name}\n", credential.name))
     } else {
         Err(Failure::new(format!("no {} is kept for {name}", credential.name))
@@ -154,7 +154,7 @@ fn status(context: &Context, args: &AuthStatus) -> Result<ExitCode, Failure> {
     for instance in instances {
         let name = instance.name.clone();
         let answer = described(context, instance)
-            .and_then(|(instance, manifest)| Ok(host::credentials(&instance, &manifest)?));
+            .and_then(|(instance, manifest)| Ok(wait(host::credentials(&instance, &manifest))??));
         match answer {
             Err(failure) => {
                 good = false;

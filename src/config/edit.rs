@@ -21,13 +21,12 @@ impl Editor {
     /// The file cannot be read or is wrong: then it is not touched.
     pub fn open(file: &Path) -> Result<Editor, Vec<Error>> {
         let fail = |source| vec![Error::Write { file: file.to_owned(), source }];
-        if let Some(directory) = file.parent().filter(|d| !d.exists()) {
+        let directory = file.parent().filter(|d| !d.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        if !directory.exists() {
             paths::private_dir(directory).map_err(fail)?;
         }
-        let beside = file.with_extension("lock");
-        let lock = paths::private_file().create(true).truncate(false).write(true).open(beside);
-        let lock = lock.map_err(fail)?;
-        lock.lock().map_err(fail)?;
+        let lock = lock(directory).map_err(fail)?;
         Config::load(file, false)?;
         let text = if file.exists() { std::fs::read_to_string(file) } else { Ok(String::new()) };
         let text = text.map_err(|source| vec![Error::Read { file: file.to_owned(), source }])?;
@@ -98,6 +97,18 @@ impl Editor {
         let write = paths::replace(&self.file, text.as_bytes());
         write.map_err(|source| vec![Error::Write { file: self.file, source }])
     }
+}
+
+/// Excludes other editors of the directory's files until the answer is dropped.
+fn lock(directory: &Path) -> std::io::Result<File> {
+    #[cfg(unix)]
+    let lock = File::open(directory)?;
+    // A directory cannot be opened as a file there.
+    #[cfg(not(unix))]
+    let lock =
+        paths::private_file().create(true).write(true).open(directory.join("config.lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 #[cfg(test)]

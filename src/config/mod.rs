@@ -225,3 +225,35 @@ impl Config {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_in_the_documentation_is_a_valid_file() {
+        let text = include_str!("../../docs/configuration.md");
+        let examples: Vec<_> =
+            text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(examples.len() >= 3);
+        for example in examples {
+            if let Err(errors) = read::parse(Path::new("example"), example) {
+                panic!("{}\n{example}", errors[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn overrides_win_and_what_they_leave_out_stays() {
+        let capacity = Capacity { nodes: None, bytes: Some(Size(2 << 20)) };
+        let overrides = Overrides {
+            allow_other: Some(true),
+            cache_capacity: Some(capacity),
+            ..Overrides::default()
+        };
+        let config = Config::default().over(&overrides);
+        assert!(config.mount.allow_other);
+        assert_eq!(config.cache, Cache { bytes: 2 << 20, ..Config::default().cache });
+        assert_eq!(config.mount.threads, Config::default().mount.threads);
+    }
+}

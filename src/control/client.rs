@@ -49,8 +49,13 @@ impl Client {
     }
 
     /// Ends the mount; with `force` also where files are in use.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where files are in use: it stays mounted.
     pub async fn unmount(&self, force: bool) -> Result<(), Error> {
-        self.ask("unmount", Some(&UnmountRequest { force }), Duration::from_secs(20)).await
+        // Who forces it has other means where there is no answer, and wants them soon.
+        let patience = Duration::from_secs(if force { 5 } else { 20 });
+        self.ask("unmount", Some(&UnmountRequest { force }), patience).await
     }
 
     async fn ask<T: DeserializeOwned>(

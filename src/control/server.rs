@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Sleep;
 
 /// Clients that are served at once; the rest waits to be accepted.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 64;
 /// A connection carries one request; one that lives longer is cut.
 const CONNECTION_TIME: Duration = Duration::from_secs(90);
 /// A refresh asks nothing of a service, so it takes as long as the walk over the cache.

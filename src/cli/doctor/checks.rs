@@ -1,6 +1,6 @@
 //! What the doctor looks at. Each check is bounded: none asks a service or enters a mount.
 
-use super::super::{Context, shown};
+use super::super::{Context, shown, wait};
 use super::Finding;
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::Manifest;
@@ -164,10 +164,11 @@ fn provider(context: &Context, instance: &Instance) -> Vec<Finding> {
     let mut findings =
         vec![Finding::good(format!("provider {name}: {} {}", manifest.name, manifest.version))];
     findings.extend(sockets(instance, &manifest));
-    match host::credentials(instance, &manifest) {
-        Err(refused) => findings.push(Finding::warning(
-            format!("provider {name}: {}", refused.message),
-            refused.hint.unwrap_or_else(|| format!("omnifs auth status {name}")),
+    let credentials = wait(host::credentials(instance, &manifest));
+    match credentials.and_then(|credentials| Ok(credentials?)) {
+        Err(failure) => findings.push(Finding::warning(
+            format!("provider {name}: {}", failure.message),
+            failure.hints.into_iter().next().unwrap_or(format!("omnifs auth status {name}")),
         )),
         Ok(credentials) => findings.extend(credentials.into_iter().map(|credential| {
             let what = format!("provider {name}: credential {}", credential.name);
