@@ -6,3 +6,4 @@
 
 pub mod events;
 pub mod provider;
+pub mod shipped;

@@ -73,10 +73,10 @@ fn an_engine_survives_restart_pause_and_sigkill_with_its_data() {
     engine.run(&Container { name: "lost", ..Container::default() }).unwrap();
     engine.pause();
     let quick = Duration::from_millis(300);
-    let frozen = http::request(&engine.socket(), "GET", "/_ping", None, quick);
+    let frozen = http::request(engine.socket(), "GET", "/_ping", None, quick);
     assert!(frozen.is_err(), "a frozen engine does not answer");
     engine.resume();
-    wait_until(LIMIT, || engine::ping(&engine.socket()).then_some(())).expect("it answers again");
+    wait_until(LIMIT, || engine::ping(engine.socket()).then_some(())).expect("it answers again");
     engine.restart().unwrap();
     assert_eq!(engine.inspect("kept").unwrap()["Id"], id.as_str());
     engine.begin("lost").unwrap();
@@ -93,7 +93,7 @@ fn an_engine_survives_restart_pause_and_sigkill_with_its_data() {
 #[test]
 fn the_proxy_counts_requests_and_plays_each_fault() {
     let Some(engine) = Engine::shared("proxy") else { return };
-    let proxy = Proxy::start(&engine.socket()).unwrap();
+    let proxy = Proxy::start(engine.socket()).unwrap();
     let socket = proxy.socket();
     assert_eq!(get(&socket, "/_ping").unwrap().text(), "OK");
     assert!(get(&socket, "/version").unwrap().text().contains("ApiVersion"));
@@ -141,7 +141,7 @@ fn the_proxy_counts_requests_and_plays_each_fault() {
 #[test]
 fn a_client_with_keep_alive_is_counted_by_request() {
     let Some(engine) = Engine::shared("proxy keep-alive") else { return };
-    let proxy = Proxy::start(&engine.socket()).unwrap();
+    let proxy = Proxy::start(engine.socket()).unwrap();
     for _ in 0..3 {
         let mut client = UnixStream::connect(proxy.socket()).unwrap();
         let request = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n";

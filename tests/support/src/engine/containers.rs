@@ -1,10 +1,11 @@
 //! What tests do with an engine, through its HTTP API: the command line client need not be there.
 
-use super::{CALL, Engine, IMAGE};
+use super::{CALL, IMAGE};
 use crate::http;
 use serde_json::{Map, Value, json};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A container to make. `..Container::default()` sleeps for an hour.
@@ -77,7 +78,21 @@ impl Container<'_> {
     }
 }
 
-impl Engine {
+/// The HTTP API of the engine behind a socket.
+#[derive(Clone, Debug)]
+pub struct Api {
+    socket: PathBuf,
+}
+
+impl Api {
+    pub fn new(socket: PathBuf) -> Api {
+        Api { socket }
+    }
+
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// `GET`; an answer that is not 2xx is an error with the engine's message.
     pub fn get(&self, path: &str) -> io::Result<Value> {
         self.call("GET", path, None)
@@ -92,7 +107,7 @@ impl Engine {
     pub fn call(&self, method: &str, path: &str, body: Option<Value>) -> io::Result<Value> {
         let body = body.map(|body| body.to_string());
         let content = body.as_ref().map(|body| ("application/json", body.as_bytes()));
-        let answer = http::request(&self.socket(), method, path, content, CALL)?;
+        let answer = http::request(&self.socket, method, path, content, CALL)?;
         // 304: already in the state that was asked for.
         if !(200..300).contains(&answer.status) && answer.status != 304 {
             let message = format!("{method} {path}: {} {}", answer.status, answer.text());
@@ -101,6 +116,20 @@ impl Engine {
         match answer.body.is_empty() {
             true => Ok(Value::Null),
             false => serde_json::from_slice(&answer.body).map_err(io::Error::other),
+        }
+    }
+
+    /// Imports the image that the containers run, as `docker import` does.
+    pub fn import_image(&self) -> io::Result<()> {
+        let archive = super::image::archive()?;
+        let (name, tag) = IMAGE.split_once(':').unwrap_or((IMAGE, "latest"));
+        let path = format!("/images/create?fromSrc=-&repo={name}&tag={tag}");
+        let content = Some(("application/x-tar", &archive[..]));
+        let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
+        // Progress and errors come as JSON lines after a 200.
+        match answer.status == 200 && !answer.text().contains("\"error\"") {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("importing the image: {}", answer.text()))),
         }
     }
 
@@ -171,7 +200,7 @@ impl Engine {
     /// The container's standard output and error, the engine's stream frames taken off.
     pub fn logs(&self, name: &str) -> io::Result<Vec<u8>> {
         let path = format!("/containers/{name}/logs?stdout=1&stderr=1");
-        let answer = http::request(&self.socket(), "GET", &path, None, CALL)?;
+        let answer = http::request(&self.socket, "GET", &path, None, CALL)?;
         let mut rest = &answer.body[..];
         let mut text = Vec::new();
         // A frame: stream number, three zero bytes, length as a big-endian u32, payload.
@@ -190,7 +219,7 @@ impl Engine {
 
     /// Opens the engine's event stream; what happens after this call is in it.
     pub fn events(&self) -> io::Result<Events> {
-        let (status, stream) = http::open(&self.socket(), "GET", "/events", None, CALL)?;
+        let (status, stream) = http::open(&self.socket, "GET", "/events", None, CALL)?;
         match status {
             200 => Ok(Events { stream, partial: String::new() }),
             other => Err(io::Error::other(format!("/events: {other}"))),

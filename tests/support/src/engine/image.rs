@@ -1,7 +1,6 @@
 //! The one image: a static busybox with a link for each of its applets.
 
-use super::{CALL, Engine, IMAGE};
-use crate::{http, program};
+use crate::program;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -31,20 +30,6 @@ fn is_static(elf: &[u8]) -> bool {
         Some(kinds.any(|kind| kind == Some(PT_INTERP)))
     };
     elf.starts_with(b"\x7fELF\x02\x01") && interpreter() == Some(false)
-}
-
-/// Imports the image, as `docker import` does.
-pub fn import(engine: &Engine) -> io::Result<()> {
-    let archive = archive()?;
-    let (name, tag) = IMAGE.split_once(':').unwrap_or((IMAGE, "latest"));
-    let path = format!("/images/create?fromSrc=-&repo={name}&tag={tag}");
-    let content = Some(("application/x-tar", &archive[..]));
-    let answer = http::request(&engine.socket(), "POST", &path, content, CALL)?;
-    // Progress and errors come as JSON lines after a 200.
-    match answer.status == 200 && !answer.text().contains("\"error\"") {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("importing the image: {}", answer.text()))),
-    }
 }
 
 /// The image's file system as a tar archive.

@@ -7,7 +7,8 @@
 mod containers;
 mod image;
 
-pub use containers::{Container, Events};
+pub use containers::{Api, Container, Events};
+pub use image::static_busybox;
 
 use crate::{http, program, skip, sweep, tied, wait_until};
 use rustix::process::Signal;
@@ -30,9 +31,10 @@ const PREFIX: &str = "omnifs-engine-";
 /// The image that every container of this engine runs.
 pub const IMAGE: &str = "omnifs-busybox:latest";
 
-/// A running engine. All methods may be called from any thread.
+/// A running engine, used through its [`Api`]. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Engine {
+    api: Api,
     directory: tempfile::TempDir,
     /// Locked as long as this engine lives, so that a sweep leaves it alone.
     _lock: File,
@@ -97,15 +99,11 @@ impl Engine {
         let failed = |error: io::Error| format!("the private Docker engine: {error}");
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(BASE).map_err(failed)?;
         let lock = sweep::lock(directory.path()).map_err(failed)?;
-        let engine = Engine { directory, _lock: lock, daemon: Mutex::new(None) };
+        let api = Api::new(directory.path().join("docker.sock"));
+        let engine = Engine { api, directory, _lock: lock, daemon: Mutex::new(None) };
         engine.run_daemon().map_err(failed)?;
-        image::import(&engine).map_err(failed)?;
+        engine.import_image().map_err(failed)?;
         Ok(engine)
-    }
-
-    /// The engine's socket.
-    pub fn socket(&self) -> PathBuf {
-        self.path("docker.sock")
     }
 
     /// The value for `DOCKER_HOST`.
@@ -184,7 +182,7 @@ impl Engine {
     fn run_daemon(&self) -> io::Result<()> {
         let dockerd = program("dockerd").ok_or(io::ErrorKind::NotFound)?;
         let log = File::options().create(true).append(true).open(self.path("dockerd.log"))?;
-        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_file(self.api.socket());
         // Left by a killed engine; a new one refuses to start beside a live pid.
         let _ = fs::remove_file(self.path("pid"));
         // Its containerd dies with it, and may stay a zombie where process 1 reaps nothing: dockerd
@@ -216,7 +214,7 @@ impl Engine {
             if let Ok(Some(status)) = daemon.try_wait() {
                 return Some(Err(format!("dockerd ended with {status}")));
             }
-            ping(&self.socket()).then_some(Ok(()))
+            ping(self.api.socket()).then_some(Ok(()))
         });
         let problem = match answer {
             Some(Ok(())) => {
@@ -233,6 +231,14 @@ impl Engine {
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(io::Error::other(format!("{problem}; its last lines:\n{}", last.join("\n"))))
+    }
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
     }
 }
 
