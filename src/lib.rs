@@ -23,4 +23,5 @@ pub mod provider;
 pub mod router;
 pub mod runtime;
 pub mod scopes;
+pub mod shipped;
 pub mod wasm;
