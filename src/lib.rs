@@ -4,5 +4,7 @@
 //! is, `wasm` runs one in a sandbox, `capability` carries its requests out, `events` tells the
 //! core what changed.
 
+pub mod capability;
+pub mod credentials;
 pub mod events;
 pub mod provider;
