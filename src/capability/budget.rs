@@ -293,7 +293,9 @@ impl State {
             pause
         });
         let why = if seen.secondary {
-            format!("the service asks credential {credential:?} to slow down (secondary rate limit)")
+            format!(
+                "the service asks credential {credential:?} to slow down (secondary rate limit)"
+            )
         } else {
             format!("the service throttles credential {credential:?}")
         };

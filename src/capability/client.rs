@@ -149,7 +149,10 @@ pub(super) fn fault(error: &reqwest::Error, service: &str, base: &Base, url: &Ur
             );
         }
         if hyper.is_parse() {
-            return Fault::new(Cause::Invalid, format!("{place} answered something that is not HTTP"));
+            return Fault::new(
+                Cause::Invalid,
+                format!("{place} answered something that is not HTTP"),
+            );
         }
     }
     if error.is_timeout() {
@@ -176,11 +179,7 @@ pub(super) fn fault(error: &reqwest::Error, service: &str, base: &Base, url: &Ur
         (false, true) => "closed the connection before it answered".to_owned(),
         (false, false) => format!("could not be asked: {}", root(error)),
     };
-    Fault {
-        cause: Cause::Unavailable,
-        detail: format!("{place} {what}"),
-        again: Again::Idempotent,
-    }
+    Fault { cause: Cause::Unavailable, detail: format!("{place} {what}"), again: Again::Idempotent }
 }
 
 fn connect_fault(
@@ -220,10 +219,12 @@ fn connect_fault(
         Some(io::ErrorKind::PermissionDenied) if local => {
             "permission denied; may this user use the socket (for Docker: group docker)?"
         }
-        _ => return unavailable(
-            format!("cannot reach {service} at {place}: {}", root(error)),
-            again,
-        ),
+        _ => {
+            return unavailable(
+                format!("cannot reach {service} at {place}: {}", root(error)),
+                again,
+            );
+        }
     };
     unavailable(format!("cannot reach {service} at {place}: {advice}"), again)
 }

@@ -193,7 +193,11 @@ fn base(text: &str, source: &Placed) -> Result<Base, String> {
     let secure = match url.scheme() {
         "https" => true,
         "http" => false,
-        _ => return Err(format!("{text:?} must begin with https://, unix:/// or npipe:////./pipe/")),
+        _ => {
+            return Err(format!(
+                "{text:?} must begin with https://, unix:/// or npipe:////./pipe/"
+            ));
+        }
     };
     if !secure && *source != Placed::Configuration {
         return Err(format!(
@@ -246,7 +250,12 @@ fn redirect_host(text: &str, configured: bool) -> Result<RedirectHost, String> {
     }
     let url = if whole { Url::parse(text) } else { Url::parse(&format!("https://{text}")) };
     let url = url.map_err(|_| wrong())?;
-    let plain = url.path() == "/"
+    // Parsing lets characters through that no host name has, a second `*` among them.
+    let named = url.host_str().is_some_and(|host| {
+        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    });
+    let plain = named
+        && url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
@@ -295,7 +304,8 @@ impl Target {
             Base::Web(base) => format!("{}{target}", base.as_str().trim_end_matches('/')),
             Base::Unix(_) | Base::Pipe(_) => format!("http://localhost{target}"),
         };
-        let url = Url::parse(&text).map_err(|error| format!("{target:?} makes no URL ({error})"))?;
+        let url =
+            Url::parse(&text).map_err(|error| format!("{target:?} makes no URL ({error})"))?;
         let sent = text.split('?').next().unwrap_or_default();
         let path = &url[url::Position::BeforeScheme..url::Position::AfterPath];
         // The checks of `request` leave nothing to normalize; if that were ever wrong, the server
@@ -331,9 +341,10 @@ impl Target {
         }
         let place = client::origin(&url);
         let local = matches!(self.base, Base::Unix(_) | Base::Pipe(_));
-        let host = self.redirects.iter().find(|host| !local && host.admits(&url)).ok_or_else(
-            || format!("a redirect to {place}, which is not a declared redirect host"),
-        )?;
+        let host =
+            self.redirects.iter().find(|host| !local && host.admits(&url)).ok_or_else(|| {
+                format!("a redirect to {place}, which is not a declared redirect host")
+            })?;
         check_host(&url, host.configured)?;
         Ok(url)
     }
@@ -342,10 +353,8 @@ impl Target {
     pub async fn client(&self, limits: &super::Limits) -> Result<&reqwest::Client, String> {
         self.client
             .get_or_try_init(|| async {
-                let guard = Guard {
-                    resolver: self.resolver.clone(),
-                    configured: self.configured.clone(),
-                };
+                let guard =
+                    Guard { resolver: self.resolver.clone(), configured: self.configured.clone() };
                 let (base, ca_file, limits) =
                     (self.base.clone(), self.ca_file.clone(), limits.clone());
                 // Reads the system's certificates.
@@ -408,13 +417,15 @@ mod tests {
     #[test]
     fn the_user_may_configure_loopback_without_encryption() {
         let source = Placed::Configuration;
-        for good in ["http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:80", "https://10.1.2.3"]
+        for good in
+            ["http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:80", "https://10.1.2.3"]
         {
             assert!(base(good, &source).is_ok(), "{good}");
         }
         let tcp = base("tcp://127.0.0.1:2375", &source).expect("tcp on loopback");
         assert_eq!(tcp.to_string(), "http://127.0.0.1:2375");
-        for bad in ["http://10.0.0.1", "tcp://10.0.0.1:2375", "http://example.com", "http://0.0.0.0:1"]
+        for bad in
+            ["http://10.0.0.1", "tcp://10.0.0.1:2375", "http://example.com", "http://0.0.0.0:1"]
         {
             assert!(base(bad, &source).is_err(), "{bad}");
         }

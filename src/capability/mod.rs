@@ -9,6 +9,7 @@
 //! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
 
 mod address;
+mod answer;
 pub mod budget;
 mod client;
 pub mod counters;
@@ -268,7 +269,8 @@ impl fmt::Debug for Outbound {
 
 impl Upstream for Outbound {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        Box::pin(self.shared.fetch(request, self.priority()))
+        // The priority is the task's that polls the future, which need not be who made it.
+        Box::pin(async move { self.shared.fetch(request, self.priority()).await })
     }
 }
 

@@ -123,8 +123,7 @@ fn check_path(target: &str, limits: &Limits) -> Result<(), String> {
             return Err(format!("the path {:?} must have its `@` percent-encoded", shown()));
         }
         first = false;
-        check_segment(segment)
-            .map_err(|reason| format!("the path {:?} has {reason}", shown()))?;
+        check_segment(segment).map_err(|reason| format!("the path {:?} has {reason}", shown()))?;
     }
     Ok(())
 }

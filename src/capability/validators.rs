@@ -155,11 +155,10 @@ impl Validators {
     ) {
         let etag = answer.get(header::ETAG).cloned();
         let last_modified = answer.get(header::LAST_MODIFIED).cloned();
-        let forbidden = answer
-            .get_all(header::CACHE_CONTROL)
-            .iter()
-            .any(|value| value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store")))
-            || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        let forbidden =
+            answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
+                value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))
+            }) || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
         let bytes = ENTRY_OVERHEAD
             + key.bytes()
             + body.len()

@@ -20,10 +20,7 @@ pub(super) struct Stamp {
 const MOST: u64 = 64 << 10;
 
 /// `None` where the file is as it was at `known`.
-pub(super) fn read(
-    path: &Path,
-    known: Option<Stamp>,
-) -> Result<Option<(Stamp, Secret)>, String> {
+pub(super) fn read(path: &Path, known: Option<Stamp>) -> Result<Option<(Stamp, Secret)>, String> {
     let shown = path.display();
     let failed = |error: std::io::Error| format!("cannot read {shown}: {error}");
     let mut file = open(path).map_err(failed)?;
@@ -43,8 +40,7 @@ pub(super) fn read(
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST as usize + 1));
     file.by_ref().take(MOST + 1).read_to_end(&mut bytes).map_err(failed)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| format!("{shown} is not text"))?;
-    let secret =
-        Secret::trimmed(text.to_owned()).ok_or_else(|| format!("{shown} is empty"))?;
+    let secret = Secret::trimmed(text.to_owned()).ok_or_else(|| format!("{shown} is empty"))?;
     if !secret.is_line() {
         return Err(format!("{shown} must hold one line of visible ASCII characters"));
     }

@@ -8,6 +8,8 @@ use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 /// The keyring's name for what belongs to this program.
@@ -89,7 +91,8 @@ pub async fn get(entry: &str, deadline: Duration) -> Result<Option<Secret>, Keyr
 pub async fn set(entry: &str, secret: &Secret, deadline: Duration) -> Result<(), KeyringError> {
     let entry = entry.to_owned();
     let secret = secret.clone();
-    call(deadline, move || keyring::Entry::new(SERVICE, &entry)?.set_password(secret.expose())).await
+    call(deadline, move || keyring::Entry::new(SERVICE, &entry)?.set_password(secret.expose()))
+        .await
 }
 
 /// Removes an entry; whether there was one.
@@ -103,6 +106,9 @@ pub async fn remove(entry: &str, deadline: Duration) -> Result<bool, KeyringErro
     .await
 }
 
+/// One call at a time: a keyring that hangs costs one thread, not one for each attempt.
+static CALLS: Semaphore = Semaphore::const_new(1);
+
 /// Runs on a thread of its own: a call that never returns must not keep the runtime from ending.
 async fn call<T: Send + 'static>(
     deadline: Duration,
@@ -111,16 +117,22 @@ async fn call<T: Send + 'static>(
     if !session() {
         return Err(KeyringError::Absent);
     }
+    let end = Instant::now() + deadline;
+    let turn = timeout_at(end, CALLS.acquire())
+        .await
+        .map_err(|_| KeyringError::Silent(deadline))?
+        .map_err(|error| KeyringError::Failed(error.to_string()))?;
     let (done, answer) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("keyring".to_owned())
         .spawn(move || {
             let result = work().map_err(failed);
+            drop(turn);
             // Nobody waits for an answer that comes after the deadline.
             let _ = done.send(result);
         })
         .map_err(|error| KeyringError::Failed(error.to_string()))?;
-    match tokio::time::timeout(deadline, answer).await {
+    match timeout_at(end, answer).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(KeyringError::Failed("its client panicked".to_owned())),
         Err(_) => Err(KeyringError::Silent(deadline)),

@@ -224,7 +224,7 @@ fn random() -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     // The kernel's source cannot fail once the system is up, and a guessable code must never go out.
     getrandom::fill(&mut *bytes).expect("the system has a source of randomness");
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes))
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
 fn secure(text: &str) -> Result<Url, LoginError> {

@@ -80,8 +80,7 @@ async fn callback(
         }
         _ => (Arrived::Refused, "The login was refused. You can close this page."),
     };
-    let sender =
-        waiting.arrived.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let sender = waiting.arrived.lock().unwrap_or_else(PoisonError::into_inner).take();
     match sender {
         Some(sender) => {
             let _ = sender.send(arrived);

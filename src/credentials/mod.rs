@@ -24,7 +24,9 @@ use tokio::time::Instant;
 
 /// Looks an environment variable up; a parameter so that tests need not change the process's.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Variables>);
+
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     pub fn process() -> Self {
@@ -198,12 +200,12 @@ impl Chain {
     /// A configured file that cannot be used does not fall through to the next source.
     pub async fn resolve(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
         if let Some(path) = &self.file {
-            return self.from_file(path).await.map(Some);
+            return self.file_secret(path).await.map(Some);
         }
-        if let Some(found) = self.from_environment()? {
+        if let Some(found) = self.environment_secret()? {
             return Ok(Some(found));
         }
-        self.from_keyring().await
+        self.keyring_secret().await
     }
 
     /// The service refused the secret: look again before it is used next.
@@ -218,12 +220,13 @@ impl Chain {
         let raw = self.raw_prefixes.iter().any(|prefix| secret.starts_with(prefix));
         let prefix = if raw { "" } else { "Bearer " };
         let text = zeroize::Zeroizing::new(format!("{prefix}{secret}"));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| self.unusable(not_a_line(found)))?;
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| self.unusable(not_a_line(found)))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
-    async fn from_file(&self, path: &Path) -> Result<Arc<Resolved>, CredentialError> {
+    async fn file_secret(&self, path: &Path) -> Result<Arc<Resolved>, CredentialError> {
         let known = self.lock().file.as_ref().map(|(stamp, _)| *stamp);
         let (reading, from) = (path.to_owned(), path.to_owned());
         let read = tokio::task::spawn_blocking(move || file::read(&reading, known))
@@ -243,7 +246,7 @@ impl Chain {
         }
     }
 
-    fn from_environment(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
+    fn environment_secret(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
         if let Some(known) = &self.lock().environment {
             return Ok(known.clone());
         }
@@ -260,7 +263,7 @@ impl Chain {
         Ok(found)
     }
 
-    async fn from_keyring(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
+    async fn keyring_secret(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
         let Some(keyring) = &self.keyring else { return Ok(None) };
         {
             let mut cache = self.lock();

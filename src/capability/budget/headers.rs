@@ -73,7 +73,8 @@ pub(super) fn read(
     let message = said.message.unwrap_or_default().to_ascii_lowercase();
     let retry_after = retry_after(headers, &clock);
     let spent = seen.windows.iter().find(|w| w.remaining < w.cost.unwrap_or(1).max(1));
-    seen.secondary = message.contains("secondary rate limit") || message.contains("abuse detection");
+    seen.secondary =
+        message.contains("secondary rate limit") || message.contains("abuse detection");
     seen.limited = match status {
         429 => true,
         403 => retry_after.is_some() || spent.is_some() || message.contains("rate limit"),

@@ -126,7 +126,9 @@ fn github_primary_secondary_and_graphql_limits_are_told_apart() {
     graphql.observe(&route(), Some(1), false, (200, &github(5, 4000), body), at(91)).expect("get");
     // And in a title within a GraphQL answer.
     let title = br#"{"data":{"issue":{"title":"errors: RATE_LIMITED"}}}"#;
-    graphql.observe(&route(), Some(1), true, (200, &github(5, 4000), title), at(91)).expect("title");
+    graphql
+        .observe(&route(), Some(1), true, (200, &github(5, 4000), title), at(91))
+        .expect("title");
 
     let plain = Arc::new(Budget::new("token"));
     let body = br#"{"message":"Resource not accessible by personal access token"}"#;
@@ -177,7 +179,8 @@ fn linear_counts_requests_and_complexity_with_resets_in_milliseconds() {
     assert_eq!(limited.retry_after, Duration::from_secs(9));
     admit(&budget, Priority::Interactive, 10).expect("reset");
     // Any other 400 is an error of the query.
-    let other = br#"{"errors":[{"message":"x","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
+    let other =
+        br#"{"errors":[{"message":"x","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
     budget
         .observe(&route(), Some(1), true, (400, &linear(9, 200_000), other), at(11))
         .expect("not a rate limit");
