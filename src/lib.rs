@@ -6,9 +6,11 @@
 //! none of them touches a terminal.
 
 pub mod cache;
+pub mod capability;
 pub mod component;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod daemon;
 pub mod events;
 pub mod host;
