@@ -5,10 +5,13 @@
 //! requests into its calls and its [`Change`]s into notifications. Neither side sees the other's
 //! types: this crate knows no provider, no wasm, no HTTP and no JSON.
 
+#[cfg(any())]
+pub mod conformance;
 mod error;
+#[cfg(any())]
+pub mod fuse;
+pub mod memory;
 mod types;
-
-
 
 pub use error::{Error, Result};
 pub use types::{
@@ -36,8 +39,14 @@ pub trait Vfs: Send + Sync + 'static {
     /// The root directory's handle. It needs no reference.
     fn root(&self) -> Handle;
 
-    /// The entry `name` of the directory `parent`.
-    fn lookup(&self, parent: Handle, name: &str) -> impl Future<Output = Result<Entry>> + Send;
+    /// The entry `name` of the directory `parent`. `Ok(None)`: there is no such name, and that may
+    /// be kept until a [`Change::Entry`] names it. [`Error::NotFound`]: there is none now, and the
+    /// next use asks again.
+    fn lookup(
+        &self,
+        parent: Handle,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Entry>>> + Send;
 
     /// Attributes with an exact size.
     fn getattr(&self, handle: Handle) -> impl Future<Output = Result<Attr>> + Send;
@@ -62,7 +71,8 @@ pub trait Vfs: Send + Sync + 'static {
     /// The entries after `cookie` (0: from the start), in the order of their cookies, at most
     /// `limit` of them; an empty page is the end. A name's cookie is the same in every listing of
     /// its directory, so an entry present throughout a walk is seen exactly once, whatever comes and
-    /// goes beside it. `.` and `..` are the back end's.
+    /// goes beside it. Cookies stay below 2^62: kernels hold them as signed offsets, and back ends
+    /// number `.` and `..`, which are theirs, before them.
     ///
     /// With `plus`, each entry that can be described without a request to a provider carries its
     /// [`Entry`], and with it a reference.
