@@ -5,10 +5,10 @@
 //! requests into its calls and its [`Change`]s into notifications. Neither side sees the other's
 //! types: this crate knows no provider, no wasm, no HTTP and no JSON.
 
-#[cfg(any())]
+#[cfg(unix)]
 pub mod conformance;
 mod error;
-#[cfg(any())]
+#[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod memory;
 mod types;

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What is modified never shows this time, so that two runs build the same tree.
-pub(super) const BUILT: Duration = Duration::from_secs(1_700_000_000);
+/// When everything that has not changed since it was added was last modified, after the Unix epoch: a
+/// constant, so that two processes build the same tree.
+pub const BUILT: Duration = Duration::from_secs(1_700_000_000);
 
 /// Handles that are not an inode's own number start here, far above every inode.
 const FIRST_EXTRA_HANDLE: u64 = 1 << 62;
@@ -268,16 +269,13 @@ impl Tree {
         Ok(Attr { inode, kind, size, modified: version.modified, cacheable })
     }
 
-    /// An object that is gone, or another version's handle, answers only those who hold it open.
-    fn alive(&mut self, handle: Handle) -> Result<()> {
-        match self.versions.get(&handle) {
-            Some(version) if version.superseded && version.opens == 0 => Err(Error::Stale),
-            _ => Ok(()),
-        }
-    }
-
     pub fn getattr(&mut self, handle: Handle) -> Result<Attr> {
-        self.alive(handle)?;
+        let gone = |v: &Version| v.opens == 0 && !self.nodes.contains_key(&v.inode);
+        if self.versions.get(&handle).is_some_and(gone) {
+            return Err(Error::Stale);
+        }
+        // A superseded version goes on telling its own attributes. That is what a kernel with a
+        // cached name would have told, and it spares the caller an error.
         let attr = self.attr(handle)?;
         if let Some(node) = self.nodes.get_mut(&attr.inode) {
             node.size_known = true;
