@@ -5,10 +5,13 @@
 //! requests into its calls and its [`Change`]s into notifications. Neither side sees the other's
 //! types: this crate knows no provider, no wasm, no HTTP and no JSON.
 
+#[cfg(unix)]
+pub mod conformance;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod fuse;
+pub mod memory;
 mod types;
-
-
 
 pub use error::{Error, Result};
 pub use types::{
@@ -68,7 +71,8 @@ pub trait Vfs: Send + Sync + 'static {
     /// The entries after `cookie` (0: from the start), in the order of their cookies, at most
     /// `limit` of them; an empty page is the end. A name's cookie is the same in every listing of
     /// its directory, so an entry present throughout a walk is seen exactly once, whatever comes and
-    /// goes beside it. `.` and `..` are the back end's.
+    /// goes beside it. Cookies stay below 2^62: kernels hold them as signed offsets, and back ends
+    /// number `.` and `..`, which are theirs, before them.
     ///
     /// With `plus`, each entry that can be described without a request to a provider carries its
     /// [`Entry`], and with it a reference.
