@@ -9,7 +9,7 @@ use crate::component;
 use crate::config::{Config, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
-use crate::events::supervisor::{FeedSupervisor, Feeds, Pace};
+use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
 use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
@@ -270,7 +270,6 @@ async fn await_push(working: &[Working], feeds: &[Feeds]) {
     let push = |instance: &Working| instance.manifest.feeds.iter().any(|f| f.kind == FeedKind::Push);
     let connecting = || {
         working.iter().zip(feeds).any(|(instance, feeds)| {
-            use crate::events::supervisor::FeedState;
             push(instance)
                 && feeds.status().iter().any(|f| f.kind == "push" && f.state == FeedState::Connecting)
         })

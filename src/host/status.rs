@@ -6,7 +6,7 @@ use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, ErrorStatus, FeedState, PartialStatus,
     ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
 };
-use crate::events::supervisor::{self, Feeds};
+use crate::events::{self, Feeds};
 use crate::events::webhook::Receiver;
 use crate::provider::Cause;
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
@@ -69,7 +69,7 @@ impl Core {
                     .flat_map(|(_, feeds)| feeds.status())
                     .find(|feed| feed.scope == *standing.scope);
                 let idle =
-                    feed.as_ref().is_some_and(|feed| feed.state == supervisor::FeedState::Idle);
+                    feed.as_ref().is_some_and(|feed| feed.state == events::FeedState::Idle);
                 let state = match standing.live {
                     false if idle => FeedState::Idle,
                     false => FeedState::Lost,
