@@ -197,7 +197,10 @@ fn an_ordinary_user_mounts_through_fusermount3_and_others_stay_out() {
     let point = format!(" {} ", place.display());
     let line = table.lines().find(|line| line.contains(&point)).unwrap();
     assert!(line.starts_with("omnifs ") && line.contains(" fuse.omnifs "), "{line}");
-    assert!(line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"), "{line}");
+    assert!(
+        line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"),
+        "{line}"
+    );
     // Its end is clean: it unmounts through the helper too.
     drop(server.0.stdin.take());
     assert!(server.0.wait().unwrap().success());
