@@ -1,7 +1,7 @@
 //! The Linux back end: a [`Vfs`] shown through FUSE.
 //!
 //! The kernel keeps names, attributes, listings and content for ever and is told what to drop
-//! ([`notify`]); so what was looked at once costs no request at all. Node numbers are
+//! (notify.rs); so what was looked at once costs no request at all. Node numbers are
 //! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
 //! [`Inode`](crate::Inode).
 //!
