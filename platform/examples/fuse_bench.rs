@@ -48,11 +48,8 @@ mod bench {
     }
 
     fn command(root: &Path, line: &[&str]) {
-        let status = Command::new(line[0])
-            .args(&line[1..])
-            .current_dir(root)
-            .stdout(Stdio::null())
-            .status();
+        let status =
+            Command::new(line[0]).args(&line[1..]).current_dir(root).stdout(Stdio::null()).status();
         assert!(status.is_ok_and(|status| status.code() != Some(127)));
     }
 
@@ -80,15 +77,20 @@ mod bench {
         }
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let point = tempfile::tempdir().expect("a mount point");
-        let options = MountOptions::default();
+        let mut options = MountOptions::default();
+        if let Some(threads) =
+            std::env::var("OMNIFS_BENCH_THREADS").ok().and_then(|t| t.parse().ok())
+        {
+            options.threads = threads;
+        }
         let mounted = mount(Arc::clone(&memory), point.path(), &options, runtime.handle());
         let _mounted = mounted.unwrap_or_else(|error| panic!("{error}"));
 
         let find: &dyn Fn(&Path) = &|root| command(root, &["find", ".", "-size", "+1k"]);
         let grep: &dyn Fn(&Path) = &|root| command(root, &["grep", "-r", "no such text", "."]);
         let long: &dyn Fn(&Path) = &|root| command(root, &["ls", "-lR"]);
-        let cases: [(&str, &dyn Fn(&Path)); 6] = [
-            ("stat", &stat),
+        let cases = [
+            ("stat", &stat as &dyn Fn(&Path)),
             ("open+read+close", &read),
             ("readdir", &list),
             ("ls -lR", long),

@@ -94,9 +94,8 @@ checks! {
 /// Runs every check on the standard tree mounted at `root`.
 pub fn run(root: &Path) -> Vec<Outcome> {
     let root = Root(root.to_owned());
-    let outcome = |(name, check): &(&'static str, fn(&Root) -> Check)| {
-        Outcome { name, result: check(&root) }
-    };
+    let outcome =
+        |(name, check): &(&'static str, fn(&Root) -> Check)| Outcome { name, result: check(&root) };
     CHECKS.iter().map(outcome).collect()
 }
 

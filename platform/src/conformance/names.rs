@@ -22,7 +22,12 @@ pub(super) fn odd_names_are_found_listed_and_read(root: &Root) -> Check {
         let read = fs::read_to_string(&path).explain("read", &path)?;
         same("the content", &path, read, format!("I am {name}\n"))?;
         let inside = root.path(&format!("names of directories/{name}/inside"));
-        same("the content", &inside, fs::read_to_string(&inside).explain("read", &inside)?, "in\n".into())?;
+        same(
+            "the content",
+            &inside,
+            fs::read_to_string(&inside).explain("read", &inside)?,
+            "in\n".into(),
+        )?;
     }
     Ok(())
 }
@@ -70,7 +75,12 @@ pub(super) fn symbolic_links_say_and_lead_where_they_point(root: &Root) -> Check
         }
     }
     let through = root.path("links/file");
-    same("the target's content", &through, fs::read(&through).explain("read", &through)?, b"one line\n".to_vec())?;
+    same(
+        "the target's content",
+        &through,
+        fs::read(&through).explain("read", &through)?,
+        b"one line\n".to_vec(),
+    )?;
     let inside = root.path("links/directory/size-1");
     same("the target's size", &inside, fs::metadata(&inside).explain("stat", &inside)?.len(), 1)?;
     let dangling = root.path("links/dangling");

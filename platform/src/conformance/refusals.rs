@@ -75,7 +75,7 @@ pub(super) fn changing_attributes_is_refused(root: &Root) -> Check {
         let path = root.path(below);
         let mode = fs::Permissions::from_mode(0o600);
         fails("chmod", &path, fs::set_permissions(&path, mode), libc::EROFS)?;
-        
+
         let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
         fails("chown", &path, rustix::fs::chown(&path, Some(uid), Some(gid)), libc::EROFS)?;
         let time = Timespec { tv_sec: 1, tv_nsec: 2 };

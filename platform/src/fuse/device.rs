@@ -85,9 +85,9 @@ pub(super) fn mount(point: &Path, name: &str, allow_other: bool) -> Result<Owned
 }
 
 /// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. `ro` is left out on
-/// purpose: the daemon makes calls on its own mount to wake watchers. `default_permissions` too: with it an
-/// ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS; everything here
-/// may be read by whoever may enter, so there is nothing for it to decide.
+/// purpose: the daemon makes calls on its own mount to wake watchers. `default_permissions` too:
+/// with it an ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS;
+/// everything here may be read by whoever may enter, so there is nothing for it to decide.
 fn mount_directly(
     device: &OwnedFd,
     point: &Path,

@@ -12,7 +12,10 @@ pub enum MountError {
     NotADirectory(PathBuf),
     #[error("{} is not empty: choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
-    #[error("omnifs is already mounted on {}: unmount it with `omnifs unmount {}`", .0.display(), .0.display())]
+    #[error(
+        "omnifs is already mounted on {}: unmount it with `omnifs unmount {}`",
+        .0.display(), .0.display()
+    )]
     AlreadyMounted(PathBuf),
     #[error("{} may not be used by this user: choose a directory that you own", .0.display())]
     NotPermitted(PathBuf),
@@ -44,7 +47,8 @@ pub enum MountError {
 #[derive(Debug, Error)]
 pub enum UnmountError {
     #[error(
-        "{} is in use: close the files and shells in it, or use `omnifs unmount --force`", .0.display()
+        "{} is in use: close the files and shells in it, or use `omnifs unmount --force`",
+        .0.display()
     )]
     Busy(PathBuf),
     #[error("omnifs is not mounted on {}", .0.display())]

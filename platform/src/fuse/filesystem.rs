@@ -2,7 +2,8 @@
 //! EROFS here, whoever asks.
 //!
 //! Without `allow_other` the kernel lets in nobody but the mounting user, not even root
-//! (fuse_allow_current_process in fs/fuse/dir.c), and `fuser` checks the user of each request again.
+//! (fuse_allow_current_process in fs/fuse/dir.c), and `fuser` checks the user of each request
+//! again.
 //!
 //! `fuser` answers the kernel's interrupts with ENOSYS, so a caller waits until its request is
 //! answered; the deadlines of the [`Vfs`] bound that.
@@ -11,10 +12,10 @@ use super::attr::errno;
 use super::server::Server;
 use crate::{Error, Kind, Vfs};
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -45,8 +46,9 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
             // Lookups and listings of one directory run beside each other.
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_CACHE_SYMLINKS,
-            // A listing brings the entries with it, each page of it: see the measurements in
-            // examples/fuse_bench.rs. READDIRPLUS_AUTO stays off.
+            // Each page of a listing brings the entries with it. READDIRPLUS_AUTO stays off: `ls
+            // -l` reads the whole listing before its first stat, so that all but the first page
+            // would come without entries, and each entry would cost a lookup.
             InitFlags::FUSE_DO_READDIRPLUS,
             // A file that grows can be mapped although it is read past the page cache.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
@@ -83,9 +85,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     fn forget(&self, _: &Request, node: INodeNo, count: u64) {
         // The root needs no reference.
         if node != INodeNo::ROOT {
-            let handle = self.0.handle(node);
-            self.0.references.sub(handle, count);
-            self.0.vfs.forget(handle, count);
+            self.0.take_back(self.0.handle(node), count);
         }
     }
 
@@ -297,16 +297,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply.error(Errno::EROFS);
     }
 
-    fn mknod(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: u32,
-        _: u32,
-        _: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
         reply.error(Errno::EROFS);
     }
 

@@ -64,15 +64,17 @@ impl References {
         true
     }
 
-    /// Takes `count` references off.
-    pub fn sub(&self, handle: Handle, count: u64) {
+    /// Takes up to `count` references off and says how many, for the caller to forget: those that
+    /// [`References::close`] has returned are not forgotten twice.
+    pub fn sub(&self, handle: Handle, count: u64) -> u64 {
         let mut shard = self.shard(handle);
-        if let Some(reference) = shard.references.get_mut(&handle.0) {
-            reference.count = reference.count.saturating_sub(count);
-            if reference.count == 0 {
-                shard.references.remove(&handle.0);
-            }
+        let Some(reference) = shard.references.get_mut(&handle.0) else { return 0 };
+        let taken = count.min(reference.count);
+        reference.count -= taken;
+        if reference.count == 0 {
+            shard.references.remove(&handle.0);
         }
+        taken
     }
 
     pub fn contains(&self, handle: Handle) -> bool {
@@ -141,8 +143,11 @@ impl<V: Vfs> fmt::Debug for Stream<V> {
 #[derive(Debug)]
 pub(super) struct Streams<V: Vfs> {
     next: AtomicU64,
-    shards: [Mutex<Option<HashMap<u64, Arc<Stream<V>>>>>; SHARDS],
+    shards: [Mutex<StreamShard<V>>; SHARDS],
 }
+
+/// `None` once the session is over.
+type StreamShard<V> = Option<HashMap<u64, Arc<Stream<V>>>>;
 
 impl<V: Vfs> Streams<V> {
     pub fn new() -> Streams<V> {
@@ -152,7 +157,7 @@ impl<V: Vfs> Streams<V> {
         }
     }
 
-    fn shard(&self, number: u64) -> MutexGuard<'_, Option<HashMap<u64, Arc<Stream<V>>>>> {
+    fn shard(&self, number: u64) -> MutexGuard<'_, StreamShard<V>> {
         self.shards[number as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -204,9 +209,10 @@ mod tests {
         assert!(held.add(Handle(7), false));
         assert!(held.add(Handle(7), false));
         assert!(held.add(Handle(8), true));
-        held.sub(Handle(8), 1);
+        assert_eq!(held.sub(Handle(8), 1), 1);
         assert!(!held.contains(Handle(8)));
         assert_eq!(held.close(), [(Handle(7), 2)]);
+        assert_eq!(held.sub(Handle(7), 1), 0);
         assert!(!held.add(Handle(9), false));
         assert!(held.close().is_empty());
     }

@@ -1,8 +1,9 @@
 //! The Linux back end: a [`Vfs`] shown through FUSE.
 //!
 //! The kernel keeps names, attributes, listings and content for ever and is told what to drop
-//! ([`notify`]); so what was looked at once costs no request at all. Node numbers are [`Handle`](crate::Handle)s,
-//! one for each position of a directory, and st_ino is the [`Inode`](crate::Inode).
+//! (notify.rs); so what was looked at once costs no request at all. Node numbers are
+//! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
+//! [`Inode`](crate::Inode).
 //!
 //! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
 //! something outside; notifications are sent by threads that hold no lock and that no answer waits

@@ -1,9 +1,9 @@
 //! What stands at a path before something is mounted there, and the repair of what a killed
 //! process left.
 
-use super::{Unmount, device};
 use super::error::{MountError, UnmountError};
 use super::mountinfo::{self, Mount};
+use super::{Unmount, device};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

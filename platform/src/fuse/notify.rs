@@ -100,8 +100,8 @@ impl Notifier {
 
     /// Moves with each change. An answer whose call began under another stamp may be older than a
     /// change that was already told, so the kernel must not keep its attributes. Read it after the
-    /// reference is recorded: then either the stamp has moved, or the worker finds the reference and
-    /// tries until the kernel knows the inode.
+    /// reference is recorded: then either the stamp has moved, or the worker finds the reference
+    /// and tries until the kernel knows the inode.
     pub fn stamp(&self) -> u64 {
         self.stamp.load(Ordering::SeqCst)
     }
@@ -209,7 +209,8 @@ impl Notifier {
         }
         for (name, removed) in job.names {
             // A deletion takes the lock of what is deleted while it holds the parent's. A slow
-            // lookup in a deleted directory would so hold up its siblings; its name is just dropped.
+            // lookup in a deleted directory would so hold up its siblings; its name is just
+            // dropped.
             let file = removed.filter(|&child| !self.references.is_directory(Handle(child)));
             let told = match file {
                 Some(child) => self.wire.delete(node, child, &name),

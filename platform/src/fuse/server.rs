@@ -20,8 +20,8 @@ use tokio::runtime;
 
 /// Node numbers are never used again for another object, so they need no generation.
 const GENERATION: Generation = Generation(0);
-/// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked for
-/// again; a buffer of 4 KiB holds about this many.
+/// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked
+/// for again; a buffer of 4 KiB holds about this many.
 const PLUS_PAGE: usize = 24;
 const PAGE: usize = 128;
 /// Where the kernel's offsets stand after `.` and `..`; a cookie follows them by this much.
@@ -72,9 +72,12 @@ impl<V: Vfs> Server<V> {
         delivered
     }
 
-    fn take_back(&self, entry: &Entry) {
-        self.references.sub(entry.handle, 1);
-        self.vfs.forget(entry.handle, 1);
+    /// Gives references that were delivered back to the file system.
+    pub fn take_back(&self, handle: Handle, count: u64) {
+        let taken = self.references.sub(handle, count);
+        if taken > 0 {
+            self.vfs.forget(handle, taken);
+        }
     }
 
     pub async fn lookup(self: Arc<Self>, parent: Handle, name: String, reply: ReplyEntry) {
@@ -195,7 +198,8 @@ impl<V: Vfs> Server<V> {
             if offset < AFTER_DOTS {
                 let (own, parent) = self.dots(dir).await?;
                 let kind = fuser::FileType::Directory;
-                let full = (offset < AFTER_DOT && reply.add(INodeNo(own.inode.0), AFTER_DOT, kind, "."))
+                let full = (offset < AFTER_DOT
+                    && reply.add(INodeNo(own.inode.0), AFTER_DOT, kind, "."))
                     || reply.add(INodeNo(parent.0), AFTER_DOTS, kind, "..");
                 if full {
                     return Ok(());
@@ -234,7 +238,7 @@ impl<V: Vfs> Server<V> {
         match self.fill_plus(dir, number, offset, &mut reply, &mut carried).await {
             Ok(()) => reply.ok(),
             Err(error) => {
-                carried.iter().for_each(|entry| self.take_back(entry));
+                carried.iter().for_each(|entry| self.take_back(entry.handle, 1));
                 reply.error(errno(error));
             }
         }
@@ -294,7 +298,7 @@ impl<V: Vfs> Server<V> {
                 let next = listed.cookie + AFTER_DOTS;
                 full = reply.add(attr.ino, next, &listed.name, &ttl, &attr, GENERATION);
                 if full {
-                    self.take_back(&entry);
+                    self.take_back(entry.handle, 1);
                 } else {
                     carried.push(entry);
                 }

@@ -137,7 +137,9 @@ impl Memory {
     /// The object at a path below the root, such as `a/b`.
     pub fn find(&self, path: &str) -> Result<Inode> {
         let tree = self.tree();
-        path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |at, name| tree.child(at, name))
+        path.split('/')
+            .filter(|name| !name.is_empty())
+            .try_fold(ROOT, |at, name| tree.child(at, name))
     }
 }
 

@@ -42,10 +42,7 @@ fn a_file_changed_while_open_is_superseded_and_its_reader_keeps_the_old_bytes() 
     let open = now(memory.open(before.handle)).unwrap();
     memory.set_content(inode, "newer").unwrap();
     let told = changes.try_recv().unwrap();
-    assert_eq!(
-        told,
-        [Change::Entry { parent: memory.root(), name: "f".into(), removed: None }]
-    );
+    assert_eq!(told, [Change::Entry { parent: memory.root(), name: "f".into(), removed: None }]);
     let after = look(&memory, memory.root(), "f");
     assert_eq!(after.inode, before.inode);
     assert_ne!(after.handle, before.handle);
@@ -117,8 +114,7 @@ fn a_removed_directory_ends_all_below_it_and_says_so() {
     let changes = memory.changes();
     memory.remove(ROOT, "a").unwrap();
     let told = changes.try_recv().unwrap();
-    let entry =
-        Change::Entry { parent: memory.root(), name: "a".into(), removed: Some(handle) };
+    let entry = Change::Entry { parent: memory.root(), name: "a".into(), removed: Some(handle) };
     assert!(told.contains(&entry), "{told:?}");
     assert!(told.contains(&Change::Content { handle: memory.root(), open: false }), "{told:?}");
     assert_eq!(now(memory.getattr(handle)).unwrap_err(), Error::Stale);

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// When everything that has not changed since it was added was last modified, after the Unix epoch: a
-/// constant, so that two processes build the same tree.
+/// When everything that has not changed since it was added was last modified, after the Unix epoch:
+/// a constant, so that two processes build the same tree.
 pub const BUILT: Duration = Duration::from_secs(1_700_000_000);
 
 /// Handles that are not an inode's own number start here, far above every inode.
@@ -76,15 +76,8 @@ pub(super) struct Version {
 
 #[derive(Debug)]
 pub(super) enum Open {
-    File {
-        handle: Handle,
-        content: Bytes,
-    },
-    Directory {
-        place: Handle,
-        entries: Arc<[(u64, String, Inode)]>,
-        modified: SystemTime,
-    },
+    File { handle: Handle, content: Bytes },
+    Directory { place: Handle, entries: Arc<[(u64, String, Inode)]>, modified: SystemTime },
 }
 
 #[derive(Debug)]
@@ -351,8 +344,9 @@ impl Tree {
             Some(entries) => entries.clone(),
             None => {
                 let children = directory.children.iter();
-                let entries: Arc<[_]> =
-                    children.map(|(cookie, (name, child))| (*cookie, name.clone(), *child)).collect();
+                let entries: Arc<[_]> = children
+                    .map(|(cookie, (name, child))| (*cookie, name.clone(), *child))
+                    .collect();
                 directory.listing = Some(entries.clone());
                 entries
             }

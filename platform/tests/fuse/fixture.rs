@@ -105,8 +105,8 @@ pub fn public_program(directory: &Path) -> PathBuf {
     copy
 }
 
-/// In a mount namespace of its own, makes the FUSE device one that any user may open, as it is on most
-/// machines. Needs root.
+/// In a mount namespace of its own, makes the FUSE device one that any user may open, as it is on
+/// most machines. Needs root.
 pub fn open_device_to_all(directory: &Path) {
     use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
     use rustix::mount::{MountFlags, mount, mount_bind};

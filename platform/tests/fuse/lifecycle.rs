@@ -46,13 +46,19 @@ fn everything_is_given_back_when_it_is_forgotten_and_at_the_unmount() {
     for index in 0..2000 {
         memory.add(ROOT, &format!("{index}"), New::file("x")).unwrap();
     }
+    // The kernel may forget what is closed at any time, so some are held open.
     let walk = |fixture: &Fixture| {
+        let mut held = Vec::new();
         for entry in fs::read_dir(fixture.path("")).unwrap() {
-            fs::read(entry.unwrap().path()).unwrap();
+            let mut file = File::open(entry.unwrap().path()).unwrap();
+            assert_eq!(file.read_to_end(&mut Vec::new()).unwrap(), 1);
+            if held.len() < 100 {
+                held.push(file);
+            }
         }
+        assert!(memory.references() >= 100 && memory.open_count() >= 100);
     };
     walk(&fixture);
-    assert!(memory.references() >= 2000);
     if possible(is_root(), "dropping the kernel's caches needs root") {
         eventually("the kernel forgets", || {
             fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
@@ -61,7 +67,6 @@ fn everything_is_given_back_when_it_is_forgotten_and_at_the_unmount() {
     }
     eventually("what was read is closed", || memory.open_count() == 0);
     walk(&fixture);
-    assert!(memory.references() >= 2000);
     fixture.mounted.unmount(Unmount::Clean).unwrap();
     eventually("all references are back", || memory.references() == 0);
     assert_eq!(memory.open_count(), 0);
@@ -197,7 +202,10 @@ fn an_ordinary_user_mounts_through_fusermount3_and_others_stay_out() {
     let point = format!(" {} ", place.display());
     let line = table.lines().find(|line| line.contains(&point)).unwrap();
     assert!(line.starts_with("omnifs ") && line.contains(" fuse.omnifs "), "{line}");
-    assert!(line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"), "{line}");
+    assert!(
+        line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"),
+        "{line}"
+    );
     // Its end is clean: it unmounts through the helper too.
     drop(server.0.stdin.take());
     assert!(server.0.wait().unwrap().success());
