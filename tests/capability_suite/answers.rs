@@ -5,10 +5,15 @@ use super::*;
 use std::io::Write;
 use std::time::Instant;
 
+/// With a deadline that a busy machine does not meet by accident.
 fn small(url: &str) -> Outbound {
+    bounded(url, Duration::from_secs(10))
+}
+
+fn bounded(url: &str, seconds: Duration) -> Outbound {
     let mut setup = setup(url);
     setup.limits.body = 1 << 20;
-    setup.limits.total = Duration::from_millis(600);
+    setup.limits.total = seconds;
     setup.limits.retries = 0;
     Outbound::new(setup).unwrap()
 }
@@ -54,10 +59,9 @@ fn answer_bytes(headers: &str, body: &[u8]) -> Vec<u8> {
 async fn a_body_beyond_the_cap_is_too_large_promised_or_not() {
     let promised = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\nx".to_vec();
     let server = Server::start(move |_, _| Reply::Hang(promised.clone())).await;
-    let began = Instant::now();
+    // Refused at the promise: the body itself never comes.
     let (cause, detail) = fails(&small(&server.url()), get("/things/1")).await;
     assert_eq!(cause, Cause::TooLarge, "{detail}");
-    assert!(began.elapsed() < Duration::from_millis(500), "refused at the promise");
 
     let chunk = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
@@ -97,7 +101,7 @@ async fn a_server_that_does_not_get_on_ends_at_the_deadline() {
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it",
     ] {
         let server = Server::start(move |_, _| Reply::Hang(part.as_bytes().to_vec())).await;
-        let outbound = small(&server.url());
+        let outbound = bounded(&server.url(), Duration::from_millis(600));
         let began = Instant::now();
         let (cause, detail) = fails(&outbound, get("/things/1?x=y")).await;
         assert_eq!(cause, Cause::TimedOut, "{detail}");

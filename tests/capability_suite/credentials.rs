@@ -102,14 +102,8 @@ async fn a_file_that_cannot_be_used_is_an_error_and_not_skipped() {
     fs::create_dir(&path).unwrap();
     assert!(message().await.contains("not a regular file"));
     fs::remove_dir(&path).unwrap();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
     assert!(message().await.contains("not a regular file"), "and it does not wait for a writer");
 }
 
@@ -196,7 +190,7 @@ async fn without_a_session_the_keyring_is_silent_and_quick() {
     let session = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some();
     if !session && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         assert!(answer.unwrap().is_none());
-        assert!(began.elapsed() < Duration::from_millis(100));
+        assert!(began.elapsed() < Duration::from_secs(1));
     }
 }
 

@@ -313,7 +313,7 @@ async fn a_burst_of_bad_deliveries_leaves_good_ones_quick() {
     for task in bad {
         task.await.unwrap();
     }
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     let status = scene.receiver.status();
     assert_eq!((status.accepted, status.bad_signature), (50, 2000));
 }
