@@ -55,29 +55,20 @@ pub(super) fn webhook(instance: &str, file: Option<PathBuf>) -> Arc<Chain> {
     Arc::new(Chain::webhook(instance, file, Environment::process(), Some(Lookup::system())))
 }
 
-/// The commands are not async; each of these waits at most as long as the keyring or the login may
-/// take.
-fn wait<T>(work: impl Future<Output = T>) -> Result<T, Refused> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(refused)?.block_on(work))
-}
-
 /// Where each of the instance's credentials comes from. Asks no service.
-pub fn credentials(
+pub async fn credentials(
     instance: &Instance,
     manifest: &Manifest,
 ) -> Result<Vec<CredentialStatus>, Refused> {
-    wait(async {
-        let mut rows = Vec::new();
-        for credential in &manifest.credentials {
-            let (source, problem) = match chain(instance, manifest, credential).resolve().await {
-                Ok(found) => (found.map(|found| found.source.to_string()), None),
-                Err(error) => (None, Some(error.to_string())),
-            };
-            rows.push(CredentialStatus { name: credential.name.clone(), source, problem });
-        }
-        rows
-    })
+    let mut rows = Vec::new();
+    for credential in &manifest.credentials {
+        let (source, problem) = match chain(instance, manifest, credential).resolve().await {
+            Ok(found) => (found.map(|found| found.source.to_string()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        rows.push(CredentialStatus { name: credential.name.clone(), source, problem });
+    }
+    Ok(rows)
 }
 
 /// Gets a secret from the service's OAuth endpoints and keeps it. `show` is called with what the
@@ -120,7 +111,7 @@ async fn store(instance: &Instance, credential: &str, secret: &Secret) -> Result
 }
 
 /// Keeps a secret that the user typed. Answers where.
-pub fn keep(
+pub async fn keep(
     instance: &Instance,
     credential: &str,
     secret: Zeroizing<String>,
@@ -128,11 +119,11 @@ pub fn keep(
     let Some(secret) = Secret::trimmed(secret.to_string()) else {
         return Err(refused("the secret is empty"));
     };
-    wait(store(instance, credential, &secret))?
+    store(instance, credential, &secret).await
 }
 
 /// Forgets a kept secret. False: there was none.
-pub fn logout(instance: &Instance, credential: &str) -> Result<bool, Refused> {
+pub async fn logout(instance: &Instance, credential: &str) -> Result<bool, Refused> {
     let entry = keyring::entry(&instance.name, credential);
-    wait(keyring::remove(&entry, PATIENT))?.map_err(refused)
+    keyring::remove(&entry, PATIENT).await.map_err(refused)
 }

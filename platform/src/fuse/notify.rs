@@ -214,7 +214,7 @@ impl Notifier {
             let file = removed.filter(|&child| !self.references.is_directory(Handle(child)));
             let told = match file {
                 Some(child) => self.wire.delete(node, child, &name),
-                None => self.wire.inval_entry(node, &name),
+                None => self.wire.expire_entry(node, &name),
             };
             self.log(told);
         }

@@ -10,6 +10,9 @@ use std::os::fd::OwnedFd;
 const FUSE_NOTIFY_INVAL_INODE: i32 = 2;
 const FUSE_NOTIFY_INVAL_ENTRY: i32 = 3;
 const FUSE_NOTIFY_DELETE: i32 = 6;
+/// Flag of an entry notification, since protocol 7.38 (Linux 6.2): the name is looked up again at
+/// its next use, and what is below it stays as it is until that lookup says otherwise.
+const FUSE_EXPIRE_ONLY: u32 = 1;
 
 /// The size of `struct fuse_out_header`.
 const HEADER: usize = 16;
@@ -42,19 +45,22 @@ impl Wire {
         self.send(FUSE_NOTIFY_INVAL_INODE, &body)
     }
 
-    /// Drops a name, also an absent one. Takes the directory's inode lock: it waits for lookups
-    /// and listings of that directory which are under way.
-    pub fn inval_entry(&self, parent: u64, name: &str) -> Told {
+    /// Has a name looked up again at its next use, also an absent one. A shell inside a directory of
+    /// that name keeps its path. Takes the directory's inode lock: it waits for lookups and listings
+    /// of that directory which are under way.
+    ///
+    /// A kernel that does not know the flag drops the name instead, which is as right and less kind.
+    pub fn expire_entry(&self, parent: u64, name: &str) -> Told {
         let mut body = Vec::with_capacity(16 + name.len() + 1);
         body.extend(parent.to_ne_bytes());
         body.extend((name.len() as u32).to_ne_bytes());
-        body.extend(0_u32.to_ne_bytes());
+        body.extend(FUSE_EXPIRE_ONLY.to_ne_bytes());
         body.extend(name.as_bytes());
         body.push(0);
         self.send(FUSE_NOTIFY_INVAL_ENTRY, &body)
     }
 
-    /// As [`Wire::inval_entry`], and tells watchers of `child` that it is deleted. Takes the
+    /// Drops a name as [`Wire::expire_entry`] does, and tells watchers of `child` that it is deleted. Takes the
     /// child's inode lock too.
     pub fn delete(&self, parent: u64, child: u64, name: &str) -> Told {
         let mut body = Vec::with_capacity(24 + name.len() + 1);
@@ -102,13 +108,14 @@ mod tests {
 
     #[test]
     fn notifications_have_the_layout_of_the_protocol_header() {
-        let entry = written(|wire| wire.inval_entry(0x0102, "ab"));
+        let entry = written(|wire| wire.expire_entry(0x0102, "ab"));
         assert_eq!(entry.len(), 16 + 16 + 3);
         assert_eq!(entry[0..4], 35_u32.to_ne_bytes());
         assert_eq!(entry[4..8], 3_i32.to_ne_bytes());
         assert_eq!(entry[8..16], [0; 8]);
         assert_eq!(entry[16..24], 0x0102_u64.to_ne_bytes());
         assert_eq!(entry[24..28], 2_u32.to_ne_bytes());
+        assert_eq!(entry[28..32], 1_u32.to_ne_bytes());
         assert_eq!(entry[32..35], *b"ab\0");
         let inode = written(|wire| wire.inval_inode(9, false));
         assert_eq!((inode.len(), &inode[24..32]), (40, &(-1_i64).to_ne_bytes()[..]));
