@@ -8,6 +8,8 @@
 //! against GitHub's OpenAPI description and Linear's schema; the feature `check` gives the same
 //! yardstick to the tests of the providers.
 
+#[cfg(feature = "check")]
+pub mod check;
 mod clock;
 mod fault;
 pub mod github;

@@ -175,7 +175,7 @@ fn hook_payload(view: View<'_>, repo: u64, mut payload: Value) -> Value {
             merge(&mut payload, json!({"organization": view.organization(account)}));
         }
         if payload.get("repository").is_none() {
-            merge(&mut payload, json!({"repository": view.full_repo(repo)}));
+            merge(&mut payload, json!({"repository": view.repo(repo)}));
         }
     }
     merge(&mut payload, json!({"sender": view.user(&view.world.viewer)}));

@@ -49,22 +49,23 @@ impl Work<'_> {
         let (made, deleted) = (before.is_none(), to.is_empty());
         let before = before.unwrap_or(zero.clone());
         let after = if deleted { zero } else { to.to_owned() };
-        let base = json!({
-            "ref": short, "ref_type": kind, "full_ref": name, "pusher_type": "user",
-            "description": null,
-        });
-        if made || deleted {
+        if made {
             let default = self.repo(id)?.default_branch.clone();
-            let mut payload = base.clone();
-            payload["master_branch"] = json!(default);
-            let event = if made { "create" } else { "delete" };
-            self.hook(id, event, |_| payload.clone());
-            if let Value::Object(members) = &mut payload {
-                // The listing's form leaves a missing description out.
-                members.remove("description");
-            }
-            let listed = if made { "CreateEvent" } else { "DeleteEvent" };
-            self.list(id, listed, false, |_| payload);
+            let mut payload = json!({
+                "ref": short, "ref_type": kind, "master_branch": default, "pusher_type": "user",
+            });
+            let mut told = payload.clone();
+            told["description"] = Value::Null;
+            self.hook(id, "create", |_| told);
+            payload["full_ref"] = json!(name);
+            self.list(id, "CreateEvent", false, |_| payload);
+        }
+        if deleted {
+            let mut payload = json!({"ref": short, "ref_type": kind, "pusher_type": "user"});
+            let told = payload.clone();
+            self.hook(id, "delete", |_| told);
+            payload["full_ref"] = json!(name);
+            self.list(id, "DeleteEvent", false, |_| payload);
         }
         let push = self.now;
         self.hook(id, "push", |view| {
@@ -229,7 +230,7 @@ impl GithubTwin {
                 let sha = work.repo(id)?.branch(&default).unwrap_or_default().to_owned();
                 work.move_branch(id, &full, &sha)?;
             }
-            work.tell_release(id, release, "published");
+            work.tell_release(id, release, "published", Value::Null);
             Ok(release)
         })
     }
@@ -240,9 +241,9 @@ impl GithubTwin {
             let now = work.now;
             let releases = &mut work.repo(id)?.releases;
             let found = releases.get_mut(&release).ok_or_else(|| missing("release", release))?;
-            found.notes = notes.to_owned();
+            let before = std::mem::replace(&mut found.notes, notes.to_owned());
             found.updated = now;
-            work.tell_release(id, release, "edited");
+            work.tell_release(id, release, "edited", json!({"body": {"from": before}}));
             Ok(())
         })
     }
@@ -251,7 +252,7 @@ impl GithubTwin {
     pub fn delete_release(&self, repo: &str, release: u64) -> Result<()> {
         let id = self.repo_id(repo).ok_or_else(|| missing("repository", repo))?;
         self.change(&[format!("release:{release}")], |work| {
-            work.tell_release(id, release, "deleted");
+            work.tell_release(id, release, "deleted", Value::Null);
             let removed = work.repo(id)?.releases.remove(&release);
             removed.map(|_| ()).ok_or_else(|| missing("release", release))
         })
@@ -259,14 +260,20 @@ impl GithubTwin {
 }
 
 impl Work<'_> {
-    fn tell_release(&mut self, id: u64, release: u64, action: &str) {
+    fn tell_release(&mut self, id: u64, release: u64, action: &str, changes: Value) {
         let make = |view: super::view::View<'_>| -> Value {
             let repo = view.world.repos.get(&id);
             let found =
                 repo.and_then(|repo| Some(view.release(repo, repo.releases.get(&release)?)));
             json!({"action": action, "release": found})
         };
-        self.hook(id, "release", make);
+        self.hook(id, "release", |view| {
+            let mut payload = make(view);
+            if !changes.is_null() {
+                payload["changes"] = changes;
+            }
+            payload
+        });
         self.list(id, "ReleaseEvent", action != "published", make);
     }
 }

@@ -228,7 +228,7 @@ impl GithubTwin {
             if let Some(milestone) = edit.milestone {
                 issue.milestone = milestone;
                 let action = if milestone.is_some() { "milestoned" } else { "demilestoned" };
-                told.push((action, json!({})));
+                told.push((action, json!({"milestone": milestone})));
             }
             if let (Some(draft), Some(pull)) = (edit.draft, issue.pull.as_mut()) {
                 pull.draft = draft;
@@ -250,7 +250,17 @@ impl GithubTwin {
             if !told.is_empty() {
                 issue.updated = now;
             }
-            for (action, more) in told {
+            for (action, mut more) in told {
+                if let Some(milestone) = more.get("milestone").and_then(Value::as_u64) {
+                    more["milestone"] = work.render(|view| {
+                        let repo = view.world.repos.get(&id);
+                        let found = repo.and_then(|repo| {
+                            let mut all = repo.milestones.iter();
+                            Some(view.milestone(repo, all.find(|m| m.number == milestone)?))
+                        });
+                        found.unwrap_or_default()
+                    });
+                }
                 work.tell(id, number, action, more);
             }
             Ok(())
@@ -327,7 +337,7 @@ impl GithubTwin {
             let changes = work.render(|view| {
                 let new = view.world.repos.get(&target);
                 let issue = new.and_then(|r| Some(view.issue(r, r.issues.get(&new_number)?)));
-                json!({"new_issue": issue, "new_repository": new.map(|r| view.full_repo(r))})
+                json!({"new_issue": issue, "new_repository": new.map(|r| view.repo(r))})
             });
             work.tell(id, number, "transferred", json!({"changes": changes}));
             let old = work.repo(id)?;
@@ -477,13 +487,13 @@ pub(super) fn follow_branch(work: &mut Work<'_>, repo: u64, branch: &str, sha: &
     let mut moved = Vec::new();
     for issue in work.repo(repo)?.issues.values_mut().filter(|issue| issue.open) {
         if let Some(pull) = issue.pull.as_mut().filter(|pull| pull.head == branch) {
-            pull.head_sha = sha.to_owned();
+            let before = std::mem::replace(&mut pull.head_sha, sha.to_owned());
             issue.updated = now;
-            moved.push(issue.number);
+            moved.push((issue.number, before));
         }
     }
-    for number in moved {
-        work.tell(repo, number, "synchronize", json!({}));
+    for (number, before) in moved {
+        work.tell(repo, number, "synchronize", json!({"before": before, "after": sha}));
     }
     Ok(())
 }

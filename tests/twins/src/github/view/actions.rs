@@ -56,8 +56,8 @@ impl View<'_> {
             "artifacts_url": format!("{url}/artifacts"), "cancel_url": format!("{url}/cancel"),
             "rerun_url": format!("{url}/rerun"), "previous_attempt_url": null,
             "workflow_url": format!("{api}/actions/workflows/{}", run.workflow),
-            "head_commit": head, "repository": self.repo(repo),
-            "head_repository": self.repo(repo),
+            "head_commit": head, "repository": self.minimal_repo(repo),
+            "head_repository": self.minimal_repo(repo),
         });
         merge(&mut value, more);
         value

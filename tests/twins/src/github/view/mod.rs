@@ -148,9 +148,7 @@ impl View<'_> {
     pub fn organization_profile(&self, account: &Account) -> Value {
         let mut organization = self.organization(account);
         let more = json!({
-            "name": account.name, "company": null, "blog": "", "location": null, "email": null,
-            "twitter_username": null, "is_verified": false,
-            "has_organization_projects": true, "has_repository_projects": true,
+            "name": account.name, "is_verified": false, "has_organization_projects": true, "has_repository_projects": true,
             "public_repos": self.repos_of(&account.login), "public_gists": 0,
             "followers": 0, "following": 0,
             "html_url": format!("{HTML}/{}", account.login), "type": "Organization",

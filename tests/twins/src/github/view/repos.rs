@@ -49,8 +49,8 @@ const URLS: [(&str, &str); 37] = [
 ];
 
 impl View<'_> {
-    /// The members that every form of a repository has.
-    fn repo_core(&self, repo: &Repo) -> Value {
+    /// `minimal-repository` with the members that every form of a repository has.
+    pub fn minimal_repo(&self, repo: &Repo) -> Value {
         let url = self.repo_url(repo);
         let mut value = json!({
             "id": repo.id, "node_id": node_id("R", repo.id), "name": repo.name,
@@ -66,7 +66,7 @@ impl View<'_> {
         value
     }
 
-    /// `repository` and `minimal-repository`
+    /// `repository`
     pub fn repo(&self, repo: &Repo) -> Value {
         if let Some(known) = self.memo.repos.borrow().get(&repo.id) {
             return known.clone();
@@ -77,7 +77,7 @@ impl View<'_> {
     }
 
     fn make_repo(&self, repo: &Repo) -> Value {
-        let mut value = self.repo_core(repo);
+        let mut value = self.minimal_repo(repo);
         let html = self.repo_html(repo);
         let open = repo.open_issues();
         let more = json!({
