@@ -205,7 +205,9 @@ impl OpenApi {
             }
         }
         if let Some(allowed) = schema["enum"].as_array()
-            && !allowed.iter().any(|v| v.as_str() == Some(text) || v.to_string() == text)
+            && !allowed.iter().any(|v| {
+                v.as_str() == Some(text) || v.as_i64().is_some_and(|n| text.parse() == Ok(n))
+            })
         {
             return false;
         }

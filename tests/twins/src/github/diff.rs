@@ -73,7 +73,8 @@ pub(crate) fn mail(git: &Store, commits: &[&str]) -> String {
             let both = change.additions + change.deletions;
             mail.push_str(&format!(" {} | {both}\n", change.path));
         }
-        mail.push_str(&format!(" {} file(s) changed\n\n{}\n", changes.len(), text(&changes)));
+        let files = if changes.len() == 1 { "file" } else { "files" };
+        mail.push_str(&format!(" {} {files} changed\n\n{}\n", changes.len(), text(&changes)));
     }
     mail
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::data::World;
 use super::filter::passes;
 use super::node::{Node, Out};
-use super::schema::{Operation, TYPES, inner, literal};
+use super::schema::{Operation, TYPES, fits, inner, literal};
 use crate::clock::iso_ms;
 
 /// Linear's page where a query names none, and its largest one.
@@ -39,6 +39,8 @@ struct Page<'a> {
 }
 
 type Arguments = BTreeMap<String, Value>;
+/// Gives the value of one field.
+type Resolve<'r> = dyn FnMut(&Field<'static, String>, &Arguments) -> Result<Value, Failure> + 'r;
 
 impl<'a> Execution<'a> {
     pub fn run(&self) -> Result<Value, Failure> {
@@ -60,7 +62,7 @@ impl<'a> Execution<'a> {
         type_name: &str,
         set: &SelectionSet<'static, String>,
         into: &mut Map<String, Value>,
-        resolve: &mut dyn FnMut(&Field<'static, String>, &Arguments) -> Result<Value, Failure>,
+        resolve: &mut Resolve<'_>,
     ) -> Result<(), Failure> {
         for selection in &set.items {
             if !self.included(selection) {
@@ -210,16 +212,22 @@ impl<'a> Execution<'a> {
 
     fn node(&self, node: Node<'a>, set: &SelectionSet<'static, String>) -> Result<Value, Failure> {
         let mut object = Map::new();
-        self.select(node.type_name(), set, &mut object, &mut |field, arguments| match node.get(
-            self.world,
-            &field.name,
-            self.now,
-        ) {
-            Some(Out::Value(value)) => Ok(value),
-            Some(Out::Node(Some(other))) => self.node(other, &field.selection_set),
-            Some(Out::Node(None)) => Ok(Value::Null),
-            Some(Out::Many(nodes)) => self.connection(node.type_name(), field, arguments, nodes),
-            None => self.fail(field, format!("The twin does not serve {}", field.name)),
+        self.select(node.type_name(), set, &mut object, &mut |field, arguments| {
+            let value = match node.get(self.world, &field.name, self.now) {
+                Some(Out::Value(value)) => value,
+                Some(Out::Node(Some(other))) => return self.node(other, &field.selection_set),
+                Some(Out::Node(None)) => Value::Null,
+                Some(Out::Many(nodes)) => {
+                    return self.connection(node.type_name(), field, arguments, nodes);
+                }
+                None => return self.fail(field, format!("The twin lacks {}", field.name)),
+            };
+            // The twin never serves what its schema does not promise.
+            let known = TYPES.fields(node.type_name()).and_then(|f| f.get(&field.name));
+            match known.map(|known| fits(&known.ty, &value)) {
+                Some(Err(why)) if !value.is_object() => self.fail(field, why),
+                _ => Ok(value),
+            }
         })?;
         Ok(Value::Object(object))
     }

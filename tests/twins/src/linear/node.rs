@@ -34,6 +34,11 @@ fn time(ms: Option<i64>) -> Value {
     ms.map(iso_ms).into()
 }
 
+/// A `Float` as a JavaScript server writes it: whole numbers without a fraction.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 { json!(value as i64) } else { json!(value) }
+}
+
 impl<'a> Node<'a> {
     pub fn type_name(self) -> &'static str {
         match self {
@@ -106,7 +111,7 @@ impl<'a> Node<'a> {
             (_, Self::Project(project)) => return project_field(world, project, field),
             ("name" | "type", Self::Status(kind)) => json!(kind),
             ("color", Self::Status(_)) => json!("#bec2c8"),
-            ("position", Self::Status(_)) => json!(0.0),
+            ("position", Self::Status(_)) => json!(0),
             ("indefinite", Self::Status(_)) => json!(false),
             ("description", Self::Status(_)) => Value::Null,
             (_, Self::Status(_)) => return None,
@@ -207,7 +212,7 @@ fn state_field<'a>(world: &'a World, state: &'a State, field: &str) -> Option<Ou
         "name" => json!(state.name),
         "type" => json!(state.kind),
         "color" => json!(state.color),
-        "position" => json!(state.position),
+        "position" => number(state.position),
         "description" => Value::Null,
         "team" => return Some(Out::Node(world.teams.get(&state.team).map(Node::Team))),
         "issues" => {
@@ -222,7 +227,7 @@ fn cycle_field<'a>(world: &'a World, cycle: &'a Cycle, field: &str, now: i64) ->
     let (past, future) = (cycle.ends <= now, cycle.starts > now);
     let inside = || world.issues.values().filter(|issue| issue.cycle.as_ref() == Some(&cycle.id));
     Some(Out::Value(match field {
-        "number" => json!(cycle.number as f64),
+        "number" => json!(cycle.number),
         "name" => json!(cycle.name),
         "description" => Value::Null,
         "startsAt" => iso_ms(cycle.starts).into(),
@@ -235,7 +240,7 @@ fn cycle_field<'a>(world: &'a World, cycle: &'a Cycle, field: &str, now: i64) ->
         "isPrevious" => json!(past && now - cycle.ends < cycle.ends - cycle.starts),
         "progress" => {
             let done = inside().filter(|issue| issue.completed.is_some()).count();
-            json!(done as f64 / inside().count().max(1) as f64)
+            number(done as f64 / inside().count().max(1) as f64)
         }
         "team" => return Some(Out::Node(world.teams.get(&cycle.team).map(Node::Team))),
         "issues" => return Some(Out::Many(inside().map(Node::Issue).collect())),
@@ -284,7 +289,7 @@ fn project_field<'a>(world: &'a World, project: &'a Project, field: &str) -> Opt
         "url" => json!(world.url(&format!("project/{}", project.slug))),
         "progress" => {
             let done = inside().filter(|issue| issue.completed.is_some()).count();
-            json!(done as f64 / inside().count().max(1) as f64)
+            number(done as f64 / inside().count().max(1) as f64)
         }
         "status" => return Some(Out::Node(Some(Node::Status(&project.state)))),
         "lead" | "creator" => {
@@ -327,15 +332,15 @@ fn issue_field<'a>(world: &'a World, issue: &'a Issue, field: &str) -> Option<Ou
     let identifier = || world.identifier(issue);
     Some(Out::Value(match field {
         "identifier" => json!(identifier()),
-        "number" => json!(issue.number as f64),
+        "number" => json!(issue.number),
         "previousIdentifiers" => json!(issue.former),
         "title" => json!(issue.title.get()),
         "description" => json!(issue.description.as_ref().map(Text::get)),
-        "priority" => json!(f64::from(issue.priority)),
+        "priority" => json!(issue.priority),
         "priorityLabel" => json!(PRIORITIES.get(usize::from(issue.priority))),
-        "estimate" => json!(issue.estimate),
+        "estimate" => issue.estimate.map(number).into(),
         "dueDate" => json!(issue.due),
-        "sortOrder" => json!(-(issue.number as f64)),
+        "sortOrder" => json!(-(issue.number as i64)),
         "trashed" => {
             if issue.trashed {
                 json!(true)

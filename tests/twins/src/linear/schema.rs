@@ -173,8 +173,8 @@ fn variables(
     Ok(values)
 }
 
-/// Whether a JSON value is of this input type.
-fn fits(ty: &Type, value: &Value) -> Result<(), String> {
+/// Whether a JSON value is of this type, which is an input's or a leaf's.
+pub(crate) fn fits(ty: &Type, value: &Value) -> Result<(), String> {
     match ty {
         AstType::NonNullType(_) if value.is_null() => {
             Err(format!("Expected non-nullable type \"{ty}\" not to be null."))
@@ -210,6 +210,8 @@ fn fits(ty: &Type, value: &Value) -> Result<(), String> {
                 ("String", _) => value.is_string(),
                 ("ID", _) => value.is_string() || value.is_i64(),
                 (_, Some(Kind::Scalar)) => value.is_string(),
+                // Only its absence can be judged here.
+                (_, Some(Kind::Composite(_))) => true,
                 _ => return Err(format!("Unknown type \"{name}\".")),
             };
             if good { Ok(()) } else { Err(format!("{name} cannot represent value: {value}")) }

@@ -104,9 +104,9 @@ impl Limits {
         let window = *self.window(credential, now_ms);
         let one = |kind: &str, allowed: u64, used: u64| {
             json!({
-                "type": kind, "period": HOUR_MS as f64, "allowedAmount": allowed as f64,
-                "remainingAmount": allowed.saturating_sub(used) as f64, "requestedAmount": 1.0,
-                "reset": window.reset_ms as f64,
+                "type": kind, "period": HOUR_MS, "allowedAmount": allowed,
+                "remainingAmount": allowed.saturating_sub(used), "requestedAmount": 1,
+                "reset": window.reset_ms,
             })
         };
         let limits =
