@@ -83,51 +83,19 @@ impl Work<'_> {
 
 /// The members of a webhook's `data`: the object's own, and the ids of its neighbours.
 fn fields(world: &World, node: Node<'_>, now: i64) -> Value {
-    let names: &[&str] = match node {
-        Node::Issue(_) => &[
-            "id",
-            "identifier",
-            "number",
-            "title",
-            "description",
-            "priority",
-            "priorityLabel",
-            "estimate",
-            "dueDate",
-            "createdAt",
-            "updatedAt",
-            "archivedAt",
-            "startedAt",
-            "completedAt",
-            "canceledAt",
-            "labelIds",
-            "url",
-            "previousIdentifiers",
-            "state",
-            "team",
-            "assignee",
-            "creator",
-            "cycle",
-            "project",
-            "parent",
-        ],
-        Node::Comment(_) => &[
-            "id",
-            "body",
-            "createdAt",
-            "updatedAt",
-            "editedAt",
-            "issueId",
-            "parentId",
-            "user",
-            "issue",
-        ],
-        _ => &["id", "name", "description", "state", "url", "createdAt", "updatedAt"],
+    let names = match node {
+        Node::Issue(_) => {
+            "id identifier number title description priority priorityLabel estimate dueDate \
+             createdAt updatedAt archivedAt startedAt completedAt canceledAt labelIds url \
+             previousIdentifiers state team assignee creator cycle project parent"
+        }
+        Node::Comment(_) => "id body createdAt updatedAt editedAt issueId parentId user issue",
+        _ => "id name description state url createdAt updatedAt",
     };
     let mut data = json!({});
-    for name in names {
+    for name in names.split_whitespace() {
         match node.get(world, name, now) {
-            Some(Out::Value(value)) => data[*name] = value,
+            Some(Out::Value(value)) => data[name] = value,
             Some(Out::Node(other)) => {
                 data[format!("{name}Id")] = json!(other.map(Node::id));
                 let Some(other) = other else { continue };
@@ -138,7 +106,7 @@ fn fields(world: &World, node: Node<'_>, now: i64) -> Value {
                         short[name] = value;
                     }
                 }
-                data[*name] = short;
+                data[name] = short;
             }
             _ => {}
         }
