@@ -175,9 +175,8 @@ fn fetch_jobs(repo: u64, run: u64) -> Result<Vec<JobObject>> {
 
 /// Two jobs may have one name.
 pub fn jobs(repo: u64, run: u64) -> Result<Vec<Entry<Id>>> {
-    let entry = |job: &JobObject| {
-        Entry::object(job.job.name.as_str(), job).tie(job.job.id.to_string())
-    };
+    let entry =
+        |job: &JobObject| Entry::object(job.job.name.as_str(), job).tie(job.job.id.to_string());
     Ok(fetch_jobs(repo, run)?.iter().map(entry).collect())
 }
 

@@ -86,10 +86,14 @@ pub fn pages<P: DeserializeOwned, T>(
 /// The query of a link, decoded. Only the query: its path is the server's, not the endpoint's.
 fn query_of(link: &str) -> Option<Vec<(String, String)>> {
     let query = link.split_once('?')?.1;
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(name)?, decode(value)?))
-    }).collect()
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        })
+        .collect()
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -129,7 +133,9 @@ pub fn listing_bound() -> usize {
 
 /// What `omnifs status` says of a listing that stops at the bound.
 pub fn bound_note(shown: usize, what: &str) -> String {
-    format!("the {shown} newest {what} are listed, all can be opened; raise listing-bound to see more")
+    format!(
+        "the {shown} newest {what} are listed, all can be opened; raise listing-bound to see more"
+    )
 }
 
 /// `Some(12)` for `12` and nothing else: `012` and `+12` are other names.
@@ -220,8 +226,6 @@ pub struct Thread {
     pub updated_at: String,
     pub closed_at: Option<String>,
     pub html_url: String,
-    /// `reopened` from then on.
-    pub state_reason: Option<String>,
     /// In listings of issues, for what is a pull request.
     pub pull_request: Option<serde::de::IgnoredAny>,
     #[serde(default)]

@@ -60,7 +60,9 @@ fn is_plain(text: &str, in_list: bool) -> bool {
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
-        && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
+        && !text
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
         && !(in_list && text.contains([',', '[', ']', '{', '}', '"', '\'']))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }

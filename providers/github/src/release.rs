@@ -91,8 +91,7 @@ pub fn list(repo: u64) -> Result<Listing<Id>> {
     let bound = api::listing_bound();
     let (releases, more) = api::pages(&request, &[], bound, |page: Vec<Raw<Answer>>| page)?;
     let published = releases.into_iter().filter(|answer| !answer.draft);
-    let entries: Vec<_> =
-        published.map(|answer| Release::new(repo, answer).entry()).collect();
+    let entries: Vec<_> = published.map(|answer| Release::new(repo, answer).entry()).collect();
     if !more {
         return Ok(entries.into());
     }

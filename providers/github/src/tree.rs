@@ -93,7 +93,8 @@ fn entry(repo: u64, name: &str, node: &Node) -> Entry<Id> {
 
 /// `_tree/{ref}`: found by asking for the tree itself, which comes along.
 pub fn find(repo: u64, name: &str) -> Result<Entry<Id>> {
-    let hash = name.len() == 40 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hash =
+        name.len() == 40 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if name.is_empty() || name.starts_with('.') {
         return Err(Error::NotFound);
     }
