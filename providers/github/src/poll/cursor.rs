@@ -18,10 +18,11 @@ impl Mark {
     /// Moves on over `items`, ascending by `updated_at`, and answers those that changed.
     pub fn pass<'a>(&mut self, items: &'a [Value]) -> Vec<&'a Value> {
         let at = |item: &Value| item["updated_at"].as_str().unwrap_or_default().to_owned();
+        let of = |time: &str| digest(items.iter().filter(|item| at(item) == time));
         let newest = items.iter().map(at).max().unwrap_or_default().max(self.at.clone());
-        let seen = digest(items.iter().filter(|item| at(item) == newest));
-        let same = newest == self.at && seen == self.seen;
+        let seen = of(&newest);
         let before = std::mem::replace(self, Mark { at: newest, seen });
+        let same = of(&before.at) == before.seen;
         let changed = |item: &&Value| at(item) > before.at || (at(item) == before.at && !same);
         items.iter().filter(changed).collect()
     }
@@ -86,5 +87,7 @@ mod tests {
         let again = [json!({"n": 2, "updated_at": "2026-01-01T00:00:07Z", "title": "again"})];
         assert_eq!(mark.pass(&again).len(), 1);
         assert_eq!(mark.pass(&again).len(), 0);
+        let more = [again[0].clone(), item(3, "2026-01-01T00:00:09Z")];
+        assert_eq!(mark.pass(&more), [&more[1]], "what is known is not news beside what is");
     }
 }
