@@ -15,7 +15,7 @@ use std::sync::Arc;
 const FIRST_COOKIE: u64 = 3;
 
 /// The cookie of a name: its hash, so that it is the same in every listing of the directory, after
-/// an eviction and after a restart. 63 bits, because `telldir` is signed.
+/// an eviction and after a restart. 62 bits: `telldir` is signed, and back ends add `.` and `..`.
 pub fn cookie(name: &str) -> u64 {
     // FNV-1a with a final mix: stable over builds, which std's hashers do not promise.
     let mut hash = name
@@ -23,7 +23,7 @@ pub fn cookie(name: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash ^= hash >> 32;
     hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((hash ^ (hash >> 29)) >> 1).max(FIRST_COOKIE)
+    ((hash ^ (hash >> 29)) >> 2).max(FIRST_COOKIE)
 }
 
 #[derive(Clone, Debug)]

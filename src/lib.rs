@@ -6,9 +6,11 @@
 //! none of them touches a terminal.
 
 pub mod cache;
+pub mod capability;
 pub mod component;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod daemon;
 pub mod events;
 pub mod host;
@@ -23,4 +25,5 @@ pub mod provider;
 pub mod router;
 pub mod runtime;
 pub mod scopes;
+pub mod shipped;
 pub mod wasm;

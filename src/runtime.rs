@@ -134,6 +134,7 @@ impl Runtime {
                 content: None,
             })
             .collect();
+        let calls = router.instances().map(|_| AtomicU64::new(0)).collect();
         let roots = Arc::new(Listing::new(entries, true, 0, crate::nodes::Coherence::Immutable));
         Arc::new_cyclic(|me| Runtime {
             me: me.clone(),

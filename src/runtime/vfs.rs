@@ -100,23 +100,28 @@ impl Runtime {
         entry: &ListEntry,
         plus: bool,
     ) -> DirEntry {
-        // What is known better since the listing was made is shown instead, if it may be.
-        let node = if entry.node.is_live() {
-            Some(entry.node.clone())
+        // What is known better since the listing was made is shown instead.
+        let newest = if entry.node.is_live() {
+            None
         } else {
-            let newest = state.registry.get(entry.node.key, &entry.node.id);
-            newest.filter(|node| node.is_live())
+            state.registry.get(entry.node.key, &entry.node.id).filter(|node| node.is_live())
         };
-        let settled = node.as_ref().filter(|node| plus && node.kind != Kind::Symlink);
-        let shown = settled.map(|node| {
+        let node = newest.unwrap_or_else(|| entry.node.clone());
+        // A link's kind depends on its target, which a listing does not read.
+        let shown = (plus && node.kind != Kind::Symlink).then(|| {
             let found = Found { node: node.clone(), stamp };
-            self.enter(state, parent, directory, &entry.name, &found, node.kind)
+            let mut shown = self.enter(state, parent, directory, &entry.name, &found, node.kind);
+            if !node.is_live() {
+                // Asked for again at the first use.
+                shown.attr = None;
+            }
+            shown
         });
         DirEntry {
             name: entry.name.to_string(),
             cookie: entry.cookie,
             inode: entry.node.inode,
-            kind: node.map_or(entry.node.kind, |node| node.kind),
+            kind: node.kind,
             entry: shown,
         }
     }

@@ -1,1 +1,95 @@
-fn main() {}
+//! `cargo xtask`: set-up, component build, demo, tests, benchmarks.
+//!
+//! Invariant: every step says what it does, has a deadline, and does its own set-up. What could not
+//! be done is said in one line that names the command that mends it.
+
+mod bench;
+mod cargo;
+mod check;
+mod components;
+mod demo;
+mod setup;
+mod step;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, tests and shows omnifs. Each command installs what it needs first.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Mounts a demonstration on ./omnifs-demo and says what to try; Ctrl-C ends it
+    Demo(demo::Demo),
+    /// Runs every test
+    Test(test::Test),
+    /// Builds the components and the binary
+    Build(Build),
+    /// Builds the components of providers/
+    Components(components::Components),
+    /// Measures the mount against tmpfs
+    Bench(bench::Bench),
+    /// Checks formatting, lints, lock files, licences and advisories
+    Check,
+    /// What CI runs: check, then test
+    Ci,
+    /// Installs what the other commands need; they do so themselves
+    Setup,
+}
+
+/// Builds the components and the binary.
+#[derive(clap::Args)]
+struct Build {
+    /// With the release profile
+    #[arg(long)]
+    release: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = step::install_signal_handler().and_then(|()| run(Xtask::parse().command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(demo) => demo.run(),
+        Command::Test(test) => test.run(),
+        Command::Build(build) => build.run(),
+        Command::Components(components) => components.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Check => check::run(),
+        Command::Ci => {
+            // A wrongly formatted line must not hide what the tests say.
+            let checked = check::run();
+            test::Test::default().run()?;
+            checked
+        }
+        Command::Setup => {
+            setup::need(setup::Goal::Test)?;
+            setup::need(setup::Goal::Fallback).map(drop)
+        }
+    }
+}
+
+impl Build {
+    fn run(self) -> Result<()> {
+        setup::need(setup::Goal::Build)?;
+        components::build_all()?;
+        let binary = cargo::build_binary(self.release)?;
+        step::say(&format!("built {}", binary.display()));
+        Ok(())
+    }
+}

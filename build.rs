@@ -1,0 +1,55 @@
+//! Embeds the components that ship with the binary, as `cargo xtask` has built them.
+//!
+//! They are looked for in the folder that `OMNIFS_EMBED` names, else in `components` of the target
+//! directory. Without any, the binary still builds and mounts what it is given with `--provider`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
+const SHIPPED: [&str; 3] = ["docker", "github", "linear"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=OMNIFS_EMBED");
+    // INVARIANT: cargo sets OUT_DIR for every build script.
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR is set by cargo"));
+    let directory = match env::var_os("OMNIFS_EMBED") {
+        Some(given) => PathBuf::from(given),
+        None => target_directory(&out).join("components"),
+    };
+    // Cargo takes a watched path that does not exist for one that has changed, at every build.
+    fs::create_dir_all(&directory)
+        .unwrap_or_else(|error| panic!("creating {}: {error}", directory.display()));
+    println!("cargo::rerun-if-changed={}", directory.display());
+
+    let mut table = String::from("pub static SHIPPED: &[(&str, &[u8])] = &[\n");
+    let mut found = false;
+    for name in SHIPPED {
+        let file = directory.join(format!("{name}.wasm"));
+        if file.is_file() {
+            println!("cargo::rerun-if-changed={}", file.display());
+            // Writing to a String does not fail.
+            let _ = writeln!(table, "    ({name:?}, include_bytes!({file:?})),");
+            found = true;
+        }
+    }
+    table.push_str("];\n");
+    if !found {
+        println!(
+            "cargo::warning=no provider is embedded: {} holds none; run `cargo xtask build`",
+            directory.display()
+        );
+    }
+    let generated = out.join("shipped.rs");
+    fs::write(&generated, table)
+        .unwrap_or_else(|error| panic!("writing {}: {error}", generated.display()));
+}
+
+/// The target directory above `TARGET[/TRIPLE]/PROFILE/build/PACKAGE-HASH/out`.
+fn target_directory(out: &Path) -> PathBuf {
+    // Cargo marks it; without a mark, the layout without a triple.
+    let marked = out.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    marked.or_else(|| out.ancestors().nth(4)).unwrap_or(out).to_owned()
+}

@@ -1,0 +1,256 @@
+//! A private Docker engine: Debian's `dockerd` on a directory of its own, without network and
+//! without touching any engine the machine already has.
+//!
+//! It is stopped when the test process exits, also after a panic; when the test process is killed the
+//! kernel stops the engine, and the next run removes the directory.
+
+mod containers;
+mod image;
+
+pub use containers::{Api, Container, Events};
+pub use image::static_busybox;
+
+use crate::{http, program, skip, sweep, tied, wait_until};
+use rustix::process::Signal;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// From the start of the process to its first answer; a loaded 2-core machine needs 2 to 5 s.
+const START: Duration = Duration::from_secs(60);
+/// For one API call.
+pub(crate) const CALL: Duration = Duration::from_secs(60);
+/// From SIGTERM to SIGKILL. The engine itself gives its containers one second.
+const STOP: Duration = Duration::from_secs(20);
+/// Short, because a unix socket's path may have 107 bytes.
+const BASE: &str = "/tmp";
+const PREFIX: &str = "omnifs-engine-";
+/// The image that every container of this engine runs.
+pub const IMAGE: &str = "omnifs-busybox:latest";
+
+/// A running engine, used through its [`Api`]. All methods may be called from any thread.
+#[derive(Debug)]
+pub struct Engine {
+    api: Api,
+    directory: tempfile::TempDir,
+    /// Locked as long as this engine lives, so that a sweep leaves it alone.
+    _lock: File,
+    daemon: Mutex<Option<Child>>,
+}
+
+static SHARED: Mutex<Option<Result<Arc<Engine>, String>>> = Mutex::new(None);
+
+impl Engine {
+    /// Why no engine can run here, in one line that says what to do; `None` when one can.
+    pub fn unavailable() -> Option<String> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("a private Docker engine needs root: run it with sudo".into());
+        }
+        if program("dockerd").is_none() {
+            return Some("dockerd is not installed: apt-get install docker.io".into());
+        }
+        if image::static_busybox().is_none() {
+            return Some("no static busybox is installed: apt-get install busybox-static".into());
+        }
+        None
+    }
+
+    /// The engine that all tests of this process share, started at the first call and stopped at
+    /// the process's exit. `None` when it cannot run here; that has then been said loudly in the
+    /// name of `test`.
+    pub fn shared(test: &str) -> Option<Arc<Engine>> {
+        let mut shared = SHARED.lock().unwrap_or_else(|poison| poison.into_inner());
+        let first = shared.is_none();
+        let engine = shared.get_or_insert_with(|| Engine::try_start().map(Arc::new));
+        if first && engine.is_ok() {
+            extern "C" fn stop_shared() {
+                if let Ok(mut shared) = SHARED.lock() {
+                    shared.take();
+                }
+            }
+            // SAFETY: registers a plain function. A failure only leaves the engine to the kernel's
+            // parent-death signal.
+            unsafe { libc::atexit(stop_shared) };
+        }
+        match engine {
+            Ok(engine) => Some(Arc::clone(engine)),
+            Err(reason) => {
+                skip(test, reason);
+                None
+            }
+        }
+    }
+
+    /// An engine of one's own, for tests that stop or freeze it; stopped on drop. `None` as for
+    /// [`Engine::shared`].
+    pub fn start(test: &str) -> Option<Engine> {
+        Engine::try_start().map_err(|reason| skip(test, &reason)).ok()
+    }
+
+    /// As [`Engine::start`], with the reason instead of the loud line.
+    pub fn try_start() -> Result<Engine, String> {
+        if let Some(reason) = Engine::unavailable() {
+            return Err(reason);
+        }
+        sweep::abandoned(Path::new(BASE), PREFIX);
+        let failed = |error: io::Error| format!("the private Docker engine: {error}");
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(BASE).map_err(failed)?;
+        let lock = sweep::lock(directory.path()).map_err(failed)?;
+        let api = Api::new(directory.path().join("docker.sock"));
+        let engine = Engine { api, directory, _lock: lock, daemon: Mutex::new(None) };
+        engine.run_daemon().map_err(failed)?;
+        engine.import_image().map_err(failed)?;
+        Ok(engine)
+    }
+
+    /// The value for `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Stops the engine as its operator would, and starts it on the same data.
+    pub fn restart(&self) -> io::Result<()> {
+        self.shut_down();
+        self.run_daemon()
+    }
+
+    /// SIGKILL. The containers are gone after the next [`Engine::start_again`].
+    pub fn kill(&self) {
+        if let Some(mut daemon) = self.daemon().take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Starts a killed or stopped engine on the same data.
+    pub fn start_again(&self) -> io::Result<()> {
+        self.run_daemon()
+    }
+
+    /// SIGTERM, and waits for the end: its socket then refuses.
+    pub fn shut_down(&self) {
+        if let Some(mut daemon) = self.daemon().take() {
+            tied::stop(&mut daemon, STOP);
+        }
+    }
+
+    /// SIGSTOP: connections are taken and never answered, until [`Engine::resume`]. Returns when
+    /// every thread has stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        let pid = self.daemon().as_ref().map(Child::id);
+        wait_until(Duration::from_secs(5), || sweep::all_stopped(pid?).then_some(()));
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// The docker command line client, told to use this engine. `None` where none is installed.
+    pub fn cli(&self) -> Option<Command> {
+        // Debian's own comes first: a newer client may refuse to talk to its engine.
+        let debian = PathBuf::from("/usr/bin/docker");
+        let mut command =
+            Command::new(Some(debian).filter(|d| d.exists()).or_else(|| program("docker"))?);
+        command.env("DOCKER_HOST", self.host()).stdin(Stdio::null());
+        if let Some(version) =
+            self.get("/version").ok().and_then(|v| Some(v.get("ApiVersion")?.as_str()?.to_owned()))
+        {
+            command.env("DOCKER_API_VERSION", version);
+        }
+        Some(command)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(daemon) = self.daemon().as_ref() {
+            tied::signal(daemon, signal);
+        }
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
+        self.daemon.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run_daemon(&self) -> io::Result<()> {
+        let dockerd = program("dockerd").ok_or(io::ErrorKind::NotFound)?;
+        let log = File::options().create(true).append(true).open(self.path("dockerd.log"))?;
+        let _ = fs::remove_file(self.api.socket());
+        // Left by a killed engine; a new one refuses to start beside a live pid.
+        let _ = fs::remove_file(self.path("pid"));
+        // Its containerd dies with it, and may stay a zombie where process 1 reaps nothing: dockerd
+        // takes that for a running one and waits for it.
+        let containerd = self.path("exec/containerd/containerd.pid");
+        wait_until(Duration::from_secs(5), || (!sweep::is_alive(&containerd)).then_some(()));
+        let _ = fs::remove_file(containerd);
+        let mut command = Command::new(dockerd);
+        command
+            .args(["--iptables=false", "--bridge=none", "--shutdown-timeout", "1"])
+            .args(["-H", &self.host()])
+            .arg("--data-root")
+            .arg(self.path("data"))
+            .arg("--exec-root")
+            .arg(self.path("exec"))
+            .arg("-p")
+            .arg(self.path("pid"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        if let Some(path) = std::env::var_os("PATH") {
+            // containerd and runc are beside dockerd.
+            let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+            let all = std::env::split_paths(&path).chain(system.map(PathBuf::from));
+            command.env("PATH", std::env::join_paths(all).map_err(io::Error::other)?);
+        }
+        let mut daemon = tied::spawn(command)?;
+        let answer = wait_until(START, || {
+            if let Ok(Some(status)) = daemon.try_wait() {
+                return Some(Err(format!("dockerd ended with {status}")));
+            }
+            ping(self.api.socket()).then_some(Ok(()))
+        });
+        let problem = match answer {
+            Some(Ok(())) => {
+                *self.daemon() = Some(daemon);
+                return Ok(());
+            }
+            Some(Err(problem)) => problem,
+            None => {
+                tied::stop(&mut daemon, STOP);
+                format!("dockerd did not answer within {START:?}")
+            }
+        };
+        let log = fs::read_to_string(self.path("dockerd.log")).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(5).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        Err(io::Error::other(format!("{problem}; its last lines:\n{}", last.join("\n"))))
+    }
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shut_down();
+        sweep::clean(self.directory.path());
+    }
+}
+
+/// Whether a Docker engine answers on this socket.
+pub fn ping(socket: &Path) -> bool {
+    http::request(socket, "GET", "/_ping", None, Duration::from_secs(5))
+        .is_ok_and(|answer| answer.status == 200)
+}

@@ -1,0 +1,72 @@
+//! What the end-to-end tests stand on: a private Docker [`Engine`], the built binary mounted on a
+//! private home ([`Omnifs`], [`Mounted`]), and a [`Proxy`] that counts and disturbs the requests to
+//! a unix socket.
+//!
+//! Invariant: whatever a test starts here ends with the test process. A value's `Drop` stops it, also
+//! when the test panics; a process that outlives a killed test gets a signal from the kernel
+//! ([`tied`]); and what even that leaves behind is removed by the next run.
+
+#[cfg(target_os = "linux")]
+pub mod engine;
+#[cfg(unix)]
+pub mod http;
+#[cfg(target_os = "linux")]
+pub mod mount;
+#[cfg(unix)]
+pub mod proxy;
+pub mod skip;
+#[cfg(target_os = "linux")]
+mod sweep;
+#[cfg(target_os = "linux")]
+pub mod tied;
+pub mod wait;
+
+#[cfg(target_os = "linux")]
+pub use engine::{Container, Engine};
+#[cfg(target_os = "linux")]
+pub use mount::{Mounted, Omnifs, Ran};
+#[cfg(unix)]
+pub use proxy::{Fault, Proxy, Request};
+pub use skip::skip;
+pub use wait::wait_until;
+
+use std::path::{Path, PathBuf};
+
+/// The first executable file called `program` on `PATH` or in the system directories that an
+/// ordinary user's `PATH` leaves out.
+pub fn program(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|file| is_executable(file))
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file() || file.with_extension("exe").is_file()
+}
+
+/// Where the components built for tests are: `OMNIFS_COMPONENTS`, else the `components` folder of
+/// the target directory that holds the running test. `None` when nothing was built there: the test
+/// says so with [`skip`].
+pub fn components() -> Option<PathBuf> {
+    let given = std::env::var_os("OMNIFS_COMPONENTS").map(PathBuf::from);
+    let directory = given.or_else(|| Some(target_directory()?.join("components")))?;
+    let mut entries = std::fs::read_dir(&directory).ok()?;
+    entries
+        .any(|entry| entry.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "wasm")))
+        .then_some(directory)
+}
+
+/// The target directory above the running test (`TARGET/debug/deps/name-hash`).
+pub(crate) fn target_directory() -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    Some(test.ancestors().nth(3)?.to_owned())
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask bench`: the benchmarks below benches/, in the one host profile.
+
+use crate::step::minutes;
+use crate::{cargo, components, setup, step};
+use anyhow::{Result, bail};
+
+/// Measures the mount against tmpfs
+#[derive(clap::Args)]
+pub struct Bench {
+    /// Passed on to the benchmark
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Bench {
+    pub fn run(self) -> Result<()> {
+        if !cargo::root().join("benches").is_dir() {
+            bail!("there is no benchmark: benches/ is missing");
+        }
+        for line in setup::need(setup::Goal::Test)? {
+            step::loud(&line);
+        }
+        let components = components::build_all()?;
+        let report = cargo::target()?.join("bench.json");
+        let mut command = cargo::cargo();
+        // The dev profile: dependencies are optimised in it, and nothing is built twice.
+        command.args(["bench", "--profile", "dev", "--package", "omnifs", "--bench", "*", "--"]);
+        command.args(&self.arguments);
+        command.env("OMNIFS_COMPONENTS", components).env("OMNIFS_BENCH_JSON", &report);
+        step::run(&mut command, "building and running the benchmarks", minutes(60))?;
+        if report.is_file() {
+            step::say(&format!("the same as JSON: {}", report.display()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! What the machine must have, as one table, and how a bare Debian gets it.
+
+use crate::step::{self, loud, minutes, say};
+use anyhow::{Result, bail};
+use omnifs_support::program;
+use std::path::Path;
+use std::process::Command;
+
+/// What somebody is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    Build,
+    Demo,
+    Test,
+    /// Building components without rustup's wasm target.
+    Fallback,
+}
+
+#[derive(Clone, Copy)]
+enum Need {
+    /// The goal cannot be reached without it.
+    Required,
+    /// Something is left out without it, loudly.
+    Optional,
+}
+
+/// How to find out whether it is there.
+#[derive(Clone, Copy)]
+enum Probe {
+    /// A program on the path, from whatever package.
+    Program(&'static str),
+    /// An existing file.
+    File(&'static str),
+    /// A busybox without shared libraries.
+    StaticBusybox,
+    /// A linker for wasm, of rustup or of the system.
+    WasmLinker,
+}
+
+struct Row {
+    probe: Probe,
+    packages: &'static [&'static str],
+    purpose: &'static str,
+    goals: &'static [(Goal, Need)],
+}
+
+use Goal::{Build, Demo, Fallback, Test};
+use Need::{Optional, Required};
+use Probe::{File, Program, StaticBusybox, WasmLinker};
+
+const fn row(
+    probe: Probe,
+    packages: &'static [&'static str],
+    purpose: &'static str,
+    goals: &'static [(Goal, Need)],
+) -> Row {
+    Row { probe, packages, purpose, goals }
+}
+
+const TESTED: &[(Goal, Need)] = &[(Test, Optional)];
+const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required)];
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    row(Program("cc"), &["gcc", "libc6-dev"], "links the binary",
+        &[(Build, Required), (Demo, Required), (Test, Required), (Fallback, Required)]),
+    row(Program("fusermount3"), &["fuse3"], "mounts and unmounts for ordinary users",
+        &[(Demo, Optional), (Test, Optional)]),
+    row(Program("dockerd"), &["docker.io"], "the private Docker engine of tests and demo",
+        &[(Demo, Optional), (Test, Optional)]),
+    row(StaticBusybox, &["busybox-static"], "the image that the private engine runs",
+        &[(Demo, Optional), (Test, Optional)]),
+    row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
+    row(Program("rg"), &["ripgrep"], "reads the mount in tests", TESTED),
+    row(Program("rsync"), &["rsync"], "reads the mount in tests", TESTED),
+    row(Program("jq"), &["jq"], "reads the mount in tests", TESTED),
+    row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
+    row(Program("python3"), &["python3"], "maps files of the mount in tests", TESTED),
+    row(Program("getfattr"), &["attr"], "asks the mount for attributes in tests", TESTED),
+    row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
+    row(Program("strace"), &["strace"], "counts system calls in tests", TESTED),
+    row(Program("curl"), &["curl"], "delivers webhooks in tests", TESTED),
+    row(Program("find"), &["findutils"], "walks the mount in tests", TESTED),
+    row(Program("ps"), &["procps"], "looks at the daemon in tests", TESTED),
+    row(File("/usr/bin/rustc"), &["rustc-web"], "compiles components by the fallback", FALLBACK),
+    row(File("/usr/bin/cargo"), &["cargo-web"], "builds components by the fallback", FALLBACK),
+    row(File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"), &["rust-web-src"],
+        "the standard library's source for the fallback", FALLBACK),
+    // The linker must read what rustc-web's LLVM writes; Debian's plain `lld` is years older.
+    row(WasmLinker, &["lld-22"], "links components by the fallback", FALLBACK),
+];
+
+impl Row {
+    fn present(&self) -> bool {
+        match self.probe {
+            Program(name) => program(name).is_some(),
+            File(path) => Path::new(path).exists(),
+            #[cfg(target_os = "linux")]
+            StaticBusybox => omnifs_support::engine::static_busybox().is_some(),
+            #[cfg(not(target_os = "linux"))]
+            StaticBusybox => false,
+            WasmLinker => crate::components::wasm_linker().is_some(),
+        }
+    }
+
+    fn need(&self, goal: Goal) -> Option<Need> {
+        self.goals.iter().find(|(g, _)| *g == goal).map(|(_, need)| *need)
+    }
+}
+
+/// Makes sure that `goal` can be reached: as root it installs what is missing, and only that; an
+/// ordinary user is told in one line. Fails where something required is still missing; gives a
+/// line for each optional thing that is.
+pub fn need(goal: Goal) -> Result<Vec<String>> {
+    let wanted = |row: &&Row| row.need(goal).is_some() && !row.present();
+    let missing: Vec<&Row> = TABLE.iter().filter(wanted).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|row| row.packages).copied().collect();
+    let by_hand = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let apt = program("apt-get").is_some();
+    if apt && is_root() {
+        install(&packages);
+    } else if apt {
+        loud(&format!("this needs root, please run: sudo {by_hand}"));
+    } else {
+        loud(&format!("not a Debian or Ubuntu: install what they call {}", packages.join(" ")));
+    }
+    let mut left_out = Vec::new();
+    for row in TABLE.iter().filter(wanted) {
+        let line = format!("{} is missing ({})", row.packages.join(" "), row.purpose);
+        match row.need(goal) {
+            Some(Required) => bail!("{line}: run `sudo {by_hand}` and try again"),
+            _ => left_out.push(line),
+        }
+    }
+    Ok(left_out)
+}
+
+/// Installs packages without asking and without removing others. Failures show in what is still
+/// missing afterwards.
+fn install(packages: &[&str]) {
+    let _guard = NoService::begin(packages);
+    let update =
+        step::run(apt().args(["update", "-q"]), "refreshing the package lists", minutes(5));
+    if let Err(error) = update {
+        say(&format!("{error:#}; going on with the lists as they are"));
+    }
+    let what = format!("installing {}", packages.join(" "));
+    let all = step::run(apt().args(INSTALL).args(packages), &what, minutes(15));
+    if all.is_ok() || packages.len() == 1 {
+        return;
+    }
+    // One package that this release does not have must not keep the others away.
+    for package in packages {
+        let what = format!("installing {package}");
+        if let Err(error) = step::run(apt().args(INSTALL).arg(package), &what, minutes(10)) {
+            loud(&format!("{error:#}"));
+        }
+    }
+}
+
+const INSTALL: &[&str] = &[
+    "install",
+    "-y",
+    "-q",
+    "--no-install-recommends",
+    "--no-remove",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+];
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
+    // The answers go where the rest of the progress goes.
+    command.stdout(std::io::stderr());
+    command
+}
+
+/// Debian starts a service when its package is installed. The tests want dockerd's program and not
+/// a system-wide engine that rewrites the machine's packet filter, so on a machine with systemd the
+/// unit is masked while the package is installed. The mask lives in /run.
+struct NoService(bool);
+
+const UNITS: [&str; 2] = ["docker.service", "docker.socket"];
+
+impl NoService {
+    fn begin(packages: &[&str]) -> NoService {
+        let wanted = packages.contains(&"docker.io") && Path::new("/run/systemd/system").exists();
+        NoService(wanted && systemctl("mask"))
+    }
+}
+
+impl Drop for NoService {
+    fn drop(&mut self) {
+        if self.0 {
+            systemctl("unmask");
+            say("docker.io is installed; its service was not started (systemctl start docker)");
+        }
+    }
+}
+
+fn systemctl(verb: &str) -> bool {
+    step::ask(Command::new("systemctl").args([verb, "--runtime"]).args(UNITS)).is_some()
+}
+
+#[cfg(unix)]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+pub fn is_root() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_names_packages_a_purpose_and_a_goal() {
+        for row in TABLE {
+            assert!(!row.packages.is_empty() && !row.purpose.is_empty() && !row.goals.is_empty());
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_linker_is_required_to_run_the_tests() {
+        let required: Vec<&str> = TABLE
+            .iter()
+            .filter(|row| matches!(row.need(Test), Some(Required)))
+            .flat_map(|row| row.packages)
+            .copied()
+            .collect();
+        assert_eq!(required, ["gcc", "libc6-dev"]);
+    }
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask test`: every test, with the set-up it needs.
+
+use crate::step::{loud, minutes, say};
+use crate::{cargo, components, setup, step};
+use anyhow::{Context, Result, bail};
+use std::fs;
+
+/// Runs every test
+#[derive(clap::Args, Default)]
+pub struct Test {
+    /// Passed on to `cargo test`: a filter, `--package`, `-- --nocapture`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub fn run(self) -> Result<()> {
+        let mut left_out = setup::need(setup::Goal::Test)?;
+        let components = components::build_all()?;
+        let fallback = components::build_fallback_sample()?;
+        let target = cargo::target()?;
+        let skipped = target.join("skipped-tests.txt");
+        fs::write(&skipped, "").with_context(|| format!("writing {}", skipped.display()))?;
+
+        let mut command = cargo::cargo();
+        command.arg("test");
+        if !self.arguments.iter().any(|argument| argument == "-p" || argument == "--package") {
+            command.arg("--workspace");
+        }
+        command.arg("--no-fail-fast").args(&self.arguments);
+        command.env("OMNIFS_COMPONENTS", &components).env("OMNIFS_SKIPPED", &skipped);
+        match &fallback {
+            Some(directory) => command.env("OMNIFS_COMPONENTS_FALLBACK", directory),
+            None => {
+                left_out.push("the component built by the fallback route".to_owned());
+                command.env_remove("OMNIFS_COMPONENTS_FALLBACK")
+            }
+        };
+        let host = step::run(&mut command, "building and testing the workspace", minutes(50));
+        // A failure there must not hide one here.
+        let native = components::test_natively();
+
+        let skipped = fs::read_to_string(&skipped).unwrap_or_default();
+        for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {
+            loud(line);
+        }
+        match (host, native) {
+            (Ok(()), Ok(())) if left_out.is_empty() && skipped.is_empty() => {
+                say("all tests ran and passed");
+                Ok(())
+            }
+            (Ok(()), Ok(())) => {
+                say(
+                    "all tests that could run here passed; those that did not run are listed above",
+                );
+                Ok(())
+            }
+            (Err(host), Err(native)) => bail!("{host:#}; {native:#}"),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+}
