@@ -41,8 +41,8 @@ pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
         if other != asked && !directories[..at].contains(other) {
             let (children, offers) = entry::nodes(entries(other));
             let fresh = offers.into_iter().filter(|offer| offered.insert(offer.parent.clone()));
-            fresh.for_each(Offer::send);
-            Offer::whole(other.encode(), children).send();
+            let own = Offer::whole(other.encode(), children);
+            Offer::above(own, fresh.collect()).into_iter().for_each(Offer::send);
         }
     }
     Ok(asked_entries)
@@ -50,6 +50,6 @@ pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
 
 fn offer<I: Tree>(directory: I, entries: Vec<Entry<I>>, coverage: Coverage) {
     let (children, offers) = entry::nodes(entries);
-    offers.into_iter().for_each(Offer::send);
-    Offer { parent: directory.encode(), children, coverage }.send();
+    let own = Offer { parent: directory.encode(), children, coverage };
+    Offer::above(own, offers).into_iter().for_each(Offer::send);
 }

@@ -40,9 +40,9 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
                 (_, None) if !name::is_cut(name) => return Err(Error::NotFound),
                 _ => {
                     // Nothing is lost: the whole listing is offered with the answer.
-                    let (nodes, mut offers) = listed(&id, list()?);
+                    let (nodes, offers) = listed(&id, list()?);
                     let node = nodes.iter().find(|node| node.name == name).cloned();
-                    offers.push(Offer::whole(id.encode(), nodes));
+                    let offers = Offer::above(Offer::whole(id.encode(), nodes), offers);
                     match node {
                         Some(node) => (node, offers),
                         None => {
