@@ -26,7 +26,7 @@ impl Demo {
         for line in setup::need(goal)? {
             step::loud(&line);
         }
-        components::build_all()?;
+        components::build_all(components::Which::Shipped)?;
         let binary = cargo::build_binary(false)?;
         let mut command = Command::new(binary);
         command.arg("demo").args(&self.arguments).current_dir(cargo::root());
