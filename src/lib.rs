@@ -2,8 +2,28 @@
 //!
 //! ARCHITECTURE.md is the map. The platform-neutral core is here: [`provider`] says what a provider
 //! is, `wasm` runs one in a sandbox, `capability` carries its requests out, `events` tells the
-//! core what changed.
+//! core what changed. [`config`], [`control`] and [`daemon`] are what the command line stands on;
+//! none of them touches a terminal.
 
+pub mod cache;
+pub mod capability;
+pub mod component;
+pub mod config;
+pub mod control;
+pub mod credentials;
+pub mod daemon;
 pub mod events;
+pub mod host;
+pub mod inodes;
+pub mod logs;
+pub mod mountpoint;
+pub mod names;
+pub mod nodes;
+pub mod paths;
+pub mod probes;
 pub mod provider;
+pub mod router;
+pub mod runtime;
+pub mod scopes;
 pub mod shipped;
+pub mod wasm;

@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub mod memory;
+
 pub use omnifs_platform::Kind;
 
 /// How long an answer may be served without asking again; see `wit/types.wit`.

@@ -5,10 +5,15 @@
 //! requests into its calls and its [`Change`]s into notifications. Neither side sees the other's
 //! types: this crate knows no provider, no wasm, no HTTP and no JSON.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(unix)]
+pub mod conformance;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod fuse;
+pub mod memory;
 mod types;
-
-
 
 pub use error::{Error, Result};
 pub use types::{
@@ -23,8 +28,8 @@ use std::sync::mpsc::Receiver;
 ///
 /// **References.** Every [`Entry`] that a call returns carries one reference to its handle. The
 /// caller gives references back with [`Vfs::forget`], also for entries it could not deliver. A
-/// handle with a reference stays valid: calls on it answer [`Error::Stale`] once its object is gone,
-/// never another object.
+/// handle with a reference stays valid: calls on it answer [`Error::Stale`] once its object is
+/// gone, never another object.
 ///
 /// **Futures.** A future that can answer from memory is ready at its first poll; a back end may
 /// poll it once on its own event-loop thread and move it to a runtime only when it is pending.
@@ -36,8 +41,14 @@ pub trait Vfs: Send + Sync + 'static {
     /// The root directory's handle. It needs no reference.
     fn root(&self) -> Handle;
 
-    /// The entry `name` of the directory `parent`.
-    fn lookup(&self, parent: Handle, name: &str) -> impl Future<Output = Result<Entry>> + Send;
+    /// The entry `name` of the directory `parent`. `Ok(None)`: there is no such name, and that may
+    /// be kept until a [`Change::Entry`] names it. [`Error::NotFound`]: there is none now, and the
+    /// next use asks again.
+    fn lookup(
+        &self,
+        parent: Handle,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Entry>>> + Send;
 
     /// Attributes with an exact size.
     fn getattr(&self, handle: Handle) -> impl Future<Output = Result<Attr>> + Send;
@@ -61,8 +72,9 @@ pub trait Vfs: Send + Sync + 'static {
 
     /// The entries after `cookie` (0: from the start), in the order of their cookies, at most
     /// `limit` of them; an empty page is the end. A name's cookie is the same in every listing of
-    /// its directory, so an entry present throughout a walk is seen exactly once, whatever comes and
-    /// goes beside it. `.` and `..` are the back end's.
+    /// its directory, so an entry present throughout a walk is seen exactly once, whatever comes
+    /// and goes beside it. Cookies stay below 2^62: kernels hold them as signed offsets, and back
+    /// ends number `.` and `..`, which are theirs, before them.
     ///
     /// With `plus`, each entry that can be described without a request to a provider carries its
     /// [`Entry`], and with it a reference.

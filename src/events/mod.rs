@@ -1,4 +1,17 @@
 //! Feeds: webhook receiver, poller and push streams, all telling one [`Ledger`] what changed.
+//!
+//! **Invariant:** a feed that is not known to deliver is `lost`: a stream that broke, a poll that
+//! failed, a task that ended or panicked. What may have been missed is a gap, never silence.
+
+mod backoff;
+mod lines;
+mod poll;
+mod push;
+mod supervisor;
+mod task;
+pub mod webhook;
+
+pub use supervisor::{FeedState, FeedStatus, FeedSupervisor, Feeds, Pace};
 
 use crate::provider::Change;
 use std::sync::Arc;

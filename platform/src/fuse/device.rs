@@ -1,0 +1,225 @@
+//! The FUSE device and the two ways to mount it: the mount system call, and for an ordinary user
+//! the set-uid helper fusermount3 of libfuse.
+//!
+//! The mount is made here and not by the `fuser` crate, so that it shows as `fuse.omnifs`, that a
+//! refusal keeps its reason, and that nothing unmounts the path after somebody else has mounted
+//! there.
+
+use super::Unmount;
+use super::error::{MountError, UnmountError};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    recvmsg, socketpair,
+};
+use std::ffi::CString;
+use std::io::{self, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const DEVICE: &str = "/dev/fuse";
+const HELPER: &str = "fusermount3";
+
+/// Opens the FUSE device, or says what is missing.
+pub(super) fn open() -> Result<OwnedFd, MountError> {
+    match rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(device) => Ok(device),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Err(MountError::NoDevice),
+        Err(Errno::ACCESS | Errno::PERM) => Err(MountError::DeviceDenied),
+        Err(error) => Err(MountError::System { what: "opening /dev/fuse", source: error.into() }),
+    }
+}
+
+/// The path of fusermount3, if it is installed.
+pub fn helper() -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from);
+    std::env::split_paths(&paths).chain(usual).map(|dir| dir.join(HELPER)).find(|p| p.is_file())
+}
+
+/// Whether /etc/fuse.conf lets ordinary users pass `allow_other`.
+pub fn user_allow_other() -> bool {
+    let lines = std::fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    lines.lines().any(|line| line.trim() == "user_allow_other")
+}
+
+/// Says whether this user can mount at all: the device is there, and there is the privilege or the
+/// helper, which opens the device in the place of an ordinary user.
+pub fn check(allow_other: bool) -> Result<(), MountError> {
+    let root = rustix::process::geteuid().is_root();
+    match open() {
+        Ok(_) if root => return Ok(()),
+        Ok(_) => {}
+        Err(MountError::DeviceDenied) if !root => {}
+        Err(error) => return Err(error),
+    }
+    if helper().is_none() {
+        return Err(MountError::NoHelper);
+    }
+    if allow_other && !user_allow_other() {
+        return Err(MountError::AllowOther);
+    }
+    Ok(())
+}
+
+/// Mounts on `point`, an existing directory, and gives the connection to the kernel.
+pub(super) fn mount(point: &Path, name: &str, allow_other: bool) -> Result<OwnedFd, MountError> {
+    check(allow_other)?;
+    if rustix::process::geteuid().is_root() {
+        let device = open()?;
+        match mount_directly(&device, point, name, allow_other) {
+            Ok(()) => return Ok(device),
+            // Root without the capability, as in most containers: the helper may still do it.
+            Err(Errno::PERM) if helper().is_none() => return Err(MountError::DeviceDenied),
+            Err(Errno::PERM) => {}
+            Err(error) => {
+                return Err(MountError::System { what: "mounting", source: error.into() });
+            }
+        }
+    }
+    mount_with_helper(point, name, allow_other)
+}
+
+/// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. `ro` is left out on
+/// purpose: the daemon makes calls on its own mount to wake watchers. `default_permissions` too:
+/// with it an ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS;
+/// everything here may be read by whoever may enter, so there is nothing for it to decide.
+fn mount_directly(
+    device: &OwnedFd,
+    point: &Path,
+    name: &str,
+    allow_other: bool,
+) -> rustix::io::Result<()> {
+    let uid = rustix::process::getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    let fd = device.as_raw_fd();
+    let mut data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}");
+    if allow_other {
+        data.push_str(",allow_other");
+    }
+    let data = CString::new(data).map_err(|_| Errno::INVAL)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+    rustix::mount::mount(name, point, "fuse.omnifs", flags, data.as_c_str())
+}
+
+fn mount_with_helper(point: &Path, name: &str, allow_other: bool) -> Result<OwnedFd, MountError> {
+    let system = |what| move |source: io::Error| MountError::System { what, source };
+    let helper = helper().ok_or(MountError::NoHelper)?;
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(|error| system("making a socket pair")(error.into()))?;
+    let mut options = format!("fsname={name},subtype=omnifs,nosuid,nodev,noatime");
+    if allow_other {
+        options.push_str(",allow_other");
+    }
+    // The helper sends the device over the socket that this variable numbers: its standard input.
+    let mut child = Command::new(helper)
+        .env("_FUSE_COMMFD", "0")
+        .args(["-o", &options, "--"])
+        .arg(point)
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(system("starting fusermount3"))?;
+    let device = receive_descriptor(&ours);
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        // What it says only decides the wording of an error.
+        let _ = stderr.read_to_string(&mut said);
+    }
+    let status = child.wait().map_err(system("waiting for fusermount3"))?;
+    match device {
+        Ok(Some(device)) if status.success() => Ok(device),
+        _ if said.contains("user_allow_other") => Err(MountError::AllowOther),
+        _ if said.contains("no write access") => Err(MountError::NotPermitted(point.to_owned())),
+        Err(source) if said.is_empty() => {
+            Err(MountError::System { what: "receiving the FUSE device", source })
+        }
+        _ => Err(MountError::Helper(one_line(&said))),
+    }
+}
+
+fn one_line(said: &str) -> String {
+    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    line.trim().trim_start_matches("fusermount3:").trim().to_owned()
+}
+
+/// `None`: the other side closed without sending one.
+fn receive_descriptor(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0_u8];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    rustix::io::retry_on_intr(|| {
+        recvmsg(socket.as_fd(), &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    Ok(received)
+}
+
+/// Takes the mount on `point` away. By force it also ends the connection, which an ordinary user
+/// cannot ask of the helper: see [`abort`].
+pub(super) fn unmount(point: &Path, how: Unmount) -> Result<(), UnmountError> {
+    let flags = match how {
+        Unmount::Clean => UnmountFlags::empty(),
+        Unmount::Lazy => UnmountFlags::DETACH,
+        Unmount::Force => UnmountFlags::DETACH | UnmountFlags::FORCE,
+    };
+    match rustix::mount::unmount(point, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => unmount_with_helper(point, how != Unmount::Clean),
+        Err(error) => Err(unmount_error(point, error.into())),
+    }
+}
+
+fn unmount_error(point: &Path, source: io::Error) -> UnmountError {
+    let path = point.to_owned();
+    match source.raw_os_error() {
+        Some(libc::EBUSY) => UnmountError::Busy(path),
+        Some(libc::EINVAL | libc::ENOENT) => UnmountError::NotMounted(path),
+        _ => UnmountError::System { path, source },
+    }
+}
+
+fn unmount_with_helper(point: &Path, lazily: bool) -> Result<(), UnmountError> {
+    let Some(helper) = helper() else {
+        return Err(unmount_error(point, io::Error::other("fusermount3 is not installed")));
+    };
+    let mut command = Command::new(helper);
+    command.arg("-u");
+    if lazily {
+        command.arg("-z");
+    }
+    let output = command
+        .arg("--")
+        .arg(point)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| unmount_error(point, error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("busy") {
+        return Err(UnmountError::Busy(point.to_owned()));
+    }
+    if said.contains("not found in") {
+        return Err(UnmountError::NotMounted(point.to_owned()));
+    }
+    Err(unmount_error(point, io::Error::other(one_line(&said))))
+}
+
+/// Ends a connection at once: every waiting call fails with ENOTCONN. `minor` is the mount's device
+/// number. Belongs to the mounting user; needs the fusectl file system, which not every machine
+/// has mounted.
+pub(super) fn abort(minor: u32) -> io::Result<()> {
+    std::fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1")
+}

@@ -1,0 +1,394 @@
+//! The requests of the kernel, each turned into a call of [`Vfs`]. Whatever would write is answered
+//! EROFS here, whoever asks.
+//!
+//! Without `allow_other` the kernel lets in nobody but the mounting user, not even root
+//! (fuse_allow_current_process in fs/fuse/dir.c), and `fuser` checks the user of each request
+//! again.
+//!
+//! `fuser` answers the kernel's interrupts with ENOSYS, so a caller waits until its request is
+//! answered; the deadlines of the [`Vfs`] bound that.
+
+use super::attr::errno;
+use super::server::Server;
+use crate::{Error, Kind, Vfs};
+use fuser::{
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Bytes, the longest name that POSIX systems agree on.
+const LONGEST_NAME: usize = 255;
+/// Requests in the background, such as readahead, at a time.
+const BACKGROUND: u16 = 64;
+/// The largest read, in bytes.
+const LARGEST_READ: u32 = 1 << 20;
+const BLOCK: u64 = 4096;
+
+#[derive(Debug)]
+pub(super) struct OmniFilesystem<V: Vfs>(pub Arc<Server<V>>);
+
+impl<V: Vfs> OmniFilesystem<V> {
+    fn server(&self) -> Arc<Server<V>> {
+        self.0.clone()
+    }
+}
+
+impl<V: Vfs> Filesystem for OmniFilesystem<V> {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let wanted = [
+            // Lookups and listings of one directory run beside each other.
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            // Each page of a listing brings the entries with it. READDIRPLUS_AUTO stays off: `ls
+            // -l` reads the whole listing before its first stat, so that all but the first page
+            // would come without entries, and each entry would cost a lookup.
+            InitFlags::FUSE_DO_READDIRPLUS,
+            // A file that grows can be mapped although it is read past the page cache.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+            // The kernel compares mtimes before it uses a cached listing or page whose attributes
+            // were invalidated. It costs nothing while they are valid, and makes it impossible
+            // that an answer overtaken by its notification stays. EXPLICIT_INVAL_DATA excludes it.
+            InitFlags::FUSE_AUTO_INVAL_DATA,
+        ];
+        for flag in wanted {
+            if config.add_capabilities(flag).is_err() {
+                tracing::debug!(?flag, "not offered by this kernel");
+            }
+        }
+        // Refused only where out of range, and then the kernel's own value stays.
+        let _ = config.set_max_background(BACKGROUND);
+        let _ = config.set_max_write(LARGEST_READ);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.0.close();
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if name.len() > LONGEST_NAME {
+            return reply.error(Errno::ENAMETOOLONG);
+        }
+        // Every name of a Vfs is UTF-8.
+        let Some(name) = name.to_str() else { return reply.error(Errno::ENOENT) };
+        let parent = self.0.handle(parent);
+        self.0.run(self.server().lookup(parent, name.to_owned(), reply));
+    }
+
+    fn forget(&self, _: &Request, node: INodeNo, count: u64) {
+        // The root needs no reference.
+        if node != INodeNo::ROOT {
+            self.0.take_back(self.0.handle(node), count);
+        }
+    }
+
+    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        self.0.run(self.server().getattr(self.0.handle(node), reply));
+    }
+
+    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
+        let server = self.server();
+        let handle = self.0.handle(node);
+        self.0.run(async move {
+            match server.vfs.readlink(handle).await {
+                Ok(target) => reply.data(&target),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn open(&self, _: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
+            return reply.error(Errno::EROFS);
+        }
+        self.0.run(self.server().open(self.0.handle(node), reply));
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        number: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let server = self.server();
+        let stream = server.streams.get(number.0);
+        self.0.run(async move {
+            let Some(stream) = stream else { return reply.error(Errno::EBADF) };
+            match server.vfs.read(stream.id, offset, size).await {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        number: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.0.streams.remove(number.0);
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.0.run(self.server().opendir(self.0.handle(node), reply));
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        number: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
+        self.0.run(self.server().readdir(self.0.handle(node), number.0, offset, reply));
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        number: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        self.0.run(self.server().readdirplus(self.0.handle(node), number.0, offset, reply));
+    }
+
+    fn releasedir(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        number: FileHandle,
+        _: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.0.streams.remove(number.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        let now = self.0.vfs.statfs();
+        let blocks = now.used.div_ceil(BLOCK);
+        reply.statfs(blocks, 0, 0, now.nodes, 0, BLOCK as u32, LONGEST_NAME as u32, BLOCK as u32);
+    }
+
+    /// Asked for access(2) and chdir(2) only; everything may be read by whoever may enter.
+    fn access(&self, _: &Request, node: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        if mask.contains(AccessFlags::W_OK) {
+            return reply.error(Errno::EROFS);
+        }
+        if !mask.contains(AccessFlags::X_OK) {
+            return reply.ok();
+        }
+        let server = self.server();
+        let handle = self.0.handle(node);
+        self.0.run(async move {
+            match server.vfs.getattr(handle).await {
+                Ok(attr) if attr.kind == Kind::File => reply.error(errno(Error::Denied)),
+                Ok(_) => reply.ok(),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    // After ENOSYS the kernel answers these itself and asks no more: there are no extended
+    // attributes (EOPNOTSUPP), and nothing to flush or sync.
+
+    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// The kernel answers SEEK_DATA and SEEK_HOLE from the size: a file is one piece of data.
+    fn lseek(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: i64,
+        _: i32,
+        reply: fuser::ReplyLseek,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// Reading is always possible: the kernel says so by itself after this.
+    fn poll(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: fuser::PollNotifier,
+        _: fuser::PollEvents,
+        _: fuser::PollFlags,
+        reply: fuser::ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    // Everything below would write.
+
+    fn setattr(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: INodeNo,
+        _: &OsStr,
+        _: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn fallocate(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn setxattr(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: &[u8],
+        _: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+}

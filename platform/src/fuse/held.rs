@@ -1,0 +1,251 @@
+//! What the kernel holds of us: references to handles, and open files and directories.
+//!
+//! The kernel gives references back one by one while it lives, but not when it unmounts; then they
+//! are returned from here. The same table tells the notifier whether an inode that the kernel
+//! does not know yet is on its way there.
+
+use crate::{Handle, OpenId, Vfs};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const SHARDS: usize = 32;
+
+/// What the kernel holds of one handle.
+#[derive(Clone, Copy, Debug)]
+struct Reference {
+    count: u64,
+    told: Told,
+    directory: bool,
+}
+
+/// What size the kernel has been told of a handle, in bytes. Answers that cross each other may
+/// leave it with any of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Always(u64),
+    Several,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    references: HashMap<u64, Reference>,
+    /// The session is over: nothing is delivered any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct References {
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+impl References {
+    pub fn new() -> References {
+        References { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    fn shard(&self, handle: Handle) -> MutexGuard<'_, Shard> {
+        // Handles may be hashes or small numbers; fold both ends in.
+        let at = (handle.0 ^ handle.0 >> 32 ^ handle.0 >> 57) as usize % SHARDS;
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records one reference that is about to be delivered. False once the session is over: the
+    /// caller forgets it itself.
+    pub fn add(&self, handle: Handle, directory: bool) -> bool {
+        let mut shard = self.shard(handle);
+        if shard.closed {
+            return false;
+        }
+        let fresh = Reference { count: 0, told: Told::Nothing, directory };
+        shard.references.entry(handle.0).or_insert(fresh).count += 1;
+        true
+    }
+
+    /// Takes up to `count` references off and says how many, for the caller to forget: those that
+    /// [`References::close`] has returned are not forgotten twice.
+    pub fn sub(&self, handle: Handle, count: u64) -> u64 {
+        let mut shard = self.shard(handle);
+        let Some(reference) = shard.references.get_mut(&handle.0) else { return 0 };
+        let taken = count.min(reference.count);
+        reference.count -= taken;
+        if reference.count == 0 {
+            shard.references.remove(&handle.0);
+        }
+        taken
+    }
+
+    pub fn contains(&self, handle: Handle) -> bool {
+        self.shard(handle).references.contains_key(&handle.0)
+    }
+
+    pub fn is_directory(&self, handle: Handle) -> bool {
+        self.shard(handle).references.get(&handle.0).is_some_and(|held| held.directory)
+    }
+
+    /// Notes the size that an answer is about to tell the kernel.
+    pub fn tell_size(&self, handle: Handle, size: u64) {
+        if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
+            reference.told = match reference.told {
+                Told::Nothing => Told::Always(size),
+                Told::Always(before) if before == size => Told::Always(size),
+                Told::Always(_) | Told::Several => Told::Several,
+            };
+        }
+    }
+
+    /// Whether the kernel, if it knows a size at all, knows this one.
+    pub fn knows_size(&self, handle: Handle, size: u64) -> bool {
+        let told = self.shard(handle).references.get(&handle.0).map(|held| held.told);
+        told == Some(Told::Always(size))
+    }
+
+    /// Ends the session: what is still held, to be forgotten by the caller.
+    pub fn close(&self) -> Vec<(Handle, u64)> {
+        let mut left = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.closed = true;
+            left.extend(shard.references.drain().map(|(h, held)| (Handle(h), held.count)));
+        }
+        left
+    }
+}
+
+/// An open file or directory; released when its last user lets go.
+pub(super) struct Stream<V: Vfs> {
+    vfs: Arc<V>,
+    pub id: OpenId,
+}
+
+impl<V: Vfs> Stream<V> {
+    pub fn new(vfs: &Arc<V>, id: OpenId) -> Arc<Stream<V>> {
+        Arc::new(Stream { vfs: vfs.clone(), id })
+    }
+}
+
+impl<V: Vfs> Drop for Stream<V> {
+    fn drop(&mut self) {
+        self.vfs.release(self.id);
+    }
+}
+
+impl<V: Vfs> fmt::Debug for Stream<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+/// The open files and directories, by the number that the kernel knows them by. That number is our
+/// own, because a directory that is read again from its start gets a new [`OpenId`].
+#[derive(Debug)]
+pub(super) struct Streams<V: Vfs> {
+    next: AtomicU64,
+    shards: [Mutex<StreamShard<V>>; SHARDS],
+}
+
+/// `None` once the session is over.
+type StreamShard<V> = Option<HashMap<u64, Arc<Stream<V>>>>;
+
+impl<V: Vfs> Streams<V> {
+    pub fn new() -> Streams<V> {
+        Streams {
+            next: AtomicU64::new(1),
+            shards: std::array::from_fn(|_| Mutex::new(Some(HashMap::new()))),
+        }
+    }
+
+    fn shard(&self, number: u64) -> MutexGuard<'_, StreamShard<V>> {
+        self.shards[number as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a stream under a new number. Once the session is over it is released instead.
+    pub fn add(&self, stream: Arc<Stream<V>>) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(streams) = self.shard(number).as_mut() {
+            streams.insert(number, stream);
+        }
+        number
+    }
+
+    pub fn get(&self, number: u64) -> Option<Arc<Stream<V>>> {
+        self.shard(number).as_ref().and_then(|streams| streams.get(&number).cloned())
+    }
+
+    /// Puts another stream in the place of an open one.
+    pub fn replace(&self, number: u64, stream: Arc<Stream<V>>) {
+        let old = match self.shard(number).as_mut().and_then(|streams| streams.get_mut(&number)) {
+            Some(place) => std::mem::replace(place, stream),
+            None => stream,
+        };
+        // Released here, with the shard unlocked.
+        drop(old);
+    }
+
+    pub fn remove(&self, number: u64) {
+        let old = self.shard(number).as_mut().and_then(|streams| streams.remove(&number));
+        drop(old);
+    }
+
+    /// Ends the session and releases what is still open.
+    pub fn close(&self) {
+        for shard in &self.shards {
+            let streams = shard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(streams);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Memory, New, ROOT};
+
+    #[test]
+    fn references_left_at_the_end_are_returned_once_and_later_ones_refused() {
+        let held = References::new();
+        assert!(held.add(Handle(7), false));
+        assert!(held.add(Handle(7), false));
+        assert!(held.add(Handle(8), true));
+        assert_eq!(held.sub(Handle(8), 1), 1);
+        assert!(!held.contains(Handle(8)));
+        assert_eq!(held.close(), [(Handle(7), 2)]);
+        assert_eq!(held.sub(Handle(7), 1), 0);
+        assert!(!held.add(Handle(9), false));
+        assert!(held.close().is_empty());
+    }
+
+    #[test]
+    fn a_size_is_known_while_no_other_was_told() {
+        let held = References::new();
+        held.tell_size(Handle(5), 10);
+        assert!(!held.knows_size(Handle(5), 10));
+        held.add(Handle(5), false);
+        assert!(!held.knows_size(Handle(5), 0));
+        held.tell_size(Handle(5), 10);
+        held.tell_size(Handle(5), 10);
+        assert!(held.knows_size(Handle(5), 10));
+        held.tell_size(Handle(5), 20);
+        assert!(!held.knows_size(Handle(5), 20));
+    }
+
+    #[tokio::test]
+    async fn a_replaced_or_closed_stream_is_released() {
+        let memory = Memory::new();
+        memory.add(ROOT, "d", New::Directory).unwrap();
+        let streams = Streams::new();
+        let open = async || Stream::new(&memory, memory.opendir(memory.root()).await.unwrap().id);
+        let number = streams.add(open().await);
+        streams.replace(number, open().await);
+        assert_eq!(memory.open_count(), 1);
+        streams.add(open().await);
+        streams.remove(number);
+        assert_eq!(memory.open_count(), 1);
+        streams.close();
+        assert_eq!(memory.open_count(), 0);
+        streams.add(open().await);
+        assert_eq!(memory.open_count(), 0);
+    }
+}

@@ -1,0 +1,234 @@
+//! The Linux back end: a [`Vfs`] shown through FUSE.
+//!
+//! The kernel keeps names, attributes, listings and content for ever and is told what to drop
+//! (notify.rs); so what was looked at once costs no request at all. Node numbers are
+//! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
+//! [`Inode`](crate::Inode).
+//!
+//! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
+//! something outside; notifications are sent by threads that hold no lock and that no answer waits
+//! for; all references and open files are given back when the session ends.
+
+mod attr;
+mod device;
+mod error;
+mod filesystem;
+mod held;
+mod mountinfo;
+mod mountpoint;
+mod notify;
+mod server;
+mod wire;
+
+pub use device::{check, helper, user_allow_other};
+pub use error::{MountError, UnmountError};
+pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
+
+use crate::Vfs;
+use attr::Owner;
+use filesystem::OmniFilesystem;
+use fuser::{Config, Session, SessionACL};
+use held::{References, Streams};
+use notify::Notifier;
+use server::Server;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::runtime;
+use tokio::sync::watch;
+use wire::Wire;
+
+/// How long an unmount waits for the kernel to end the connection.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// How a mount is made.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// Lets every user in, not just the mounting one. An ordinary user needs `user_allow_other` in
+    /// /etc/fuse.conf.
+    pub allow_other: bool,
+    /// What the mount table shows as the source; without commas.
+    pub name: String,
+    /// Threads that read requests, each from its own queue.
+    pub threads: NonZeroUsize,
+    /// Whose files they are shown to be: by default the mounting user's.
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Default for MountOptions {
+    fn default() -> MountOptions {
+        let threads = thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, 8);
+        MountOptions {
+            allow_other: false,
+            name: "omnifs".into(),
+            threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
+}
+
+/// How hard to unmount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmount {
+    /// Fails with [`UnmountError::Busy`] while something is open below.
+    Clean,
+    /// Out of the tree now; what is open below keeps working, and the session ends with the last
+    /// of it.
+    Lazy,
+    /// Out of the tree now, and every open file below answers ENOTCONN. For an ordinary user on a
+    /// machine without the fusectl file system it is [`Unmount::Lazy`].
+    Force,
+}
+
+/// A mounted file system. Dropping it unmounts, by force if need be.
+#[derive(Debug)]
+pub struct Mounted {
+    point: PathBuf,
+    mount: mountinfo::Mount,
+    ended: watch::Receiver<bool>,
+    unmounted: bool,
+}
+
+/// Mounts `vfs` on the directory `path` and serves it until it is unmounted. A stale mount of a
+/// killed process is repaired first. Answers that have to wait are finished on `runtime`.
+///
+/// Blocks for a few system calls, so an async caller may want `spawn_blocking`.
+pub fn mount<V: Vfs>(
+    vfs: Arc<V>,
+    path: &Path,
+    options: &MountOptions,
+    runtime: &runtime::Handle,
+) -> Result<Mounted, MountError> {
+    let point = clear_way(path)?;
+    let device = device::mount(&point, &options.name, options.allow_other)?;
+    serve(vfs, point.clone(), device, options, runtime).inspect_err(|_| {
+        if let Err(error) = device::unmount(&point, Unmount::Force) {
+            tracing::warn!(%error, "a mount that could not be served stays");
+        }
+    })
+}
+
+/// The resolved path, once nothing stands in the way.
+fn clear_way(path: &Path) -> Result<PathBuf, MountError> {
+    let inspect = |source| MountError::Inspect { path: path.to_owned(), source };
+    let mut verdict = inspect_mountpoint(path).map_err(inspect)?;
+    if verdict == Mountpoint::Stale {
+        repair_stale(path).map_err(|error| inspect(io::Error::other(error)))?;
+        verdict = inspect_mountpoint(path).map_err(inspect)?;
+    }
+    match verdict.refusal(path) {
+        Some(refusal) => Err(refusal),
+        None => path.canonicalize().map_err(inspect),
+    }
+}
+
+fn serve<V: Vfs>(
+    vfs: Arc<V>,
+    point: PathBuf,
+    device: std::os::fd::OwnedFd,
+    options: &MountOptions,
+    runtime: &runtime::Handle,
+) -> Result<Mounted, MountError> {
+    let system = |what| move |source: io::Error| MountError::System { what, source };
+    let gone = || io::Error::other("the mount is not in the mount table");
+    let mount = mountinfo::at(&point)
+        .and_then(|found| found.ok_or_else(gone))
+        .map_err(system("reading the mount table"))?;
+    let references = Arc::new(References::new());
+    let wire = Wire(device.try_clone().map_err(system("copying the FUSE device"))?);
+    // Subscribed before the first request, so no change is missed.
+    let notifier = Notifier::start(wire, vfs.root(), references.clone(), vfs.changes())
+        .map_err(system("starting the notifier"))?;
+    let server = Arc::new(Server {
+        vfs,
+        runtime: runtime.clone(),
+        owner: Owner { uid: options.uid, gid: options.gid },
+        references,
+        streams: Streams::new(),
+        notifier,
+    });
+    let acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    let mut config = Config::default();
+    config.acl = acl;
+    config.n_threads = Some(options.threads.get());
+    // A queue for each thread, where this user may open the device again.
+    config.clone_fd = device::open().is_ok();
+    // A failure drops the file system, and that closes the server.
+    let session = Session::from_fd(OmniFilesystem(server), device, acl, config)
+        .map_err(system("the FUSE handshake"))?;
+    let (tell_end, ended) = watch::channel(false);
+    thread::Builder::new()
+        .name("omnifs-fuse".into())
+        .spawn(move || {
+            if let Err(error) = session.run() {
+                tracing::warn!(%error, "the FUSE session ended");
+            }
+            tell_end.send_replace(true);
+        })
+        .map_err(system("starting the FUSE session"))?;
+    Ok(Mounted { point, mount, ended, unmounted: false })
+}
+
+impl Mounted {
+    /// The resolved path of the mount point.
+    pub fn mountpoint(&self) -> &Path {
+        &self.point
+    }
+
+    /// Returns when the session is over, whoever has unmounted it.
+    pub async fn ended(&self) {
+        // An error means that the session thread is gone, which is the end too.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow() || self.ended.has_changed().is_err()
+    }
+
+    /// Unmounts. Afterwards waits at most two seconds for the session to end; after
+    /// [`Unmount::Lazy`] it may go on. Blocks.
+    pub fn unmount(&mut self, how: Unmount) -> Result<(), UnmountError> {
+        if self.unmounted || self.has_ended() {
+            self.unmounted = true;
+            return Ok(());
+        }
+        if how == Unmount::Force
+            && let Err(error) = device::abort(self.mount.minor)
+        {
+            tracing::debug!(%error, "the connection could not be aborted");
+        }
+        // Somebody else's mount on the same path is not ours to take away.
+        let system = |source| UnmountError::System { path: self.point.clone(), source };
+        let ours = mountinfo::at(&self.point).map_err(system)?.as_ref() == Some(&self.mount);
+        if ours {
+            device::unmount(&self.point, how)?;
+        }
+        self.unmounted = true;
+        if how != Unmount::Lazy {
+            self.wait_for_end();
+        }
+        Ok(())
+    }
+
+    fn wait_for_end(&self) {
+        let deadline = Instant::now() + ENDING;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if self.unmount(Unmount::Clean).is_err()
+            && let Err(error) = self.unmount(Unmount::Force)
+        {
+            tracing::warn!(%error, "unmounting");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Tells the kernel what to drop, from threads of its own that hold no lock while they do.
+//!
+//! One thread takes the changes of the file system off their channel and puts them on a board,
+//! merged by the object they are about. Workers take one object at a time from the board. Dropping
+//! a name takes the directory's inode lock in the kernel and so waits for every lookup under way
+//! in that directory; with work split by object a slow lookup holds up the notifications of its own
+//! directory only. Workers are added while all others wait, up to [`MOST_WORKERS`].
+//!
+//! No answer of a request waits for a notification, so whatever a worker waits for ends.
+
+use super::held::References;
+use super::wire::{Told, Wire};
+use crate::{Change, Handle};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Directories that may be held up by a slow lookup at the same time before others are.
+const MOST_WORKERS: usize = 32;
+/// Workers that stay when there is nothing to do.
+const FEWEST_WORKERS: usize = 2;
+/// How long a worker beyond the fewest waits for work before it ends.
+const IDLE: Duration = Duration::from_secs(5);
+/// How often an inode that the kernel should know is tried, the wait doubling from 1 ms.
+const TRIES: u32 = 12;
+
+/// All that is to be told about one object.
+#[derive(Debug, Default)]
+struct Job {
+    inode: Option<Extent>,
+    /// Names in it, each with what was removed there for good.
+    names: HashMap<String, Option<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    Attributes,
+    Everything,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    jobs: HashMap<u64, Job>,
+    ready: VecDeque<u64>,
+    /// Objects that a worker is telling of. A second worker would only wait beside it.
+    busy: HashSet<u64>,
+    workers: usize,
+    idle: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Notifier {
+    pub wire: Wire,
+    root: Handle,
+    references: Arc<References>,
+    board: Mutex<Board>,
+    work: Condvar,
+    stamp: AtomicU64,
+}
+
+impl Notifier {
+    /// Starts the threads. They end when `changes` ends or after [`Notifier::close`].
+    pub fn start(
+        wire: Wire,
+        root: Handle,
+        references: Arc<References>,
+        changes: Receiver<Vec<Change>>,
+    ) -> std::io::Result<Arc<Notifier>> {
+        let notifier = Arc::new(Notifier {
+            wire,
+            root,
+            references,
+            board: Mutex::default(),
+            work: Condvar::new(),
+            stamp: AtomicU64::new(0),
+        });
+        notifier.lock().workers = FEWEST_WORKERS;
+        for _ in 0..FEWEST_WORKERS {
+            notifier.spawn_worker()?;
+        }
+        let poster = notifier.clone();
+        thread::Builder::new().name("omnifs-notify".into()).spawn(move || {
+            while let Ok(first) = changes.recv() {
+                let batches = std::iter::once(first).chain(changes.try_iter());
+                // The stamp moves for each batch, before any of it is told.
+                let stamped = batches.inspect(|_| {
+                    poster.stamp.fetch_add(1, Ordering::SeqCst);
+                });
+                if !poster.post(stamped.flatten()) {
+                    break;
+                }
+            }
+        })?;
+        Ok(notifier)
+    }
+
+    /// Moves with each change. An answer whose call began under another stamp may be older than a
+    /// change that was already told, so the kernel must not keep its attributes. Read it after the
+    /// reference is recorded: then either the stamp has moved, or the worker finds the reference
+    /// and tries until the kernel knows the inode.
+    pub fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::SeqCst)
+    }
+
+    /// The number by which the kernel knows a handle.
+    pub fn node(&self, handle: Handle) -> u64 {
+        if handle == self.root { 1 } else { handle.0 }
+    }
+
+    /// Ends the threads; what is still on the board is dropped.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Merges changes into the board. False once it is closed.
+    fn post(self: &Arc<Self>, changes: impl Iterator<Item = Change>) -> bool {
+        let mut board = self.lock();
+        for change in changes {
+            let board = &mut *board;
+            match change {
+                Change::Content { handle, open } => {
+                    let extent = if open { Extent::Attributes } else { Extent::Everything };
+                    let job = board.job(self.node(handle));
+                    job.inode = job.inode.max(Some(extent));
+                }
+                Change::Entry { parent, name, removed } => {
+                    let removed = removed.map(|handle| self.node(handle));
+                    board.job(self.node(parent)).names.insert(name, removed);
+                }
+            }
+        }
+        self.reinforce(&mut board);
+        !board.closed
+    }
+
+    /// Wakes a worker for what is ready, or adds one where nobody is free.
+    fn reinforce(self: &Arc<Self>, board: &mut Board) {
+        if board.ready.is_empty() {
+            return;
+        }
+        if board.idle > 0 {
+            self.work.notify_one();
+        } else if board.workers < MOST_WORKERS {
+            match self.spawn_worker() {
+                Ok(()) => board.workers += 1,
+                Err(error) => tracing::warn!(%error, "no thread for notifications"),
+            }
+        }
+    }
+
+    fn spawn_worker(self: &Arc<Self>) -> std::io::Result<()> {
+        let worker = self.clone();
+        let run = move || {
+            while let Some((node, job)) = worker.take() {
+                worker.tell(node, job);
+                worker.done(node);
+            }
+        };
+        thread::Builder::new().name("omnifs-inval".into()).spawn(run).map(drop)
+    }
+
+    fn take(self: &Arc<Self>) -> Option<(u64, Job)> {
+        let mut board = self.lock();
+        loop {
+            if board.closed {
+                board.workers -= 1;
+                return None;
+            }
+            if let Some(node) = board.ready.pop_front() {
+                let job = board.jobs.remove(&node).unwrap_or_default();
+                board.busy.insert(node);
+                self.reinforce(&mut board);
+                return Some((node, job));
+            }
+            board.idle += 1;
+            let (back, waited) =
+                self.work.wait_timeout(board, IDLE).unwrap_or_else(PoisonError::into_inner);
+            board = back;
+            board.idle -= 1;
+            let spare = board.workers > FEWEST_WORKERS && board.ready.is_empty();
+            if waited.timed_out() && spare {
+                board.workers -= 1;
+                return None;
+            }
+        }
+    }
+
+    fn done(&self, node: u64) {
+        let mut board = self.lock();
+        board.busy.remove(&node);
+        if board.jobs.contains_key(&node) {
+            board.ready.push_back(node);
+        }
+    }
+
+    /// Tells the kernel. Runs with no lock held.
+    fn tell(&self, node: u64, job: Job) {
+        if let Some(extent) = job.inode {
+            self.tell_inode(node, extent == Extent::Everything);
+        }
+        for (name, removed) in job.names {
+            // A deletion takes the lock of what is deleted while it holds the parent's. A slow
+            // lookup in a deleted directory would so hold up its siblings; its name is just
+            // dropped.
+            let file = removed.filter(|&child| !self.references.is_directory(Handle(child)));
+            let told = match file {
+                Some(child) => self.wire.delete(node, child, &name),
+                None => self.wire.expire_entry(node, &name),
+            };
+            self.log(told);
+        }
+    }
+
+    /// The kernel makes its inode some time after it was answered. Until then it does not know the
+    /// inode and would miss the notification, so one that was delivered is tried again.
+    fn tell_inode(&self, node: u64, pages: bool) {
+        for round in 0..TRIES {
+            let told = self.wire.inval_inode(node, pages);
+            self.log(told);
+            if told != Told::Unknown || !self.references.contains(Handle(node)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1 << round));
+        }
+    }
+
+    fn log(&self, told: Told) {
+        match told {
+            Told::Done | Told::Unknown => {}
+            Told::Closed => self.close(),
+            Told::Failed(error) => tracing::warn!(%error, "the kernel refused a notification"),
+        }
+    }
+}
+
+impl Board {
+    fn job(&mut self, node: u64) -> &mut Job {
+        let job = self.jobs.entry(node).or_default();
+        let new = job.inode.is_none() && job.names.is_empty();
+        if new && !self.busy.contains(&node) {
+            self.ready.push_back(node);
+        }
+        job
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_one_object_become_one_job_and_a_busy_object_waits_its_turn() {
+        let mut board = Board::default();
+        board.job(5).inode = Some(Extent::Attributes);
+        let job = board.job(5);
+        job.inode = job.inode.max(Some(Extent::Everything));
+        board.job(5).names.insert("a".into(), None);
+        board.job(5).names.insert("a".into(), Some(9));
+        assert_eq!(board.ready, [5]);
+        assert_eq!(board.jobs[&5].inode, Some(Extent::Everything));
+        assert_eq!(board.jobs[&5].names["a"], Some(9));
+        board.ready.clear();
+        board.jobs.clear();
+        board.busy.insert(5);
+        board.job(5).inode = Some(Extent::Attributes);
+        assert!(board.ready.is_empty());
+        assert!(Some(Extent::Attributes).max(None) == Some(Extent::Attributes));
+    }
+}

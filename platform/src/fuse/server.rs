@@ -1,0 +1,320 @@
+//! What the request handlers share: the file system, the runtime for answers that are not ready,
+//! and the account of what the kernel was given.
+//!
+//! Runs on the event-loop threads and, for answers that had to wait, on the runtime's.
+
+use super::attr::{NEVER, Owner, errno, file_type, keep};
+use super::held::{References, Stream, Streams};
+use super::notify::Notifier;
+use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Result, Vfs};
+use fuser::{
+    FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEntry, ReplyOpen,
+};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
+use tokio::runtime;
+
+/// Node numbers are never used again for another object, so they need no generation.
+const GENERATION: Generation = Generation(0);
+/// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked
+/// for again; a buffer of 4 KiB holds about this many.
+const PLUS_PAGE: usize = 24;
+const PAGE: usize = 128;
+/// Where the kernel's offsets stand after `.` and `..`; a cookie follows them by this much.
+const AFTER_DOT: u64 = 1;
+const AFTER_DOTS: u64 = 2;
+
+#[derive(Debug)]
+pub(super) struct Server<V: Vfs> {
+    pub vfs: Arc<V>,
+    pub runtime: runtime::Handle,
+    pub owner: Owner,
+    pub references: Arc<References>,
+    pub streams: Streams<V>,
+    pub notifier: Arc<Notifier>,
+}
+
+impl<V: Vfs> Server<V> {
+    pub fn handle(&self, node: INodeNo) -> Handle {
+        if node == INodeNo::ROOT { self.vfs.root() } else { Handle(node.0) }
+    }
+
+    /// Runs a handler on this thread as far as it goes; if it has to wait, the runtime finishes it.
+    ///
+    /// A handler owns its reply. If it panics, or the runtime shuts down, the reply is dropped,
+    /// which answers EIO, and this thread goes on.
+    pub fn run(&self, handler: impl Future<Output = ()> + Send + 'static) {
+        let mut handler = Box::pin(handler);
+        let _inside = self.runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut context))) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => drop(self.runtime.spawn(handler)),
+            Err(_) => tracing::error!("a request handler panicked; it was answered with EIO"),
+        }
+    }
+
+    /// Records the reference of an entry about to be delivered. False once the session is over.
+    fn deliver(&self, entry: &Entry) -> bool {
+        let directory = entry.kind == crate::Kind::Directory;
+        let delivered = self.references.add(entry.handle, directory);
+        match &entry.attr {
+            Some(attr) if delivered => self.references.tell_size(entry.handle, attr.size),
+            Some(_) | None => {}
+        }
+        if !delivered {
+            self.vfs.forget(entry.handle, 1);
+        }
+        delivered
+    }
+
+    /// Gives references that were delivered back to the file system.
+    pub fn take_back(&self, handle: Handle, count: u64) {
+        let taken = self.references.sub(handle, count);
+        if taken > 0 {
+            self.vfs.forget(handle, taken);
+        }
+    }
+
+    pub async fn lookup(self: Arc<Self>, parent: Handle, name: String, reply: ReplyEntry) {
+        let stamp = self.notifier.stamp();
+        match self.vfs.lookup(parent, &name).await {
+            Ok(Some(entry)) => {
+                if !self.deliver(&entry) {
+                    return reply.error(fuser::Errno::ENODEV);
+                }
+                let (attr, kept) = self.owner.of_entry(entry.handle.0, &entry);
+                let fresh = stamp == self.notifier.stamp();
+                let attr_ttl = keep(kept && fresh);
+                reply.entry_with_ttls(&attr_ttl, &keep(entry.cacheable), &attr, GENERATION);
+            }
+            // Node number 0: there is no such name, for as long as the timeout says.
+            Ok(None) => {
+                let none = self.owner.attr(0, crate::Kind::File, 0, SystemTime::UNIX_EPOCH);
+                reply.entry_with_ttls(&NEVER, &keep(true), &none, GENERATION);
+            }
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    pub async fn getattr(self: Arc<Self>, handle: Handle, reply: ReplyAttr) {
+        match self.vfs.getattr(handle).await {
+            Ok(attr) => {
+                self.references.tell_size(handle, attr.size);
+                reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
+            }
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    pub async fn open(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {
+        let opened = match self.vfs.open(handle).await {
+            Ok(opened) => opened,
+            Err(error) => return reply.error(errno(error)),
+        };
+        let mut flags = FopenFlags::FOPEN_NOFLUSH;
+        if opened.direct {
+            flags |= FopenFlags::FOPEN_DIRECT_IO;
+        } else if opened.keep_cache {
+            flags |= FopenFlags::FOPEN_KEEP_CACHE;
+        }
+        let stands = opened.direct || opened.keep_cache;
+        if !stands && !self.references.knows_size(handle, opened.size) {
+            // The content has changed and the notification may still be on its way: the kernel
+            // would cut the new content at the old size. Dropping only the attributes of an inode
+            // that is being opened waits for nothing, so it may be done from here.
+            self.notifier.wire.inval_inode(self.notifier.node(handle), false);
+        }
+        let number = self.streams.add(Stream::new(&self.vfs, opened.id));
+        reply.opened(FileHandle(number), flags);
+    }
+
+    pub async fn opendir(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {
+        match self.vfs.opendir(handle).await {
+            Ok(opened) => {
+                let mut flags = FopenFlags::FOPEN_CACHE_DIR;
+                if opened.keep_cache {
+                    flags |= FopenFlags::FOPEN_KEEP_CACHE;
+                }
+                let number = self.streams.add(Stream::new(&self.vfs, opened.id));
+                reply.opened(FileHandle(number), flags);
+            }
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    /// One page of a listing after a kernel offset.
+    async fn page(
+        &self,
+        dir: Handle,
+        number: u64,
+        offset: u64,
+        limit: usize,
+        plus: bool,
+    ) -> Result<DirPage> {
+        let stream = self.streams.get(number).ok_or(Error::Stale)?;
+        let cookie = offset.saturating_sub(AFTER_DOTS);
+        let page = self.vfs.readdir(stream.id, cookie, limit, plus).await?;
+        if offset > 0 || page.modified.is_none() {
+            return Ok(page);
+        }
+        // From its start a listing enters the kernel's cache under the directory's mtime as the
+        // kernel knows it by now. If the directory has moved since the open, the old listing
+        // would stay under the new mtime; and rewinddir() must show it as it is.
+        let present = self.vfs.getattr(dir).await;
+        if matches!(&present, Ok(attr) if Some(attr.modified) == page.modified) {
+            return Ok(page);
+        }
+        page.entries.iter().filter_map(|e| e.entry.as_ref()).for_each(|e| self.forget(e));
+        present?;
+        let stream = Stream::new(&self.vfs, self.vfs.opendir(dir).await?.id);
+        self.streams.replace(number, stream.clone());
+        self.vfs.readdir(stream.id, cookie, limit, plus).await
+    }
+
+    fn forget(&self, entry: &Entry) {
+        self.vfs.forget(entry.handle, 1);
+    }
+
+    /// The identities that `.` and `..` show.
+    async fn dots(&self, dir: Handle) -> Result<(Attr, Inode)> {
+        let own = self.vfs.getattr(dir).await?;
+        let (_, parent) = self.vfs.parent(dir)?;
+        Ok((own, parent))
+    }
+
+    pub async fn readdir(
+        self: Arc<Self>,
+        dir: Handle,
+        number: u64,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let filled = async {
+            if offset < AFTER_DOTS {
+                let (own, parent) = self.dots(dir).await?;
+                let kind = fuser::FileType::Directory;
+                let full = (offset < AFTER_DOT
+                    && reply.add(INodeNo(own.inode.0), AFTER_DOT, kind, "."))
+                    || reply.add(INodeNo(parent.0), AFTER_DOTS, kind, "..");
+                if full {
+                    return Ok(());
+                }
+            }
+            let mut at = offset;
+            loop {
+                let page = self.page(dir, number, at, PAGE, false).await?;
+                let Some(last) = page.entries.last() else { return Ok(()) };
+                at = last.cookie + AFTER_DOTS;
+                for entry in &page.entries {
+                    let next = entry.cookie + AFTER_DOTS;
+                    let kind = file_type(entry.kind);
+                    if reply.add(INodeNo(entry.inode.0), next, kind, &entry.name) {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        let filled: Result<()> = filled.await;
+        match filled {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    pub async fn readdirplus(
+        self: Arc<Self>,
+        dir: Handle,
+        number: u64,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        // What the reply carries so far, to be taken back if it turns into an error.
+        let mut carried = Vec::new();
+        match self.fill_plus(dir, number, offset, &mut reply, &mut carried).await {
+            Ok(()) => reply.ok(),
+            Err(error) => {
+                carried.iter().for_each(|entry| self.take_back(entry.handle, 1));
+                reply.error(errno(error));
+            }
+        }
+    }
+
+    async fn fill_plus(
+        &self,
+        dir: Handle,
+        number: u64,
+        offset: u64,
+        reply: &mut ReplyDirectoryPlus,
+        carried: &mut Vec<Entry>,
+    ) -> Result<()> {
+        if offset < AFTER_DOTS {
+            let (own, parent) = self.dots(dir).await?;
+            let dot = |inode: Inode| self.owner.attr(inode.0, own.kind, 0, own.modified);
+            // The kernel takes only the names and the numbers of these two, and no reference.
+            let mut add = |inode: Inode, next, name| {
+                reply.add(INodeNo(inode.0), next, name, &NEVER, &dot(inode), GENERATION)
+            };
+            let full = (offset < AFTER_DOT && add(own.inode, AFTER_DOT, "."))
+                || add(parent, AFTER_DOTS, "..");
+            if full {
+                return Ok(());
+            }
+        }
+        let mut at = offset;
+        loop {
+            let stamp = self.notifier.stamp();
+            let page = self.page(dir, number, at, PLUS_PAGE, true).await?;
+            let Some(last) = page.entries.last() else { return Ok(()) };
+            at = last.cookie + AFTER_DOTS;
+            let mut full = false;
+            for listed in page.entries {
+                if full {
+                    listed.entry.iter().for_each(|entry| self.forget(entry));
+                    continue;
+                }
+                let entry = match listed.entry {
+                    Some(entry) => entry,
+                    // There is no way to list a name without its node here, so look it up. What
+                    // went away since the open is not listed.
+                    None => match self.vfs.lookup(dir, &listed.name).await {
+                        Ok(Some(entry)) => entry,
+                        Ok(None) | Err(Error::NotFound) => continue,
+                        Err(error) => return Err(error),
+                    },
+                };
+                if !self.deliver(&entry) {
+                    full = true;
+                    continue;
+                }
+                let (attr, kept) = self.owner.of_entry(entry.handle.0, &entry);
+                let fresh = stamp == self.notifier.stamp();
+                // One timeout for the name and the attributes.
+                let ttl = keep(entry.cacheable && kept && fresh);
+                let next = listed.cookie + AFTER_DOTS;
+                full = reply.add(attr.ino, next, &listed.name, &ttl, &attr, GENERATION);
+                if full {
+                    self.take_back(entry.handle, 1);
+                } else {
+                    carried.push(entry);
+                }
+            }
+            if full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives back all that the kernel holds. It sends no forgets when it unmounts.
+    pub fn close(&self) {
+        self.notifier.close();
+        self.streams.close();
+        for (handle, count) in self.references.close() {
+            self.vfs.forget(handle, count);
+        }
+    }
+}

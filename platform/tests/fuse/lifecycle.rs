@@ -1,0 +1,238 @@
+//! Mounting, unmounting, and what a killed process leaves.
+
+use crate::fixture::{
+    Fixture, Killed, NOBODY, child, child_of, eventually, fuse_works, in_namespace, is_root,
+    open_device_to_all, possible, public_program, role, runtime,
+};
+use omnifs_platform::fuse::{
+    MountError, MountOptions, Mountpoint, Unmount, UnmountError, helper, inspect_mountpoint, mount,
+    repair_stale,
+};
+use omnifs_platform::memory::{Memory, New, ROOT};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+fn one_file() -> std::sync::Arc<Memory> {
+    let memory = Memory::new();
+    memory.add(ROOT, "f", New::file("content\n")).unwrap();
+    memory
+}
+
+/// In a child process: mounts, says so, and serves until its standard input ends.
+fn serve(place: &Path) {
+    let runtime = runtime();
+    let options = MountOptions::default();
+    let _mounted = mount(one_file(), place, &options, runtime.handle()).unwrap();
+    println!("\nmounted");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// What it says afterwards is to be kept open, or it dies of saying it.
+fn wait_until_mounted(child: &mut Killed) -> impl Sized + use<> {
+    let mut said = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let mounted = said.by_ref().map_while(Result::ok).any(|line| line == "mounted");
+    assert!(mounted, "the child did not mount");
+    said
+}
+
+#[test]
+fn everything_is_given_back_when_it_is_forgotten_and_at_the_unmount() {
+    let Some(mut fixture) = Fixture::new() else { return };
+    let memory = fixture.memory.clone();
+    for index in 0..2000 {
+        memory.add(ROOT, &format!("{index}"), New::file("x")).unwrap();
+    }
+    // The kernel may forget what is closed at any time, so some are held open.
+    let walk = |fixture: &Fixture| {
+        let mut held = Vec::new();
+        for entry in fs::read_dir(fixture.path("")).unwrap() {
+            let mut file = File::open(entry.unwrap().path()).unwrap();
+            assert_eq!(file.read_to_end(&mut Vec::new()).unwrap(), 1);
+            if held.len() < 100 {
+                held.push(file);
+            }
+        }
+        assert!(memory.references() >= 100 && memory.open_count() >= 100);
+    };
+    walk(&fixture);
+    if possible(is_root(), "dropping the kernel's caches needs root") {
+        eventually("the kernel forgets", || {
+            fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+            memory.references() == 0
+        });
+    }
+    eventually("what was read is closed", || memory.open_count() == 0);
+    walk(&fixture);
+    fixture.mounted.unmount(Unmount::Clean).unwrap();
+    eventually("all references are back", || memory.references() == 0);
+    assert_eq!(memory.open_count(), 0);
+    fixture.runtime.block_on(fixture.mounted.ended());
+}
+
+#[test]
+fn a_busy_mount_is_unmounted_lazily_or_by_force_only() {
+    for how in [Unmount::Lazy, Unmount::Force] {
+        let Some(mut fixture) = Fixture::with(one_file(), &MountOptions::default()) else { return };
+        let mut held = File::open(fixture.path("f")).unwrap();
+        let busy = fixture.mounted.unmount(Unmount::Clean).unwrap_err();
+        assert!(matches!(busy, UnmountError::Busy(_)), "{busy}");
+        assert!(busy.to_string().contains("close the files"));
+        fixture.mounted.unmount(how).unwrap();
+        assert_eq!(inspect_mountpoint(fixture.directory.path()).unwrap(), Mountpoint::Ready);
+        let mut content = String::new();
+        let read = held.read_to_string(&mut content);
+        match how {
+            Unmount::Lazy => assert_eq!((read.unwrap(), &content[..]), (8, "content\n")),
+            _ => assert_eq!(read.unwrap_err().raw_os_error(), Some(libc::ENOTCONN)),
+        }
+        drop(held);
+        fixture.runtime.block_on(fixture.mounted.ended());
+        eventually("all references are back", || fixture.memory.references() == 0);
+        assert_eq!(fixture.memory.open_count(), 0);
+    }
+}
+
+#[test]
+fn an_unmount_from_outside_ends_the_session_and_spares_the_next_mount() {
+    let Some(fixture) = Fixture::with(one_file(), &MountOptions::default()) else { return };
+    let path = fixture.path("");
+    let status = Command::new("umount").arg(&path).status().unwrap();
+    if !possible(status.success(), "umount needs root") {
+        return;
+    }
+    fixture.runtime.block_on(fixture.mounted.ended());
+    let options = MountOptions::default();
+    let next = mount(one_file(), &path, &options, fixture.runtime.handle()).unwrap();
+    drop(fixture.mounted);
+    assert_eq!(fs::read(path.join("f")).unwrap(), b"content\n");
+    drop(next);
+}
+
+#[test]
+fn a_mount_point_that_does_not_serve_is_refused_with_what_to_do() {
+    let Some(fixture) = Fixture::with(one_file(), &MountOptions::default()) else { return };
+    let runtime = fixture.runtime.handle();
+    let refuse = |path: &Path| {
+        let error = mount(Memory::new(), path, &MountOptions::default(), runtime).unwrap_err();
+        assert!(!error.to_string().contains('\n'), "{error}");
+        error
+    };
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("file"), "").unwrap();
+    assert!(matches!(refuse(&fixture.path("")), MountError::AlreadyMounted(_)));
+    assert!(matches!(refuse(&other.path().join("none")), MountError::Missing(_)));
+    assert!(matches!(refuse(&other.path().join("file")), MountError::NotADirectory(_)));
+    assert!(matches!(refuse(other.path()), MountError::NotEmpty(_)));
+    let verdict = inspect_mountpoint(fixture.directory.path()).unwrap();
+    assert_eq!(verdict, Mountpoint::AlreadyMounted { responsive: true });
+    let link = other.path().join("link");
+    std::os::unix::fs::symlink(fixture.directory.path(), &link).unwrap();
+    assert_eq!(inspect_mountpoint(&link).unwrap(), verdict);
+}
+
+#[test]
+fn what_a_killed_process_left_is_found_and_repaired() {
+    if let Some(place) = role("serve") {
+        return serve(&place);
+    }
+    if !fuse_works() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    let kill_one = || {
+        let name = "lifecycle::what_a_killed_process_left_is_found_and_repaired";
+        let mut server = Killed(child(name, "serve", place).spawn().unwrap());
+        let _said = wait_until_mounted(&mut server);
+        assert_eq!(fs::read(place.join("f")).unwrap(), b"content\n");
+        drop(server);
+        eventually("the mount is dead", || fs::metadata(place).is_err());
+        assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Stale);
+    };
+    kill_one();
+    assert!(repair_stale(place).unwrap());
+    assert!(!repair_stale(place).unwrap());
+    assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Ready);
+    // The next mount repairs by itself.
+    kill_one();
+    let runtime = runtime();
+    let mounted = mount(one_file(), place, &MountOptions::default(), runtime.handle()).unwrap();
+    assert_eq!(fs::read(place.join("f")).unwrap(), b"content\n");
+    drop(mounted);
+    assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Ready);
+}
+
+/// The helper mounts for the user; nobody else gets in, root included.
+#[test]
+fn an_ordinary_user_mounts_through_fusermount3_and_others_stay_out() {
+    if let Some(place) = role("serve as a user") {
+        return serve(&place);
+    }
+    let name = "lifecycle::an_ordinary_user_mounts_through_fusermount3_and_others_stay_out";
+    let Some(home) = role("namespace") else {
+        let needed = is_root() && helper().is_some();
+        if possible(needed, "needs root, to become another user, and fusermount3") && fuse_works() {
+            let home = tempfile::tempdir_in("/tmp").unwrap();
+            in_namespace(name, "namespace", home.path());
+        }
+        return;
+    };
+    open_device_to_all(&home);
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    let place = home.join("mount");
+    fs::create_dir(&place).unwrap();
+    std::os::unix::fs::chown(&place, Some(NOBODY), Some(NOBODY)).unwrap();
+    let program = public_program(&home);
+    let mut command = child_of(&program, name, "serve as a user", &place);
+    let mut server = Killed(command.uid(NOBODY).gid(NOBODY).spawn().unwrap());
+    let _said = wait_until_mounted(&mut server);
+    let cat = |user| Command::new("cat").arg(place.join("f")).uid(user).gid(user).output().unwrap();
+    let own = cat(NOBODY);
+    assert_eq!(own.stdout, b"content\n", "{own:?}");
+    for other in [0, 12_345] {
+        let refused = cat(other);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("Permission denied"), "uid {other}: {refused:?}");
+    }
+    let table = fs::read_to_string("/proc/mounts").unwrap();
+    let point = format!(" {} ", place.display());
+    let line = table.lines().find(|line| line.contains(&point)).unwrap();
+    assert!(line.starts_with("omnifs ") && line.contains(" fuse.omnifs "), "{line}");
+    assert!(
+        line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"),
+        "{line}"
+    );
+    // Its end is clean: it unmounts through the helper too.
+    drop(server.0.stdin.take());
+    assert!(server.0.wait().unwrap().success());
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+}
+
+#[test]
+fn a_user_who_may_not_let_others_in_is_told_the_line_to_add() {
+    if let Some(place) = role("allow others") {
+        let options = MountOptions { allow_other: true, ..MountOptions::default() };
+        let error = mount(one_file(), &place, &options, runtime().handle()).unwrap_err();
+        assert!(matches!(error, MountError::AllowOther), "{error}");
+        assert!(error.to_string().contains("user_allow_other"));
+        return;
+    }
+    let needed = is_root() && helper().is_some() && !omnifs_platform::fuse::user_allow_other();
+    if !possible(needed, "needs root, fusermount3, and no user_allow_other") || !fuse_works() {
+        return;
+    }
+    let home = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let place = home.path().join("mount");
+    fs::create_dir(&place).unwrap();
+    std::os::unix::fs::chown(&place, Some(NOBODY), Some(NOBODY)).unwrap();
+    let program = public_program(home.path());
+    let name = "lifecycle::a_user_who_may_not_let_others_in_is_told_the_line_to_add";
+    let output =
+        child_of(&program, name, "allow others", &place).uid(NOBODY).gid(NOBODY).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}

@@ -1,0 +1,125 @@
+//! Containers. One `/containers/json` fills every directory that shows containers and the leaves
+//! that the listing holds; one inspect fills the rest of a container.
+
+use crate::api::log::select;
+use crate::api::{Container, ContainerInspect, ContainerSummary, service};
+use crate::{DOCKER, Id};
+use omnifs_sdk::*;
+
+impl Object for Container {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("id", |c: &Self| scalar(&c.id)).immutable(),
+        leaf("name", |c| scalar(&c.name)),
+        detail("image", |c: &Self| Some(scalar(c.image.as_ref()?))).immutable(),
+        leaf("state", |c| scalar(&c.state)),
+        leaf("status", |c| scalar(&c.status)),
+        detail("exit-code", |c| Some(scalar(c.exit_code?))),
+        detail("created", |c: &Self| Some(scalar(&c.full.as_ref()?.created))).immutable(),
+        detail("started", |c| Some(scalar(&c.full.as_ref()?.state.started_at))),
+        detail("finished", |c| Some(scalar(&c.full.as_ref()?.state.finished_at))),
+        leaf("command", |c: &Self| scalar(&c.command)).immutable(),
+        leaf("ports", |c| lines(&c.ports)),
+        map("labels", |c: &Self| scalars(&c.labels)).immutable(),
+        leaf("mounts", |c| lines(&c.mounts)),
+        leaf("networks", |c| lines(&c.networks)),
+        detail("restart-count", |c| Some(scalar(c.full.as_ref()?.restart_count))),
+        detail("health", |c| Some(scalar(c.health.as_ref()?))),
+        detail("inspect.json", |c| Some(ContainerInspect::stable(c.full.as_ref()?))),
+        own("logs", Container::no_log).volatile_while(Container::is_running),
+        own("stdout.log", Container::no_log).volatile_while(Container::is_running),
+        own("stderr.log", Container::no_log).volatile_while(Container::is_running),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Container(self.id.clone())
+    }
+
+    /// When it was made: its entries stay the same from then on, and both answers hold it.
+    fn directory_modified(&self) -> Option<u64> {
+        Some(self.created? * 1000)
+    }
+}
+
+impl Container {
+    /// How `directory` shows the container, if it does.
+    fn entry(&self, directory: &Id) -> Option<Entry<Id>> {
+        let named = || (!self.name.is_empty()).then(|| Entry::object(&self.name, self));
+        match (directory, service(&self.labels)) {
+            (Id::ById, _) => Some(Entry::object(&self.id, self)),
+            (Id::ByName, _) => named(),
+            (Id::Running, _) => named().filter(|_| self.is_running()),
+            (Id::Stopped, _) => named().filter(|_| !self.is_running()),
+            (Id::Compose, Some((p, _))) => Some(Entry::directory(p.clone(), Id::Project(p))),
+            (Id::Project(asked), Some((p, s))) if *asked == p => {
+                Some(Entry::directory(s.clone(), Id::Service(p, s)))
+            }
+            (Id::Service(project, service), Some((p, s))) if *project == p && *service == s => {
+                let number = self.labels.get("com.docker.compose.container-number");
+                let tie: String = self.id.chars().take(12).collect();
+                Some(Entry::object(number.unwrap_or(&self.name), self).tie(tie))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The entries of a directory of containers.
+pub fn list(directory: &Id) -> Result<Vec<Entry<Id>>> {
+    let all: Vec<ContainerSummary> = DOCKER.get(&["containers", "json"]).query("all", 1).json()?;
+    let mut all: Vec<Container> = all.into_iter().map(Container::from).collect();
+    all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    let mut directories = vec![Id::ByName, Id::ById, Id::Running, Id::Stopped, Id::Compose];
+    for (project, service) in all.iter().filter_map(|c| service(&c.labels)) {
+        directories.extend([Id::Project(project.clone()), Id::Service(project, service)]);
+    }
+    preload::views(directory, &directories, &all, |directory, c| c.entry(directory))
+}
+
+/// The engine also takes the beginning of an id: the SDK refuses what is answered under another
+/// name. What cannot be a name is not asked for.
+pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
+    let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if !valid || (*directory == Id::ById && name.len() != 64) {
+        return Err(Error::NotFound);
+    }
+    inspect(name)?.entry(directory).ok_or(Error::NotFound)
+}
+
+pub fn inspect(id: &str) -> Result<Container> {
+    Ok(DOCKER.get(&["containers", id, "json"]).json::<Raw<ContainerInspect>>()?.into())
+}
+
+/// Logs up to this size fill all three files at once; beyond it memory is better spent on the one
+/// that was asked for.
+const SHARED: usize = 4 << 20;
+
+/// `logs`, `stdout.log` or `stderr.log`, each line with the engine's time. Of a log beyond the
+/// host's limit, as many of the last lines as fit.
+pub fn read_log(id: &str, leaf: &str) -> Result<Vec<u8>> {
+    // Whether the log may be kept depends on the state, and an empty one needs no request.
+    let container = inspect(id)?;
+    if let Some(empty) = container.no_log() {
+        return Ok(empty.0);
+    }
+    let fetch = |tail| {
+        let request = DOCKER.get(&["containers", id, "logs"]).query("stdout", 1).query("stderr", 1);
+        request.query("timestamps", 1).query("tail", tail).ok()
+    };
+    let mut answer = fetch("all");
+    for tail in ["100000", "2000"] {
+        if matches!(answer, Err(Error::TooLarge)) {
+            log::warn(&format!("the log of {id} is too large: its last {tail} lines are shown"));
+            answer = fetch(tail);
+        }
+    }
+    let body = answer?.body;
+    if body.len() <= SHARED && !container.is_running() {
+        let others = ["logs", "stdout.log", "stderr.log"].into_iter().filter(|name| *name != leaf);
+        let contents = others.map(|name| Ok((name, Content(select(body.clone(), name)?))));
+        preload::offer_leaves(&container, contents.collect::<Result<Vec<_>>>()?);
+    }
+    select(body, leaf)
+}

@@ -1,0 +1,70 @@
+//! Images. What the id names never changes; tags and digests do, and a tag may leave one image for
+//! another with an event about the other alone, so they are part of [`Id::Tags`].
+
+use crate::api::{Image, ImageInspect, ImageSummary};
+use crate::{DOCKER, Id};
+use omnifs_sdk::*;
+use serde_json::{Map, Value};
+
+impl Object for Image {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("id", |i: &Self| scalar(&i.id)).immutable(),
+        leaf("tags", |i: &Self| lines(&i.tags)).part_of(|_| Id::Tags),
+        leaf("digests", |i: &Self| lines(&i.digests)).part_of(|_| Id::Tags),
+        detail("created", |i: &Self| Some(optional(i.full.as_ref()?.created.as_ref()))).immutable(),
+        detail("size", |i: &Self| Some(scalar(i.full.as_ref()?.size))).part_of(|_| Id::Tags),
+        detail("architecture", |i: &Self| Some(scalar(&i.full.as_ref()?.architecture))).immutable(),
+        detail("os", |i: &Self| Some(scalar(&i.full.as_ref()?.os))).immutable(),
+        map("labels", |i: &Self| scalars(&i.labels)).immutable(),
+        detail("inspect.json", |i: &Self| Some(json(&i.full.as_ref()?.json))).part_of(|_| Id::Tags),
+        own("history.json", |_| None).immutable(),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Image(self.id.clone())
+    }
+
+    fn directory_modified(&self) -> Option<u64> {
+        Some(self.created? * 1000)
+    }
+}
+
+impl Image {
+    /// The names by which `directory` shows the image.
+    fn entries(&self, directory: &Id) -> Vec<Entry<Id>> {
+        let id = std::slice::from_ref(&self.id);
+        let names = if *directory == Id::ImageNames { &self.tags } else { id };
+        names.iter().map(|name| Entry::object(name, self)).collect()
+    }
+}
+
+pub fn list(directory: &Id) -> Result<Vec<Entry<Id>>> {
+    let all: Vec<ImageSummary> = DOCKER.get(&["images", "json"]).json()?;
+    let all: Vec<Image> = all.into_iter().map(Image::from).collect();
+    let directories = [Id::ImageNames, Id::ImageIds];
+    preload::views(directory, &directories, &all, |directory, image| image.entries(directory))
+}
+
+/// The engine completes a name without a tag and the beginning of an id; neither is asked for.
+pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
+    match directory {
+        Id::ImageNames if !name.contains(':') => return Err(Error::NotFound),
+        Id::ImageIds if name.len() != "sha256:".len() + 64 => return Err(Error::NotFound),
+        _ => {}
+    }
+    let mut entries = inspect(name)?.entries(directory).into_iter();
+    entries.find(|entry| entry.name() == name).ok_or(Error::NotFound)
+}
+
+pub fn inspect(id: &str) -> Result<Image> {
+    Ok(DOCKER.get(&["images", id, "json"]).json::<Raw<ImageInspect>>()?.into())
+}
+
+/// The layers' history without `Tags`, which belong to the images that share a layer.
+pub fn history(id: &str) -> Result<Vec<u8>> {
+    let mut history: Vec<Map<String, Value>> = DOCKER.get(&["images", id, "history"]).json()?;
+    history.iter_mut().for_each(|layer| drop(layer.remove("Tags")));
+    Ok(json(&history).0)
+}

@@ -1,0 +1,140 @@
+//! Docker as files: containers, images, volumes, networks and compose projects of one engine.
+//!
+//! Every object and listing is in the one scope [`ENGINE`], which the engine's event stream covers.
+//! So no scoped file may hold what changes without an event:
+//!
+//! - `status` is the engine's without its age: `Up`, `Up (healthy)`, `Up (health: starting)`,
+//!   `Up (Paused)`, `Restarting (1)`, `Exited (137)`, `Created`, `Removal In Progress`, `Dead`;
+//! - a container's `inspect.json` lacks `ExecIDs`, `State.Health.Log` and
+//!   `State.Health.FailingStreak`, and its `Mounts` are sorted; a volume's lacks `CreatedAt` (older
+//!   engines move it when a file is made in the volume: `created` is asked at each open),
+//!   `Status` and `UsageData`; a network's lacks `Status` and `Peers`;
+//! - `history.json` lacks `Tags`: they belong to other images as well;
+//! - `info.json` holds the fields of [`INFO`] alone.
+//!
+//! JSON is pretty-printed with sorted keys. Other values are the engine's own words; a time that
+//! has not come is its `0001-01-01T00:00:00Z`.
+
+mod api;
+mod container;
+mod feed;
+mod image;
+mod network;
+mod volume;
+
+use omnifs_sdk::http::{Client, Request};
+use omnifs_sdk::manifest::{Endpoint, Feed, Rule, gets};
+use omnifs_sdk::*;
+
+const DOCKER: Client = Client::new("engine");
+
+const SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// The scope of everything.
+const ENGINE: &str = "engine";
+
+ids! {
+    pub enum Id {
+        _: scoped(ENGINE),
+        Root = "root", Version = "version", Info = "info",
+        Containers = "containers", Container(id: String) = "container",
+        ByName = "containers-by-name", ById = "containers-by-id",
+        Running = "containers-running", Stopped = "containers-stopped",
+        Compose = "compose", Project(name: String) = "compose-project",
+        Service(project: String, name: String) = "compose-service",
+        Images = "images", Image(id: String) = "image",
+        ImageNames = "images-by-name", ImageIds = "images-by-id",
+        Volumes = "volumes", Volume(name: String) = "volume",
+        Networks = "networks", Network(id: String) = "network",
+        /// Shown nowhere: what changes when any image gains or loses a tag is part of it.
+        Tags = "image-tags",
+        /// Shown nowhere: what changes when any container joins a network, leaves it or is renamed
+        /// is part of it.
+        Members = "network-members",
+    }
+}
+
+#[rustfmt::skip]
+impl Tree for Id {
+    fn shape(self) -> Shape<Id> {
+        use Id::*;
+        match self {
+            Root => fixed([
+                ("containers", Containers), ("images", Images), ("volumes", Volumes),
+                ("networks", Networks), ("compose", Compose),
+                ("version.json", Version), ("info.json", Info),
+            ]),
+            Containers => fixed([
+                ("by-name", ByName), ("by-id", ById), ("_running", Running), ("_stopped", Stopped),
+            ]),
+            ByName | ById | Running | Stopped => searchable(self, container::list, container::find),
+            Compose | Project(_) | Service(..) => listing(move || container::list(&self)),
+            Container(id) => object_reading(
+                id, |id| container::inspect(id), |id, leaf| container::read_log(id, leaf),
+            ),
+            Images => fixed([("by-name", ImageNames), ("by-id", ImageIds)]),
+            ImageNames => searchable(self, image::list, image::find),
+            ImageIds => open_ended(self, image::list, image::find),
+            Image(id) => object_reading(id, |id| image::inspect(id), |id, _| image::history(id)),
+            Volumes => searchable((), |()| volume::list(), |(), name| volume::find(name)),
+            Volume(name) => object(move || volume::inspect(&name)),
+            Networks => listing(network::list),
+            Network(id) => object(move || network::inspect(&id)),
+            Version => file(|| Ok(json(&DOCKER.get(&["version"]).json::<serde_json::Value>()?))),
+            Info => file(info),
+            Tags | Members => fixed([]),
+        }
+    }
+}
+
+/// The fields of `GET /info` that change with an event or with a new engine, and with nothing else.
+/// Left out are clocks, counters of the process, kernel settings that anybody may turn, and what a
+/// swarm or a storage driver reports of its own accord.
+const INFO: &str = "ID Name Labels ServerVersion ExperimentalBuild ProductLicense Containers \
+    ContainersRunning ContainersPaused ContainersStopped Images OperatingSystem OSVersion OSType \
+    Architecture KernelVersion NCPU MemTotal Driver DockerRootDir Plugins LoggingDriver CgroupDriver \
+    CgroupVersion Runtimes DefaultRuntime InitBinary ContainerdCommit RuncCommit InitCommit \
+    Isolation LiveRestoreEnabled SecurityOptions IndexServerAddress RegistryConfig \
+    DefaultAddressPools CDISpecDirs Containerd";
+
+fn info() -> Result<Content> {
+    let mut info: serde_json::Map<_, _> = DOCKER.get(&["info"]).json()?;
+    info.retain(|field, _| INFO.split(' ').any(|kept| kept == field));
+    Ok(json(&info))
+}
+
+#[rustfmt::skip]
+const READS: [Rule; 14] = gets([
+    "/_ping", "/version", "/info", "/events",
+    "/containers/json", "/containers/*/json", "/containers/*/logs",
+    "/images/json", "/images/*/json", "/images/*/history",
+    "/volumes", "/volumes/*", "/networks", "/networks/*",
+]);
+
+/// The provider.
+#[derive(Debug)]
+pub struct Docker;
+
+impl Provider for Docker {
+    type Id = Id;
+    const ROOT: Id = Id::Root;
+    const MANIFEST: Manifest = Manifest {
+        endpoints: &[Endpoint {
+            url_environment: Some("DOCKER_HOST"),
+            allow: &READS,
+            ..Endpoint::new("engine", SOCKET, "reads containers, logs, images, volumes, networks")
+        }],
+        feeds: &[Feed::push("events", ENGINE, "engine")],
+        ..Manifest::new("docker", env!("CARGO_PKG_VERSION"), "What a Docker engine holds")
+    };
+
+    fn open(position: &Position) -> Result<Request> {
+        feed::open(position)
+    }
+
+    fn line(position: &Position, line: &[u8]) -> Result<Progress> {
+        feed::line(position, line)
+    }
+}
+
+export!(service, Docker);

@@ -1,0 +1,241 @@
+//! Entries of a listing, and their way to the host.
+
+use crate::bindings::service::omnifs::provider::preload::Coverage;
+use crate::bindings::service::omnifs::provider::types::{Coherence, Kind, Node};
+use crate::object::{self, Object};
+use crate::shape::{Inner, Tree};
+use crate::{Content, Error, Result, host, name};
+use std::collections::BTreeMap;
+
+/// One entry: a name as the service writes it (the SDK escapes it), and what it shows.
+#[derive(Debug)]
+pub struct Entry<I> {
+    name: String,
+    tie: Option<String>,
+    id: I,
+    kind: Kind,
+    size: Option<u64>,
+    modified: Option<u64>,
+    version: Option<String>,
+    content: Option<Vec<u8>>,
+    coherence: Option<Coherence>,
+    part_of: Option<String>,
+    offers: Vec<Offer>,
+}
+
+/// Entries of another directory.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub parent: String,
+    pub children: Vec<Node>,
+    pub coverage: Coverage,
+}
+
+impl Offer {
+    pub fn whole(parent: String, children: Vec<Node>) -> Self {
+        Offer { parent, children, coverage: Coverage::Whole }
+    }
+
+    pub fn send(self) {
+        host::offer(&self.parent, &self.children, self.coverage);
+    }
+}
+
+impl<I: Tree> Entry<I> {
+    fn new(name: impl Into<String>, id: I, kind: Kind) -> Self {
+        Entry {
+            name: name.into(),
+            tie: None,
+            id,
+            kind,
+            size: None,
+            modified: None,
+            version: None,
+            content: None,
+            coherence: None,
+            part_of: None,
+            offers: Vec::new(),
+        }
+    }
+
+    /// A directory. Whether its listing is complete comes from its shape.
+    pub fn directory(name: impl Into<String>, id: I) -> Self {
+        Entry::new(name, id, Kind::Directory)
+    }
+
+    /// A directory with every entry it has, known from this answer: `preload.offer` with coverage
+    /// `whole`.
+    pub fn holding(name: impl Into<String>, id: I, entries: Vec<Entry<I>>) -> Self {
+        let parent = id.encode();
+        let mut entry = Entry::directory(name, id);
+        let (children, offers) = nodes(entries);
+        entry.offers = offers;
+        entry.offers.push(Offer::whole(parent, children));
+        entry
+    }
+
+    /// An object's directory. Every leaf that `object` holds is offered with it.
+    pub fn object<T: Object<Id = I>>(name: impl Into<String>, object: &T) -> Self {
+        let mut entry = Entry::directory(name, object.id());
+        entry.modified = object.directory_modified();
+        let (leaves, mut offers) = object::leaves(object);
+        offers.push(Offer::whole(entry.id.encode(), leaves));
+        entry.offers = offers;
+        entry
+    }
+
+    /// A regular file.
+    pub fn file(name: impl Into<String>, id: I) -> Self {
+        Entry::new(name, id, Kind::File)
+    }
+
+    /// A file with the execute bits.
+    pub fn executable(name: impl Into<String>, id: I) -> Self {
+        Entry::new(name, id, Kind::Executable)
+    }
+
+    /// A symbolic link. Its target is the content of `id`.
+    pub fn symlink(name: impl Into<String>, id: I) -> Self {
+        Entry::new(name, id, Kind::Symlink)
+    }
+
+    /// The content, and with it the size.
+    pub fn content(mut self, content: Content) -> Self {
+        self.content = Some(content.0);
+        self
+    }
+
+    /// The exact size in bytes as the service says it.
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// Last change in milliseconds since the Unix epoch, as the service says it.
+    pub fn modified(mut self, ms: Option<u64>) -> Self {
+        self.modified = ms;
+        self
+    }
+
+    /// The service's token for this content: equal versions mean equal bytes.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Another coherence than the id's own.
+    pub fn coherence(mut self, coherence: Coherence) -> Self {
+        self.coherence = Some(coherence);
+        self
+    }
+
+    /// An event about `whole` covers this entry too.
+    pub fn part_of(mut self, whole: &I) -> Self {
+        self.part_of = Some(whole.encode());
+        self
+    }
+
+    /// Where the service lets two objects have one name, what tells this one from another: the
+    /// first keeps the name, the others show as `NAME@TIE`. A directory with ties is a
+    /// [`listing`](crate::listing), not searchable.
+    pub fn tie(mut self, tie: impl Into<String>) -> Self {
+        self.tie = Some(tie.into());
+        self
+    }
+
+    /// The directories whose entries came along.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = &str> {
+        self.offers.iter().map(|offer| offer.parent.as_str())
+    }
+
+    /// The name as the service writes it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The wire form under its escaped name; the offers that came along are moved to `offers`.
+    pub(crate) fn into_node(self, offers: &mut Vec<Offer>) -> Node {
+        let directory = matches!(self.kind, Kind::Directory);
+        let (fixed, complete) = match directory.then(|| self.id.clone().shape().0) {
+            Some(Inner::Fixed(_)) => (true, true),
+            Some(Inner::Listing { open_ended, .. }) => (false, !open_ended),
+            Some(Inner::Object(_)) => (false, true),
+            Some(Inner::File(_)) | None => (false, false),
+        };
+        let own = if fixed { Coherence::Immutable } else { self.id.coherence() };
+        offers.extend(self.offers);
+        Node {
+            id: self.id.encode(),
+            name: name::escape(&self.name),
+            kind: self.kind,
+            size: self.content.as_ref().map(|bytes| bytes.len() as u64).or(self.size),
+            modified: self.modified,
+            version: self.version,
+            content: self.content,
+            coherence: self.coherence.unwrap_or(own),
+            part_of: self.part_of,
+            complete,
+        }
+    }
+}
+
+/// The entries of a directory.
+#[derive(Debug)]
+pub struct Listing<I> {
+    pub(crate) entries: Vec<Entry<I>>,
+    pub(crate) partial: Option<String>,
+}
+
+impl<I> From<Vec<Entry<I>>> for Listing<I> {
+    fn from(entries: Vec<Entry<I>>) -> Self {
+        Listing { entries, partial: None }
+    }
+}
+
+impl<I> Listing<I> {
+    /// A listing that stops short. `note` says in one line which entries it shows and which setting
+    /// raises the bound. The directory's shape must be [`open_ended`](crate::open_ended).
+    pub fn partial(entries: Vec<Entry<I>>, note: impl Into<String>) -> Self {
+        Listing { entries, partial: Some(note.into()) }
+    }
+}
+
+/// The wire form of a listing, each name once, with the offers that came along.
+pub(crate) fn nodes<I: Tree>(entries: Vec<Entry<I>>) -> (Vec<Node>, Vec<Offer>) {
+    let mut offers = Vec::new();
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut nodes = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        let (plain, id) = (entry.name.clone(), entry.id.encode());
+        let tie = entry.tie.take().unwrap_or_default();
+        let mut again = 1;
+        let shown = loop {
+            let shown = name::escape(&entry.name);
+            match taken.get(&shown) {
+                None => break Some(shown),
+                // The same object under the same name says nothing new.
+                Some(other) if *other == id => break None,
+                Some(_) => {}
+            }
+            entry.name = match again {
+                1 if !tie.is_empty() => format!("{plain}@{tie}"),
+                n => format!("{plain}@{tie}{}{n}", if tie.is_empty() { "" } else { "@" }),
+            };
+            again += 1;
+        };
+        if let Some(shown) = shown {
+            taken.insert(shown, id);
+            nodes.push(entry.into_node(&mut offers));
+        }
+    }
+    (nodes, offers)
+}
+
+/// The wire form of one entry that was asked by `name`.
+pub(crate) fn found<I: Tree>(entry: Entry<I>, name: &str) -> Result<(Node, Vec<Offer>)> {
+    if name::escape(entry.name()) != name {
+        return Err(Error::NotFound);
+    }
+    let mut offers = Vec::new();
+    Ok((entry.into_node(&mut offers), offers))
+}

@@ -1,0 +1,261 @@
+//! Requests to declared endpoints.
+//!
+//! | status | error |
+//! |---|---|
+//! | 401, 403, 451 | `denied` |
+//! | 404, 410 | `not-found` |
+//! | 429, and 403 with `retry-after` or an exhausted `x-ratelimit-remaining` | `rate-limited` |
+//! | 413 | `too-large` |
+//! | 408, 504 | `timed-out` |
+//! | other 5xx | `unavailable` |
+//! | anything else but 2xx | `invalid` |
+
+use crate::bindings::service::omnifs::provider::http::{self as wit, Header};
+use crate::bindings::service::omnifs::provider::types::Method;
+use crate::{Error, Result, content, host, time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::{Display, Write as _};
+
+/// A declared endpoint, by its name in the manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(&'static str);
+
+impl Client {
+    pub const fn new(endpoint: &'static str) -> Self {
+        Client(endpoint)
+    }
+
+    /// `get(&["repos", owner, repo])`: each segment is percent-encoded, so none can become two. A
+    /// segment that is empty, `.` or `..` names nothing: the request answers "not found" unsent.
+    pub fn get(self, segments: &[&str]) -> Request {
+        Request::new(self.0, Method::Get, segments)
+    }
+
+    pub fn head(self, segments: &[&str]) -> Request {
+        Request::new(self.0, Method::Head, segments)
+    }
+
+    /// A query that does not fit into a path: GraphQL.
+    pub fn post(self, segments: &[&str], body: &impl Serialize) -> Request {
+        let mut request = Request::new(self.0, Method::Post, segments);
+        request.wire.body = serde_json::to_vec(body).ok();
+        request.header("content-type", "application/json")
+    }
+}
+
+/// A request on its way. Nothing is sent before one of the methods that answer a `Result`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    wire: wit::Request,
+    nowhere: bool,
+}
+
+impl Request {
+    fn new(endpoint: &str, method: Method, segments: &[&str]) -> Self {
+        let mut path = String::new();
+        for segment in segments {
+            path.push('/');
+            encode_into(&mut path, segment, b"-._~:@");
+        }
+        let nowhere = segments.iter().any(|segment| matches!(*segment, "" | "." | ".."));
+        let endpoint = endpoint.to_owned();
+        Request {
+            wire: wit::Request { endpoint, method, path, headers: Vec::new(), body: None },
+            nowhere,
+        }
+    }
+
+    /// Adds `name=value` to the query, both percent-encoded.
+    pub fn query(mut self, name: &str, value: impl Display) -> Self {
+        let path = &mut self.wire.path;
+        path.push(if path.contains('?') { '&' } else { '?' });
+        encode_into(path, name, b"-._~");
+        path.push('=');
+        encode_into(path, &value.to_string(), b"-._~");
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        self.wire.headers.push(Header { name: name.to_owned(), value: value.to_string() });
+        self
+    }
+
+    /// The answer, whatever its status.
+    pub fn send(self) -> Result<Response> {
+        let endpoint = self.wire.endpoint.clone();
+        let wit::Response { status, headers, body } = host::fetch(&self.into_wire()?)?;
+        Ok(Response { status, body, headers, endpoint })
+    }
+
+    /// The answer, if the service said 2xx.
+    pub fn ok(self) -> Result<Response> {
+        self.send()?.ok()
+    }
+
+    /// The answer's JSON.
+    pub fn json<T: DeserializeOwned>(self) -> Result<T> {
+        self.ok()?.json()
+    }
+
+    /// The items of every page, along the `Link` headers (RFC 8288), until there are `bound` of
+    /// them. `items` takes them out of a page that wraps them; `|page| page` where it is the list.
+    pub fn pages<P, T>(self, bound: usize, items: impl Fn(P) -> Vec<T>) -> Result<Pages<T>>
+    where
+        P: DeserializeOwned,
+    {
+        let mut found = Pages { items: Vec::new(), more: false };
+        let mut next = Some(self);
+        while let Some(request) = next.take() {
+            let response = request.clone().ok()?;
+            // Only the query is taken from the link: its path is relative to the server, not to
+            // the endpoint.
+            let query =
+                response.link("next").and_then(|link| Some(link.split_once('?')?.1.to_owned()));
+            let page = items(response.json()?);
+            let empty = page.is_empty();
+            found.items.extend(page);
+            let Some(query) = query.filter(|_| !empty) else { break };
+            if found.items.len() >= bound {
+                found.more = true;
+                break;
+            }
+            let path = request.wire.path.split('?').next().unwrap_or_default();
+            let path = format!("{path}?{query}");
+            next = Some(Request { wire: wit::Request { path, ..request.wire }, ..request });
+        }
+        found.more |= found.items.len() > bound;
+        found.items.truncate(bound);
+        Ok(found)
+    }
+
+    /// The wire form, for [`Provider::open`](crate::Provider::open).
+    pub(crate) fn into_wire(self) -> Result<wit::Request> {
+        if self.nowhere { Err(Error::NotFound) } else { Ok(self.wire) }
+    }
+
+    /// Path and query as they are sent.
+    pub fn path(&self) -> &str {
+        &self.wire.path
+    }
+}
+
+/// What [`Request::pages`] found.
+#[derive(Clone, Debug)]
+pub struct Pages<T> {
+    pub items: Vec<T>,
+    /// The service has more than the bound.
+    pub more: bool,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: u16,
+    pub body: Vec<u8>,
+    headers: Vec<Header>,
+    endpoint: String,
+}
+
+impl Response {
+    /// The first header of this lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+    }
+
+    /// The service's clock: the `Date` header in seconds since the Unix epoch.
+    pub fn date(&self) -> Option<u64> {
+        time::http_date(self.header("date")?)
+    }
+
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Error::Invalid(format!("{}: the answer is not as expected: {error}", self.endpoint))
+        })
+    }
+
+    /// The target of the `Link` header's relation.
+    pub fn link(&self, relation: &str) -> Option<&str> {
+        let headers = self.headers.iter().filter(|header| header.name == "link");
+        let links = headers.flat_map(|header| header.value.split('<').skip(1));
+        let mut targets = links.filter_map(|link| {
+            let (target, params) = link.split_once('>')?;
+            let named = |param: &str| {
+                let (name, value) =
+                    param.trim().trim_end_matches(',').split_once('=').unwrap_or_default();
+                let mut relations = value.trim().trim_matches('"').split(' ');
+                name.trim().eq_ignore_ascii_case("rel") && relations.any(|word| word == relation)
+            };
+            params.split(';').any(named).then_some(target)
+        });
+        targets.next()
+    }
+
+    /// This answer if its status is 2xx, else the error of the module's table.
+    pub fn ok(self) -> Result<Self> {
+        if (200..300).contains(&self.status) { Ok(self) } else { Err(self.error()) }
+    }
+
+    fn error(&self) -> Error {
+        match self.status {
+            429 => Error::RateLimited(self.retry_after()),
+            403 if self.is_throttled() => Error::RateLimited(self.retry_after()),
+            401 | 403 | 451 => Error::Denied(self.complaint()),
+            404 | 410 => Error::NotFound,
+            413 => Error::TooLarge,
+            408 | 504 => Error::TimedOut,
+            500.. => Error::Unavailable(self.complaint()),
+            _ => Error::Invalid(self.complaint()),
+        }
+    }
+
+    fn is_throttled(&self) -> bool {
+        self.header("retry-after").is_some() || self.header("x-ratelimit-remaining") == Some("0")
+    }
+
+    /// Seconds until the service answers again: `retry-after`, else the reset of its rate limit,
+    /// reckoned by its own clock.
+    pub fn retry_after(&self) -> Option<u32> {
+        let until = |at: u64| at.checked_sub(self.date()?);
+        let retry = || {
+            let value = self.header("retry-after")?;
+            value.parse().ok().or_else(|| until(time::http_date(value)?))
+        };
+        let reset = || {
+            const NAMES: [&str; 2] = ["x-ratelimit-reset", "x-ratelimit-requests-reset"];
+            let at: u64 = NAMES.iter().find_map(|name| self.header(name)?.parse().ok())?;
+            // Milliseconds, where seconds would lie beyond the year 5000.
+            until(if at > 100_000_000_000 { at.div_ceil(1000) } else { at })
+        };
+        retry().or_else(reset).and_then(|seconds: u64| u32::try_from(seconds).ok())
+    }
+
+    /// `ENDPOINT: STATUS: MESSAGE`, one line.
+    fn complaint(&self) -> String {
+        const LONGEST: usize = 200;
+        let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let message = json.as_ref().and_then(|json| {
+            let texts = [&json["message"], &json["error_description"], &json["error"]];
+            texts.into_iter().find_map(serde_json::Value::as_str)
+        });
+        let mut line = format!("{}: {}", self.endpoint, self.status);
+        if let Some(message) = message {
+            let message = content::one_line(message);
+            let end = message.floor_char_boundary(LONGEST);
+            let _ = write!(line, ": {}", &message[..end]);
+        }
+        line
+    }
+}
+
+/// Percent-encodes every byte but letters, digits and those in `keep`.
+fn encode_into(out: &mut String, text: &str, keep: &[u8]) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || keep.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Objects: directories whose files are computed from one fetched answer.
+
+use crate::bindings::service::omnifs::provider::preload::Coverage;
+use crate::bindings::service::omnifs::provider::types::{Coherence, Kind, Node};
+use crate::entry::{Entry, Offer};
+use crate::id;
+use crate::shape::Tree;
+use crate::{Content, Error, Map, NodeId, Result, name};
+use std::marker::PhantomData;
+
+/// An object of the service as one answer shows it, in a listing or by itself.
+///
+/// A listing often holds less of an object than the object's own answer. The same type stands for
+/// both: rows made by [`detail`] answer `None` where this answer does not hold the value. What two
+/// answers both hold must come out as the same bytes.
+pub trait Object: Sized + 'static {
+    type Id: Tree;
+
+    /// The object's directory, as a table.
+    const LEAVES: &'static [Leaf<Self>];
+
+    fn id(&self) -> Self::Id;
+
+    /// Last change of the object and every leaf, in milliseconds since the Unix epoch. `None` where
+    /// not every answer holds it, or where a leaf may change without it.
+    fn modified(&self) -> Option<u64> {
+        None
+    }
+
+    /// The same for the directory, which changes only with its entries.
+    fn directory_modified(&self) -> Option<u64> {
+        self.modified()
+    }
+}
+
+/// A directory and every entry of it.
+pub type Holding<I> = (I, Vec<Entry<I>>);
+
+/// One row of [`Object::LEAVES`]: a name, and what it shows.
+#[derive(Debug)]
+pub struct Leaf<T: Object> {
+    name: &'static str,
+    shows: Shows<T>,
+    own: bool,
+    immutable: bool,
+    present: Option<fn(&T) -> bool>,
+    volatile: Option<fn(&T) -> bool>,
+    part_of: Option<fn(&T) -> T::Id>,
+}
+
+#[derive(Debug)]
+enum Shows<T: Object> {
+    File(fn(&T) -> Content),
+    Detail(fn(&T) -> Option<Content>),
+    Map(fn(&T) -> Map),
+    DetailMap(fn(&T) -> Option<Map>),
+    Directory(fn(&T) -> T::Id),
+    Holding(fn(&T) -> Holding<T::Id>),
+}
+
+const fn row<T: Object>(name: &'static str, shows: Shows<T>) -> Leaf<T> {
+    Leaf { name, shows, own: false, immutable: false, present: None, volatile: None, part_of: None }
+}
+
+/// A file that every answer holds.
+pub const fn leaf<T: Object>(name: &'static str, value: fn(&T) -> Content) -> Leaf<T> {
+    row(name, Shows::File(value))
+}
+
+/// A file that every full answer holds; `None` where this answer does not.
+pub const fn detail<T: Object>(name: &'static str, value: fn(&T) -> Option<Content>) -> Leaf<T> {
+    row(name, Shows::Detail(value))
+}
+
+/// A directory of files, such as `labels/{key}`, that every answer holds.
+pub const fn map<T: Object>(name: &'static str, value: fn(&T) -> Map) -> Leaf<T> {
+    row(name, Shows::Map(value))
+}
+
+/// A directory of files that every full answer holds.
+pub const fn detail_map<T: Object>(name: &'static str, value: fn(&T) -> Option<Map>) -> Leaf<T> {
+    row(name, Shows::DetailMap(value))
+}
+
+/// A file read by a request of its own (see [`object_reading`](crate::object_reading)), unless
+/// `known` already tells its content.
+pub const fn own<T: Object>(name: &'static str, known: fn(&T) -> Option<Content>) -> Leaf<T> {
+    let mut leaf = row(name, Shows::Detail(known));
+    leaf.own = true;
+    leaf
+}
+
+/// A directory with an id, and so a [`Shape`](crate::Shape), of its own.
+pub const fn dir<T: Object>(name: &'static str, id: fn(&T) -> T::Id) -> Leaf<T> {
+    row(name, Shows::Directory(id))
+}
+
+/// As [`dir`], where this answer already holds every entry of it.
+pub const fn dir_holding<T: Object>(
+    name: &'static str,
+    entries: fn(&T) -> Holding<T::Id>,
+) -> Leaf<T> {
+    row(name, Shows::Holding(entries))
+}
+
+impl<T: Object> Leaf<T> {
+    /// Never changes while the object exists.
+    pub const fn immutable(mut self) -> Self {
+        self.immutable = true;
+        self
+    }
+
+    /// No event tells of its changes while `condition` holds: asked again at each open.
+    pub const fn volatile_while(mut self, condition: fn(&T) -> bool) -> Self {
+        self.volatile = Some(condition);
+        self
+    }
+
+    /// There only where `condition` holds, which every answer can tell.
+    pub const fn present_if(mut self, condition: fn(&T) -> bool) -> Self {
+        self.present = Some(condition);
+        self
+    }
+
+    /// Changes with `whole` and not with the object: an event about `whole` covers it.
+    pub const fn part_of(mut self, whole: fn(&T) -> T::Id) -> Self {
+        self.part_of = Some(whole);
+        self
+    }
+
+    fn coherence(&self, object: &T) -> Coherence {
+        match self.volatile {
+            _ if self.immutable => Coherence::Immutable,
+            Some(condition) if condition(object) => Coherence::Volatile,
+            _ => object.id().coherence(),
+        }
+    }
+
+    fn node(&self, object: &T, id: String, name: String, content: Option<Vec<u8>>) -> Node {
+        let whole = self.part_of.map_or_else(|| object.id(), |whole| whole(object));
+        Node {
+            id,
+            name,
+            kind: Kind::File,
+            size: content.as_ref().map(|bytes| bytes.len() as u64),
+            modified: object.modified(),
+            version: None,
+            content,
+            coherence: self.coherence(object),
+            part_of: Some(whole.encode()),
+            complete: false,
+        }
+    }
+
+    /// The leaf's node, and what it is known to hold in `offers`.
+    fn nodes(&self, object: &T, offers: &mut Vec<Offer>) -> Node {
+        let id = id::leaf(&object.id().encode(), self.name, None);
+        let file = |content: Option<Content>| {
+            self.node(object, id.clone(), self.name.to_owned(), content.map(|content| content.0))
+        };
+        let mut directory = |map: Option<Map>| {
+            if let Some(map) = map {
+                let children = map.into_iter().map(|(key, content)| {
+                    let id = id::leaf(&object.id().encode(), self.name, Some(&key));
+                    self.node(object, id, name::escape(&key), Some(content.0))
+                });
+                offers.push(Offer::whole(id.clone(), children.collect()));
+            }
+            Node { kind: Kind::Directory, complete: true, ..file(None) }
+        };
+        match self.shows {
+            Shows::File(value) => file(Some(value(object))),
+            Shows::Detail(value) => file(value(object)),
+            Shows::Map(value) => directory(Some(value(object))),
+            Shows::DetailMap(value) => directory(value(object)),
+            Shows::Directory(id) => Entry::directory(self.name, id(object)).into_node(offers),
+            Shows::Holding(entries) => {
+                let (id, entries) = entries(object);
+                Entry::holding(self.name, id, entries).into_node(offers)
+            }
+        }
+    }
+}
+
+/// Every leaf of `object`, and what their directories are known to hold.
+pub(crate) fn leaves<T: Object>(object: &T) -> (Vec<Node>, Vec<Offer>) {
+    let mut offers = Vec::new();
+    let present =
+        T::LEAVES.iter().filter(|leaf| leaf.present.is_none_or(|present| present(object)));
+    let nodes = present.map(|leaf| leaf.nodes(object, &mut offers)).collect();
+    (nodes, offers)
+}
+
+/// Hands the host the contents of leaves that a request of their own brought along. Leaves that are
+/// volatile at this moment are not offered: nobody could say how long they hold.
+pub fn offer_leaves<T: Object>(
+    object: &T,
+    contents: impl IntoIterator<Item = (&'static str, Content)>,
+) {
+    let contents: Vec<_> = contents.into_iter().collect();
+    let id = object.id().encode();
+    let children = T::LEAVES.iter().filter_map(|leaf| {
+        let (_, content) = contents.iter().find(|(name, _)| *name == leaf.name)?;
+        let fixed = !matches!(leaf.coherence(object), Coherence::Volatile);
+        let node = || {
+            let id = id::leaf(&id, leaf.name, None);
+            leaf.node(object, id, leaf.name.to_owned(), Some(content.0.clone()))
+        };
+        fixed.then(node)
+    });
+    let children: Vec<_> = children.collect();
+    if !children.is_empty() {
+        Offer { parent: id, children, coverage: Coverage::Part }.send();
+    }
+}
+
+/// An object that has not been asked for yet.
+pub(crate) trait AnyObject<I> {
+    fn list(self: Box<Self>) -> Result<Vec<Node>>;
+    fn lookup(self: Box<Self>, name: &str) -> Result<Node>;
+    fn list_map(self: Box<Self>, leaf: &str) -> Result<Vec<Node>>;
+    fn lookup_map(self: Box<Self>, leaf: &str, name: &str) -> Result<Node>;
+    fn read(self: Box<Self>, leaf: &str, key: Option<&str>) -> Result<Vec<u8>>;
+}
+
+pub(crate) struct Fetched<K, T, F, R> {
+    key: K,
+    fetch: F,
+    read: R,
+    object: PhantomData<T>,
+}
+
+impl<K, T, F, R> Fetched<K, T, F, R>
+where
+    T: Object,
+    F: FnOnce(&K) -> Result<T>,
+{
+    pub fn new(key: K, fetch: F, read: R) -> Self {
+        Fetched { key, fetch, read, object: PhantomData }
+    }
+
+    fn leaves(self) -> Result<Leaves> {
+        let object = (self.fetch)(&self.key)?;
+        let (nodes, offers) = leaves(&object);
+        Ok(Leaves { id: object.id().encode(), nodes, offers })
+    }
+}
+
+struct Leaves {
+    id: String,
+    nodes: Vec<Node>,
+    offers: Vec<Offer>,
+}
+
+impl Leaves {
+    fn send(self) {
+        self.offers.into_iter().for_each(Offer::send);
+        Offer::whole(self.id, self.nodes).send();
+    }
+
+    /// The entries of a map.
+    fn map(&self, leaf: &str) -> Result<Vec<Node>> {
+        let id = id::leaf(&self.id, leaf, None);
+        let offer = self.offers.iter().find(|offer| offer.parent == id);
+        offer.map(|offer| offer.children.clone()).ok_or(Error::NotFound)
+    }
+}
+
+fn named(nodes: &[Node], name: &str) -> Result<Node> {
+    nodes.iter().find(|node| node.name == name).cloned().ok_or(Error::NotFound)
+}
+
+impl<K, T, F, R> AnyObject<T::Id> for Fetched<K, T, F, R>
+where
+    T: Object,
+    F: FnOnce(&K) -> Result<T>,
+    R: FnOnce(&K, &str) -> Result<Vec<u8>>,
+{
+    fn list(self: Box<Self>) -> Result<Vec<Node>> {
+        let leaves = self.leaves()?;
+        leaves.offers.into_iter().for_each(Offer::send);
+        Ok(leaves.nodes)
+    }
+
+    fn lookup(self: Box<Self>, name: &str) -> Result<Node> {
+        if !T::LEAVES.iter().any(|leaf| leaf.name == name) {
+            return Err(Error::NotFound);
+        }
+        let leaves = self.leaves()?;
+        let node = named(&leaves.nodes, name);
+        leaves.send();
+        node
+    }
+
+    fn list_map(self: Box<Self>, leaf: &str) -> Result<Vec<Node>> {
+        let leaves = self.leaves()?;
+        let entries = leaves.map(leaf);
+        leaves.send();
+        entries
+    }
+
+    fn lookup_map(self: Box<Self>, leaf: &str, name: &str) -> Result<Node> {
+        named(&self.list_map(leaf)?, name)
+    }
+
+    fn read(self: Box<Self>, leaf: &str, key: Option<&str>) -> Result<Vec<u8>> {
+        let row = T::LEAVES.iter().find(|row| row.name == leaf).ok_or(Error::NotFound)?;
+        if row.own {
+            return (self.read)(&self.key, leaf);
+        }
+        let leaves = self.leaves()?;
+        let id = id::leaf(&leaves.id, leaf, key);
+        let node = match key {
+            Some(_) => leaves.map(leaf)?.into_iter().find(|node| node.id == id),
+            None => leaves.nodes.iter().find(|node| node.id == id).cloned(),
+        };
+        leaves.send();
+        let missing = || Error::Invalid(format!("the full answer for {id} does not hold it"));
+        node.ok_or(Error::NotFound)?.content.ok_or_else(missing)
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers the three read operations from the provider's tables.
+
+use crate::Node;
+use crate::entry::{self, Entry, Listing, Offer};
+use crate::id::Address;
+use crate::object::AnyObject;
+use crate::shape::{Inner, Tree};
+use crate::{Error, Result, host, name};
+
+/// A decoded node id.
+enum Target<I> {
+    Id(I, Inner<I>),
+    Leaf { object: Box<dyn AnyObject<I>>, leaf: String, key: Option<String> },
+}
+
+fn target<I: Tree>(id: &str) -> Result<Target<I>> {
+    let unknown = || Error::Invalid(format!("no node has the id {id:?}"));
+    let address = Address::of(id).ok_or_else(unknown)?;
+    let typed = I::decode(address.object).ok_or_else(unknown)?;
+    let shape = typed.clone().shape().0;
+    match (address.leaf, shape) {
+        (None, shape) => Ok(Target::Id(typed, shape)),
+        (Some(leaf), Inner::Object(object)) => {
+            Ok(Target::Leaf { object, leaf: leaf.to_owned(), key: address.key })
+        }
+        (Some(_), _) => Err(unknown()),
+    }
+}
+
+pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
+    match target::<I>(parent)? {
+        Target::Id(_, Inner::Fixed(entries)) => {
+            let entry = entries.into_iter().find(|(entry, _)| *entry == name);
+            entry.map(fixed_node).ok_or(Error::NotFound)
+        }
+        Target::Id(id, Inner::Listing { list, find, .. }) => {
+            let text = name::unescape(name);
+            let (node, offers) = match (find, text) {
+                (Some(find), Some(text)) => entry::found(find(&text)?, name)?,
+                (_, None) if !name::is_cut(name) => return Err(Error::NotFound),
+                _ => {
+                    // Nothing is lost: the whole listing is offered with the answer.
+                    let (nodes, mut offers) = listed(&id, list()?);
+                    let node = nodes.iter().find(|node| node.name == name).cloned();
+                    offers.push(Offer::whole(id.encode(), nodes));
+                    match node {
+                        Some(node) => (node, offers),
+                        None => {
+                            offers.into_iter().for_each(Offer::send);
+                            return Err(Error::NotFound);
+                        }
+                    }
+                }
+            };
+            offers.into_iter().for_each(Offer::send);
+            Ok(node)
+        }
+        Target::Id(_, Inner::Object(object)) => object.lookup(name),
+        Target::Leaf { object, leaf, key: None } => object.lookup_map(&leaf, name),
+        Target::Id(_, Inner::File(_)) | Target::Leaf { key: Some(_), .. } => {
+            Err(not_a("directory", parent))
+        }
+    }
+}
+
+pub(crate) fn list_children<I: Tree>(parent: &str) -> Result<Vec<Node>> {
+    match target::<I>(parent)? {
+        Target::Id(_, Inner::Fixed(entries)) => Ok(entries.into_iter().map(fixed_node).collect()),
+        Target::Id(id, Inner::Listing { list, .. }) => {
+            let (nodes, offers) = listed(&id, list()?);
+            offers.into_iter().for_each(Offer::send);
+            Ok(nodes)
+        }
+        Target::Id(_, Inner::Object(object)) => object.list(),
+        Target::Leaf { object, leaf, key: None } => object.list_map(&leaf),
+        Target::Id(_, Inner::File(_)) | Target::Leaf { key: Some(_), .. } => {
+            Err(not_a("directory", parent))
+        }
+    }
+}
+
+pub(crate) fn read_file<I: Tree>(node: &str) -> Result<Vec<u8>> {
+    match target::<I>(node)? {
+        Target::Id(_, Inner::File(read)) => read(),
+        Target::Leaf { object, leaf, key } => object.read(&leaf, key.as_deref()),
+        Target::Id(..) => Err(not_a("file", node)),
+    }
+}
+
+fn listed<I: Tree>(id: &I, listing: Listing<I>) -> (Vec<Node>, Vec<Offer>) {
+    let (nodes, offers) = entry::nodes(listing.entries);
+    if let Some(note) = listing.partial {
+        let shown = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        host::partial(&id.encode(), shown, &note);
+    }
+    (nodes, offers)
+}
+
+/// Which object a fixed name shows never changes, so a fixed directory is immutable; a file keeps
+/// its id's own coherence.
+fn fixed_node<I: Tree>((name, id): (&'static str, I)) -> Node {
+    let file = matches!(id.clone().shape().0, Inner::File(_));
+    let entry = if file { Entry::file(name, id) } else { Entry::directory(name, id) };
+    entry.into_node(&mut Vec::new())
+}
+
+fn not_a(what: &str, id: &str) -> Error {
+    Error::Invalid(format!("{id:?} is not a {what}"))
+}

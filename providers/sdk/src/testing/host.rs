@@ -1,0 +1,108 @@
+//! The imports of a component, for the thread of one test.
+
+use super::recorded::{self, Recorded};
+use crate::bindings::service::omnifs::provider::http::{Request, Response};
+use crate::bindings::service::omnifs::provider::log::Level;
+use crate::bindings::service::omnifs::provider::preload::Coverage;
+use crate::bindings::service::omnifs::provider::types::{Error, Node};
+use crate::manifest::{Manifest, Setting};
+use std::cell::RefCell;
+
+/// What the provider did during a call.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    pub requests: Vec<Request>,
+    pub offers: Vec<(String, Vec<Node>, bool)>,
+    pub partials: Vec<(String, u32, String)>,
+    pub log: Vec<String>,
+}
+
+struct Host {
+    manifest: Manifest,
+    upstream: Recorded,
+    trace: Trace,
+}
+
+thread_local! {
+    static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+
+/// Runs `call` with these imports, and gives back the upstream and what was done.
+pub(crate) fn run<T>(
+    manifest: Manifest,
+    upstream: &mut Recorded,
+    call: impl FnOnce() -> T,
+) -> (T, Trace) {
+    let host = Host { manifest, upstream: std::mem::take(upstream), trace: Trace::default() };
+    let before = HOST.replace(Some(host));
+    assert!(before.is_none(), "a provider call cannot start another one");
+    let value = call();
+    let host = HOST.take().expect("the host stays until its call returns");
+    *upstream = host.upstream;
+    (value, host.trace)
+}
+
+fn with<T>(act: impl FnOnce(&mut Host) -> T) -> T {
+    HOST.with_borrow_mut(|host| {
+        act(host.as_mut().expect("imports are called inside testing::Mount only"))
+    })
+}
+
+pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
+    with(|host| {
+        let line = recorded::line(request);
+        assert!(allowed(&host.manifest, request), "the manifest does not allow {line}");
+        host.trace.requests.push(request.clone());
+        let answer = host.upstream.take(request);
+        answer.unwrap_or_else(|| panic!("no exchange was recorded for {line}"))
+    })
+}
+
+pub(crate) fn offer(parent: &str, children: &[Node], coverage: Coverage) {
+    let whole = matches!(coverage, Coverage::Whole);
+    with(|host| host.trace.offers.push((parent.to_owned(), children.to_vec(), whole)));
+}
+
+pub(crate) fn partial(directory: &str, shown: u32, note: &str) {
+    with(|host| host.trace.partials.push((directory.to_owned(), shown, note.to_owned())));
+}
+
+pub(crate) fn config(key: &str) -> Option<String> {
+    with(|host| {
+        let Setting { default, .. } =
+            host.manifest.config.iter().find(|setting| setting.name == key)?;
+        host.upstream.config.get(key).cloned().or_else(|| default.map(str::to_owned))
+    })
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    with(|host| host.trace.log.push(format!("{level:?}: {message}").to_lowercase()));
+}
+
+/// Whether a rule of the request's endpoint covers it, segment by segment.
+fn allowed(manifest: &Manifest, request: &Request) -> bool {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let mut endpoints =
+        manifest.endpoints.iter().filter(|endpoint| endpoint.name == request.endpoint);
+    endpoints.any(|endpoint| {
+        endpoint.allow.iter().any(|rule| {
+            let method: crate::bindings::service::omnifs::provider::types::Method =
+                rule.method.into();
+            method == request.method && matches(rule.path, path)
+        })
+    })
+}
+
+fn matches(rule: &str, path: &str) -> bool {
+    let mut path = path.split('/');
+    for segment in rule.split('/') {
+        if segment == "**" {
+            return true;
+        }
+        match path.next() {
+            Some(asked) if segment == "*" || segment == asked => {}
+            _ => return false,
+        }
+    }
+    path.next().is_none()
+}

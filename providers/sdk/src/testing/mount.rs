@@ -1,0 +1,297 @@
+//! A host in small: walks paths, keeps what it is given, checks the contract.
+
+use super::host::{self, Trace};
+use super::recorded::{self, Recorded};
+use crate::component::Provider;
+use crate::events::{Change, Changes, Delivery, Position, Progress};
+use crate::{Coherence, Error, Kind, Node, NodeId, Result, serve};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A provider instance as a test sees it. Paths are relative to the instance's directory; `""` is
+/// that directory.
+pub struct Mount<P> {
+    state: RefCell<State>,
+    provider: PhantomData<P>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    upstream: Recorded,
+    cache: Cache,
+    requests: Vec<String>,
+    partials: Vec<(String, u32, String)>,
+    log: Vec<String>,
+}
+
+/// What was answered and offered, until an event says otherwise.
+#[derive(Debug, Default)]
+struct Cache {
+    nodes: BTreeMap<String, Node>,
+    listings: BTreeMap<String, Entries>,
+}
+
+/// The known entries of a directory, name to id.
+#[derive(Debug, Default)]
+struct Entries {
+    whole: bool,
+    ids: BTreeMap<String, String>,
+}
+
+impl<P> fmt::Debug for Mount<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount").field("state", &self.state).finish()
+    }
+}
+
+impl<P: Provider> Mount<P> {
+    pub fn new(upstream: Recorded) -> Self {
+        let state = State { upstream, ..State::default() };
+        Mount { state: RefCell::new(state), provider: PhantomData }
+    }
+
+    /// The names in a directory, sorted.
+    pub fn list(&self, path: &str) -> Result<Vec<String>> {
+        let id = self.walk(path)?;
+        let mut names: Vec<_> = self.children(&id)?.into_iter().map(|node| node.name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The text of a file or the target of a symlink.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let bytes = self.read_bytes(path)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|_| panic!("{path} is not UTF-8")))
+    }
+
+    /// The bytes of a file.
+    pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let id = self.walk(path)?;
+        self.content(&id)
+    }
+
+    /// The entry as it was last answered or offered.
+    pub fn stat(&self, path: &str) -> Result<Node> {
+        let id = self.walk(path)?;
+        let node = self.state.borrow().cache.nodes.get(&id).cloned();
+        Ok(node.unwrap_or_else(|| panic!("the instance's own directory has no entry")))
+    }
+
+    /// Every file below `path` with its content, as `grep -r` would read them.
+    pub fn read_all(&self, path: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        let mut open = vec![(path.to_owned(), self.walk(path)?)];
+        while let Some((path, id)) = open.pop() {
+            for node in self.children(&id)? {
+                let path =
+                    if path.is_empty() { node.name } else { format!("{path}/{}", node.name) };
+                match node.kind {
+                    Kind::Directory => open.push((path, node.id)),
+                    _ => drop(files.insert(path, self.content(&node.id)?)),
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// The requests since the last call of this, as `GET /path?query`.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.borrow_mut().requests)
+    }
+
+    /// The listings that stopped short: directory id, entries shown, note.
+    pub fn partials(&self) -> Vec<(String, u32, String)> {
+        self.state.borrow().partials.clone()
+    }
+
+    /// Lines that were logged, as `level: message` in lower case.
+    pub fn log(&self) -> Vec<String> {
+        self.state.borrow().log.clone()
+    }
+
+    /// From now on the service answers like this.
+    pub fn upstream_changes(&self, to: Recorded) {
+        self.state.borrow_mut().upstream.update(to);
+    }
+
+    /// The path and query that open a push stream.
+    pub fn open(&self, position: &Position) -> Result<String> {
+        Ok(self.call(|| P::open(position))?.path().to_owned())
+    }
+
+    /// One line of a push stream; its changes are applied.
+    pub fn line(&self, position: &Position, line: &str) -> Result<Progress> {
+        let progress = self.call(|| P::line(position, line.as_bytes()))?;
+        self.apply(&progress.changes);
+        Ok(progress)
+    }
+
+    /// One poll; its changes are applied.
+    pub fn poll(&self, position: &Position) -> Result<Progress> {
+        let progress = self.call(|| P::poll(position))?;
+        self.apply(&progress.changes);
+        Ok(progress)
+    }
+
+    /// One webhook delivery; its changes are applied.
+    pub fn deliver(&self, delivery: &Delivery) -> Result<Changes> {
+        let changes = self.call(|| P::deliver(delivery))?;
+        self.apply(&changes);
+        Ok(changes)
+    }
+
+    /// Does what the host does with changes: forgets what they cover.
+    pub fn apply(&self, changes: &Changes) {
+        let cache = &mut self.state.borrow_mut().cache;
+        for change in &changes.0 {
+            match change {
+                Change::ChildrenChanged(id) => drop(cache.listings.remove(id)),
+                Change::Invalidated(id) | Change::Removed(id) => cache.forget(id),
+                Change::Gap(scope) => cache.forget_scope(scope),
+            }
+        }
+    }
+
+    fn walk(&self, path: &str) -> Result<String> {
+        let mut id = P::ROOT.encode();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            id = self.child(&id, name)?;
+        }
+        Ok(id)
+    }
+
+    fn child(&self, parent: &str, name: &str) -> Result<String> {
+        let known = self.state.borrow().cache.child(parent, name);
+        if let Some(known) = known {
+            return known;
+        }
+        let node = self.call(|| serve::lookup_child::<P::Id>(parent, name))?;
+        assert_eq!(node.name, name, "a lookup must answer the name it was asked for");
+        let id = node.id.clone();
+        self.state.borrow_mut().cache.keep(parent, vec![node], false);
+        Ok(id)
+    }
+
+    fn children(&self, parent: &str) -> Result<Vec<Node>> {
+        let known = self.state.borrow().cache.children(parent);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let nodes = self.call(|| serve::list_children::<P::Id>(parent))?;
+        self.state.borrow_mut().cache.keep(parent, nodes.clone(), true);
+        Ok(nodes)
+    }
+
+    fn content(&self, id: &str) -> Result<Vec<u8>> {
+        let known = self.state.borrow().cache.nodes.get(id).cloned();
+        let settled = known.filter(|node| !matches!(node.coherence, Coherence::Volatile));
+        if let Some(content) = settled.as_ref().and_then(|node| node.content.clone()) {
+            return Ok(content);
+        }
+        let content = self.call(|| serve::read_file::<P::Id>(id))?;
+        if let Some(size) = settled.and_then(|node| node.size) {
+            let held = content.len() as u64;
+            assert_eq!(size, held, "{id} was said to hold another number of bytes than it does");
+        }
+        if let Some(node) = self.state.borrow_mut().cache.nodes.get_mut(id) {
+            node.size = Some(content.len() as u64);
+            node.content = Some(content.clone());
+        }
+        Ok(content)
+    }
+
+    fn call<T>(&self, call: impl FnOnce() -> T) -> T {
+        let mut state = self.state.borrow_mut();
+        let (value, trace) = host::run(P::MANIFEST, &mut state.upstream, call);
+        let Trace { requests, offers, partials, log } = trace;
+        state.requests.extend(requests.iter().map(recorded::line));
+        state.partials.extend(partials);
+        state.log.extend(log);
+        for (parent, nodes, whole) in offers {
+            state.cache.keep(&parent, nodes, whole);
+        }
+        value
+    }
+}
+
+impl Cache {
+    /// `None` where nothing is known of the name.
+    fn child(&self, parent: &str, name: &str) -> Option<Result<String>> {
+        let entries = self.listings.get(parent)?;
+        match entries.ids.get(name).filter(|id| self.nodes.contains_key(*id)) {
+            Some(id) => Some(Ok(id.clone())),
+            None if entries.ids.contains_key(name) => None,
+            None if entries.whole && self.is_complete(parent) => Some(Err(Error::NotFound)),
+            None => None,
+        }
+    }
+
+    fn is_complete(&self, directory: &str) -> bool {
+        self.nodes.get(directory).is_some_and(|node| node.complete)
+    }
+
+    fn children(&self, parent: &str) -> Option<Vec<Node>> {
+        let entries = self.listings.get(parent).filter(|entries| entries.whole)?;
+        let node = |(name, id): (&String, &String)| {
+            Some(Node { name: name.clone(), ..self.nodes.get(id)?.clone() })
+        };
+        entries.ids.iter().map(node).collect()
+    }
+
+    fn keep(&mut self, parent: &str, nodes: Vec<Node>, whole: bool) {
+        let mut names = BTreeSet::new();
+        for node in &nodes {
+            check(node);
+            assert!(names.insert(&node.name), "{parent} lists {:?} twice", node.name);
+        }
+        let entries = self.listings.entry(parent.to_owned()).or_default();
+        if whole {
+            *entries = Entries { whole: true, ids: BTreeMap::new() };
+        }
+        for node in nodes {
+            entries.ids.insert(node.name.clone(), node.id.clone());
+            match self.nodes.get_mut(&node.id) {
+                // An answer that holds less does not take away what is known.
+                Some(held) if node.content.is_none() && node.size.is_none() => {
+                    held.name = node.name
+                }
+                _ => drop(self.nodes.insert(node.id.clone(), node)),
+            }
+        }
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.drop_nodes(|node| node.id == id || node.part_of.as_deref() == Some(id));
+        self.listings.remove(id);
+    }
+
+    fn forget_scope(&mut self, scope: &str) {
+        self.drop_nodes(|node| matches!(&node.coherence, Coherence::Scoped(own) if own == scope));
+    }
+
+    fn drop_nodes(&mut self, gone: impl Fn(&Node) -> bool) {
+        let ids: Vec<_> =
+            self.nodes.values().filter(|node| gone(node)).map(|node| node.id.clone()).collect();
+        for id in ids {
+            self.nodes.remove(&id);
+            self.listings.remove(&id);
+        }
+    }
+}
+
+/// What the host checks of every node.
+fn check(node: &Node) {
+    let Node { id, name, .. } = node;
+    assert!(
+        !id.is_empty() && id.len() <= 1024,
+        "the id {id:?} is empty or longer than 1,024 bytes"
+    );
+    let plain = !name.is_empty() && name.len() <= 255 && name != "." && name != "..";
+    let clean = !name.contains('/') && !name.contains(char::is_control);
+    assert!(plain && clean, "{name:?} is no name of an entry");
+    if let (Some(size), Some(content)) = (node.size, &node.content) {
+        assert_eq!(size, content.len() as u64, "the size of {id} is not its content's");
+    }
+}

@@ -1,0 +1,107 @@
+//! Recorded exchanges.
+
+use crate::bindings::service::omnifs::provider::http::{Header, Request, Response};
+use crate::bindings::service::omnifs::provider::types::{Error, Method};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+
+/// An upstream service that answers from recordings, and the settings of the instance.
+///
+/// A request is known by method, path and query, in the order the provider writes them. One that was
+/// recorded several times is answered in that order, and from then on with the last answer. One that
+/// was never recorded fails the test.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    answers: BTreeMap<String, VecDeque<Result<Response, Error>>>,
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+impl Recorded {
+    pub fn new() -> Self {
+        Recorded::default()
+    }
+
+    /// Reads exchanges from a JSON array:
+    ///
+    /// ```json
+    /// [{"request": "GET /issues?page=1", "status": 200, "headers": {"link": "..."}, "body": [{"number": 1}]}]
+    /// ```
+    ///
+    /// `status` is 200 and `headers` is empty where absent. `body` is JSON, or a string that is sent
+    /// as it stands.
+    pub fn from_json(text: &str) -> Self {
+        let exchanges: Vec<Value> = serde_json::from_str(text).expect("exchanges are a JSON array");
+        exchanges.iter().fold(Recorded::new(), |recorded, exchange| {
+            let request = exchange["request"].as_str().expect("an exchange has a `request`");
+            let status = exchange["status"].as_u64().unwrap_or(200);
+            let status = u16::try_from(status).expect("a status has three digits");
+            let headers = exchange["headers"].as_object().into_iter().flatten();
+            let headers: Vec<_> = headers
+                .map(|(name, value)| (&**name, value.as_str().unwrap_or_default()))
+                .collect();
+            let body = match &exchange["body"] {
+                Value::Null => Vec::new(),
+                Value::String(text) => text.clone().into_bytes(),
+                json => json.to_string().into_bytes(),
+            };
+            recorded.answer(request, status, &headers, body)
+        })
+    }
+
+    /// Adds the answer 200 to `GET path`.
+    pub fn get(self, path: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.answer(&format!("GET {path}"), 200, &[], body)
+    }
+
+    /// Adds an answer to `request` (`GET /path?query`). Header names in lower case.
+    pub fn answer(
+        mut self,
+        request: &str,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
+        let header = |&(name, value): &(&str, &str)| Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let headers = headers.iter().map(header).collect();
+        let response = Response { status, headers, body: body.into() };
+        self.answers.entry(request.to_owned()).or_default().push_back(Ok(response));
+        self
+    }
+
+    /// `request` fails before there is an answer.
+    pub fn fail(mut self, request: &str, error: Error) -> Self {
+        self.answers.entry(request.to_owned()).or_default().push_back(Err(error));
+        self
+    }
+
+    /// A setting of the instance.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.config.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The recorded answer, or `None` for a request that was not recorded.
+    pub(crate) fn take(&mut self, request: &Request) -> Option<Result<Response, Error>> {
+        let answers = self.answers.get_mut(&line(request))?;
+        if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
+    }
+
+    /// Replaces or adds what `other` holds.
+    pub(crate) fn update(&mut self, other: Recorded) {
+        self.answers.extend(other.answers);
+        self.config.extend(other.config);
+    }
+}
+
+/// `GET /path?query`.
+pub(crate) fn line(request: &Request) -> String {
+    let method = match request.method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+    };
+    format!("{method} {}", request.path)
+}

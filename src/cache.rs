@@ -1,0 +1,302 @@
+//! The capacity-bounded memo of the three read operations.
+//!
+//! Each entry is what one operation on one directory or file answered: a listing, one looked-up
+//! child, the absence of one, a content. The bound is in nodes and in bytes; the least recently used
+//! entry goes first. Nothing here expires by time: whether an entry may still be served is asked of
+//! its nodes and scopes at each use (see `nodes` and `scopes`).
+
+use crate::nodes::{Coherence, InstanceId, Node, Use};
+use bytes::Bytes;
+use lru::LruCache;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Cookies 0 to 2 are the start, `.` and `..`.
+const FIRST_COOKIE: u64 = 3;
+
+/// The cookie of a name: its hash, so that it is the same in every listing of the directory, after
+/// an eviction and after a restart. 62 bits: `telldir` is signed, and back ends add `.` and `..`.
+pub fn cookie(name: &str) -> u64 {
+    // FNV-1a with a final mix: stable over builds, which std's hashers do not promise.
+    let mut hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((hash ^ (hash >> 29)) >> 2).max(FIRST_COOKIE)
+}
+
+#[derive(Clone, Debug)]
+pub struct ListEntry {
+    pub cookie: u64,
+    pub name: Arc<str>,
+    pub node: Arc<Node>,
+    /// The content, where the answer held it.
+    pub content: Option<Bytes>,
+}
+
+/// The entries of a directory at one moment, in cookie order.
+#[derive(Debug)]
+pub struct Listing {
+    pub entries: Vec<ListEntry>,
+    /// A name that is not among the entries does not exist.
+    pub complete: bool,
+    pub stamp: u64,
+    /// The directory's, which says how long the binding of names holds.
+    pub coherence: Coherence,
+    bytes: usize,
+}
+
+impl Listing {
+    /// Sorts the entries and gives each its cookie. Two names with one hash get neighbouring
+    /// cookies, in the order of their names.
+    pub fn new(
+        mut entries: Vec<ListEntry>,
+        complete: bool,
+        stamp: u64,
+        coherence: Coherence,
+    ) -> Self {
+        entries.sort_by(|a, b| (a.cookie, &a.name).cmp(&(b.cookie, &b.name)));
+        let mut last = 0;
+        for entry in &mut entries {
+            entry.cookie = entry.cookie.max(last + 1);
+            last = entry.cookie;
+        }
+        let bytes = entries.iter().map(entry_bytes).sum();
+        Listing { entries, complete, stamp, coherence, bytes }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&ListEntry> {
+        let hash = cookie(name);
+        let start = self.entries.partition_point(|entry| entry.cookie < hash);
+        // The order is that of the hashes, so the first greater hash ends the search, also where a
+        // collision pushed names to later cookies.
+        self.entries[start..]
+            .iter()
+            .take_while(|entry| cookie(&entry.name) <= hash)
+            .find(|entry| &*entry.name == name)
+    }
+
+    /// The entries after `cookie`.
+    pub fn after(&self, cookie: u64) -> &[ListEntry] {
+        &self.entries[self.entries.partition_point(|entry| entry.cookie <= cookie)..]
+    }
+}
+
+fn entry_bytes(entry: &ListEntry) -> usize {
+    size_of::<ListEntry>()
+        + entry.name.len()
+        + node_bytes(&entry.node)
+        + entry.content.as_ref().map_or(0, Bytes::len)
+}
+
+/// What a node costs in memory, roughly: its struct, strings and index entries.
+fn node_bytes(node: &Node) -> usize {
+    size_of::<Node>() + node.id.len() + node.version.as_ref().map_or(0, |v| v.len()) + 160
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    List,
+    Read,
+    Lookup(Arc<str>),
+}
+
+/// One operation on one object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Query {
+    pub instance: InstanceId,
+    pub id: Arc<str>,
+    pub operation: Operation,
+}
+
+impl Query {
+    pub fn new(node: &Node, operation: Operation) -> Self {
+        Query { instance: node.instance, id: node.id.clone(), operation }
+    }
+}
+
+/// A content, and the node whose version it is.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub bytes: Bytes,
+    pub node: Arc<Node>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Memo {
+    Listing(Arc<Listing>),
+    /// A looked-up child. The binding of the name is as old as `stamp` and covered by the
+    /// directory's coherence.
+    Child {
+        node: Arc<Node>,
+        stamp: u64,
+        binding: Coherence,
+    },
+    /// The provider said that there is no such name.
+    Absent {
+        stamp: u64,
+        binding: Coherence,
+    },
+    Content(Content),
+}
+
+impl Memo {
+    fn cost(&self) -> Cost {
+        match self {
+            Memo::Listing(listing) => {
+                Cost { nodes: listing.entries.len() + 1, bytes: listing.bytes + 128 }
+            }
+            Memo::Child { node, .. } => Cost { nodes: 1, bytes: node_bytes(node) + 128 },
+            Memo::Absent { .. } => Cost { nodes: 1, bytes: 160 },
+            Memo::Content(content) => Cost { nodes: 1, bytes: content.bytes.len() + 160 },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub nodes: usize,
+    pub bytes: usize,
+}
+
+/// The bound of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub nodes: usize,
+    pub bytes: usize,
+}
+
+impl Default for Capacity {
+    /// 200,000 nodes and 512 MiB: a large team's open work, a small part of a laptop's memory.
+    fn default() -> Self {
+        Capacity { nodes: 200_000, bytes: 512 << 20 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub hits: u64,
+    pub misses: u64,
+    pub evictions: u64,
+}
+
+#[derive(Debug)]
+pub struct Cache {
+    entries: LruCache<Query, Memo>,
+    /// Names with a `Child` or `Absent` entry, by directory, so that an event on the directory
+    /// finds them.
+    looked_up: HashMap<(InstanceId, Arc<str>), HashSet<Arc<str>>>,
+    capacity: Capacity,
+    held: Cost,
+    pub counters: Counters,
+}
+
+impl Cache {
+    pub fn new(capacity: Capacity) -> Self {
+        Cache {
+            entries: LruCache::unbounded(),
+            looked_up: HashMap::new(),
+            capacity,
+            held: Cost::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn held(&self) -> Cost {
+        self.held
+    }
+
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Keeps an answer. One that alone exceeds the capacity is not kept.
+    pub fn insert(&mut self, query: Query, memo: Memo) {
+        let cost = memo.cost();
+        self.remove(&query);
+        if cost.nodes > self.capacity.nodes || cost.bytes > self.capacity.bytes {
+            return;
+        }
+        if let Operation::Lookup(name) = &query.operation {
+            let names = self.looked_up.entry((query.instance, query.id.clone())).or_default();
+            names.insert(name.clone());
+        }
+        self.entries.put(query, memo);
+        self.held.nodes += cost.nodes;
+        self.held.bytes += cost.bytes;
+        while self.held.nodes > self.capacity.nodes || self.held.bytes > self.capacity.bytes {
+            let Some((query, memo)) = self.entries.pop_lru() else { break };
+            self.uncount(&query, &memo);
+            self.counters.evictions += 1;
+        }
+    }
+
+    pub fn remove(&mut self, query: &Query) -> Option<Memo> {
+        let memo = self.entries.pop(query)?;
+        self.uncount(query, &memo);
+        Some(memo)
+    }
+
+    fn uncount(&mut self, query: &Query, memo: &Memo) {
+        let cost = memo.cost();
+        self.held.nodes -= cost.nodes;
+        self.held.bytes -= cost.bytes;
+        if let Operation::Lookup(name) = &query.operation {
+            let directory = (query.instance, query.id.clone());
+            if let Some(names) = self.looked_up.get_mut(&directory) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.looked_up.remove(&directory);
+                }
+            }
+        }
+    }
+
+    /// What is held for this query, without a judgement on whether it may be served.
+    pub fn get(&mut self, query: &Query) -> Option<&Memo> {
+        self.entries.get(query)
+    }
+
+    pub fn listing(&mut self, directory: &Node) -> Option<Arc<Listing>> {
+        match self.get(&Query::new(directory, Operation::List))? {
+            Memo::Listing(listing) => Some(listing.clone()),
+            _ => None,
+        }
+    }
+
+    /// The bytes of this very node, where they are held: from a read, or from the listing of the
+    /// directory `parent` that showed it as `name`.
+    pub fn content(&mut self, node: &Arc<Node>, parent: Option<(&Node, &str)>) -> Option<Bytes> {
+        if let Some(Memo::Content(content)) = self.get(&Query::new(node, Operation::Read))
+            && Arc::ptr_eq(&content.node, node)
+        {
+            return Some(content.bytes.clone());
+        }
+        let (parent, name) = parent?;
+        let listing = self.listing(parent)?;
+        let entry = listing.get(name)?;
+        if Arc::ptr_eq(&entry.node, node) { entry.content.clone() } else { None }
+    }
+
+    /// Drops what is known of a directory's entries.
+    pub fn forget_children(&mut self, instance: InstanceId, id: &Arc<str>) {
+        let list = Query { instance, id: id.clone(), operation: Operation::List };
+        self.remove(&list);
+        for name in self.looked_up.remove(&(instance, id.clone())).unwrap_or_default() {
+            let lookup = Query { instance, id: id.clone(), operation: Operation::Lookup(name) };
+            self.remove(&lookup);
+        }
+    }
+
+    /// Drops the content of an object.
+    pub fn forget_content(&mut self, instance: InstanceId, id: &Arc<str>) {
+        self.remove(&Query { instance, id: id.clone(), operation: Operation::Read });
+    }
+}
+
+/// Whether what was fetched at `stamp` under `binding` still answers a lookup or a listing. Outside
+/// a live scope the child's own grant decides, so that one fetch answers one use.
+pub fn binding_holds(binding: &Coherence, stamp: u64, child: &Node) -> bool {
+    child.usable(Use::Lookup) && (binding.covers(stamp) || !child.is_live())
+}

@@ -1,0 +1,82 @@
+//! What the requests cost, for `omnifs status` and for tests that assert callout counts.
+
+use crate::provider::{Cause, Failure, Response};
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Monotonic counts of one endpoint since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Requests put on the wire, each retry and each redirect among them.
+    pub callouts: AtomicU64,
+    /// Response body bytes after decompression.
+    pub bytes: AtomicU64,
+    /// Fetches that ended in an error or in a status of 500 and above; the refused and the
+    /// throttled ones have counts of their own.
+    pub failures: AtomicU64,
+    pub retries: AtomicU64,
+    pub redirects: AtomicU64,
+    /// Answers 304 that were served from the validator store.
+    pub revalidated: AtomicU64,
+    /// Fetches refused before any connection.
+    pub refused: AtomicU64,
+    /// Fetches that the rate limit left no room for.
+    pub throttled: AtomicU64,
+}
+
+/// A snapshot of one endpoint's counts, or of all of them together. See the field docs of the
+/// counters: callouts are requests on the wire, bytes are body bytes after decompression.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CalloutCounts {
+    pub callouts: u64,
+    pub bytes: u64,
+    pub failures: u64,
+    pub retries: u64,
+    pub redirects: u64,
+    pub revalidated: u64,
+    pub refused: u64,
+    pub throttled: u64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub fn ended(&self, result: &Result<Response, Failure>) {
+        let failed = match result {
+            Ok(response) => response.status >= 500,
+            Err(failure) => failure.cause != Cause::RateLimited,
+        };
+        if failed {
+            count(&self.failures);
+        }
+    }
+
+    pub fn snapshot(&self) -> CalloutCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CalloutCounts {
+            callouts: read(&self.callouts),
+            bytes: read(&self.bytes),
+            failures: read(&self.failures),
+            retries: read(&self.retries),
+            redirects: read(&self.redirects),
+            revalidated: read(&self.revalidated),
+            refused: read(&self.refused),
+            throttled: read(&self.throttled),
+        }
+    }
+}
+
+impl CalloutCounts {
+    pub fn add(&mut self, other: &CalloutCounts) {
+        self.callouts += other.callouts;
+        self.bytes += other.bytes;
+        self.failures += other.failures;
+        self.retries += other.retries;
+        self.redirects += other.redirects;
+        self.revalidated += other.revalidated;
+        self.refused += other.refused;
+        self.throttled += other.throttled;
+    }
+}

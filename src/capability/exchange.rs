@@ -1,0 +1,449 @@
+//! One fetch: check, credential, budget, conditions, attempts, redirects, answer.
+//!
+//! **Invariant:** the credential and the conditions go to the endpoint's own origin only; once a
+//! redirect has left it, they do not come back.
+
+use super::budget::{Budget, Limited, Permit, Route};
+use super::client::{self, Again, Fault};
+use super::counters::count;
+use super::endpoint::Target;
+use super::request::{self, Checked};
+use super::validators::{Kept, Key};
+use super::{Priority, Shared, jittered};
+use crate::credentials::Resolved;
+use crate::provider::{Cause, Failure, Method, Request, Response};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+/// Everything about a fetch that its attempts share.
+pub(super) struct Exchange<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) target: &'a Target,
+    client: &'a reqwest::Client,
+    checked: Checked,
+    /// The `Authorization` value.
+    authorization: Option<HeaderValue>,
+    pub(super) credential: Option<Arc<Resolved>>,
+    pub(super) kept: Option<Arc<Kept>>,
+    budget: &'a Arc<Budget>,
+    route: Route,
+    priority: Priority,
+    deadline: Instant,
+}
+
+/// An answer as it came.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// It came from the endpoint's own origin.
+    pub(super) own: bool,
+}
+
+enum Ended {
+    Fault(Fault),
+    Limited(Limited),
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Ended::Fault(fault)
+    }
+}
+
+impl Shared {
+    pub(super) async fn fetch(
+        &self,
+        request: Request,
+        priority: Priority,
+    ) -> Result<Response, Failure> {
+        let (target, checked) = self.checked(&request)?;
+        let deadline = Instant::now() + self.limits.total;
+        let fetching = self.fetch_checked(target, checked, priority, deadline);
+        let result = match timeout_at(deadline, fetching).await {
+            Ok(result) => result,
+            Err(_) => Err(self.failure(
+                Cause::TimedOut,
+                format!(
+                    "{} {} was not answered within {} s",
+                    request::name(request.method),
+                    path_of(&request.path),
+                    self.limits.total.as_secs_f32()
+                ),
+            )),
+        };
+        if let Err(failure) = &result {
+            tracing::debug!(provider = %self.instance, cause = ?failure.cause, "{}", failure.detail);
+        }
+        target.counters.ended(&result);
+        result
+    }
+
+    async fn fetch_checked(
+        &self,
+        target: &Target,
+        checked: Checked,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Response, Failure> {
+        let exchange = self.prepare(target, checked, priority, deadline).await?;
+        let key = (exchange.checked.method == Method::Get).then(|| Key {
+            instance: self.instance.clone(),
+            endpoint: target.spec.name.clone(),
+            target: exchange.checked.target.clone(),
+            headers: Key::headers_of(&exchange.checked.headers),
+            credential: exchange.credential.as_ref().map(|found| found.fingerprint),
+        });
+        let kept = key.as_ref().and_then(|key| self.validators.find(key));
+        let exchange = Exchange { kept, ..exchange };
+        let answer = exchange.attempts().await?;
+        exchange.answer(key, answer)
+    }
+
+    /// What the manifest allows of a request.
+    fn checked(&self, request: &Request) -> Result<(&Target, Checked), Failure> {
+        let target = self.target(&request.endpoint)?;
+        let checked = request::check(request, &target.spec, &self.limits).map_err(|reason| {
+            count(&target.counters.refused);
+            self.failure(Cause::Denied, format!("the request was refused: {reason}"))
+        })?;
+        Ok((target, checked))
+    }
+
+    /// Everything else that comes before the first connection.
+    async fn prepare<'a>(
+        &'a self,
+        target: &'a Target,
+        checked: Checked,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Exchange<'a>, Failure> {
+        let (credential, authorization) = self.credential(target).await?;
+        let name = &target.spec.name;
+        let budget = self.budgets.get(target.budget_name()).ok_or_else(|| {
+            self.failure(Cause::Denied, format!("endpoint {name:?} has no budget"))
+        })?;
+        let client = target
+            .client(&self.limits)
+            .await
+            .map_err(|reason| self.failure(Cause::Unavailable, reason))?;
+        let route = (name.clone(), checked.rule);
+        Ok(Exchange {
+            shared: self,
+            target,
+            client,
+            checked,
+            authorization,
+            credential,
+            kept: None,
+            budget,
+            route,
+            priority,
+            deadline,
+        })
+    }
+
+    async fn credential(
+        &self,
+        target: &Target,
+    ) -> Result<(Option<Arc<Resolved>>, Option<HeaderValue>), Failure> {
+        let Some(name) = &target.spec.credential else { return Ok((None, None)) };
+        let Some(chain) = self.credentials.get(name) else { return Ok((None, None)) };
+        let denied = |reason: String| self.failure(Cause::Denied, reason);
+        let Some(found) = chain.resolve().await.map_err(|error| denied(error.to_string()))? else {
+            return Ok((None, None));
+        };
+        let value = chain.authorization(&found).map_err(|error| denied(error.to_string()))?;
+        Ok((Some(found), Some(value)))
+    }
+
+    /// Opens a feed's stream: one attempt, no redirects, a deadline up to the headers only.
+    pub(super) async fn open(
+        &self,
+        request: Request,
+        priority: Priority,
+    ) -> Result<reqwest::Response, Failure> {
+        let (target, checked) = self.checked(&request)?;
+        let deadline = Instant::now() + self.limits.total;
+        let opening = async {
+            let exchange = self.prepare(target, checked, priority, deadline).await?;
+            let _permit = exchange.admit().map_err(|limited| exchange.limited(limited))?;
+            let url = exchange.url().map_err(|fault| exchange.fault(fault))?;
+            let mut built = exchange.build(&url, true);
+            // A compressed stream would reach us in the compressor's portions, not the service's.
+            built
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            count(&exchange.target.counters.callouts);
+            let response = exchange.client.execute(built).await.map_err(|error| {
+                exchange.fault(client::fault(&error, &self.service, &exchange.target.base, &url))
+            })?;
+            exchange.check_head(&response).map_err(|fault| exchange.fault(fault))?;
+            let status = response.status().as_u16();
+            exchange
+                .observe(status, response.headers(), b"")
+                .map_err(|limited| exchange.limited(limited))?;
+            exchange.authorized(response.status())?;
+            Ok(response)
+        };
+        let result = timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+            let seconds = self.limits.total.as_secs_f32();
+            Err(self.failure(
+                Cause::TimedOut,
+                format!("the stream {} was not opened within {seconds} s", path_of(&request.path)),
+            ))
+        });
+        if result.is_err() {
+            count(&target.counters.failures);
+        }
+        result
+    }
+
+    /// For a stream that broke after it had been opened.
+    pub(super) fn stream_fault(
+        &self,
+        endpoint: &str,
+        url: &Url,
+        error: &reqwest::Error,
+    ) -> Failure {
+        match self.target(endpoint) {
+            Ok(target) => {
+                count(&target.counters.failures);
+                let fault = client::fault(error, &self.service, &target.base, url);
+                self.failure(fault.cause, fault.detail)
+            }
+            Err(failure) => failure,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    async fn attempts(&self) -> Result<Answer, Failure> {
+        let limits = &self.shared.limits;
+        let idempotent = self.checked.method != Method::Post;
+        let mut retries = 0;
+        loop {
+            let permit = self.admit().map_err(|limited| self.limited(limited))?;
+            let outcome = self.attempt().await;
+            drop(permit);
+            let more = retries < limits.retries;
+            let mut pause = jittered(limits.retry_pause.saturating_mul(1 << retries.min(8)));
+            match outcome {
+                Ok(answer) if more && idempotent && matches!(answer.status.as_u16(), 502..=504) => {
+                    let asked = super::budget::headers::pause_asked(
+                        &answer.headers,
+                        self.shared.clock.now(),
+                    );
+                    pause = pause.max(asked.unwrap_or_default());
+                    if !self.fits(pause) {
+                        return Ok(answer);
+                    }
+                }
+                Ok(answer) => return Ok(answer),
+                Err(Ended::Limited(limited)) => return Err(self.limited(limited)),
+                Err(Ended::Fault(fault)) => {
+                    let again = match fault.again {
+                        Again::Any => true,
+                        Again::Idempotent => idempotent,
+                        Again::Never => false,
+                    };
+                    if !(more && again && self.fits(pause)) {
+                        return Err(self.fault(fault));
+                    }
+                }
+            }
+            retries += 1;
+            count(&self.target.counters.retries);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// A pause must leave half of the remaining time for the attempt that follows it.
+    fn fits(&self, pause: Duration) -> bool {
+        pause <= self.deadline.saturating_duration_since(Instant::now()) / 2
+    }
+
+    /// One request with the redirects it meets.
+    async fn attempt(&self) -> Result<Answer, Ended> {
+        let mut url = self.url()?;
+        let mut own = true;
+        for _ in 0..=self.shared.limits.redirects {
+            count(&self.target.counters.callouts);
+            let response = self
+                .client
+                .execute(self.build(&url, own))
+                .await
+                .map_err(|error| self.transport(&error, &url))?;
+            self.check_head(&response)?;
+            if let Some(location) = redirected(&response) {
+                let kept = matches!(response.status().as_u16(), 307 | 308);
+                let next = self.target.redirect(&url, &location?).map_err(|reason| {
+                    Fault::new(Cause::Denied, format!("{} answered {reason}", client::origin(&url)))
+                })?;
+                let stays = own && self.target.own(&next);
+                if self.checked.method == Method::Post && !(kept && stays) {
+                    return Err(Fault::new(
+                        Cause::Denied,
+                        format!(
+                            "{} redirects a POST to {}, where its body must not go",
+                            client::origin(&url),
+                            client::origin(&next)
+                        ),
+                    )
+                    .into());
+                }
+                if own {
+                    self.observe(response.status().as_u16(), response.headers(), b"")
+                        .map_err(Ended::Limited)?;
+                }
+                count(&self.target.counters.redirects);
+                (url, own) = (next, stays);
+                continue;
+            }
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = self.body(response, &url).await?;
+            if own {
+                self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
+            }
+            return Ok(Answer { status, headers, body, own });
+        }
+        Err(Fault::new(
+            Cause::Unavailable,
+            format!(
+                "{} redirects more than {} times",
+                client::origin(&url),
+                self.shared.limits.redirects
+            ),
+        )
+        .into())
+    }
+
+    fn url(&self) -> Result<Url, Fault> {
+        self.target.url(&self.checked.target).map_err(|reason| Fault::new(Cause::Denied, reason))
+    }
+
+    fn build(&self, url: &Url, own: bool) -> reqwest::Request {
+        let method = match self.checked.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Head => reqwest::Method::HEAD,
+            Method::Post => reqwest::Method::POST,
+        };
+        let mut request = reqwest::Request::new(method, url.clone());
+        let headers = request.headers_mut();
+        if own {
+            *headers = self.checked.headers.clone();
+            if let Some(authorization) = &self.authorization {
+                headers.insert(header::AUTHORIZATION, authorization.clone());
+            }
+            if let Some(kept) = &self.kept {
+                kept.conditions(headers);
+            }
+        } else if let Some(accept) = self.checked.headers.get(header::ACCEPT) {
+            headers.insert(header::ACCEPT, accept.clone());
+        }
+        if let Some(body) = &self.checked.body {
+            *request.body_mut() = Some(body.clone().into());
+        }
+        request
+    }
+
+    fn check_head(&self, response: &reqwest::Response) -> Result<(), Fault> {
+        let bytes: usize =
+            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > self.shared.limits.header_bytes {
+            return Err(Fault::new(
+                Cause::TooLarge,
+                format!(
+                    "{} answered with headers of more than {} bytes",
+                    client::origin(response.url()),
+                    self.shared.limits.header_bytes
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The whole body, decompressed as it comes and cut off at the cap.
+    async fn body(&self, response: reqwest::Response, url: &Url) -> Result<Bytes, Fault> {
+        let most = self.shared.limits.body;
+        let too_large = || {
+            Fault::new(
+                Cause::TooLarge,
+                format!(
+                    "{} answered {} with more than {most} bytes",
+                    client::origin(url),
+                    path_of(&self.checked.target)
+                ),
+            )
+        };
+        let promised = response.content_length().unwrap_or(0);
+        let head = self.checked.method == Method::Head;
+        if !head && promised > most as u64 {
+            return Err(too_large());
+        }
+        // What a server promises is not allocated before it comes.
+        let mut body: Vec<u8> = Vec::with_capacity(promised.min(1 << 20) as usize);
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| self.transport(&error, url))?;
+            if body.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+            self.target.counters.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Ok(Bytes::from(body.into_boxed_slice()))
+    }
+
+    fn transport(&self, error: &reqwest::Error, url: &Url) -> Fault {
+        client::fault(error, &self.shared.service, &self.target.base, url)
+    }
+
+    fn admit(&self) -> Result<Permit, Limited> {
+        self.budget.admit(&self.route, self.fingerprint(), self.priority, self.shared.clock.now())
+    }
+
+    fn observe(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<(), Limited> {
+        let post = self.checked.method == Method::Post;
+        let now = self.shared.clock.now();
+        self.budget.observe(&self.route, self.fingerprint(), post, (status, headers, body), now)
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        self.credential.as_ref().map(|found| found.fingerprint)
+    }
+
+    pub(super) fn fault(&self, fault: Fault) -> Failure {
+        self.shared.failure(fault.cause, fault.detail)
+    }
+
+    fn limited(&self, limited: Limited) -> Failure {
+        count(&self.target.counters.throttled);
+        Failure {
+            retry_after: Some(limited.retry_after),
+            ..self.shared.failure(Cause::RateLimited, limited.detail)
+        }
+    }
+}
+
+/// Where a redirect points, if the answer is one.
+fn redirected(response: &reqwest::Response) -> Option<Result<String, Fault>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?;
+    Some(location.to_str().map(str::to_owned).map_err(|_| {
+        Fault::new(Cause::Invalid, "the service answered a redirect that is not text")
+    }))
+}
+
+/// The path without its query, which may be long.
+fn path_of(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
+}

@@ -1,0 +1,309 @@
+//! The way out of the sandbox: carries out a provider instance's requests.
+//!
+//! **Invariant:** a request leaves only for an endpoint that the manifest declares, by a method and
+//! path it allows, to an address that was checked; the credential travels to the endpoint's own
+//! origin and nowhere else, and no secret enters an answer, an error, a log or `Debug`.
+//!
+//! [`Outbound`] is the door; `request` checks what the guest asks, `endpoint` knows the servers,
+//! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
+//! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
+
+mod address;
+mod answer;
+pub mod budget;
+mod client;
+pub mod counters;
+mod endpoint;
+mod exchange;
+mod request;
+mod stream;
+pub mod validators;
+
+pub use address::{Resolver, system_resolver};
+pub use endpoint::{Override, SetupError};
+pub use stream::Opened;
+
+use crate::credentials::{Chain, Environment};
+use crate::provider::{Cause, Failure, Manifest, Request, Response, Upstream};
+use budget::{Budget, BudgetStatus};
+use counters::CalloutCounts;
+use endpoint::Target;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use validators::Validators;
+
+/// The bounds of one request. Sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Name resolution, TCP and TLS together.
+    pub connect: Duration,
+    /// One fetch with its redirects and retries, from the call to the last byte.
+    pub total: Duration,
+    /// Response body after decompression: the largest content a provider may answer.
+    pub body: usize,
+    /// Response header names and values together.
+    pub header_bytes: usize,
+    pub request_headers: usize,
+    pub request_header_bytes: usize,
+    /// A GraphQL query with its variables.
+    pub request_body: usize,
+    /// Path and query.
+    pub path: usize,
+    pub redirects: usize,
+    pub retries: u32,
+    /// Before the first retry; doubled for the next, with jitter.
+    pub retry_pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(20),
+            body: 64 << 20,
+            header_bytes: 64 << 10,
+            request_headers: 64,
+            request_header_bytes: 16 << 10,
+            request_body: 1 << 20,
+            path: 8 << 10,
+            redirects: 5,
+            retries: 2,
+            retry_pause: Duration::from_millis(100),
+        }
+    }
+}
+
+/// Whom a request serves. Background polls may not use the last part of a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    Interactive,
+    Background,
+}
+
+tokio::task_local! {
+    static PRIORITY: Priority;
+}
+
+/// Runs `work` with every [`Outbound`] request made by its own task at background priority.
+pub async fn in_background<F: Future>(work: F) -> F::Output {
+    PRIORITY.scope(Priority::Background, work).await
+}
+
+/// The wall clock by which rate limits reset; a parameter so that tests need not wait.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub fn system() -> Self {
+        Clock(Arc::new(SystemTime::now))
+    }
+
+    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(now))
+    }
+
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// What an [`Outbound`] is made of.
+pub struct Setup {
+    /// The provider instance's name: the first path segment, and what `omnifs auth login` takes.
+    pub instance: Arc<str>,
+    pub manifest: Manifest,
+    /// The user's own endpoints, by the declared endpoint's name.
+    pub overrides: HashMap<String, Override>,
+    pub environment: Environment,
+    /// By the declared credential's name. One that is absent counts as not configured.
+    pub credentials: HashMap<String, Arc<Chain>>,
+    /// Shared by all instances.
+    pub validators: Arc<Validators>,
+    pub limits: Limits,
+    pub clock: Clock,
+    pub resolver: Resolver,
+}
+
+impl Setup {
+    /// Default limits, the process's environment, the system's clock and resolver, no overrides and
+    /// no credentials.
+    pub fn new(instance: &str, manifest: Manifest, validators: Arc<Validators>) -> Self {
+        Setup {
+            instance: instance.into(),
+            manifest,
+            overrides: HashMap::new(),
+            environment: Environment::process(),
+            credentials: HashMap::new(),
+            validators,
+            limits: Limits::default(),
+            clock: Clock::system(),
+            resolver: system_resolver(),
+        }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+/// One provider instance's requests. Cheap to clone; clones share budget, counters and connections.
+#[derive(Clone)]
+pub struct Outbound {
+    shared: Arc<Shared>,
+    /// Fixed for a view; otherwise the task's own, see [`in_background`].
+    priority: Option<Priority>,
+}
+
+struct Shared {
+    instance: Arc<str>,
+    /// The provider's own name, for messages.
+    service: String,
+    targets: Vec<Target>,
+    budgets: HashMap<String, Arc<Budget>>,
+    credentials: HashMap<String, Arc<Chain>>,
+    validators: Arc<Validators>,
+    limits: Limits,
+    clock: Clock,
+}
+
+/// What `omnifs status` shows of an instance's requests.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct OutboundStatus {
+    pub endpoints: Vec<EndpointStatus>,
+    pub total: CalloutCounts,
+    pub budgets: Vec<BudgetStatus>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EndpointStatus {
+    pub name: String,
+    /// `https://api.github.com`, `unix:///var/run/docker.sock`.
+    pub url: String,
+    /// `default`, `environment variable DOCKER_HOST`, `configuration`.
+    pub source: String,
+    pub counts: CalloutCounts,
+}
+
+impl Outbound {
+    /// Opens no connection.
+    ///
+    /// # Errors
+    /// An override that names no declared endpoint, or an address that is not allowed where it
+    /// stands.
+    pub fn new(setup: Setup) -> Result<Outbound, SetupError> {
+        let targets = endpoint::targets(&setup)?;
+        let mut budgets = HashMap::new();
+        for target in &targets {
+            budgets
+                .entry(target.budget_name().to_owned())
+                .or_insert_with(|| Arc::new(Budget::new(target.budget_name())));
+        }
+        Ok(Outbound {
+            shared: Arc::new(Shared {
+                instance: setup.instance,
+                service: setup.manifest.name,
+                targets,
+                budgets,
+                credentials: setup.credentials,
+                validators: setup.validators,
+                limits: setup.limits,
+                clock: setup.clock,
+            }),
+            priority: None,
+        })
+    }
+
+    /// A view whose requests leave the reserve of the rate limit to interactive reads.
+    pub fn background(&self) -> Outbound {
+        Outbound { shared: self.shared.clone(), priority: Some(Priority::Background) }
+    }
+
+    pub fn status(&self) -> OutboundStatus {
+        let endpoints: Vec<_> = self
+            .shared
+            .targets
+            .iter()
+            .map(|target| EndpointStatus {
+                name: target.spec.name.clone(),
+                url: target.base.to_string(),
+                source: target.source.to_string(),
+                counts: target.counters.snapshot(),
+            })
+            .collect();
+        let mut total = CalloutCounts::default();
+        for endpoint in &endpoints {
+            total.add(&endpoint.counts);
+        }
+        let now = self.shared.clock.now();
+        let mut budgets: Vec<_> =
+            self.shared.budgets.values().map(|budget| budget.status(now)).collect();
+        budgets.sort_by(|a, b| a.credential.cmp(&b.credential));
+        OutboundStatus { endpoints, total, budgets }
+    }
+
+    fn priority(&self) -> Priority {
+        self.priority
+            .or_else(|| PRIORITY.try_with(|priority| *priority).ok())
+            .unwrap_or(Priority::Interactive)
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("instance", &self.shared.instance).finish_non_exhaustive()
+    }
+}
+
+impl Upstream for Outbound {
+    fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        // The priority is the task's that polls the future, which need not be who made it.
+        Box::pin(async move { self.shared.fetch(request, self.priority()).await })
+    }
+}
+
+impl Shared {
+    fn failure(&self, cause: Cause, detail: impl Into<String>) -> Failure {
+        Failure {
+            provider: self.instance.clone(),
+            cause,
+            detail: one_line(&detail.into()),
+            retry_after: None,
+        }
+    }
+
+    fn target(&self, name: &str) -> Result<&Target, Failure> {
+        self.targets.iter().find(|target| target.spec.name == name).ok_or_else(|| {
+            self.failure(Cause::Denied, format!("the manifest declares no endpoint {name:?}"))
+        })
+    }
+}
+
+/// Text of others in a line of ours: no control characters, and a bounded length.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 500;
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
+/// Between half and all of `most`, so that clients that failed together do not come back together.
+pub(crate) fn jittered(most: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    most / 2 + most.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+}

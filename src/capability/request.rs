@@ -1,0 +1,362 @@
+//! Checks a request against the manifest, before anything touches the network.
+//!
+//! **Invariant:** what passes is sent byte for byte: no later step decodes, normalizes or joins the
+//! path, so the server sees the path that was compared with the rules.
+
+use super::Limits;
+use crate::provider::{Endpoint, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// A request that may be sent.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// Which of the endpoint's rules allowed it.
+    pub rule: usize,
+    pub headers: HeaderMap,
+    pub body: Option<bytes::Bytes>,
+}
+
+/// Headers that frame the message, authenticate, select a route or are conditional: the host's own.
+const REFUSED: &[&str] = &[
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "cookie2",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "max-forwards",
+    "origin",
+    "referer",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+];
+const REFUSED_PREFIXES: &[&str] = &["proxy-", "x-forwarded-", "sec-"];
+
+pub(super) fn check(
+    request: &Request,
+    endpoint: &Endpoint,
+    limits: &Limits,
+) -> Result<Checked, String> {
+    check_path(&request.path, limits)?;
+    let path = request.path.split('?').next().unwrap_or_default();
+    let rule = endpoint
+        .allow
+        .iter()
+        .position(|(method, pattern)| *method == request.method && matches(pattern, path))
+        .ok_or_else(|| {
+            format!(
+                "the manifest allows no {} {path} at endpoint {:?}",
+                name(request.method),
+                endpoint.name
+            )
+        })?;
+    let headers = check_headers(&request.headers, limits)?;
+    if let Some(body) = &request.body {
+        if request.method != Method::Post {
+            return Err(format!("a {} request has no body", name(request.method)));
+        }
+        if body.len() > limits.request_body {
+            return Err(format!("the request body exceeds {} bytes", limits.request_body));
+        }
+    }
+    Ok(Checked {
+        method: request.method,
+        target: request.path.clone(),
+        rule,
+        headers,
+        body: request.body.clone(),
+    })
+}
+
+pub(super) fn name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+    }
+}
+
+fn check_path(target: &str, limits: &Limits) -> Result<(), String> {
+    let shown = || super::one_line(&target.chars().take(120).collect::<String>());
+    if target.len() > limits.path {
+        return Err(format!("the path exceeds {} bytes", limits.path));
+    }
+    if !target.starts_with('/') || target.starts_with("//") {
+        return Err(format!("{:?} is not an absolute path of the endpoint", shown()));
+    }
+    if let Some(bad) = target.bytes().find(|byte| !is_uri_byte(*byte)) {
+        return Err(match bad {
+            b'#' => format!("the path {:?} has a fragment", shown()),
+            _ => format!("the path {:?} must have byte {bad:#04x} percent-encoded", shown()),
+        });
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    decode(target).ok_or_else(|| format!("the path {:?} has a broken percent escape", shown()))?;
+    let mut segments = path[1..].split('/').peekable();
+    let mut first = true;
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(format!("the path {:?} has an empty segment", shown()));
+        }
+        if first && segment.contains('@') {
+            return Err(format!("the path {:?} must have its `@` percent-encoded", shown()));
+        }
+        first = false;
+        check_segment(segment).map_err(|reason| format!("the path {:?} has {reason}", shown()))?;
+    }
+    Ok(())
+}
+
+/// RFC 3986 `pchar`, `/`, `?` and the escape; `[` and `]` as queries of real services have them.
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%[]".contains(&byte)
+}
+
+/// Decodes again and again, because a server may: `%252e%252e` is `..` to one that decodes twice.
+fn check_segment(segment: &str) -> Result<(), &'static str> {
+    let mut text = segment.as_bytes().to_vec();
+    loop {
+        if text.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| {
+            // `..;x` is `..` to servers that know path parameters.
+            let part = part.split(|byte| *byte == b';').next().unwrap_or_default();
+            part == b"." || part == b".."
+        }) {
+            return Err("a dot segment");
+        }
+        if text.iter().any(u8::is_ascii_control) {
+            return Err("a control character");
+        }
+        match decode_bytes(&text) {
+            Some(decoded) if decoded != text => text = decoded,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    decode_bytes(text.as_bytes())
+}
+
+/// `None` where a `%` is not followed by two hexadecimal digits.
+fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let high = char::from(*bytes.next()?).to_digit(16)?;
+                let low = char::from(*bytes.next()?).to_digit(16)?;
+                // Two hexadecimal digits fit a byte.
+                (high * 16 + low) as u8
+            }
+            other => *other,
+        });
+    }
+    Some(decoded)
+}
+
+/// `*` stands for one segment that is not empty, a last `**` for any number.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut pattern = pattern.split('/').peekable();
+    let mut path = path.split('/');
+    while let Some(expected) = pattern.next() {
+        if expected == "**" && pattern.peek().is_none() {
+            return true;
+        }
+        match path.next() {
+            Some(segment) if expected == "*" && !segment.is_empty() => {}
+            Some(segment) if expected == segment && expected != "*" => {}
+            _ => return false,
+        }
+    }
+    path.next().is_none()
+}
+
+fn check_headers(headers: &[(String, String)], limits: &Limits) -> Result<HeaderMap, String> {
+    if headers.len() > limits.request_headers {
+        return Err(format!("a request has at most {} headers", limits.request_headers));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > limits.request_header_bytes {
+        return Err(format!("request headers exceed {} bytes", limits.request_header_bytes));
+    }
+    let mut checked = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        // A name of ours in a message may be anything the guest wrote, so it is shown quoted; a
+        // value never is.
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{:?} is not a header name", super::one_line(name)))?;
+        let lower = parsed.as_str();
+        if REFUSED.contains(&lower) || REFUSED_PREFIXES.iter().any(|p| lower.starts_with(p)) {
+            return Err(format!("the header {lower} is the host's to set"));
+        }
+        if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
+            return Err(format!("the header {lower} has a character that no header may have"));
+        }
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the header {lower} has a character that no header may have"))?;
+        checked.append(parsed, value);
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(target: &str) -> Result<(), String> {
+        check_path(target, &Limits::default())
+    }
+
+    #[test]
+    fn a_path_that_could_leave_the_endpoint_is_refused() {
+        for bad in [
+            "",
+            "repos",
+            "//evil.example/x",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "@evil.example/",
+            "/@evil.example/",
+            "https://evil.example/",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a/.%2e",
+            "/a/%2e",
+            "/a/%252e%252e/b",
+            "/a/%25252e%25252e/b",
+            "/a/x%2f..%2fb",
+            "/a/x%2F%2E%2E",
+            "/a/..%5cb",
+            "/a/..;x/b",
+            "/a//b",
+            "/a#b",
+            "/a?b#c",
+            "/a b",
+            "/a?b c",
+            "/a\r\nHost: evil",
+            "/a?x=\nb",
+            "/a\tb",
+            "/a\0b",
+            "/a%00b",
+            "/a%0d%0aHost:%20evil",
+            "/a%7f",
+            "/caf\u{e9}",
+            "/a%zz",
+            "/a%2",
+            "/a?x=%",
+            "/a?x={y}",
+            "/a?x=\"y\"",
+            "/a?x=<y>",
+        ] {
+            assert!(path(bad).is_err(), "{bad:?} passed");
+        }
+        assert!(path(&format!("/{}", "a".repeat(9000))).is_err());
+    }
+
+    #[test]
+    fn an_ordinary_path_passes() {
+        for good in [
+            "/",
+            "/repos/acme/api/issues?per_page=100&state=open",
+            "/repos/acme/api/contents/a%20b/caf%C3%A9",
+            "/repos/acme/api/branches/feature%2Fx",
+            "/repos/acme/api/commits/v1...v2",
+            "/repos/acme/.github/contents/..a/b..",
+            "/images/name@sha256:abc/json",
+            "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D&since=1.5",
+            "/search?q=a%2Fb%0Ac&x[]=1",
+            "/dir/",
+            "/a%25b",
+            "/graphql",
+        ] {
+            assert_eq!(path(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn rules_are_compared_segment_by_segment() {
+        assert!(matches("/repos/*/*/issues", "/repos/acme/api/issues"));
+        assert!(!matches("/repos/*/*/issues", "/repos/acme/api/issues/1"));
+        assert!(!matches("/repos/*/*/issues", "/repos/acme/issues"));
+        assert!(!matches("/repos/*", "/repos/"));
+        assert!(!matches("/repos/*", "/reposx/a"));
+        assert!(matches("/repos/**", "/repos/a/b/c"));
+        assert!(matches("/repos/**", "/repos"));
+        assert!(!matches("/repos/**", "/repository/a"));
+        assert!(matches("/**", "/anything/at/all"));
+        assert!(matches("/", "/"));
+        assert!(!matches("/", "/a"));
+        assert!(!matches("/a", "/a/"));
+        assert!(!matches("/containers/*/json", "/containers/a%2Fb/c/json"));
+        // A literal star is no wildcard for the request's side.
+        assert!(!matches("/a/b", "/a/*"));
+    }
+
+    #[test]
+    fn a_header_that_is_the_hosts_is_refused() {
+        let limits = Limits::default();
+        for bad in [
+            ("Authorization", "x"),
+            ("authorization", "x"),
+            ("HOST", "evil.example"),
+            ("Cookie", "a=b"),
+            ("Connection", "close"),
+            ("Content-Length", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Proxy-Authorization", "x"),
+            ("proxy-connection", "x"),
+            ("TE", "trailers"),
+            ("Trailer", "x"),
+            ("Upgrade", "h2c"),
+            ("Expect", "100-continue"),
+            ("If-None-Match", "*"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Forwarded-For", "127.0.0.1"),
+            ("Accept-Encoding", "gzip"),
+            ("X-Ok", "a\r\nAuthorization: b"),
+            ("X-Ok", "a\nb"),
+            ("X-Ok", "a\0"),
+            ("X-Ok", "caf\u{e9}"),
+            ("X Bad", "a"),
+            ("X-Bad:", "a"),
+            ("X-Bad\r\nHost", "a"),
+            (":authority", "evil"),
+            ("", "a"),
+        ] {
+            let headers = vec![(bad.0.to_owned(), bad.1.to_owned())];
+            assert!(check_headers(&headers, &limits).is_err(), "{bad:?} passed");
+        }
+        let many = vec![("x-a".to_owned(), "b".to_owned()); 65];
+        assert!(check_headers(&many, &limits).is_err());
+        assert!(check_headers(&many[..64], &limits).is_ok());
+        let large = vec![("x-a".to_owned(), "b".repeat(16 << 10))];
+        assert!(check_headers(&large, &limits).is_err());
+        let good = vec![("Accept".to_owned(), "application/vnd.github+json".to_owned())];
+        assert!(check_headers(&good, &limits).is_ok());
+    }
+}

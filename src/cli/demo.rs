@@ -1,0 +1,59 @@
+use super::failure::Failure;
+use super::{Context, mount, shown, terminal};
+use clap::Args;
+use omnifs::config::{Config, EndpointConfig};
+use omnifs::host;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Try omnifs without a network, an account or an engine
+///
+/// Starts small twins of GitHub and Linear on loopback and mounts them with the real providers, and
+/// Docker beside them if an engine answers. It prints commands worth typing; Ctrl-C unmounts.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where to mount; the directory is made if it is missing, and then removed at the end
+    #[arg(default_value = "omnifs-demo")]
+    path: PathBuf,
+}
+
+pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
+    let demo = host::demo()?;
+    // The user's own configuration could point the demo at real services.
+    let mut config = Config::default();
+    for (instance, endpoint, url) in &demo.endpoints {
+        let placed = EndpointConfig { url: Some(url.clone()), ..EndpointConfig::default() };
+        let written = config.written.entry(instance.clone()).or_default();
+        written.endpoints.insert(endpoint.clone(), placed);
+    }
+    let made = !args.path.exists();
+    if made {
+        let fail = |e| Failure::new(format!("cannot make {}: {e}", shown(&args.path)));
+        std::fs::create_dir_all(&args.path).map_err(fail)?;
+    }
+    let result = serve(context, config, &args.path, &demo);
+    if made {
+        // Not empty means that something else was put there since.
+        let _ = std::fs::remove_dir(&args.path);
+    }
+    drop(demo.services);
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn serve(context: &Context, config: Config, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
+    let options = mount::options(context, config, path, &[])?;
+    mount::start_log(&options.log, mount::log_level()?, false)?;
+    let asked = shown(path);
+    let mut printed = Ok(());
+    mount::serve(options, |_, warnings| {
+        for warning in warnings {
+            terminal::tell("warning", warning);
+        }
+        let mut text = format!("mounted at {asked}; Ctrl-C unmounts. In another terminal:\n\n");
+        for (command, cost) in &demo.commands {
+            text.push_str(&format!("  cd {asked} && {command}\n      # {cost}\n"));
+        }
+        printed = terminal::print(&text);
+    })?;
+    printed
+}

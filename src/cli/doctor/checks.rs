@@ -1,0 +1,251 @@
+//! What the doctor looks at. Each check is bounded: none asks a service or enters a mount.
+
+use super::super::{Context, shown, wait};
+use super::Finding;
+use omnifs::config::{Backend, Config, Instance};
+use omnifs::provider::Manifest;
+use omnifs::{component, host, mountpoint, paths};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub fn all(context: &Context) -> Vec<Finding> {
+    let config = Config::load(&context.paths.config, context.named);
+    let effective = config.as_ref().ok().cloned().unwrap_or_default();
+    let mut findings = Vec::new();
+    if effective.mount.backend == Backend::Fuse {
+        findings.push(fuse_device());
+        findings.push(fusermount());
+        findings.push(user_allow_other(effective.mount.allow_other));
+    }
+    findings.extend(directories(context));
+    match config {
+        Ok(config) => {
+            let file = shown(&context.paths.config);
+            let state =
+                if config.file.is_some() { "is right" } else { "does not exist, which is fine" };
+            findings.push(Finding::good(format!("the configuration {file} {state}")));
+            match context.instances(&config, &[]) {
+                Ok(instances) => {
+                    let enabled = instances.iter().filter(|instance| instance.enabled);
+                    findings.extend(enabled.flat_map(|i| provider(context, i)));
+                }
+                Err(failure) => {
+                    findings.push(Finding::bad(failure.message, "see the configuration"))
+                }
+            }
+        }
+        Err(errors) => findings.extend(errors.iter().map(|error| {
+            let mend = error.hint().unwrap_or_else(|| "correct that line".into());
+            Finding::bad(error.to_string(), mend)
+        })),
+    }
+    findings.extend(mounts(context));
+    findings
+}
+
+fn fuse_device() -> Finding {
+    let device = Path::new("/dev/fuse");
+    match std::fs::File::options().read(true).write(true).open(device) {
+        Ok(_) => Finding::good("/dev/fuse can be opened"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::bad(
+            "/dev/fuse does not exist",
+            "load the kernel module: sudo modprobe fuse; for a container: --device /dev/fuse \
+             --cap-add SYS_ADMIN",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::bad(
+            "/dev/fuse may not be opened",
+            "sudo chmod 666 /dev/fuse, as udev's own rule does; in a container: --device /dev/fuse",
+        ),
+        Err(error) => Finding::bad(
+            format!("/dev/fuse cannot be opened: {error}"),
+            "load the kernel module: sudo modprobe fuse",
+        ),
+    }
+}
+
+/// The first file of this name in `PATH`.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn runs_as_root(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(file).is_ok_and(|m| m.uid() == 0 && m.mode() & 0o4000 != 0)
+}
+
+#[cfg(not(unix))]
+fn runs_as_root(_: &Path) -> bool {
+    false
+}
+
+fn fusermount() -> Finding {
+    const INSTALL: &str = "install it: sudo apt install fuse3 (Debian, Ubuntu), sudo dnf install \
+                           fuse3 (Fedora)";
+    match program("fusermount3") {
+        None if is_root() => {
+            Finding::good("fusermount3 is not installed, and root does not need it")
+        }
+        None => Finding::bad("fusermount3 is not installed", INSTALL),
+        Some(file) if !is_root() && !runs_as_root(&file) => Finding::bad(
+            format!("{} does not run as root", shown(&file)),
+            format!("sudo chown root {0} && sudo chmod u+s {0}", shown(&file)),
+        ),
+        Some(file) => Finding::good(format!("{} is installed", shown(&file))),
+    }
+}
+
+fn user_allow_other(wanted: bool) -> Finding {
+    let text = std::fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    let set = text.lines().any(|line| line.trim() == "user_allow_other");
+    match (set || is_root(), wanted) {
+        (true, _) => Finding::good("--allow-other may be used"),
+        (false, false) => {
+            Finding::good("--allow-other is not used (/etc/fuse.conf does not allow it)")
+        }
+        (false, true) => Finding::bad(
+            "allow-other is configured, and /etc/fuse.conf does not allow it",
+            "add the line user_allow_other to /etc/fuse.conf, or set allow-other to false",
+        ),
+    }
+}
+
+fn directories(context: &Context) -> Vec<Finding> {
+    let paths = &context.paths;
+    [("state", &paths.state), ("cache", &paths.cache), ("data", &paths.data)]
+        .into_iter()
+        .map(|(name, path)| match writable(path) {
+            Ok(()) => Finding::good(format!("the {name} directory {} can be written", shown(path))),
+            Err(error) => Finding::bad(
+                format!("the {name} directory {} cannot be written: {error}", shown(path)),
+                format!("sudo chown -R $(id -u) {0} && chmod -R u+rwX {0}", shown(path)),
+            ),
+        })
+        .collect()
+}
+
+fn writable(directory: &Path) -> io::Result<()> {
+    paths::private_dir(directory)?;
+    let probe = directory.join(format!(".doctor.{}", std::process::id()));
+    paths::private_file().write(true).create_new(true).open(&probe)?;
+    std::fs::remove_file(&probe)
+}
+
+/// The component, its approval, its sockets and its credentials.
+fn provider(context: &Context, instance: &Instance) -> Vec<Finding> {
+    let name = &instance.name;
+    let found = component::find(instance, host::shipped())
+        .and_then(|found| component::approve(instance, &found).map(|()| found));
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let mend = error.hint(name).unwrap_or_else(|| "name another file".into());
+            return vec![Finding::warning(format!("provider {name}: {error}"), mend)];
+        }
+    };
+    let manifest = match host::describe(name, &found, &context.paths.cache) {
+        Ok(manifest) => manifest,
+        Err(refused) => {
+            let mend = refused.hint.unwrap_or_else(|| "build the component again".into());
+            return vec![Finding::warning(format!("provider {name}: {}", refused.message), mend)];
+        }
+    };
+    let mut findings =
+        vec![Finding::good(format!("provider {name}: {} {}", manifest.name, manifest.version))];
+    findings.extend(sockets(instance, &manifest));
+    let credentials = wait(host::credentials(instance, &manifest));
+    match credentials.and_then(|credentials| Ok(credentials?)) {
+        Err(failure) => findings.push(Finding::warning(
+            format!("provider {name}: {}", failure.message),
+            failure.hints.into_iter().next().unwrap_or(format!("omnifs auth status {name}")),
+        )),
+        Ok(credentials) => findings.extend(credentials.into_iter().map(|credential| {
+            let what = format!("provider {name}: credential {}", credential.name);
+            match (credential.problem, credential.source) {
+                (Some(problem), _) => Finding::warning(
+                    format!("{what}: {problem}"),
+                    format!("omnifs auth login {name}"),
+                ),
+                (None, Some(source)) => Finding::good(format!("{what} from {source}")),
+                (None, None) => Finding::warning(
+                    format!("{what} is missing"),
+                    format!("omnifs auth login {name}"),
+                ),
+            }
+        })),
+    }
+    findings
+}
+
+/// Whether something answers at each endpoint that is a unix socket.
+#[cfg(unix)]
+fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
+    use std::os::unix::net::UnixStream;
+    let mut findings = Vec::new();
+    for endpoint in &manifest.endpoints {
+        let configured = instance.config.endpoints.get(&endpoint.name).and_then(|e| e.url.clone());
+        let variable = endpoint.url_environment.as_ref();
+        let environment = variable.and_then(|name| std::env::var(name).ok());
+        let environment = environment.filter(|url| !url.is_empty());
+        let url = configured.or(environment).unwrap_or_else(|| endpoint.default_url.clone());
+        let Some(socket) = url.strip_prefix("unix://") else { continue };
+        let what = format!("provider {}: {} at {socket}", instance.name, endpoint.name);
+        let elsewhere = format!(
+            "if it is elsewhere, set endpoints.{} in [instances.{}]{}",
+            endpoint.name,
+            instance.name,
+            variable.map(|name| format!(" or {name}")).unwrap_or_default()
+        );
+        findings.push(match UnixStream::connect(socket) {
+            Ok(_) => Finding::good(format!("{what} answers")),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
+                format!("{what} may not be used"),
+                format!(
+                    "join the group that owns it (ls -l {socket}; sudo usermod -aG GROUP $USER), \
+                     then log in again"
+                ),
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
+                format!("{what} does not exist"),
+                format!("start the service; {elsewhere}"),
+            ),
+            Err(error) => Finding::warning(
+                format!("{what} does not answer: {error}"),
+                format!("start the service; {elsewhere}"),
+            ),
+        });
+    }
+    findings
+}
+
+#[cfg(not(unix))]
+fn sockets(_: &Instance, _: &Manifest) -> Vec<Finding> {
+    Vec::new()
+}
+
+fn mounts(context: &Context) -> Vec<Finding> {
+    let running = context.registry().list();
+    let mut findings: Vec<_> = running
+        .iter()
+        .map(|r| Finding::good(format!("mounted at {} by process {}", r.mountpoint, r.pid)))
+        .collect();
+    for mount in mountpoint::table().into_iter().filter(|mount| mount.ours() && mount.dead()) {
+        let path = shown(&mount.path);
+        findings.push(Finding::warning(
+            format!("{path} is still mounted, and its process has ended"),
+            format!("omnifs unmount {path} (the next mount there does it too)"),
+        ));
+    }
+    findings
+}

@@ -1,0 +1,82 @@
+use super::failure::{Exit, Failure};
+use super::{Context, shown};
+use clap::Args;
+use omnifs::control::key;
+use omnifs::logs::{self, Tail};
+use omnifs::mountpoint;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// Show the log of a mount
+///
+/// The log stays after the mount has ended. OMNIFS_LOG (error, warn, info, debug, trace) says at
+/// the start of a mount how much it logs.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The mountpoint [default: the only running mount, else the last log]
+    path: Option<PathBuf>,
+    /// Go on as the log grows
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// How soon a followed log shows a new line.
+const PACE: Duration = Duration::from_millis(100);
+
+pub fn run(context: &Context, args: &Logs) -> Result<ExitCode, Failure> {
+    let log = find(context, args.path.as_ref())?;
+    let mut tail = Tail::new(log.clone());
+    let mut out = io::stdout().lock();
+    loop {
+        match tail.copy(&mut out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(error) => return Err(Failure::new(format!("{}: {error}", shown(&log)))),
+            Ok(()) => {}
+        }
+        if !args.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let _ = out.flush();
+        std::thread::sleep(PACE);
+    }
+}
+
+fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    let directory = context.paths.logs();
+    if let Some(path) = path {
+        let found = context.registry().containing(path).ok().flatten();
+        let log = match found {
+            Some((record, _)) => record.log,
+            None => logs::path(&directory, &key(&mountpoint::resolve(path)?)),
+        };
+        return if log.exists() { Ok(log) } else { Err(none(&format!("for {}", shown(path)))) };
+    }
+    match &context.registry().list()[..] {
+        [] => newest(&directory).ok_or_else(|| none("yet")),
+        [record] => Ok(record.log.clone()),
+        records => {
+            let mut failure = Failure::new("several mounts are running").exit(Exit::Usage);
+            for record in records {
+                failure = failure.hint(format!("omnifs logs {}", record.mountpoint));
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn none(what: &str) -> Failure {
+    Failure::new(format!("there is no log {what}"))
+        .hint("a log begins with `omnifs mount`")
+        .exit(Exit::NotMounted)
+}
+
+fn newest(directory: &std::path::Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?.flatten();
+    let logs = entries.filter(|e| e.path().extension().is_some_and(|x| x == "log"));
+    let dated = logs.filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())));
+    dated.max_by_key(|(time, _): &(SystemTime, _)| *time).map(|(_, path)| path)
+}

@@ -1,0 +1,185 @@
+//! The command line: one file per subcommand, whose doc comments are its help.
+
+mod auth;
+mod background;
+mod completions;
+mod config;
+mod demo;
+mod doctor;
+mod failure;
+mod logs;
+mod mount;
+mod providers;
+mod reference;
+mod refresh;
+mod status;
+mod terminal;
+mod unmount;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use omnifs::config::{Config, Instance};
+use omnifs::control::Registry;
+use omnifs::host;
+use omnifs::paths::Paths;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Mount remote services as ordinary files
+///
+/// `omnifs mount PATH` shows each provider (docker, github, linear, ...) as a directory of PATH.
+/// Every tool that reads files then reads these services.
+#[derive(Debug, Parser)]
+#[command(name = "omnifs", version, term_width = 100, after_long_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    /// Write one line of JSON to standard output when the mount is ready or has failed.
+    #[arg(long, hide = true)]
+    ready_on_stdout: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it failed
+  2  the command line or the configuration is wrong
+  3  nothing is mounted there
+  4  the mountpoint cannot be used, or is in use";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file, in place of the user's own
+    #[arg(long, global = true, value_name = "FILE", env = "OMNIFS_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Mount(mount::Mount),
+    Unmount(unmount::Unmount),
+    Status(status::Status),
+    Refresh(refresh::Refresh),
+    #[command(subcommand)]
+    Providers(providers::Providers),
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    Logs(logs::Logs),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Demo(demo::Demo),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Reference(reference::Reference),
+}
+
+/// What every command may need.
+#[derive(Debug)]
+struct Context {
+    paths: Paths,
+    /// The configuration file was named, so it must exist.
+    named: bool,
+    /// This process reports to a waiting `omnifs mount`.
+    ready_on_stdout: bool,
+}
+
+impl Context {
+    fn new(cli: &Cli) -> Result<Context, Failure> {
+        let mut paths = Paths::of_user()?;
+        // An empty variable counts as unset, as everywhere else.
+        let named = cli.global.config.as_ref().filter(|file| !file.as_os_str().is_empty());
+        if let Some(file) = named {
+            let absolute = std::path::absolute(file);
+            paths.config = absolute.map_err(|e| Failure::new(format!("--config: {e}")))?;
+        }
+        Ok(Context { paths, named: named.is_some(), ready_on_stdout: cli.ready_on_stdout })
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.paths.config, self.named)?)
+    }
+
+    fn registry(&self) -> Registry {
+        Registry::new(self.paths.mounts())
+    }
+
+    /// Every configured instance, enabled or not.
+    fn instances(
+        &self,
+        config: &Config,
+        flags: &[(String, PathBuf)],
+    ) -> Result<Vec<Instance>, Failure> {
+        Ok(config.instances(&host::shipped_names(), &self.paths.providers(), flags)?)
+    }
+
+    /// The instance of this name.
+    fn instance(&self, config: &Config, name: &str) -> Result<Instance, Failure> {
+        let instances = self.instances(config, &[])?;
+        let known = instances.iter().map(|instance| instance.name.as_str());
+        let nearest = omnifs::config::nearest(name, known);
+        instances.into_iter().find(|instance| instance.name == name).ok_or_else(|| {
+            omnifs::config::Error::NoInstance { name: name.to_owned(), nearest }.into()
+        })
+    }
+}
+
+/// Runs a future of the control channel or a login on a runtime of its own.
+fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))?;
+    Ok(runtime.block_on(future))
+}
+
+/// A path for a message.
+fn shown(path: &Path) -> String {
+    omnifs::logs::printable(&path.to_string_lossy()).into_owned()
+}
+
+/// Parses the command line, runs the command, and turns its outcome into an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ready_on_stdout = cli.ready_on_stdout;
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) if ready_on_stdout => background::failed(failure),
+        Err(failure) => {
+            use std::io::Write;
+            for line in failure.lines() {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let context = Context::new(&cli)?;
+    let context = &context;
+    match cli.command {
+        Command::Mount(args) => mount::run(context, &args),
+        Command::Unmount(args) => unmount::run(context, &args),
+        Command::Status(args) => status::run(context, &args),
+        Command::Refresh(args) => refresh::run(context, &args),
+        Command::Providers(args) => providers::run(context, &args),
+        Command::Auth(args) => auth::run(context, &args),
+        Command::Logs(args) => logs::run(context, &args),
+        Command::Doctor(args) => doctor::run(context, &args),
+        Command::Config(args) => config::run(context, &args),
+        Command::Demo(args) => demo::run(context, &args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Reference(args) => reference::run(&args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

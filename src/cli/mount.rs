@@ -1,0 +1,183 @@
+use super::failure::{Exit, Failure};
+use super::{Context, background, shown, terminal};
+use clap::Args;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use omnifs::config::units::Capacity;
+use omnifs::config::{Backend, Config, MOST_THREADS, Overrides};
+use omnifs::{control, daemon, logs, mountpoint};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use tracing::level_filters::LevelFilter;
+
+/// Mount the configured providers at PATH
+///
+/// Returns once the mount answers; it then runs in the background until `omnifs unmount PATH`, or
+/// until its process gets SIGINT, SIGTERM or SIGHUP.
+///
+/// A provider that does not work is named, and its directory answers with an error; the others are
+/// not affected. What an `omnifs` that was killed left mounted at PATH is detached first.
+#[derive(Debug, Args)]
+pub struct Mount {
+    /// An empty directory
+    path: PathBuf,
+    /// Stay in the foreground and log to standard error; Ctrl-C unmounts
+    #[arg(long, short)]
+    foreground: bool,
+    /// Show the component FILE as the directory NAME. This approves what FILE asks for, for this
+    /// mount; `omnifs providers info FILE` shows it
+    #[arg(long = "provider", value_name = "NAME=FILE", value_parser = name_and_file)]
+    providers: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    options: MountOptions,
+}
+
+/// Options that the configuration file can set too.
+#[derive(Debug, Args)]
+pub struct MountOptions {
+    /// Let other users use the mount
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        env = "OMNIFS_ALLOW_OTHER", hide_env_values = true, hide_possible_values = true)]
+    allow_other: Option<bool>,
+    /// How the tree is shown to the operating system
+    #[arg(long, value_parser = backend(), env = "OMNIFS_BACKEND", hide_env_values = true)]
+    backend: Option<Backend>,
+    /// How much the cache may hold: nodes, and bytes of content after a comma (100000,512MiB)
+    #[arg(
+        long,
+        value_name = "NODES[,BYTES]",
+        env = "OMNIFS_CACHE_CAPACITY",
+        hide_env_values = true
+    )]
+    cache_capacity: Option<Capacity>,
+    /// Listen for webhooks (127.0.0.1:8787)
+    #[arg(long, value_name = "ADDR", env = "OMNIFS_WEBHOOK_LISTEN", hide_env_values = true)]
+    webhook_listen: Option<SocketAddr>,
+    /// Serve what is known when a service cannot be reached; `omnifs status` says so
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        env = "OMNIFS_STALE_IF_ERROR", hide_env_values = true, hide_possible_values = true)]
+    stale_if_error: Option<bool>,
+    /// Event loops of the back end
+    #[arg(long, value_name = "N", value_parser = threads, env = "OMNIFS_THREADS",
+        hide_env_values = true)]
+    threads: Option<usize>,
+}
+
+fn backend() -> impl TypedValueParser<Value = Backend> {
+    // The parser lets no other name through.
+    PossibleValuesParser::new(Backend::ALL.map(Backend::name))
+        .map(|name| Backend::from_str(&name).unwrap_or(Backend::native()))
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let rule = || format!("give 1 to {MOST_THREADS} threads");
+    text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n)).ok_or_else(rule)
+}
+
+fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("write NAME=FILE")?;
+    if !omnifs::config::valid_name(name) {
+        return Err("a name has 1 to 63 lower-case letters, digits and '-'".into());
+    }
+    if file.is_empty() { Err("the file is missing".into()) } else { Ok((name.into(), file.into())) }
+}
+
+impl MountOptions {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            backend: self.backend,
+            allow_other: self.allow_other,
+            threads: self.threads,
+            stale_if_error: self.stale_if_error,
+            webhook_listen: self.webhook_listen,
+            cache_capacity: self.cache_capacity,
+        }
+    }
+}
+
+pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
+    let config = context.config()?.over(&args.options.overrides());
+    let options = options(context, config, &args.path, &args.providers)?;
+    let level = log_level()?;
+    if args.foreground || context.ready_on_stdout {
+        start_log(&options.log, level, args.foreground)?;
+        serve(options, |at, warnings| {
+            if context.ready_on_stdout {
+                background::ready(warnings);
+            } else {
+                for warning in warnings {
+                    terminal::tell("warning", warning);
+                }
+                terminal::tell("note", &format!("mounted at {}; Ctrl-C unmounts", at.display()));
+            }
+        })?;
+    } else {
+        mountpoint::prepare(&options.mountpoint)?;
+        background::start(&options.mountpoint, &options.log)?;
+        terminal::print(&format!("mounted at {}\n", shown(&options.mountpoint)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves everything that depends on the working directory.
+pub fn options(
+    context: &Context,
+    config: Config,
+    path: &Path,
+    flags: &[(String, PathBuf)],
+) -> Result<daemon::Options, Failure> {
+    if config.mount.backend != Backend::native() && config.mount.backend != Backend::Nfs {
+        let name = config.mount.backend.name();
+        return Err(Failure::new(format!("this system has no back end '{name}'"))
+            .hint(format!("use --backend {}", Backend::native().name()))
+            .exit(Exit::Usage));
+    }
+    let absolute = |(name, file): &(String, PathBuf)| match std::path::absolute(file) {
+        Ok(file) => Ok((name.clone(), file)),
+        Err(error) => Err(Failure::new(format!("--provider {name}: {error}")).exit(Exit::Usage)),
+    };
+    let flags = flags.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
+    let instances = context.instances(&config, &flags)?;
+    let mountpoint = mountpoint::resolve(path)?;
+    Ok(daemon::Options {
+        log: logs::path(&context.paths.logs(), &control::key(&mountpoint)),
+        mountpoint,
+        config,
+        instances: instances.into_iter().filter(|instance| instance.enabled).collect(),
+        paths: context.paths.clone(),
+    })
+}
+
+/// Mounts in this process, and returns when the mount has ended.
+pub fn serve(
+    options: daemon::Options,
+    ready: impl FnOnce(&Path, &[String]),
+) -> Result<(), Failure> {
+    let mountpoint = options.mountpoint.clone();
+    let outcome = daemon::run(options, |warnings| ready(&mountpoint, warnings));
+    if let Err(error) = &outcome {
+        tracing::error!("{error}");
+    }
+    Ok(outcome?)
+}
+
+pub fn start_log(log: &Path, level: LevelFilter, terminal: bool) -> Result<(), Failure> {
+    let started = logs::start(log, level, terminal);
+    started.map_err(|e| Failure::new(format!("cannot write the log {}: {e}", log.display())))
+}
+
+/// `OMNIFS_LOG`: how much is logged.
+pub fn log_level() -> Result<LevelFilter, Failure> {
+    let text = std::env::var("OMNIFS_LOG").unwrap_or_default();
+    if text.is_empty() {
+        return Ok(LevelFilter::INFO);
+    }
+    text.parse().map_err(|_| {
+        Failure::new("OMNIFS_LOG is not a level")
+            .hint("use off, error, warn, info, debug or trace")
+            .exit(Exit::Usage)
+    })
+}

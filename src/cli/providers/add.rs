@@ -1,0 +1,84 @@
+use super::super::failure::{Exit, Failure};
+use super::super::{Context, shown, terminal};
+use super::info::describe;
+use clap::Args;
+use omnifs::component::{self, Component};
+use omnifs::config::{Editor, valid_name};
+use omnifs::{host, paths};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Approve a provider's component, so that mounts show it
+///
+/// Shows what the component asks for and asks before it is granted. The component is copied to the
+/// provider directory, and the approval is recorded in the configuration with its SHA-256: a file
+/// that changes must be approved again.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// The component: a .wasm file
+    file: PathBuf,
+    /// The name of its directory in a mount [default: the component's own name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Grant without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
+    // Before anything is asked or copied.
+    let config = context.config()?;
+    let label = args.name.as_deref().unwrap_or("NAME");
+    let component = component::read(&args.file).map_err(|e| Failure::component(&e, label))?;
+    let shown_file = shown(&args.file);
+    let manifest = host::describe(&shown_file, &component, &context.paths.cache)?;
+    let name = args.name.as_ref().unwrap_or(&manifest.name);
+    if !valid_name(name) {
+        return Err(omnifs::config::Error::Name { name: name.clone() }.into());
+    }
+    let known = config.written.get(name).and_then(|instance| instance.provider.as_deref());
+    if host::shipped_names().contains(&name.as_str()) && known.is_none() {
+        return Err(Failure::new(format!("a shipped provider is named '{name}'"))
+            .hint("give it another name with --name")
+            .exit(Exit::Usage));
+    }
+    let text = describe(&manifest, &component, None);
+    if !args.yes {
+        terminal::print(&text)?;
+        let question = format!("Grant this to the provider '{name}'?");
+        if !terminal::confirm(&question, "read `omnifs providers info FILE`, then give --yes")? {
+            return Err(Failure::new("nothing was granted"));
+        }
+    }
+    let installed = install(&context.paths.providers(), &args.file, name, &component)?;
+    let mut editor = Editor::open(&context.paths.config)?;
+    editor.grant(name, &installed, &component.digest);
+    editor.save()?;
+    terminal::print(&format!(
+        "added '{name}' to {}; mounts show it from their next start\n",
+        shown(&context.paths.config)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the component where a later change of FILE does not reach it. Answers what the
+/// configuration calls it.
+fn install(
+    directory: &Path,
+    file: &Path,
+    name: &str,
+    component: &Component,
+) -> Result<String, Failure> {
+    let fail = |e| Failure::new(format!("cannot write to {}: {e}", shown(directory)));
+    paths::private_dir(directory).map_err(fail)?;
+    // A file that was dropped into the directory stays where it is.
+    let real = std::fs::canonicalize(file).map_err(fail)?;
+    if real.parent() == std::fs::canonicalize(directory).ok().as_deref() {
+        let stem = real.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".wasm"));
+        if let Some(stem) = stem.filter(|stem| valid_name(stem)) {
+            return Ok(stem.to_owned());
+        }
+    }
+    paths::replace(&directory.join(format!("{name}.wasm")), &component.bytes).map_err(fail)?;
+    Ok(name.to_owned())
+}

@@ -1,0 +1,177 @@
+use super::super::failure::Failure;
+use super::super::{Context, terminal};
+use clap::Args;
+use omnifs::component::{self, Component};
+use omnifs::config::Instance;
+use omnifs::host;
+use omnifs::logs::printable;
+use omnifs::provider::{FeedKind, Manifest, Method};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Show everything that a provider asks for
+///
+/// Its endpoints with each kind of request it may make there, the credentials that the host adds
+/// to them, its event feeds and its settings. A provider can reach nothing else.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// An instance, or a component's file
+    #[arg(value_name = "NAME|FILE")]
+    name: String,
+}
+
+pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
+    let (name, found, instance) = if args.name.ends_with(".wasm") || args.name.contains('/') {
+        let found = component::read(Path::new(&args.name));
+        (args.name.clone(), found.map_err(|e| Failure::component(&e, "NAME"))?, None)
+    } else {
+        let config = context.config()?;
+        let instance = context.instance(&config, &args.name)?;
+        let found = component::find(&instance, host::shipped());
+        let found = found.map_err(|e| Failure::component(&e, &instance.name))?;
+        (args.name.clone(), found, Some(instance))
+    };
+    let manifest = host::describe(&name, &found, &context.paths.cache)?;
+    terminal::print(&describe(&manifest, &found, instance.as_ref()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a user approves, as text. What the component wrote is made printable.
+pub fn describe(manifest: &Manifest, component: &Component, instance: Option<&Instance>) -> String {
+    let mut text = String::new();
+    let mut line = |indent: usize, content: String| {
+        let _ = writeln!(text, "{:indent$}{}", "", printable(&content));
+    };
+    let config = instance.map(|instance| &instance.config);
+    line(0, format!("{} {}: {}", manifest.name, manifest.version, manifest.summary));
+    line(0, component.digest.clone());
+    if let Some(instance) = instance {
+        let approved = component::approve(instance, component);
+        let state = approved.map_or_else(|error| error.to_string(), |()| "approved".into());
+        line(0, format!("instance {}: {state}", instance.name));
+    }
+
+    line(0, "it may reach".into());
+    if manifest.endpoints.is_empty() {
+        line(2, "nothing".into());
+    }
+    for endpoint in &manifest.endpoints {
+        line(2, format!("{} at {}: {}", endpoint.name, endpoint.default_url, endpoint.purpose));
+        if let Some(variable) = &endpoint.url_environment {
+            line(4, format!("elsewhere where {variable} says so"));
+        }
+        let placed = config.and_then(|c| c.endpoints.get(&endpoint.name)?.url.as_ref());
+        if let Some(url) = placed {
+            line(4, format!("here at {url}, as the configuration says"));
+        }
+        for (method, path) in &endpoint.allow {
+            line(4, format!("{} {path}", word(*method)));
+        }
+        if let Some(credential) = &endpoint.credential {
+            line(4, format!("the host adds the credential {credential}"));
+        }
+        for host in &endpoint.redirect_hosts {
+            line(4, format!("redirects may lead to {host}, without the credential"));
+        }
+    }
+
+    if !manifest.credentials.is_empty() {
+        line(0, "credentials, which it never sees".into());
+    }
+    for credential in &manifest.credentials {
+        line(2, credential.name.clone());
+        if !credential.environment.is_empty() {
+            line(4, format!("from the environment: {}", credential.environment.join(", ")));
+        }
+        if let Some(oauth) = &credential.oauth {
+            let start = oauth.device_url.as_ref().unwrap_or(&oauth.authorize_url);
+            line(4, format!("by login at {start}, for: {}", oauth.scopes.join(" ")));
+        }
+        if !credential.help_url.is_empty() {
+            line(4, format!("made by hand at {}", credential.help_url));
+        }
+    }
+
+    if !manifest.feeds.is_empty() {
+        line(0, "event feeds".into());
+    }
+    for feed in &manifest.feeds {
+        let kind = match feed.kind {
+            FeedKind::Push => "a stream held open",
+            FeedKind::Poll => "polled",
+            FeedKind::Webhook => "webhooks, with --webhook-listen",
+        };
+        let endpoint = feed.endpoint.as_ref().map(|e| format!(" at {e}")).unwrap_or_default();
+        line(2, format!("{}: {kind}{endpoint}, for scopes {}*", feed.name, feed.scopes));
+    }
+
+    if !manifest.config.is_empty() {
+        line(0, "settings".into());
+    }
+    for key in &manifest.config {
+        let set = config.and_then(|c| c.settings.get(&key.name));
+        let value = match (set, &key.default) {
+            (Some(value), _) => format!(" = {value}"),
+            (None, Some(default)) => format!(" [default: {default}]"),
+            (None, None) => String::new(),
+        };
+        line(2, format!("{}{value}: {}", key.name, key.description));
+    }
+    text
+}
+
+fn word(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omnifs::provider::{Credential, Endpoint};
+
+    #[test]
+    fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
+        let endpoint = Endpoint {
+            name: "api".into(),
+            default_url: "https://api.example".into(),
+            url_environment: Some("EXAMPLE_HOST".into()),
+            allow: vec![(Method::Get, "/items/**".into()), (Method::Post, "/graphql".into())],
+            credential: Some("token".into()),
+            redirect_hosts: vec!["logs.example".into()],
+            purpose: "reads items\u{1b}]0;\u{7}".into(),
+        };
+        let credential = Credential {
+            name: "token".into(),
+            environment: vec!["EXAMPLE_TOKEN".into()],
+            raw_prefixes: Vec::new(),
+            oauth: None,
+            help_url: "https://example/tokens".into(),
+        };
+        let manifest = Manifest {
+            name: "example".into(),
+            version: "1.2.3".into(),
+            summary: "items".into(),
+            endpoints: vec![endpoint],
+            credentials: vec![credential],
+            ..Manifest::default()
+        };
+        let component = Component { bytes: (&[][..]).into(), digest: "sha256:00".into() };
+        let text = describe(&manifest, &component, None);
+        for part in [
+            "example 1.2.3: items\nsha256:00\n",
+            "api at https://api.example: reads items\u{fffd}]0;\u{fffd}\n",
+            "elsewhere where EXAMPLE_HOST says so",
+            "GET /items/**\n    POST /graphql\n    the host adds the credential token\n",
+            "redirects may lead to logs.example, without the credential",
+            "from the environment: EXAMPLE_TOKEN",
+            "made by hand at https://example/tokens",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+use super::super::failure::Failure;
+use super::super::{Context, terminal};
+use clap::Args;
+use omnifs::config::{Instance, Source};
+use omnifs::logs::printable;
+use omnifs::{component, host};
+use serde::Serialize;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// List the provider instances that a mount shows
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A row of the list.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    /// `shipped NAME`, or the component's path.
+    source: String,
+    /// `mounted`, `disabled`, `not approved`, `changed`, `broken`.
+    state: &'static str,
+    /// The component's name and version.
+    component: Option<String>,
+    /// What the component says of itself, or why it cannot be used.
+    summary: String,
+    hint: Option<String>,
+}
+
+pub fn run(context: &Context, args: &List) -> Result<ExitCode, Failure> {
+    let config = context.config()?;
+    let instances = context.instances(&config, &[])?;
+    let rows: Vec<_> = instances.iter().map(|instance| row(context, instance)).collect();
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&rows);
+        json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
+    } else if rows.is_empty() {
+        "no provider is shipped with this build or added\n".into()
+    } else {
+        table(&rows)
+    };
+    terminal::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(context: &Context, instance: &Instance) -> Row {
+    let source = match &instance.source {
+        Source::Shipped(name) => format!("shipped {name}"),
+        Source::File(path) => path.to_string_lossy().into_owned(),
+        Source::Missing { name, .. } => format!("missing {name}"),
+    };
+    let mut row = Row {
+        name: instance.name.clone(),
+        source,
+        state: if instance.enabled { "mounted" } else { "disabled" },
+        component: None,
+        summary: String::new(),
+        hint: None,
+    };
+    let found = component::find(instance, host::shipped());
+    let checked = found.and_then(|found| component::approve(instance, &found).map(|()| found));
+    match checked {
+        Ok(found) => match host::describe(&instance.name, &found, &context.paths.cache) {
+            Ok(manifest) => {
+                row.component = Some(format!("{} {}", manifest.name, manifest.version));
+                row.summary = manifest.summary;
+            }
+            Err(refused) => {
+                row.state = "broken";
+                row.summary = refused.message;
+                row.hint = refused.hint;
+            }
+        },
+        Err(error) => {
+            row.state = match error {
+                component::Error::Unapproved(_) => "not approved",
+                component::Error::Changed(_) => "changed",
+                _ => "broken",
+            };
+            row.summary = error.to_string();
+            row.hint = error.hint(&instance.name);
+        }
+    }
+    row
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).len()).max().unwrap_or(0);
+    let (names, states) = (width(|row| &row.name), width(|row| row.state));
+    let mut text = String::new();
+    for row in rows {
+        let component = row.component.as_deref().map(|c| format!("{c}: ")).unwrap_or_default();
+        let line =
+            format!("{:names$}  {:states$}  {component}{}", row.name, row.state, row.summary);
+        let _ = writeln!(text, "{}", printable(&line));
+        if let Some(hint) = &row.hint {
+            let _ = writeln!(text, "{:1$}  {2}", "", names + states + 2, printable(hint));
+        }
+    }
+    text
+}

@@ -1,0 +1,333 @@
+use super::failure::{Exit, Failure};
+use super::refresh::not_in_a_mount;
+use super::{Context, terminal, wait};
+use clap::Args;
+use futures_util::future::join_all;
+use omnifs::config::units::Size;
+use omnifs::control::{self, Client, Record, Status as Report};
+use omnifs::logs::printable;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// Show what the mounts are doing
+///
+/// For each mount: its providers, the state of their event feeds, what the cache holds, what the
+/// services still allow, listings that stop short, and the last errors with what to do about them.
+///
+/// Without PATH and with no mount running, the exit code is 3.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// A mountpoint or a path below one [default: every mount]
+    path: Option<PathBuf>,
+    /// Print JSON: one object with PATH, else a list of them. Times are milliseconds since 1970
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(context: &Context, args: &Status) -> Result<ExitCode, Failure> {
+    let registry = context.registry();
+    let records = match &args.path {
+        None => registry.list(),
+        Some(path) => {
+            let unusable = |e| Failure::new(format!("{}: {e}", super::shown(path)));
+            let found = registry.containing(path).map_err(unusable)?;
+            vec![found.ok_or_else(|| not_in_a_mount(path))?.0]
+        }
+    };
+    let answers = wait(ask(&records))?;
+    let text = if args.json { json(&answers, args.path.is_some())? } else { text(&answers) };
+    terminal::print(&text)?;
+    let silent = answers.into_iter().filter_map(Result::err).next();
+    match silent {
+        Some(error) => Err(error.into()),
+        None if records.is_empty() => Ok(ExitCode::from(Exit::NotMounted as u8)),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn ask(records: &[Record]) -> Vec<Result<Report, control::Error>> {
+    join_all(records.iter().map(async |record| Client::new(record.clone())?.status().await)).await
+}
+
+fn json(answers: &[Result<Report, control::Error>], one: bool) -> Result<String, Failure> {
+    let reports: Vec<_> = answers.iter().flatten().collect();
+    let text = match reports.first().filter(|_| one) {
+        Some(report) => serde_json::to_string_pretty(report),
+        None => serde_json::to_string_pretty(&reports),
+    };
+    text.map(|text| text + "\n").map_err(|e| Failure::new(format!("cannot write JSON: {e}")))
+}
+
+fn text(answers: &[Result<Report, control::Error>]) -> String {
+    let now = now();
+    let reports: Vec<_> = answers.iter().flatten().map(|report| show(report, now)).collect();
+    if answers.is_empty() { "nothing is mounted\n".into() } else { reports.join("\n") }
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() as u64
+}
+
+/// One mount for people. Everything that a service may have written is made printable.
+fn show(report: &Report, now: u64) -> String {
+    let mut out = Lines(String::new());
+    let Report { mount, core } = report;
+    let mut flags = String::new();
+    for (on, flag) in
+        [(mount.allow_other, ", allow-other"), (mount.stale_if_error, ", stale-if-error")]
+    {
+        flags.push_str(if on { flag } else { "" });
+    }
+    out.line(
+        0,
+        format!(
+            "{}  (omnifs {}, {}{flags}, process {}, up {})",
+            mount.mountpoint,
+            mount.version,
+            mount.backend,
+            mount.pid,
+            ago(mount.started, now),
+        ),
+    );
+    out.line(0, format!("log  {}", mount.log));
+
+    out.line(0, "providers".into());
+    let width = core.providers.iter().map(|p| p.name.len()).max().unwrap_or(0);
+    for p in &core.providers {
+        let component = p.component.as_deref().unwrap_or("-");
+        let state = p.problem.as_deref().unwrap_or("works");
+        out.line(2, format!("{:width$}  {component}  {state}", p.name));
+        out.line(
+            width + 4,
+            format!(
+                "{} calls, {} callouts ({} not modified, {} failed), {} received",
+                p.calls,
+                p.callouts,
+                p.not_modified,
+                p.failures,
+                Size(p.received),
+            ),
+        );
+    }
+    if core.providers.is_empty() {
+        out.line(2, "none".into());
+    }
+
+    if !core.scopes.is_empty() {
+        out.line(0, "scopes".into());
+    }
+    for s in &core.scopes {
+        let mut text = format!(
+            "{}/{}  {} by {} ({}), {} nodes, {} events",
+            s.provider,
+            s.scope,
+            s.state.word(),
+            s.feed,
+            s.kind,
+            s.nodes,
+            s.events,
+        );
+        if let Some(heard) = s.heard {
+            let _ = write!(text, ", heard {} ago", ago(heard, now));
+        }
+        if let Some(lag) = s.lag {
+            let _ = write!(text, ", lag {lag} ms");
+        }
+        out.line(2, text);
+        if let Some(why) = &s.why {
+            out.line(4, why.clone());
+        }
+    }
+
+    let c = &core.cache;
+    out.line(0, "cache".into());
+    out.line(
+        2,
+        format!(
+            "{} of {} nodes, {} of {}",
+            c.nodes,
+            c.nodes_capacity,
+            Size(c.bytes),
+            Size(c.bytes_capacity)
+        ),
+    );
+    let rate = c.hit_rate().map_or("no use yet".into(), |r| format!("hit rate {:.1} %", r * 100.0));
+    out.line(
+        2,
+        format!(
+            "{rate} ({} hits, {} misses), {} evicted, {} invalidated",
+            c.hits, c.misses, c.evictions, c.invalidations,
+        ),
+    );
+    if c.stale_served > 0 {
+        out.line(
+            2,
+            format!("{} answers were stale because a service could not be reached", c.stale_served),
+        );
+    }
+
+    if !core.budgets.is_empty() {
+        out.line(0, "budget".into());
+    }
+    for b in &core.budgets {
+        let count = |n: Option<u64>| n.map_or("?".into(), |n| n.to_string());
+        let mut text = format!(
+            "{} {} ({}): {} of {} left",
+            b.provider,
+            b.resource,
+            b.credential,
+            count(b.remaining),
+            count(b.limit),
+        );
+        if let Some(resets) = b.resets {
+            let _ = write!(text, ", resets in {}", ago(now, resets));
+        }
+        if b.exhausted {
+            text.push_str("; reads answer EAGAIN until then");
+        }
+        out.line(2, text);
+    }
+
+    if let Some(w) = &core.webhook {
+        out.line(0, "webhooks".into());
+        out.line(
+            2,
+            format!(
+                "{}: {} accepted, {} repeated, {} refused",
+                w.address, w.accepted, w.duplicate, w.refused
+            ),
+        );
+    }
+
+    if !core.partial_listings.is_empty() {
+        out.line(0, "listings that stop short".into());
+    }
+    for p in &core.partial_listings {
+        out.line(2, format!("{}: {} shown; {}", p.path, p.shown, p.note));
+    }
+
+    if !core.errors.is_empty() {
+        out.line(0, "last errors".into());
+    }
+    for e in &core.errors {
+        let times = if e.count > 1 { format!(", {} times", e.count) } else { String::new() };
+        let path = e.path.as_deref().unwrap_or("(feed)");
+        out.line(2, format!("{} ago{times}  {path}  {}: {}", ago(e.at, now), e.provider, e.cause));
+        let mut detail = e.detail.clone();
+        if let Some(at) = e.retry_at.filter(|at| *at > now) {
+            let _ = write!(detail, " (again in {})", ago(now, at));
+        }
+        out.line(4, detail);
+    }
+    out.0
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, indent: usize, text: String) {
+        let _ = writeln!(self.0, "{:indent$}{}", "", printable(&text));
+    }
+}
+
+/// The time between two moments in milliseconds, as people say it.
+fn ago(from: u64, to: u64) -> String {
+    let span = Duration::from_millis(to.saturating_sub(from));
+    match span.as_secs() {
+        0..60 => format!("{}s", span.as_secs()),
+        s @ 60..3_600 => format!("{}m {}s", s / 60, s % 60),
+        s @ 3_600..86_400 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
+        s => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omnifs::control::*;
+
+    fn report() -> Report {
+        let mount = MountStatus {
+            mountpoint: "/mnt/o".into(),
+            pid: 7,
+            version: "0.1.0".into(),
+            backend: "fuse".into(),
+            started: 0,
+            log: "/log".into(),
+            allow_other: true,
+            stale_if_error: false,
+        };
+        Report { mount, core: CoreStatus::default() }
+    }
+
+    #[test]
+    fn an_empty_mount_is_shown_without_empty_sections() {
+        let text = show(&report(), 3_661_000);
+        assert!(
+            text.starts_with("/mnt/o  (omnifs 0.1.0, fuse, allow-other, process 7, up 1h 1m)\n")
+        );
+        assert!(text.contains("providers\n  none\n"), "{text}");
+        assert!(text.contains("no use yet"), "{text}");
+        for absent in ["scopes", "budget", "webhooks", "stop short", "errors"] {
+            assert!(!text.contains(absent), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_known_is_shown_on_lines_of_its_own() {
+        let mut full = report();
+        full.core.cache = CacheStatus { hits: 999, misses: 1, ..CacheStatus::default() };
+        full.core.scopes.push(ScopeStatus {
+            provider: "docker".into(),
+            scope: "engine".into(),
+            feed: "events".into(),
+            kind: "push".into(),
+            state: FeedState::Suspect,
+            why: Some("the stream ended".into()),
+            nodes: 12,
+            events: 3,
+            heard: Some(0),
+            lag: Some(4),
+        });
+        full.core.budgets.push(BudgetStatus {
+            provider: "github".into(),
+            credential: "token from environment GITHUB_TOKEN".into(),
+            resource: "core".into(),
+            limit: Some(5000),
+            remaining: Some(0),
+            resets: Some(130_000),
+            exhausted: true,
+        });
+        full.core.errors.push(ErrorStatus {
+            at: 8_000,
+            count: 2,
+            provider: "github".into(),
+            path: Some("github/acme\u{1b}[31m\n".into()),
+            cause: "rate-limited".into(),
+            detail: "the budget is used up".into(),
+            retry_at: Some(130_000),
+        });
+        let text = show(&full, 10_000);
+        for line in [
+            "  docker/engine  suspect by events (push), 12 nodes, 3 events, heard 10s ago, lag 4 ms\n    the stream ended\n",
+            "hit rate 99.9 %",
+            "core (token from environment GITHUB_TOKEN): 0 of 5000 left, resets in 2m 0s; reads answer EAGAIN",
+            "  2s ago, 2 times  github/acme\u{fffd}[31m\u{fffd}  github: rate-limited\n    the budget is used up (again in 2m 0s)\n",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn json_reads_back_as_the_same() {
+        let answers = vec![Ok(report())];
+        let one: Report = serde_json::from_str(&json(&answers, true).unwrap()).unwrap();
+        assert_eq!(one, report());
+        let all: Vec<Report> = serde_json::from_str(&json(&answers, false).unwrap()).unwrap();
+        assert_eq!(all, [report()]);
+        assert_eq!(json(&[], false).unwrap(), "[]\n");
+    }
+}

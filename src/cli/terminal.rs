@@ -1,0 +1,96 @@
+//! The only place that writes to standard output and asks a person.
+
+use super::failure::Failure;
+use omnifs::logs::printable;
+use std::io::{self, BufRead, IsTerminal, Write};
+use zeroize::Zeroizing;
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One line on standard error, of a kind: `warning`, `note`.
+pub fn tell(kind: &str, text: &str) {
+    // Nobody is left to tell that nobody listens.
+    let _ = writeln!(io::stderr(), "{kind}: {}", printable(text));
+}
+
+/// Asks for a yes. Without a terminal there is nobody to ask, and `how` says what to do instead.
+pub fn confirm(question: &str, how: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new("there is no terminal to ask on").hint(how));
+    }
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The longest secret that is read: longer ones are some other file.
+const MOST_SECRET: u64 = 16 << 10;
+
+/// Reads one line that is a secret: from a pipe as it is, from a terminal without showing it.
+pub fn secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let stdin = io::stdin();
+    let hidden = stdin.is_terminal().then(Hidden::begin).transpose().map_err(unreadable)?;
+    if hidden.is_some() {
+        let _ = write!(io::stderr(), "{prompt}: ");
+    }
+    let mut line = Zeroizing::new(String::with_capacity(256));
+    let read = io::Read::take(stdin.lock(), MOST_SECRET).read_line(&mut line);
+    if hidden.is_some() {
+        let _ = writeln!(io::stderr());
+    }
+    drop(hidden);
+    read.map_err(unreadable)?;
+    let secret = Zeroizing::new(line.trim().to_owned());
+    if secret.is_empty() {
+        return Err(Failure::new("no secret was given"));
+    }
+    if secret.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Failure::new("a secret is one word without control characters"));
+    }
+    Ok(secret)
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::new(format!("cannot read from standard input: {error}"))
+}
+
+/// While it lives the terminal does not show what is typed.
+struct Hidden {
+    #[cfg(unix)]
+    before: rustix::termios::Termios,
+}
+
+impl Hidden {
+    #[cfg(unix)]
+    fn begin() -> io::Result<Hidden> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes &= !(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Hidden { before })
+    }
+
+    #[cfg(not(unix))]
+    fn begin() -> io::Result<Hidden> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "give the secret through a pipe"))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+    }
+}

@@ -1,0 +1,111 @@
+use super::failure::{Exit, Failure};
+use super::{Context, shown, wait};
+use clap::Args;
+use omnifs::control::{self, Client, Record};
+use omnifs::mountpoint;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// End the mount at PATH
+///
+/// Returns when the mountpoint is free. A mount whose files are in use stays, and its users can be
+/// listed with `lsof +f -- PATH`.
+#[derive(Debug, Args)]
+pub struct Unmount {
+    /// The mountpoint
+    path: PathBuf,
+    /// Also where files are in use, or the mount's process hangs: its files then fail
+    #[arg(long, short)]
+    force: bool,
+}
+
+/// For the mount's process to end after its file system is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
+    let registry = context.registry();
+    let unusable = |e| Failure::new(format!("{}: {e}", shown(&args.path)));
+    match registry.containing(&args.path).map_err(unusable)? {
+        Some((record, below)) if below.as_os_str().is_empty() => {
+            let client = Client::new(record.clone())?;
+            match wait(client.unmount(args.force))? {
+                Ok(()) => gone(context, &record)?,
+                Err(control::Error::Silent { .. }) if args.force => end(context, &record)?,
+                Err(control::Error::Refused(refused)) => {
+                    return Err(Failure::from(refused).exit(Exit::Mountpoint));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Some((record, _)) => {
+            let text =
+                format!("{} is inside the mount at {}", shown(&args.path), record.mountpoint);
+            return Err(Failure::new(text)
+                .hint(format!("to end that mount: omnifs unmount {}", record.mountpoint))
+                .exit(Exit::NotMounted));
+        }
+        None => without_process(&args.path, args.force)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the mount's process has given its claim back.
+fn gone(context: &Context, record: &Record) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    let mountpoint = Path::new(&record.mountpoint);
+    while context.registry().list().iter().any(|other| other == record) {
+        if Instant::now() > deadline {
+            let text = format!("process {} goes on after the unmount", record.pid);
+            return Err(Failure::new(text)
+                .hint(format!("to end it: omnifs unmount --force {}", shown(mountpoint))));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Takes the mountpoint from a process that does not answer, and ends the process: it holds the
+/// mount's lock, so the process id is its own.
+fn end(context: &Context, record: &Record) -> Result<(), Failure> {
+    let mountpoint = Path::new(&record.mountpoint);
+    if mountpoint::mounted_at(mountpoint).is_some_and(|mount| mount.ours()) {
+        mountpoint::detach(mountpoint, true)?;
+    }
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process};
+        if let Some(pid) = i32::try_from(record.pid).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself in the meantime.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    gone(context, record)
+}
+
+/// What a process that was killed left mounted.
+fn without_process(path: &Path, force: bool) -> Result<(), Failure> {
+    let nothing = || {
+        Failure::new(format!("nothing is mounted at {}", shown(path)))
+            .hint("`omnifs status` lists the mounts")
+            .exit(Exit::NotMounted)
+    };
+    let path = match mountpoint::resolve(path) {
+        Ok(path) => path,
+        Err(mountpoint::Error::Missing(_) | mountpoint::Error::NotDirectory(_)) => {
+            return Err(nothing());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match mountpoint::mounted_at(&path) {
+        Some(mount) if mount.ours() => {
+            let lazy = force || mount.dead();
+            Ok(mountpoint::detach(&path, lazy)?)
+        }
+        Some(mount) => {
+            let text = format!("what is mounted at {} is {}, not omnifs", shown(&path), mount.kind);
+            Err(Failure::new(text).exit(Exit::NotMounted))
+        }
+        None => Err(nothing()),
+    }
+}

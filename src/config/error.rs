@@ -1,0 +1,100 @@
+//! Every way the configuration can be wrong. No message repeats a value that may be a secret.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A line of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: Arc<Path>,
+    /// From 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the configuration {}: {source}", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error("cannot write the configuration {}: {source}", file.display())]
+    Write { file: PathBuf, source: std::io::Error },
+    #[error("the configuration {} is writable by other users", file.display())]
+    Exposed { file: PathBuf },
+    #[error("{place}: {message}")]
+    Syntax { place: Place, message: String },
+    #[error("{place}: unknown key '{key}' in {section}")]
+    UnknownKey {
+        place: Place,
+        key: String,
+        section: String,
+        nearest: Option<String>,
+        known: &'static [&'static str],
+    },
+    #[error("{place}: '{key}' must be {expected}, not {found}")]
+    Type { place: Place, key: String, expected: &'static str, found: &'static str },
+    #[error("{place}: '{key}': {problem}")]
+    Value { place: Place, key: String, problem: String },
+    #[error("{place}: '{key}' holds a secret")]
+    Secret { place: Place, key: String },
+    #[error("no provider instance is named '{name}'")]
+    NoInstance { name: String, nearest: Option<String> },
+    #[error("'{name}' is not a name for a provider instance")]
+    Name { name: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Read { file, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                format!("create {} or leave --config and OMNIFS_CONFIG away", file.display())
+            }
+            Error::Read { .. } | Error::Syntax { .. } => return None,
+            Error::Write { file, .. } => format!("check the permissions of {}", parent(file)),
+            Error::Exposed { file } => format!("run: chmod go-w {}", file.display()),
+            Error::UnknownKey { nearest: Some(nearest), .. } => {
+                format!("did you mean '{nearest}'?")
+            }
+            Error::UnknownKey { known, .. } => format!("known here: {}", known.join(", ")),
+            Error::Type { expected, .. } => match *expected {
+                "true or false" => "write true or false without quotes".into(),
+                "a string" => "put the value in double quotes".into(),
+                _ => return None,
+            },
+            Error::Value { .. } => return None,
+            Error::Secret { .. } => "keep the secret in a file of mode 0600 and name it with \
+                 credential-file, or use `omnifs auth login`"
+                .into(),
+            Error::NoInstance { nearest: Some(nearest), .. } => {
+                format!("did you mean '{nearest}'?")
+            }
+            Error::NoInstance { .. } => "see `omnifs providers list`".into(),
+            Error::Name { .. } => NAME_RULE.into(),
+        })
+    }
+}
+
+pub(super) const NAME_RULE: &str = "use 1 to 63 lower-case letters, digits and '-', beginning with a letter \
+                         or a digit";
+
+fn parent(file: &Path) -> String {
+    file.parent().unwrap_or(file).display().to_string()
+}
+
+/// The known name that is nearest to what was written, if one is near.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let plain = |s: &str| s.to_ascii_lowercase().replace('_', "-");
+    let written = plain(written);
+    known
+        .into_iter()
+        .map(|name| (strsim::normalized_damerau_levenshtein(&written, &plain(name)), name))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.to_owned())
+}

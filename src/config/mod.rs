@@ -1,0 +1,259 @@
+//! What the user wants: flags over environment over file over defaults.
+//!
+//! Invariants: an unknown key is an error, and no secret is ever a value in the file.
+
+mod edit;
+mod error;
+mod instances;
+mod read;
+mod show;
+pub mod units;
+
+pub use edit::Editor;
+pub use error::{Error, Place, nearest};
+pub use instances::{Approval, Instance, Source, valid_name};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+use units::{Capacity, Size};
+
+/// The whole configuration, with a value for everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from, where there is one.
+    pub file: Option<PathBuf>,
+    /// `[instances.NAME]` as written. [`Config::instances`] adds the shipped providers.
+    pub written: BTreeMap<String, InstanceConfig>,
+    pub cache: Cache,
+    pub limits: Limits,
+    pub mount: Mount,
+}
+
+/// One `[instances.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceConfig {
+    /// A shipped provider, a component of the provider directory, or a component's path. Absent:
+    /// the instance's own name.
+    pub provider: Option<String>,
+    /// Absent: true.
+    pub enabled: Option<bool>,
+    /// Where the user puts the provider's endpoints, by endpoint name.
+    pub endpoints: BTreeMap<String, EndpointConfig>,
+    /// The file that holds the secret of the provider's only credential.
+    pub credential_file: Option<PathBuf>,
+    /// The same by credential name, for a provider with several.
+    pub credential_files: BTreeMap<String, PathBuf>,
+    /// The file that holds the secret with which the service signs its webhooks.
+    pub webhook_secret_file: Option<PathBuf>,
+    /// The provider's own settings.
+    pub settings: BTreeMap<String, String>,
+    /// SHA-256 of the component whose capabilities were approved: `sha256:HEX`.
+    pub grant: Option<String>,
+}
+
+/// `endpoints.NAME = "URL"`, or a table with more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`. Absent:
+    /// the provider's own.
+    pub url: Option<String>,
+    /// Origins beside the declared ones to which a redirect may lead, without the credential.
+    pub redirect_hosts: Vec<String>,
+    /// PEM file of certificate authorities beside the system's own.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How much the cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    pub nodes: u64,
+    /// Content, listings and kept responses, in bytes.
+    pub bytes: u64,
+}
+
+/// Bounds on what a provider may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of guest memory in one call.
+    pub guest_memory: u64,
+    /// Guest computing time of one call, its requests not counted.
+    pub call_time: Duration,
+    /// One request to a service with its retries and redirects.
+    pub request_time: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub backend: Backend,
+    /// Other users may use the mount.
+    pub allow_other: bool,
+    /// Event loops of the back end.
+    pub threads: usize,
+    /// Serve what is known when the service cannot be reached.
+    pub stale_if_error: bool,
+    pub webhook_listen: Option<SocketAddr>,
+}
+
+/// How the tree is shown to the operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Fuse,
+    Nfs,
+    Winfsp,
+}
+
+impl Backend {
+    pub const ALL: [Backend; 3] = [Backend::Fuse, Backend::Nfs, Backend::Winfsp];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Fuse => "fuse",
+            Backend::Nfs => "nfs",
+            Backend::Winfsp => "winfsp",
+        }
+    }
+
+    /// What this system mounts with unless told otherwise.
+    pub const fn native() -> Backend {
+        if cfg!(windows) {
+            Backend::Winfsp
+        } else if cfg!(target_os = "macos") {
+            Backend::Nfs
+        } else {
+            Backend::Fuse
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Backend, String> {
+        Backend::ALL.into_iter().find(|b| b.name() == name).ok_or_else(|| {
+            format!(
+                "'{name}' is not a back end; known: {}",
+                Backend::ALL.map(Backend::name).join(", ")
+            )
+        })
+    }
+}
+
+/// The most event loops that can be asked for; beyond the number of cores they only contend.
+pub const MOST_THREADS: usize = 64;
+
+/// What flags and environment say. Each part that is present wins over the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub backend: Option<Backend>,
+    pub allow_other: Option<bool>,
+    pub threads: Option<usize>,
+    pub stale_if_error: Option<bool>,
+    pub webhook_listen: Option<SocketAddr>,
+    pub cache_capacity: Option<Capacity>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            file: None,
+            written: BTreeMap::new(),
+            cache: Cache { nodes: 250_000, bytes: 512 << 20 },
+            limits: Limits {
+                guest_memory: 256 << 20,
+                call_time: Duration::from_secs(2),
+                request_time: Duration::from_secs(20),
+            },
+            mount: Mount {
+                backend: Backend::native(),
+                allow_other: false,
+                threads: cores.clamp(1, 4),
+                stale_if_error: false,
+                webhook_listen: None,
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file. With `required`, its absence is an error; else it means the defaults.
+    ///
+    /// # Errors
+    /// Every problem of the file, in its order. Never empty.
+    pub fn load(file: &Path, required: bool) -> Result<Config, Vec<Error>> {
+        let read = |source| vec![Error::Read { file: file.to_owned(), source }];
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+                return Ok(Config::default());
+            }
+            Err(error) => return Err(read(error)),
+        };
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            // Who can write it can send the user's credentials to a server of his own.
+            let mode = std::fs::metadata(file).map_err(read)?.mode();
+            if mode & 0o002 != 0 {
+                return Err(vec![Error::Exposed { file: file.to_owned() }]);
+            }
+        }
+        read::parse(file, &text)
+    }
+
+    /// Puts flags and environment over the file.
+    pub fn over(mut self, overrides: &Overrides) -> Config {
+        fn put<T: Clone>(to: &mut T, from: &Option<T>) {
+            if let Some(value) = from {
+                to.clone_from(value);
+            }
+        }
+        put(&mut self.mount.backend, &overrides.backend);
+        put(&mut self.mount.allow_other, &overrides.allow_other);
+        put(&mut self.mount.threads, &overrides.threads);
+        put(&mut self.mount.stale_if_error, &overrides.stale_if_error);
+        if overrides.webhook_listen.is_some() {
+            self.mount.webhook_listen = overrides.webhook_listen;
+        }
+        if let Some(capacity) = overrides.cache_capacity {
+            put(&mut self.cache.nodes, &capacity.nodes);
+            put(&mut self.cache.bytes, &capacity.bytes.map(|Size(bytes)| bytes));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_in_the_documentation_is_a_valid_file() {
+        let text = include_str!("../../docs/configuration.md");
+        let examples: Vec<_> =
+            text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(examples.len() >= 3);
+        for example in examples {
+            if let Err(errors) = read::parse(Path::new("example"), example) {
+                panic!("{}\n{example}", errors[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn overrides_win_and_what_they_leave_out_stays() {
+        let capacity = Capacity { nodes: None, bytes: Some(Size(2 << 20)) };
+        let overrides = Overrides {
+            allow_other: Some(true),
+            cache_capacity: Some(capacity),
+            ..Overrides::default()
+        };
+        let config = Config::default().over(&overrides);
+        assert!(config.mount.allow_other);
+        assert_eq!(config.cache, Cache { bytes: 2 << 20, ..Config::default().cache });
+        assert_eq!(config.mount.threads, Config::default().mount.threads);
+    }
+}

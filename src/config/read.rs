@@ -1,0 +1,376 @@
+//! From the text of `config.toml` to a [`Config`], with the line of each mistake.
+
+use super::error::{Error, Place, nearest};
+use super::units::{self, Size};
+use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml_edit::{Document, Item, TableLike};
+
+/// The file and what is wrong with it, each mistake with its byte offset.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    mistakes: RefCell<Vec<(usize, Error)>>,
+}
+
+/// One table of the file.
+struct Section<'a> {
+    reader: &'a Reader<'a>,
+    table: &'a dyn TableLike,
+    /// Dotted, empty for the top level.
+    path: String,
+}
+
+pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Vec<Error>> {
+    let reader = Reader { file, text, mistakes: RefCell::default() };
+    let document = Document::parse(text).map_err(|error| {
+        let place = reader.place(error.span().map_or(0, |span| span.start));
+        // The error's own display quotes the line, which may hold a secret.
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        vec![Error::Syntax { place, message }]
+    })?;
+    let top = Section { reader: &reader, table: document.as_table(), path: String::new() };
+    let mut config = top.config();
+    config.file = Some(file.to_owned());
+
+    let mut mistakes = reader.mistakes.into_inner();
+    if mistakes.is_empty() {
+        return Ok(config);
+    }
+    mistakes.sort_by_key(|(at, _)| *at);
+    Err(mistakes.into_iter().map(|(_, error)| error).collect())
+}
+
+impl Reader<'_> {
+    fn place(&self, at: usize) -> Place {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        Place { file: self.file.into(), line }
+    }
+}
+
+impl<'a> Section<'a> {
+    fn mistake(&self, key: &str, error: impl FnOnce(Place) -> Error) {
+        let key_span = || self.table.key(key).and_then(|k| k.span());
+        let item_span = || self.table.get(key).and_then(Item::span);
+        let at = key_span().or_else(item_span).map_or(0, |span: Range<usize>| span.start);
+        self.reader.mistakes.borrow_mut().push((at, error(self.reader.place(at))));
+    }
+
+    /// The key with its section, for messages.
+    fn full(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn title(&self) -> String {
+        if self.path.is_empty() { "the file".into() } else { format!("[{}]", self.path) }
+    }
+
+    /// Notes every key that is not one of these.
+    fn only(&self, known: &'static [&'static str]) {
+        for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(key)) {
+            self.mistake(key, |place| {
+                let nearest = nearest(key, known.iter().copied());
+                if nearest.is_none() && names_a_secret(key) {
+                    return Error::Secret { place, key: self.full(key) };
+                }
+                Error::UnknownKey {
+                    place,
+                    key: key.to_owned(),
+                    section: self.title(),
+                    nearest,
+                    known,
+                }
+            });
+        }
+    }
+
+    fn get<T>(
+        &self,
+        key: &str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Item) -> Option<T>,
+    ) -> Option<T> {
+        let item = self.table.get(key)?;
+        let value = read(item);
+        if value.is_none() {
+            let found = match item.type_name() {
+                "boolean" => "true or false",
+                "string" => "a string",
+                "integer" => "an integer",
+                "array" | "array of tables" => "an array",
+                "table" | "inline table" => "a table",
+                other => other,
+            };
+            self.mistake(key, |place| Error::Type { place, key: self.full(key), expected, found });
+        }
+        value
+    }
+
+    fn check<T>(&self, key: &str, value: Result<T, String>) -> Option<T> {
+        value
+            .map_err(|problem| {
+                self.mistake(key, |place| Error::Value { place, key: self.full(key), problem });
+            })
+            .ok()
+    }
+
+    fn string(&self, key: &str) -> Option<&'a str> {
+        let text = self.get(key, "a string", Item::as_str)?;
+        if is_a_secret(text) {
+            self.mistake(key, |place| Error::Secret { place, key: self.full(key) });
+            return None;
+        }
+        Some(text)
+    }
+
+    fn boolean(&self, key: &str) -> Option<bool> {
+        self.get(key, "true or false", Item::as_bool)
+    }
+
+    fn count(&self, key: &str) -> Option<u64> {
+        self.get(key, "a whole number", |item| u64::try_from(item.as_integer()?).ok())
+    }
+
+    fn size(&self, key: &str) -> Option<Size> {
+        let written =
+            self.get(key, "a size such as \"512MiB\"", |item| match item.as_integer() {
+                Some(bytes) => {
+                    Some(u64::try_from(bytes).map(Size).map_err(|_| "is negative".into()))
+                }
+                None => item.as_str().map(str::parse),
+            })?;
+        self.check(key, written)
+    }
+
+    fn duration(&self, key: &str) -> Option<Duration> {
+        let text = self.get(key, "a duration such as \"30s\"", Item::as_str)?;
+        self.check(key, units::duration(text))
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let text = self.string(key)?;
+        // Relative to the file that names it: a mount runs in another directory.
+        let base = self.reader.file.parent().unwrap_or(Path::new(""));
+        let path = match text.strip_prefix("~/") {
+            Some(rest) => match std::env::home_dir() {
+                Some(home) => home.join(rest),
+                None => return self.check(key, Err("there is no home directory for '~'".into())),
+            },
+            None => base.join(text),
+        };
+        Some(path)
+    }
+
+    fn section(&self, key: &str) -> Option<Section<'a>> {
+        let table = self.get(key, "a table", Item::as_table_like)?;
+        Some(Section { reader: self.reader, table, path: self.full(key) })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.table.iter().map(|(key, _)| key)
+    }
+
+    fn strings(&self, key: &str) -> Vec<String> {
+        let list = self.get(key, "a list of strings", |item| {
+            let strings = item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned));
+            strings.collect::<Option<Vec<_>>>()
+        });
+        list.unwrap_or_default()
+    }
+
+    fn base_url(&self, key: &str) -> Option<String> {
+        let url = self.string(key)?;
+        self.check(key, base_url(url).map(|()| url.to_owned()))
+    }
+
+    fn endpoints(&self) -> BTreeMap<String, EndpointConfig> {
+        let Some(section) = self.section("endpoints") else { return BTreeMap::new() };
+        let mut endpoints = BTreeMap::new();
+        for name in section.keys() {
+            let mut endpoint = EndpointConfig::default();
+            if section.table.get(name).is_some_and(Item::is_table_like) {
+                let Some(table) = section.section(name) else { continue };
+                table.only(&["url", "redirect-hosts", "ca-file"]);
+                endpoint.url = table.base_url("url");
+                endpoint.redirect_hosts = table.strings("redirect-hosts");
+                endpoint.ca_file = table.path("ca-file");
+            } else {
+                endpoint.url = section.base_url(name);
+            }
+            endpoints.insert(name.to_owned(), endpoint);
+        }
+        endpoints
+    }
+
+    fn config(&self) -> Config {
+        self.only(&["instances", "cache", "limits", "mount"]);
+        let mut config = Config::default();
+        fn put<T>(to: &mut T, from: Option<T>) {
+            if let Some(value) = from {
+                *to = value;
+            }
+        }
+        if let Some(cache) = self.section("cache") {
+            cache.only(&["nodes", "bytes"]);
+            let nodes = cache.count("nodes");
+            let nodes = nodes.and_then(|n| cache.check("nodes", units::check_nodes(n).map(|()| n)));
+            put(&mut config.cache.nodes, nodes);
+            let bytes = cache.size("bytes");
+            let bytes = bytes.and_then(|b| cache.check("bytes", units::check_bytes(b).map(|()| b)));
+            put(&mut config.cache.bytes, bytes.map(|b| b.0));
+        }
+        if let Some(limits) = self.section("limits") {
+            limits.only(&["guest-memory", "call-time", "request-time"]);
+            let memory = limits.size("guest-memory").and_then(|size| {
+                let fits = (1 << 20..=4 << 30).contains(&size.0);
+                let rule = || "a component has 1MiB to 4GiB of memory".to_owned();
+                limits.check("guest-memory", fits.then_some(size.0).ok_or_else(rule))
+            });
+            put(&mut config.limits.guest_memory, memory);
+            put(&mut config.limits.call_time, limits.duration("call-time"));
+            put(&mut config.limits.request_time, limits.duration("request-time"));
+        }
+        if let Some(mount) = self.section("mount") {
+            mount.only(&["backend", "allow-other", "threads", "stale-if-error", "webhook-listen"]);
+            let backend = mount.string("backend").map(str::parse::<Backend>);
+            put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
+            put(&mut config.mount.allow_other, mount.boolean("allow-other"));
+            let threads = mount.count("threads").and_then(|n| {
+                let fits = (1..=MOST_THREADS as u64).contains(&n);
+                let rule = || format!("give 1 to {MOST_THREADS} threads");
+                mount.check("threads", fits.then_some(n as usize).ok_or_else(rule))
+            });
+            put(&mut config.mount.threads, threads);
+            put(&mut config.mount.stale_if_error, mount.boolean("stale-if-error"));
+            let listen = mount.string("webhook-listen").and_then(|text| {
+                let rule =
+                    |_| format!("'{text}' is not an address; write for example 127.0.0.1:8787");
+                mount.check("webhook-listen", text.parse::<SocketAddr>().map_err(rule))
+            });
+            put(&mut config.mount.webhook_listen, listen.map(Some));
+        }
+        if let Some(instances) = self.section("instances") {
+            for name in instances.keys() {
+                if !valid_name(name) {
+                    instances.check::<()>(name, Err(super::error::NAME_RULE.into()));
+                } else if let Some(section) = instances.section(name) {
+                    config.written.insert(name.to_owned(), section.instance());
+                }
+            }
+        }
+        config
+    }
+
+    fn instance(&self) -> InstanceConfig {
+        self.only(&[
+            "provider",
+            "enabled",
+            "endpoints",
+            "credential-file",
+            "credential-files",
+            "webhook-secret-file",
+            "settings",
+            "grant",
+        ]);
+        let mut files = BTreeMap::new();
+        if let Some(section) = self.section("credential-files") {
+            for name in section.keys() {
+                files.extend(section.path(name).map(|path| (name.to_owned(), path)));
+            }
+        }
+        let grant = self.string("grant").and_then(|text| {
+            let hex = text.strip_prefix("sha256:").unwrap_or_default();
+            let good = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+            let rule =
+                || "is not of the form sha256:HEX; `omnifs providers add` records it".to_owned();
+            self.check("grant", good.then(|| text.to_ascii_lowercase()).ok_or_else(rule))
+        });
+        InstanceConfig {
+            provider: self.string("provider").map(str::to_owned),
+            enabled: self.boolean("enabled"),
+            endpoints: self.endpoints(),
+            credential_file: self.path("credential-file"),
+            credential_files: files,
+            webhook_secret_file: self.path("webhook-secret-file"),
+            settings: self.settings(),
+            grant,
+        }
+    }
+
+    /// Settings are strings to a provider; a number or a boolean may be written as such.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let Some(section) = self.section("settings") else { return BTreeMap::new() };
+        let mut settings = BTreeMap::new();
+        for name in section.keys() {
+            if names_a_secret(name) {
+                section.mistake(name, |place| Error::Secret { place, key: section.full(name) });
+                continue;
+            }
+            let plain = section.table.get(name).and_then(|item| {
+                let number = item.as_integer().map(|n| n.to_string());
+                number.or_else(|| item.as_bool().map(|b| b.to_string()))
+            });
+            let value = plain.or_else(|| section.string(name).map(str::to_owned));
+            settings.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        settings
+    }
+}
+
+/// An endpoint's base URL: what it may be is the capability's to judge, its form is checked here.
+fn base_url(url: &str) -> Result<(), String> {
+    // The parser's errors do not repeat the input, which may hold a password.
+    let parsed = url::Url::parse(url).map_err(|error| format!("is not a URL ({error})"))?;
+    match parsed.scheme() {
+        "https" | "http" | "tcp" if parsed.host().is_some() => {}
+        "unix" | "npipe"
+            if parsed.path().len() > 1 && parsed.host_str().is_none_or(str::is_empty) => {}
+        _ => return Err("write https://HOST, http://127.0.0.1:PORT or unix:///PATH".into()),
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err("a base URL has no query and no fragment".into());
+    }
+    Ok(())
+}
+
+fn names_a_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    let last = key.rsplit('-').next().unwrap_or_default();
+    matches!(last, "token" | "secret" | "password" | "passwd" | "passphrase" | "apikey")
+        || key.ends_with("api-key")
+        || key.ends_with("access-key")
+        || key.ends_with("private-key")
+        || key == "authorization"
+        || key == "credential"
+}
+
+/// How the tokens of known services begin, and URLs with a password.
+fn is_a_secret(value: &str) -> bool {
+    const PREFIXES: [&str; 10] = [
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "lin_api_",
+        "lin_oauth_",
+        "lin_wh_",
+        "-----BEGIN",
+    ];
+    PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+        || value.starts_with("Bearer ")
+        || url::Url::parse(value).is_ok_and(|url| {
+            url.password().is_some() || (url.has_authority() && !url.username().is_empty())
+        })
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

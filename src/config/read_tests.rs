@@ -1,0 +1,159 @@
+use super::*;
+
+fn mistakes(text: &str) -> Vec<String> {
+    let file = Path::new("/etc/c.toml");
+    match parse(file, text) {
+        Ok(_) => Vec::new(),
+        Err(errors) => {
+            errors.iter().map(|e| format!("{e} | {}", e.hint().unwrap_or_default())).collect()
+        }
+    }
+}
+
+fn mistake(text: &str) -> String {
+    let found = mistakes(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let text = r#"
+        # comment
+        [cache]
+        nodes = 1_000
+        bytes = "64MiB"
+        [limits]
+        guest-memory = 67108864
+        call-time = "2s"
+        [mount]
+        backend = "fuse"
+        allow-other = true
+        threads = 3
+        webhook-listen = "127.0.0.1:8787"
+        [instances.ghe]
+        provider = "github"
+        endpoints.api = "https://ghe.example/api/v3"
+        credential-file = "secrets/ghe"
+        settings = { bound = 5000, deep = true, note = "x" }
+    "#;
+    let config = parse(Path::new("/etc/omnifs/c.toml"), text).unwrap();
+    assert_eq!((config.cache.nodes, config.cache.bytes), (1000, 64 << 20));
+    assert_eq!(config.limits.call_time, Duration::from_secs(2));
+    assert_eq!(config.limits.request_time, Config::default().limits.request_time);
+    assert!(config.mount.allow_other);
+    assert_eq!(config.mount.threads, 3);
+    let ghe = &config.written["ghe"];
+    assert_eq!(ghe.provider.as_deref(), Some("github"));
+    assert_eq!(ghe.endpoints["api"].url.as_deref(), Some("https://ghe.example/api/v3"));
+    assert_eq!(ghe.credential_file.as_deref(), Some(Path::new("/etc/omnifs/secrets/ghe")));
+    assert_eq!(ghe.settings["bound"], "5000");
+    assert_eq!(ghe.settings["deep"], "true");
+}
+
+#[test]
+fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
+    assert_eq!(
+        mistake("[cache]\n\nnode = 5000"),
+        "/etc/c.toml:3: unknown key 'node' in [cache] | did you mean 'nodes'?"
+    );
+    assert_eq!(
+        mistake("[instnaces.docker]\nprovider = 'docker'"),
+        "/etc/c.toml:1: unknown key 'instnaces' in the file | did you mean 'instances'?"
+    );
+    assert_eq!(
+        mistake("mount.allow_other = true"),
+        "/etc/c.toml:1: unknown key 'allow_other' in [mount] | did you mean 'allow-other'?"
+    );
+    assert_eq!(
+        mistake("zzz = 1"),
+        "/etc/c.toml:1: unknown key 'zzz' in the file | known here: instances, cache, limits, mount"
+    );
+    assert!(mistake("[instances.a]\nenabeld = true").ends_with("'enabled'?"));
+}
+
+#[test]
+fn every_mistake_is_told_in_the_order_of_the_file() {
+    let found = mistakes("[mount]\nthreads = 0\nalow-other = true\n[cache]\nnodes = 'many'\n");
+    let lines: Vec<_> = found.iter().map(|m| m.split(':').nth(1).unwrap()).collect();
+    assert_eq!(lines, ["2", "3", "5"], "{found:?}");
+}
+
+#[test]
+fn a_wrong_type_says_what_is_expected() {
+    assert_eq!(
+        mistake("[mount]\nallow-other = 'yes'"),
+        "/etc/c.toml:2: 'mount.allow-other' must be true or false, not a string | \
+         write true or false without quotes"
+    );
+    assert!(mistake("[cache]\nnodes = -5").contains("must be a whole number"));
+    assert!(mistake("[cache]\nbytes = '10 parsec'").contains("is not a size"));
+    assert!(mistake("[cache]\nbytes = true").contains("must be a size"));
+    assert!(mistake("cache = 5").contains("'cache' must be a table, not an integer"));
+    assert!(mistake("[[cache]]\nnodes = 5000").contains("must be a table, not an array"));
+    assert!(mistake("[mount]\nbackend = 'fsue'").contains("known: fuse, nfs, winfsp"));
+    assert!(mistake("[mount]\nwebhook-listen = '8787'").contains("is not an address"));
+    assert!(mistake("[limits]\ncall-time = '0s'").contains("would fail every call"));
+}
+
+#[test]
+fn a_syntax_error_names_the_line_and_does_not_quote_it() {
+    let found = mistake("[cache]\nnodes = 5\n[instances.a]\nx = ghp_supersecret\n");
+    assert!(found.starts_with("/etc/c.toml:4: "), "{found}");
+    assert!(!found.contains("ghp_"), "{found}");
+    assert!(mistake("[cache]\nnodes = 1000\n[cache]\n").starts_with("/etc/c.toml:3: "));
+}
+
+#[test]
+fn a_secret_is_refused_and_not_repeated() {
+    for text in [
+        "[instances.github]\ntoken = 'abc123'",
+        "[instances.github]\napi_key = 'abc123'",
+        "[instances.github.settings]\nclient-secret = 'abc123'",
+        "[instances.github.settings]\nanything = 'ghp_abc123'",
+        "[instances.linear]\ncredential-file = 'lin_api_abc123'",
+        "[instances.ghe]\nendpoints.api = 'https://me:abc123@ghe.example'",
+        "[instances.ghe]\nendpoints.api = 'https://abc123@ghe.example'",
+    ] {
+        let found = mistake(text);
+        assert!(found.contains("holds a secret"), "{found}");
+        assert!(found.contains("credential-file"), "{found}");
+        assert!(!found.contains("abc123"), "{found}");
+    }
+}
+
+#[test]
+fn endpoints_must_be_base_urls() {
+    for url in ["https://api.github.com", "http://127.0.0.1:80/x", "unix:///run/docker.sock"] {
+        assert!(mistakes(&format!("[instances.a]\nendpoints.e = '{url}'")).is_empty(), "{url}");
+    }
+    for url in ["", "api.github.com", "file:///etc", "https://h/?q=1", "unix://host/x", "unix:///"]
+    {
+        let found = mistake(&format!("[instances.a]\nendpoints.e = '{url}'"));
+        assert!(found.starts_with("/etc/c.toml:2: 'instances.a.endpoints.e': "), "{found}");
+    }
+}
+
+#[test]
+fn an_endpoint_may_be_a_table() {
+    let text = "[instances.a.endpoints.e]\nurl = 'https://h'\nca-file = 'ca.pem'\n\
+                redirect-hosts = ['https://logs']";
+    let config = parse(Path::new("/etc/c.toml"), text).unwrap();
+    let endpoint = &config.written["a"].endpoints["e"];
+    assert_eq!(endpoint.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    assert_eq!(endpoint.redirect_hosts, ["https://logs"]);
+    assert!(mistake(&text.replace("ca-file", "cafile")).contains("'ca-file'?"));
+    assert!(mistake(&text.replace("['https://logs']", "[1]")).contains("a list of strings"));
+    assert!(mistake(&text.replace("https://h'", "h'")).contains("endpoints.e.url': is not a URL"));
+}
+
+#[test]
+fn instance_names_and_grants_have_a_form() {
+    assert!(mistake("[instances.'Git Hub']\nenabled = true").contains("lower-case"));
+    assert!(mistake("[instances.'..']\nenabled = true").contains("lower-case"));
+    assert!(mistake("[instances.a]\ngrant = 'sha256:12'").contains("sha256:HEX"));
+    let digest = "AB".repeat(32);
+    let config = parse(Path::new("c"), &format!("[instances.a]\ngrant = 'sha256:{digest}'"));
+    let grant = config.unwrap().written["a"].grant.clone();
+    assert_eq!(grant, Some(format!("sha256:{}", digest.to_lowercase())));
+}

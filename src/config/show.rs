@@ -1,0 +1,107 @@
+//! The effective configuration as a file that would be read back as the same.
+
+use super::units::Size;
+use super::{Config, InstanceConfig};
+use std::fmt::{self, Display, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+impl Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "[cache]\nnodes = {}\nbytes = \"{}\"\n",
+            self.cache.nodes,
+            size(self.cache.bytes)
+        )?;
+        let limits = &self.limits;
+        writeln!(f, "[limits]\nguest-memory = \"{}\"", size(limits.guest_memory))?;
+        writeln!(f, "call-time = \"{}\"", span(limits.call_time))?;
+        writeln!(f, "request-time = \"{}\"\n", span(limits.request_time))?;
+        let mount = &self.mount;
+        writeln!(f, "[mount]\nbackend = \"{}\"", mount.backend.name())?;
+        writeln!(f, "allow-other = {}\nthreads = {}", mount.allow_other, mount.threads)?;
+        writeln!(f, "stale-if-error = {}", mount.stale_if_error)?;
+        if let Some(address) = mount.webhook_listen {
+            writeln!(f, "webhook-listen = \"{address}\"")?;
+        }
+        for (name, instance) in &self.written {
+            writeln!(f, "\n[instances.{name}]")?;
+            f.write_str(&self::instance(instance))?;
+        }
+        Ok(())
+    }
+}
+
+fn size(bytes: u64) -> String {
+    let shown = Size(bytes);
+    // A rounded size would not read back as the same.
+    if shown.to_string().parse() == Ok(shown) { shown.to_string() } else { bytes.to_string() }
+}
+
+fn span(length: Duration) -> String {
+    if length.subsec_millis() == 0 && length.as_secs() > 0 {
+        format!("{}s", length.as_secs())
+    } else {
+        format!("{}ms", length.as_millis())
+    }
+}
+
+/// A TOML string: quoted and escaped.
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn instance(instance: &InstanceConfig) -> String {
+    let mut lines = Vec::new();
+    let key = |name: &str| toml_edit::Key::new(name).display_repr().into_owned();
+    lines.extend(instance.provider.as_ref().map(|p| format!("provider = {}", quoted(p))));
+    lines.extend(instance.enabled.map(|on| format!("enabled = {on}")));
+    for (name, endpoint) in &instance.endpoints {
+        let at = format!("endpoints.{}", key(name));
+        lines.extend(endpoint.url.as_ref().map(|url| format!("{at}.url = {}", quoted(url))));
+        if !endpoint.redirect_hosts.is_empty() {
+            let hosts: Vec<_> = endpoint.redirect_hosts.iter().map(|h| quoted(h)).collect();
+            lines.push(format!("{at}.redirect-hosts = [{}]", hosts.join(", ")));
+        }
+        lines.extend(endpoint.ca_file.as_ref().map(|p| format!("{at}.ca-file = {}", path(p))));
+    }
+    lines.extend(
+        instance.credential_file.as_ref().map(|p| format!("credential-file = {}", path(p))),
+    );
+    for (name, file) in &instance.credential_files {
+        lines.push(format!("credential-files.{} = {}", key(name), path(file)));
+    }
+    let webhook = instance.webhook_secret_file.as_ref();
+    lines.extend(webhook.map(|p| format!("webhook-secret-file = {}", path(p))));
+    for (name, setting) in &instance.settings {
+        lines.push(format!("settings.{} = {}", key(name), quoted(setting)));
+    }
+    lines.extend(instance.grant.as_ref().map(|g| format!("grant = {}", quoted(g))));
+    lines.into_iter().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "{line}");
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn what_is_shown_reads_back_as_the_same() {
+        let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
+            [mount]\nwebhook-listen = '[::1]:80'\n[instances.a]\nprovider = 'b'\n\
+            endpoints.'odd name' = 'https://h'\n\
+            endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
+            credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\n";
+        let file = Path::new("/c.toml");
+        let config = read::parse(file, text).unwrap();
+        assert_eq!(read::parse(file, &config.to_string()).unwrap(), config);
+    }
+}

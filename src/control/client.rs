@@ -1,0 +1,118 @@
+//! The commands' side of the control channel.
+
+use super::{
+    Error, MOST_ANSWER, Record, RefreshRequest, Refreshed, Refused, Status, UnmountRequest,
+};
+use reqwest::StatusCode;
+use reqwest::header;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Talks to one mount.
+#[derive(Debug)]
+pub struct Client {
+    record: Record,
+    http: reqwest::Client,
+}
+
+impl Client {
+    pub fn new(record: Record) -> Result<Client, Error> {
+        // reqwest wants a TLS provider even where no TLS is spoken. An earlier one is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(2))
+            .build()
+            .map_err(|error| silent(&record, &error))?;
+        Ok(Client { record, http })
+    }
+
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// What the mount is doing.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] where it does not answer within 5 seconds.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.ask("status", None::<&()>, Duration::from_secs(5)).await
+    }
+
+    /// Has everything below `path` asked for again.
+    pub async fn refresh(&self, path: &str) -> Result<Refreshed, Error> {
+        let request = RefreshRequest { path: path.to_owned() };
+        self.ask("refresh", Some(&request), Duration::from_secs(70)).await
+    }
+
+    /// Ends the mount; with `force` also where files are in use.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where files are in use: it stays mounted.
+    pub async fn unmount(&self, force: bool) -> Result<(), Error> {
+        // Who forces it has other means where there is no answer, and wants them soon.
+        let patience = Duration::from_secs(if force { 5 } else { 20 });
+        self.ask("unmount", Some(&UnmountRequest { force }), patience).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        body: Option<&impl Serialize>,
+        patience: Duration,
+    ) -> Result<T, Error> {
+        let url = format!("http://{}/v1/{what}", self.record.address);
+        let request = match body {
+            None => self.http.get(url),
+            Some(body) => {
+                let body = serde_json::to_vec(body).map_err(|error| self.wrong(error))?;
+                self.http.post(url).header(header::CONTENT_TYPE, "application/json").body(body)
+            }
+        };
+        let mut response = request
+            .bearer_auth(self.record.token.reveal())
+            .timeout(patience)
+            .send()
+            .await
+            .map_err(|error| silent(&self.record, &error))?;
+        let mut body = Vec::new();
+        while let Some(part) =
+            response.chunk().await.map_err(|error| silent(&self.record, &error))?
+        {
+            if body.len() + part.len() > MOST_ANSWER {
+                return Err(self.wrong("its answer is too long"));
+            }
+            body.extend_from_slice(&part);
+        }
+        match response.status() {
+            StatusCode::OK => serde_json::from_slice(&body).map_err(|error| self.wrong(error)),
+            StatusCode::CONFLICT => match serde_json::from_slice::<Refused>(&body) {
+                Ok(refused) => Err(refused.into()),
+                Err(error) => Err(self.wrong(error)),
+            },
+            status => Err(self.wrong(format!("it answers with status {status}"))),
+        }
+    }
+
+    fn wrong(&self, why: impl ToString) -> Error {
+        let Record { mountpoint, pid, .. } = &self.record;
+        Error::Silent { mountpoint: mountpoint.clone(), pid: *pid, why: why.to_string() }
+    }
+}
+
+fn silent(record: &Record, error: &reqwest::Error) -> Error {
+    let why = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        // The outer error repeats the URL; the innermost one says what happened.
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        cause.to_string()
+    };
+    Error::Silent { mountpoint: record.mountpoint.clone(), pid: record.pid, why }
+}

@@ -1,0 +1,100 @@
+//! The control channel of a mount: what `omnifs status`, `unmount` and `refresh` talk to.
+//!
+//! The same on every system: HTTP on a random loopback port, and a random token that only the user
+//! can read beside it.
+//!
+//! Invariants: a request without the token learns nothing and changes nothing, a web page cannot
+//! make one, and no client can hold the mount up.
+
+mod client;
+mod registry;
+mod server;
+mod status;
+
+pub use client::Client;
+pub(crate) use registry::hex;
+pub use registry::{Claim, Record, Registry, Token, key};
+pub use server::{Server, Unmount};
+pub use status::*;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+
+/// The mounted core, as the control channel sees it.
+pub trait Daemon: Send + Sync + 'static {
+    fn status(&self) -> CoreStatus;
+
+    /// Asks again for everything below `path` (relative to the mountpoint, `/` between names, empty
+    /// for all) at its next use.
+    fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>>;
+}
+
+/// What a refresh came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// Cached nodes that will be asked for again.
+    pub nodes: u64,
+}
+
+/// Why the mount did not do what it was asked, in one line, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot keep the record of running mounts in {}: {source}", path.display())]
+    Registry { path: PathBuf, source: io::Error },
+    #[error("omnifs is already mounted at {}{}", mountpoint.display(), process(*.pid))]
+    Taken { mountpoint: PathBuf, pid: Option<u32> },
+    #[error("cannot listen on 127.0.0.1 for the control channel: {0}")]
+    Listen(io::Error),
+    #[error("the mount at {mountpoint} (process {pid}) does not answer: {why}")]
+    Silent { mountpoint: String, pid: u32, why: String },
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Registry { .. } => Some("`omnifs doctor` checks the directories".into()),
+            Error::Taken { mountpoint, .. } => {
+                Some(format!("unmount it first: omnifs unmount {}", mountpoint.display()))
+            }
+            Error::Listen(_) => None,
+            Error::Silent { mountpoint, .. } => {
+                Some(format!("`omnifs unmount --force {mountpoint}` ends it"))
+            }
+            Error::Refused(refused) => refused.hint.clone(),
+        }
+    }
+}
+
+/// The longest request body: a path is at most 4,096 bytes.
+const MOST_REQUEST: usize = 16 << 10;
+/// The longest answer a client takes.
+const MOST_ANSWER: usize = 16 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RefreshRequest {
+    path: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct UnmountRequest {
+    force: bool,
+}
+
+#[cfg(test)]
+mod tests;

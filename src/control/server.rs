@@ -1,0 +1,267 @@
+//! The mount's side of the control channel.
+
+use super::{
+    Claim, Daemon, Error, MOST_REQUEST, MountStatus, Record, RefreshRequest, Refused, Status,
+    Token, UnmountRequest,
+};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::Listener;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Sleep;
+
+/// Clients that are served at once; the rest waits to be accepted.
+const CONNECTIONS: usize = 64;
+/// A connection carries one request; one that lives longer is cut.
+const CONNECTION_TIME: Duration = Duration::from_secs(90);
+/// A refresh asks nothing of a service, so it takes as long as the walk over the cache.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
+
+/// A client asks for the mount to end.
+#[derive(Debug)]
+pub struct Unmount {
+    /// Also with files in use.
+    pub force: bool,
+    /// What came of it.
+    pub answer: oneshot::Sender<Result<(), Refused>>,
+}
+
+/// A running control channel. Dropping it stops it and removes the mount's record.
+#[derive(Debug)]
+pub struct Server {
+    task: tokio::task::JoinHandle<()>,
+    end: oneshot::Sender<()>,
+    _claim: Claim,
+}
+
+struct Shared {
+    token: Token,
+    host: String,
+    mount: MountStatus,
+    daemon: Arc<dyn Daemon>,
+    unmount: mpsc::Sender<Unmount>,
+}
+
+impl Server {
+    /// Listens on a random loopback port and publishes the mount's record. To be called within a
+    /// tokio runtime.
+    pub async fn start(
+        claim: Claim,
+        mount: MountStatus,
+        daemon: Arc<dyn Daemon>,
+        unmount: mpsc::Sender<Unmount>,
+    ) -> Result<Server, Error> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
+        let address = listener.local_addr().map_err(Error::Listen)?;
+        let token = Token::random().map_err(Error::Listen)?;
+        let record = Record {
+            pid: mount.pid,
+            mountpoint: mount.mountpoint.clone(),
+            address,
+            token: token.clone(),
+            log: Path::new(&mount.log).to_owned(),
+        };
+        let shared = Shared { token, host: address.to_string(), mount, daemon, unmount };
+        let shared = Arc::new(shared);
+        let router = Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/refresh", post(refresh))
+            .route("/v1/unmount", post(unmount_handler))
+            .layer(DefaultBodyLimit::max(MOST_REQUEST))
+            .layer(middleware::from_fn_with_state(shared.clone(), admit))
+            .with_state(shared);
+        let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) };
+        let (end, ended) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let serve = axum::serve(listener, router).with_graceful_shutdown(async {
+                // An error is the drop of a server that was not stopped.
+                let _ = ended.await;
+            });
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the control channel ended");
+            }
+        });
+        claim.publish(&record)?;
+        Ok(Server { task, end, _claim: claim })
+    }
+
+    /// Ends the channel once the answers on their way have left.
+    pub async fn stop(mut self) {
+        let (closed, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut self.end, closed).send(());
+        let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Refuses a request that names another host than this address (a page under a name that was made
+/// to resolve to 127.0.0.1 does), carries the mark of a browser, or does not show the token.
+fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<StatusCode> {
+    let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if field(header::HOST) != Some(&shared.host) || headers.contains_key(header::ORIGIN) {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    let token = field(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let known = token.is_some_and(|token| shared.token.matches(token));
+    (!known).then_some(StatusCode::UNAUTHORIZED)
+}
+
+async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if let Some(status) = refusal(&shared, request.headers()) {
+        return status.into_response();
+    }
+    match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
+        Ok(mut response) => {
+            let close = header::HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            response
+        }
+        Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+    }
+}
+
+fn answer<T: Serialize>(result: &Result<T, Refused>) -> Response {
+    let (code, body) = match result {
+        Ok(value) => (StatusCode::OK, serde_json::to_vec(value)),
+        Err(refused) => (StatusCode::CONFLICT, serde_json::to_vec(refused)),
+    };
+    match body {
+        Ok(body) => (code, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|_| Refused {
+        message: "the request is not understood".into(),
+        hint: Some("the mount may be of another version: unmount and mount again".into()),
+    })
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    let status = Status { mount: shared.mount.clone(), core: shared.daemon.status() };
+    answer(&Ok(status))
+}
+
+async fn refresh(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match read::<RefreshRequest>(&body) {
+        Ok(request) => answer(&shared.daemon.refresh(&request.path).await),
+        Err(refused) => answer::<()>(&Err(refused)),
+    }
+}
+
+async fn unmount_handler(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let request: UnmountRequest = match read(&body) {
+        Ok(request) => request,
+        Err(refused) => return answer::<()>(&Err(refused)),
+    };
+    let (sender, receiver) = oneshot::channel();
+    let asked = shared.unmount.send(Unmount { force: request.force, answer: sender }).await;
+    // A mount that is ending already takes no more requests, which is what was wanted.
+    let result = match asked {
+        Ok(()) => receiver.await.unwrap_or(Ok(())),
+        Err(_) => Ok(()),
+    };
+    answer(&result)
+}
+
+/// Accepts so many connections at once and cuts each after its time, so that clients that send
+/// nothing or read nothing cannot use the process's file descriptors up.
+struct Bounded {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    deadline: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let place = match self.places.clone().acquire_owned().await {
+            Ok(place) => place,
+            // The semaphore is never closed; waiting for ever is what a closed one would mean.
+            Err(_) => std::future::pending().await,
+        };
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let deadline = Box::pin(tokio::time::sleep(CONNECTION_TIME));
+        (Connection { stream, deadline, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl fmt::Debug for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bounded")
+    }
+}
+
+impl Connection {
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.deadline.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

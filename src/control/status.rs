@@ -1,0 +1,189 @@
+//! What `omnifs status` shows. It crosses the control channel as JSON and holds no secret.
+
+use serde::{Deserialize, Serialize};
+
+/// A mount and everything in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub mount: MountStatus,
+    #[serde(flatten)]
+    pub core: CoreStatus,
+}
+
+/// The process that holds the mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    pub mountpoint: String,
+    pub pid: u32,
+    pub version: String,
+    pub backend: String,
+    /// Milliseconds since the Unix epoch, as every time here.
+    pub started: u64,
+    pub log: String,
+    pub allow_other: bool,
+    pub stale_if_error: bool,
+}
+
+/// What the core knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoreStatus {
+    pub providers: Vec<ProviderStatus>,
+    pub scopes: Vec<ScopeStatus>,
+    pub cache: CacheStatus,
+    pub budgets: Vec<BudgetStatus>,
+    pub partial_listings: Vec<PartialStatus>,
+    /// Present where the mount listens for webhooks.
+    pub webhook: Option<WebhookStatus>,
+    /// Newest first.
+    pub errors: Vec<ErrorStatus>,
+}
+
+/// One provider instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// The instance: the first segment of its paths.
+    pub name: String,
+    /// The component's own name and version, where it could be read.
+    pub component: Option<String>,
+    /// Absent: it works. Else what keeps it from working and what to do, in one line.
+    pub problem: Option<String>,
+    /// Calls of the component.
+    pub calls: u64,
+    /// Requests that went out to the service, conditional ones included.
+    pub callouts: u64,
+    /// Requests that the service answered with "not modified".
+    pub not_modified: u64,
+    pub failures: u64,
+    /// Body bytes received.
+    pub received: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedState {
+    /// Connected and caught up: what is cached is right.
+    Live,
+    /// Events were or may have been missed: the next use asks again.
+    Suspect,
+    /// No event arrives.
+    Lost,
+    /// Nobody uses the scope, so nothing is asked for.
+    Idle,
+}
+
+impl FeedState {
+    pub fn word(self) -> &'static str {
+        match self {
+            FeedState::Live => "live",
+            FeedState::Suspect => "suspect",
+            FeedState::Lost => "lost",
+            FeedState::Idle => "idle",
+        }
+    }
+}
+
+/// One scope: what one feed covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeStatus {
+    pub provider: String,
+    pub scope: String,
+    pub feed: String,
+    /// `push`, `poll` or `webhook`.
+    pub kind: String,
+    pub state: FeedState,
+    /// Why it is not live.
+    pub why: Option<String>,
+    /// Cached nodes that depend on it.
+    pub nodes: u64,
+    /// Events applied.
+    pub events: u64,
+    /// When the last event or poll was applied.
+    pub heard: Option<u64>,
+    /// Milliseconds from the service's own time of the last event to its application.
+    pub lag: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStatus {
+    pub nodes: u64,
+    pub nodes_capacity: u64,
+    pub bytes: u64,
+    pub bytes_capacity: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub evictions: u64,
+    pub invalidations: u64,
+    /// Suspect nodes served because the service could not be reached (`--stale-if-error`).
+    pub stale_served: u64,
+}
+
+impl CacheStatus {
+    /// 0 to 1. Absent before the first use.
+    pub fn hit_rate(&self) -> Option<f64> {
+        let uses = self.hits + self.misses;
+        (uses > 0).then(|| self.hits as f64 / uses as f64)
+    }
+}
+
+/// What a service still allows a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    pub provider: String,
+    /// The credential's name and the source it came from: never the secret.
+    pub credential: String,
+    /// What is counted: `core`, `graphql`, `complexity`.
+    pub resource: String,
+    pub limit: Option<u64>,
+    pub remaining: Option<u64>,
+    pub resets: Option<u64>,
+    /// Reads answer EAGAIN until the reset.
+    pub exhausted: bool,
+}
+
+/// A listing that stops short of the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialStatus {
+    /// Below the mountpoint.
+    pub path: String,
+    pub shown: u64,
+    /// Which entries, and what raises the bound.
+    pub note: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookStatus {
+    pub address: String,
+    pub accepted: u64,
+    pub duplicate: u64,
+    /// Refused: unsigned, wrong signature, too old, oversized, malformed.
+    pub refused: u64,
+}
+
+/// A failure, told once for all its repetitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorStatus {
+    /// When it happened last.
+    pub at: u64,
+    pub count: u64,
+    pub provider: String,
+    /// Below the mountpoint. Absent for what happens in a feed.
+    pub path: Option<String>,
+    /// The row of the error table: `rate-limited`, `unavailable`.
+    pub cause: String,
+    /// What happened and what to do, in one line.
+    pub detail: String,
+    /// When the service will answer again, where it said so.
+    pub retry_at: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_rate_needs_a_use() {
+        assert_eq!(CacheStatus::default().hit_rate(), None);
+        let cache = CacheStatus { hits: 3, misses: 1, ..CacheStatus::default() };
+        assert_eq!(cache.hit_rate(), Some(0.75));
+    }
+}

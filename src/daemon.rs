@@ -1,0 +1,264 @@
+//! The life of a mount: from the claim on its mountpoint to the last unmount.
+//!
+//! Invariants: a mountpoint is given back however the mount ends (a signal, an unmount from
+//! outside, a command, a panic); and nothing is mounted before the claim is held.
+
+use crate::config::{Config, Instance};
+use crate::control::{self, MountStatus, Refused, Registry, Server};
+use crate::host::{self, Mounted};
+use crate::mountpoint;
+use crate::paths::Paths;
+use futures_util::future::BoxFuture;
+use std::io;
+use std::panic::PanicHookInfo;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, mpsc};
+
+/// What to mount, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Absolute, without symbolic links.
+    pub mountpoint: PathBuf,
+    pub config: Config,
+    /// Enabled ones only.
+    pub instances: Vec<Instance>,
+    pub paths: Paths,
+    pub log: PathBuf,
+}
+
+/// A mounted file system, as a back end hands it over.
+pub trait Mount: Send {
+    /// Takes it off its mountpoint; with `force` also where files are in use. Blocks.
+    ///
+    /// # Errors
+    /// [`mountpoint::Error::Busy`] without `force`: it stays mounted.
+    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error>;
+
+    /// Ready once it was unmounted from outside. May be dropped and asked again.
+    fn ended(&mut self) -> BoxFuture<'_, ()>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Mountpoint(#[from] mountpoint::Error),
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    #[error(transparent)]
+    Start(#[from] Refused),
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    #[error("interrupted before the mount was ready")]
+    Interrupted,
+    #[error("a panic ended the mount")]
+    Panicked,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Mountpoint(error) => error.hint(),
+            Error::Control(error) => error.hint(),
+            Error::Start(refused) => refused.hint.clone(),
+            Error::Panicked => Some("please report it with the last lines of `omnifs logs`".into()),
+            Error::System(_) | Error::Interrupted => None,
+        }
+    }
+}
+
+/// How long a panic leaves to the orderly end before the mountpoint is taken back by force.
+const PANIC_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Mounts, calls `ready` with the warnings of the start, and serves until the mount ends.
+///
+/// For a process that does nothing else: it takes over signals, the panic hook and the working
+/// directory.
+pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error> {
+    run_with(options, host::start, ready)
+}
+
+/// [`run`] with another start than the real one.
+pub fn run_with(
+    options: Options,
+    start: impl AsyncFnOnce(&Options) -> Result<Mounted, Refused>,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), Error> {
+    harden();
+    let registry = Registry::new(options.paths.mounts());
+    let claim = registry.claim(&options.mountpoint)?;
+    if mountpoint::prepare(&options.mountpoint)? {
+        tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
+    }
+    // Not the directory it was started in: that one could then not be unmounted or removed.
+    std::env::set_current_dir("/")?;
+    let panicked = catch_panics(&options.mountpoint);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let mut mounted = tokio::select! {
+            mounted = start(&options) => mounted?,
+            _ = signals.next() => return Err(Error::Interrupted),
+        };
+        let (sender, asked) = mpsc::channel(1);
+        let daemon = Arc::clone(&mounted.daemon);
+        let server = Server::start(claim, status(&options), daemon, sender).await;
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                unmount(&mut mounted, true)?;
+                return Err(error.into());
+            }
+        };
+        tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
+        ready(&mounted.warnings);
+        let result = serve(&mut mounted, signals, asked, &panicked).await;
+        server.stop().await;
+        result
+    });
+    // Calls of providers that are still running have nobody left to answer to.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    tracing::info!("ended");
+    result
+}
+
+/// Serves until something ends the mount, and unmounts.
+async fn serve(
+    mounted: &mut Mounted,
+    mut signals: Signals,
+    mut asked: mpsc::Receiver<control::Unmount>,
+    panicked: &Notify,
+) -> Result<(), Error> {
+    loop {
+        tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "unmounting");
+                let plain = unmount(mounted, false);
+                return plain.or_else(|_| unmount(mounted, true)).map_err(Error::from);
+            }
+            () = panicked.notified() => {
+                let _ = unmount(mounted, true);
+                return Err(Error::Panicked);
+            }
+            () = mounted.mount.ended() => {
+                tracing::info!("unmounted from outside");
+                return Ok(());
+            }
+            Some(request) = asked.recv() => {
+                let outcome = unmount(mounted, request.force);
+                let ended = outcome.is_ok();
+                let refused =
+                    outcome.map_err(|e| Refused { message: e.to_string(), hint: e.hint() });
+                // A client that has gone away does not change what it asked for.
+                let _ = request.answer.send(refused);
+                if ended {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn unmount(mounted: &mut Mounted, force: bool) -> Result<(), mountpoint::Error> {
+    tokio::task::block_in_place(|| mounted.mount.unmount(force))
+}
+
+fn status(options: &Options) -> MountStatus {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    MountStatus {
+        mountpoint: options.mountpoint.to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        backend: options.config.mount.backend.name().into(),
+        started: now.as_millis() as u64,
+        log: options.log.to_string_lossy().into_owned(),
+        allow_other: options.config.mount.allow_other,
+        stale_if_error: options.config.mount.stale_if_error,
+    }
+}
+
+/// Keeps secrets in memory from core dumps and other processes of the user, and lets the process
+/// have as many files as it may.
+fn harden() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        let _ = setrlimit(Resource::Core, none);
+        let files = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// Logs a panic of any thread and ends the mount: what a thread left half done nobody should read.
+fn catch_panics(mountpoint: &Path) -> Arc<Notify> {
+    let panicked = Arc::new(Notify::new());
+    let (notify, mountpoint) = (Arc::clone(&panicked), mountpoint.to_owned());
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        // First the way out that needs nothing of this thread, which may hold any lock.
+        let mountpoint = mountpoint.clone();
+        let _ = std::thread::Builder::new().name("panic".into()).spawn(move || {
+            std::thread::sleep(PANIC_PATIENCE);
+            let _ = mountpoint::detach(&mountpoint, true);
+            std::process::exit(1);
+        });
+        notify.notify_one();
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed").to_owned();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(thread = name, place, "panic: {message}");
+    }));
+    panicked
+}
+
+/// The signals that end a mount.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) -> &'static str {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+            _ = hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+#[derive(Debug)]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

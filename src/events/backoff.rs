@@ -1,0 +1,46 @@
+//! Waiting between attempts: longer each time, never exactly as long as anybody else.
+
+use crate::capability::jittered;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(super) struct Backoff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub fn new(first: Duration, most: Duration) -> Self {
+        Backoff { first, most, next: first }
+    }
+
+    /// The wait before the next attempt, and at least what the service asked for.
+    pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
+        let wait = jittered(self.next);
+        self.next = self.next.saturating_mul(2).min(self.most);
+        wait.max(asked.unwrap_or_default())
+    }
+
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_bound_and_start_again_after_a_reset() {
+        let (first, most) = (Duration::from_millis(50), Duration::from_secs(5));
+        let mut backoff = Backoff::new(first, most);
+        let waits: Vec<_> = (0..12).map(|_| backoff.wait(None)).collect();
+        assert!(waits[0] >= first / 2 && waits[0] <= first);
+        assert!(waits[11] >= most / 2 && waits.iter().all(|wait| *wait <= most));
+        assert!(waits.iter().all(|wait| !wait.is_zero()));
+        assert_eq!(backoff.wait(Some(Duration::from_secs(60))), Duration::from_secs(60));
+        backoff.reset();
+        assert!(backoff.wait(None) <= first);
+    }
+}

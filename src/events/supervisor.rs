@@ -1,0 +1,226 @@
+//! Keeps the push and poll feeds of one provider instance running.
+
+use super::Ledger;
+use super::task::Feeding;
+use super::{poll, push};
+use crate::capability::Outbound;
+use crate::provider::{Feed, FeedKind, Provider};
+use serde::Serialize;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
+
+/// The rhythm of feeds.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Push: before the first attempt to reconnect, doubled up to `reconnect_most`.
+    pub reconnect_first: Duration,
+    pub reconnect_most: Duration,
+    /// Poll: between two polls of a scope, where the service names no interval of its own.
+    pub poll: Duration,
+    /// Replaces both the service's interval and `poll`: for tests, and for a service of one's own.
+    pub poll_override: Option<Duration>,
+    /// Poll: after the first failure, doubled up to `retry_most`.
+    pub retry_first: Duration,
+    pub retry_most: Duration,
+    /// How often the ledger is asked which scopes are in use.
+    pub scan: Duration,
+    /// For one call of the provider.
+    pub call: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            reconnect_first: Duration::from_millis(50),
+            reconnect_most: Duration::from_secs(5),
+            poll: Duration::from_secs(60),
+            poll_override: None,
+            retry_first: Duration::from_secs(2),
+            retry_most: Duration::from_secs(60),
+            scan: Duration::from_millis(500),
+            call: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where a feed stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedState {
+    /// Not connected yet, or again.
+    #[default]
+    Connecting,
+    /// Events arrive.
+    Live,
+    /// No event arrives; the feed tries again by itself.
+    Lost,
+    /// Poll: no cached node depends on it, so it is not asked.
+    Idle,
+}
+
+/// One row of `omnifs status`. Times in milliseconds since the Unix epoch.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FeedStatus {
+    pub feed: String,
+    /// `push` or `poll`.
+    pub kind: &'static str,
+    /// Push: the prefix of every scope it covers. Poll: one scope.
+    pub scope: String,
+    pub state: FeedState,
+    /// Of the last change of `state`.
+    pub since: u64,
+    /// Push: from the arrival of the last item to its effect. Poll: the age of the last answer.
+    /// Milliseconds.
+    pub lag: Option<u64>,
+    pub last_item: Option<u64>,
+    pub items: u64,
+    pub changes: u64,
+    /// Times the feed came back after a loss.
+    pub reconnects: u64,
+    /// Items that could not be read: each became a gap.
+    pub unreadable: u64,
+    pub last_error: Option<String>,
+}
+
+/// The board every task of an instance writes its row on.
+#[derive(Clone, Default)]
+pub(super) struct Board(Arc<Mutex<Vec<Arc<Mutex<Row>>>>>);
+
+#[derive(Default)]
+pub(super) struct Row {
+    pub status: FeedStatus,
+    /// Poll: when the last answer came.
+    pub answered: Option<Instant>,
+}
+
+/// Starts feeds; see [`FeedSupervisor::start`].
+#[derive(Debug)]
+pub struct FeedSupervisor;
+
+/// The running feeds of one instance. They end when this is dropped, and are then reported lost.
+pub struct Feeds {
+    board: Board,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl FeedSupervisor {
+    /// Starts a task for each push and poll feed. Webhook feeds are the
+    /// [receiver's](super::webhook::Receiver). To be called within a tokio runtime.
+    pub fn start(
+        instance: &str,
+        provider: Arc<dyn Provider>,
+        feeds: &[Feed],
+        outbound: Outbound,
+        ledger: Arc<dyn Ledger>,
+        pace: Pace,
+    ) -> Feeds {
+        let board = Board::default();
+        let mut tasks = Vec::new();
+        for feed in feeds {
+            let feeding = Feeding {
+                instance: instance.into(),
+                provider: provider.clone(),
+                feed: feed.clone(),
+                outbound: outbound.background(),
+                ledger: ledger.clone(),
+                pace: pace.clone(),
+                board: board.clone(),
+            };
+            match feed.kind {
+                FeedKind::Push => tasks.push(tokio::spawn(push::run(feeding))),
+                FeedKind::Poll => tasks.push(tokio::spawn(poll::run(feeding))),
+                FeedKind::Webhook => {}
+            }
+        }
+        Feeds { board, tasks }
+    }
+}
+
+impl Feeds {
+    pub fn status(&self) -> Vec<FeedStatus> {
+        self.board.status()
+    }
+
+    /// Ends every feed and returns when no further call of the ledger will be made.
+    pub async fn stop(mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+            // The error says that it was cancelled.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Feeds {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Feeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feeds").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Board {
+    pub fn row(&self, feed: &str, kind: FeedKind, scope: &str) -> Arc<Mutex<Row>> {
+        let status = FeedStatus {
+            feed: feed.to_owned(),
+            kind: if kind == FeedKind::Push { "push" } else { "poll" },
+            scope: scope.to_owned(),
+            since: now(),
+            ..FeedStatus::default()
+        };
+        let row = Arc::new(Mutex::new(Row { status, answered: None }));
+        lock(&self.0).push(row.clone());
+        row
+    }
+
+    pub fn remove(&self, row: &Arc<Mutex<Row>>) {
+        lock(&self.0).retain(|other| !Arc::ptr_eq(other, row));
+    }
+
+    fn status(&self) -> Vec<FeedStatus> {
+        let rows = lock(&self.0).clone();
+        let mut all: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let row = lock(row);
+                let mut status = row.status.clone();
+                if let Some(answered) = row.answered {
+                    status.lag = Some(millis(answered.elapsed()));
+                }
+                status
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.feed, &a.scope).cmp(&(&b.feed, &b.scope)));
+        all
+    }
+}
+
+impl Row {
+    pub fn enter(&mut self, state: FeedState) {
+        if self.status.state != state {
+            self.status.state = state;
+            self.status.since = now();
+        }
+    }
+}
+
+/// No code panics between two changes of a row that belong together.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn now() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,156 @@
+//! What push and poll have in common: calling the provider, and telling the ledger.
+
+use super::Ledger;
+use super::supervisor::{Board, FeedState, Pace, Row, lock, millis, now};
+use crate::capability::{Outbound, in_background};
+use crate::provider::{Cause, Change, Failure, Feed, Progress, Provider, Reply};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// One feed of one instance, with everything its task needs.
+#[derive(Clone)]
+pub(super) struct Feeding {
+    pub instance: Arc<str>,
+    pub provider: Arc<dyn Provider>,
+    pub feed: Feed,
+    pub outbound: Outbound,
+    pub ledger: Arc<dyn Ledger>,
+    pub pace: Pace,
+    pub board: Board,
+}
+
+impl Feeding {
+    /// A call of the provider at background priority. It ends, whatever the provider does.
+    pub async fn call<T>(&self, call: Reply<'_, T>) -> Result<T, Failure> {
+        bounded(&self.instance, self.pace.call, in_background(call)).await
+    }
+}
+
+/// Ends within `bound`; a panic is a failure like any other.
+pub(super) async fn bounded<T>(
+    instance: &Arc<str>,
+    bound: std::time::Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let fail = |cause, detail: String| {
+        Err(Failure { provider: instance.clone(), cause, detail, retry_after: None })
+    };
+    match tokio::time::timeout(bound, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => fail(Cause::Trap, "the provider panicked".to_owned()),
+        Err(_) => fail(
+            Cause::TimedOut,
+            format!("the provider did not answer within {} s", bound.as_secs_f32()),
+        ),
+    }
+}
+
+impl Progress {
+    /// Nothing was missed since the cursor; an item that also reports a gap proves nothing.
+    pub(super) fn proves_all(&self) -> bool {
+        self.resumed && !self.changes.iter().any(|change| matches!(change, Change::Gap(_)))
+    }
+}
+
+/// The standing of one scope, or of one prefix of scopes, before the ledger. Lost when dropped: a
+/// task that ends, is aborted or panics leaves nothing live behind.
+pub(super) struct Standing {
+    instance: Arc<str>,
+    scope: Arc<str>,
+    ledger: Arc<dyn Ledger>,
+    pub row: Arc<Mutex<Row>>,
+    board: Board,
+    live: bool,
+    was_live: bool,
+    /// What the ledger is told when this is dropped.
+    farewell: &'static str,
+}
+
+impl Standing {
+    pub fn new(feeding: &Feeding, scope: &Arc<str>) -> Self {
+        let row = feeding.board.row(&feeding.feed.name, feeding.feed.kind, scope);
+        Standing {
+            instance: feeding.instance.clone(),
+            scope: scope.clone(),
+            ledger: feeding.ledger.clone(),
+            row,
+            board: feeding.board.clone(),
+            live: false,
+            was_live: false,
+            farewell: "the feed has ended",
+        }
+    }
+
+    pub fn up(&mut self) {
+        if self.live {
+            return;
+        }
+        self.live = true;
+        self.ledger.up(&self.instance, &self.scope);
+        let mut row = lock(&self.row);
+        row.enter(FeedState::Live);
+        if std::mem::replace(&mut self.was_live, true) {
+            row.status.reconnects += 1;
+        }
+        drop(row);
+        tracing::info!(provider = %self.instance, scope = %self.scope, "the feed is live");
+    }
+
+    pub fn resumed(&self) {
+        if self.live {
+            self.ledger.resumed(&self.instance, &self.scope);
+        }
+    }
+
+    /// Tells the ledger at each loss, also at one before the first `up`: the reason may be new.
+    pub fn lost(&mut self, why: &str) {
+        if std::mem::take(&mut self.live) {
+            tracing::warn!(provider = %self.instance, scope = %self.scope, "the feed is lost: {why}");
+        }
+        self.ledger.lost(&self.instance, &self.scope, why);
+        let mut row = lock(&self.row);
+        row.enter(FeedState::Lost);
+        row.status.last_error = Some(why.to_owned());
+    }
+
+    pub fn idle(mut self) {
+        self.farewell = "idle";
+    }
+
+    pub fn apply(&self, changes: &[Change]) {
+        if !changes.is_empty() {
+            self.ledger.apply(&self.instance, changes);
+        }
+    }
+
+    /// Something arrived and may have been missed.
+    pub fn gap(&self, why: &str) {
+        self.apply(&[Change::Gap(self.scope.clone())]);
+        let mut row = lock(&self.row);
+        row.status.unreadable += 1;
+        row.status.last_error = Some(why.to_owned());
+        drop(row);
+        tracing::warn!(provider = %self.instance, scope = %self.scope, "an event was missed: {why}");
+    }
+
+    /// Counts an item that has taken effect.
+    pub fn item(&self, progress: &Progress, arrived: Option<Instant>) {
+        let mut row = lock(&self.row);
+        row.status.items += 1;
+        row.status.changes += progress.changes.len() as u64;
+        row.status.last_item = Some(now());
+        match arrived {
+            Some(arrived) => row.status.lag = Some(millis(arrived.elapsed())),
+            None => row.answered = Some(Instant::now()),
+        }
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.ledger.lost(&self.instance, &self.scope, self.farewell);
+        self.board.remove(&self.row);
+    }
+}

@@ -1,0 +1,327 @@
+//! From configured instances to a mount that answers.
+
+use super::status::Core;
+use super::{credentials, refused, shipped};
+use crate::cache::Capacity;
+use crate::capability::validators::Validators;
+use crate::capability::{Outbound, Override, Setup};
+use crate::component;
+use crate::config::{Config, Instance};
+use crate::control::{Daemon, Refused};
+use crate::daemon::{Mount, Options};
+use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
+use crate::events::webhook::{self, Receiver, Sender, Subscriber};
+use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
+use crate::router::{self, Router};
+use crate::runtime::Runtime;
+use crate::wasm;
+use crate::{mountpoint, paths};
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a mount waits for its push feeds before it says that it is ready. Until a feed stands
+/// nothing can be kept, so the first reads would be asked for twice.
+const FEEDS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The part of the cache capacity that responses kept for revalidation may take: one eighth.
+const VALIDATORS_SHARE: u64 = 8;
+
+/// A mount that answers.
+pub struct Mounted {
+    pub daemon: Arc<dyn Daemon>,
+    pub mount: Box<dyn Mount>,
+    /// Providers that do not work, one line each. The others do.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mounted").field("warnings", &self.warnings).finish_non_exhaustive()
+    }
+}
+
+/// One instance whose component works.
+pub(super) struct Working {
+    pub name: String,
+    pub manifest: Manifest,
+    pub provider: Arc<dyn Provider>,
+    pub outbound: Outbound,
+}
+
+/// Loads the instances' components, and mounts them. What it began it takes back when it fails or
+/// is dropped.
+pub async fn start(options: &Options) -> Result<Mounted, Refused> {
+    if options.config.mount.backend != crate::config::Backend::Fuse {
+        return Err(Refused {
+            message: format!(
+                "this build cannot mount through {}",
+                options.config.mount.backend.name()
+            ),
+            hint: Some("use --backend fuse".into()),
+        });
+    }
+    let engine = wasm::Engine::new().map_err(refused)?;
+    let config = &options.config;
+    let kept = (config.cache.bytes / VALIDATORS_SHARE) as usize;
+    let validators = Arc::new(Validators::new(kept));
+    let mut warnings = Vec::new();
+    let mut instances = Vec::new();
+    let mut working = Vec::new();
+    for instance in &options.instances {
+        let loaded = load(&engine, instance, config, &options.paths.cache, &validators).await;
+        let (root, provider) = match loaded {
+            Ok(loaded) => {
+                let parts = (loaded.manifest.root.as_str().into(), Ok(loaded.provider.clone()));
+                working.push(loaded);
+                parts
+            }
+            Err(problem) => {
+                warnings.push(format!("{}: {}", instance.name, line(&problem)));
+                (Arc::from("unavailable"), Err(unavailable(&instance.name, &problem)))
+            }
+        };
+        instances.push(router::Instance { name: instance.name.as_str().into(), root, provider });
+    }
+    let capacity = Capacity {
+        nodes: config.cache.nodes as usize,
+        bytes: config.cache.bytes as usize - kept,
+    };
+    let epoch = installation(&options.paths.state).map_err(refused)?;
+    let tokio = tokio::runtime::Handle::current();
+    let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
+    let feeds = start_feeds(&working, &runtime);
+    let webhook = listen(options, &working, &runtime).await?;
+    let mount = {
+        let (runtime, options) = (runtime.clone(), options);
+        tokio::task::block_in_place(|| mount(runtime, options, &tokio))?
+    };
+    await_push(&working, &feeds).await;
+    let core = Core {
+        runtime,
+        working,
+        problems: warnings.clone(),
+        feeds,
+        webhook,
+        validators,
+        names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
+    };
+    Ok(Mounted { daemon: Arc::new(core), mount, warnings })
+}
+
+/// What keeps an instance from working, and what to do, in one line.
+fn line(problem: &Refused) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{} ({hint})", problem.message),
+        None => problem.message.clone(),
+    }
+}
+
+fn unavailable(name: &str, problem: &Refused) -> Failure {
+    Failure {
+        provider: name.into(),
+        cause: Cause::Invalid,
+        detail: line(problem),
+        retry_after: None,
+    }
+}
+
+async fn load(
+    engine: &wasm::Engine,
+    instance: &Instance,
+    config: &Config,
+    cache: &Path,
+    validators: &Arc<Validators>,
+) -> Result<Working, Refused> {
+    let hinted = |error: component::Error| Refused {
+        message: error.to_string(),
+        hint: error.hint(&instance.name),
+    };
+    let component = component::find(instance, shipped()).map_err(hinted)?;
+    component::approve(instance, &component).map_err(hinted)?;
+    let loaded = tokio::task::block_in_place(|| {
+        wasm::Component::load(engine, &component.bytes, &instance.name, Some(cache))
+    })
+    .map_err(refused)?;
+    let manifest = loaded.describe().await.map_err(refused)?;
+    if let Some(unknown) =
+        instance.config.settings.keys().find(|k| !manifest.config.iter().any(|c| c.name == **k))
+    {
+        let known: Vec<_> = manifest.config.iter().map(|c| c.name.as_str()).collect();
+        return Err(Refused {
+            message: format!("the provider has no setting '{unknown}'"),
+            hint: Some(format!("it has: {}", known.join(", "))),
+        });
+    }
+    let mut setup = Setup::new(&instance.name, manifest.clone(), validators.clone());
+    setup.limits.total = config.limits.request_time;
+    for (name, endpoint) in &instance.config.endpoints {
+        let Some(url) = endpoint.url.clone().or_else(|| {
+            let declared = manifest.endpoints.iter().find(|declared| declared.name == *name);
+            declared.map(|declared| declared.default_url.clone())
+        }) else {
+            return Err(refused(format!("the provider has no endpoint '{name}'")));
+        };
+        let place = Override {
+            url,
+            redirect_hosts: endpoint.redirect_hosts.clone(),
+            ca_file: endpoint.ca_file.clone(),
+        };
+        setup.overrides.insert(name.clone(), place);
+    }
+    setup.credentials = credentials::chains(instance, &manifest);
+    let outbound = Outbound::new(setup).map_err(refused)?;
+    let limits = wasm::Limits {
+        memory: config.limits.guest_memory as usize,
+        cpu: config.limits.call_time,
+        ..wasm::Limits::default()
+    };
+    let upstream: Arc<dyn Upstream> = Arc::new(outbound.clone());
+    let settings: BTreeMap<_, _> = instance.config.settings.clone();
+    let provider = wasm::Instance::new(
+        &instance.name,
+        loaded,
+        &manifest,
+        &settings,
+        Some(upstream),
+        limits,
+    );
+    Ok(Working {
+        name: instance.name.clone(),
+        manifest,
+        provider: Arc::new(provider),
+        outbound,
+    })
+}
+
+/// When omnifs was first used here: the time shown for what has none. A file's own modified time,
+/// so that it is the same at every start.
+fn installation(state: &Path) -> io::Result<SystemTime> {
+    paths::private_dir(state)?;
+    let file = state.join("installed");
+    match paths::private_file().write(true).create_new(true).open(&file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::metadata(&file)?.modified()
+}
+
+fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
+    working
+        .iter()
+        .map(|instance| {
+            for feed in &instance.manifest.feeds {
+                if feed.kind == FeedKind::Poll {
+                    runtime.polled(&instance.name, &feed.scopes);
+                }
+            }
+            FeedSupervisor::start(
+                &instance.name,
+                instance.provider.clone(),
+                &instance.manifest.feeds,
+                instance.outbound.clone(),
+                runtime.clone(),
+                pace(),
+            )
+        })
+        .collect()
+}
+
+/// `OMNIFS_POLL_MS` replaces every poll interval: for a service of one's own, and for tests.
+fn pace() -> Pace {
+    let interval = std::env::var("OMNIFS_POLL_MS").ok().and_then(|text| text.parse().ok());
+    Pace { poll_override: interval.map(Duration::from_millis), ..Pace::default() }
+}
+
+async fn listen(
+    options: &Options,
+    working: &[Working],
+    runtime: &Arc<Runtime>,
+) -> Result<Option<Receiver>, Refused> {
+    let Some(address) = options.config.mount.webhook_listen else { return Ok(None) };
+    let mut subscribers = Vec::new();
+    for instance in working {
+        let feed = instance.manifest.feeds.iter().find(|feed| feed.kind == FeedKind::Webhook);
+        let Some((feed, sender)) = feed.zip(Sender::of(&instance.manifest.name)) else { continue };
+        let configured = options.instances.iter().find(|i| i.name == instance.name);
+        subscribers.push(Subscriber {
+            sender,
+            instance: instance.name.as_str().into(),
+            feed: feed.clone(),
+            provider: instance.provider.clone(),
+            secret: credentials::webhook(
+                &instance.name,
+                configured.and_then(|i| i.config.webhook_secret_file.clone()),
+            ),
+        });
+    }
+    let receiver =
+        Receiver::bind(address, subscribers, runtime.clone(), webhook::Options::default());
+    receiver.await.map(Some).map_err(refused)
+}
+
+async fn await_push(working: &[Working], feeds: &[Feeds]) {
+    let deadline = Instant::now() + FEEDS_PATIENCE;
+    let push = |instance: &Working| instance.manifest.feeds.iter().any(|f| f.kind == FeedKind::Push);
+    let connecting = || {
+        working.iter().zip(feeds).any(|(instance, feeds)| {
+            push(instance)
+                && feeds.status().iter().any(|f| f.kind == "push" && f.state == FeedState::Connecting)
+        })
+    };
+    while connecting() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn mount(
+    runtime: Arc<Runtime>,
+    options: &Options,
+    tokio: &tokio::runtime::Handle,
+) -> Result<Box<dyn Mount>, Refused> {
+    use omnifs_platform::fuse;
+    let mut wanted = fuse::MountOptions {
+        allow_other: options.config.mount.allow_other,
+        ..fuse::MountOptions::default()
+    };
+    wanted.threads = options.config.mount.threads.try_into().unwrap_or(wanted.threads);
+    let mounted = fuse::mount(runtime, &options.mountpoint, &wanted, tokio)
+        .map_err(|error| Refused { message: error.to_string(), hint: None })?;
+    Ok(Box::new(Fuse(mounted)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount(
+    _: Arc<Runtime>,
+    options: &Options,
+    _: &tokio::runtime::Handle,
+) -> Result<Box<dyn Mount>, Refused> {
+    let message = format!("this build cannot mount through {}", options.config.mount.backend.name());
+    Err(Refused { message, hint: None })
+}
+
+#[cfg(target_os = "linux")]
+struct Fuse(omnifs_platform::fuse::Mounted);
+
+#[cfg(target_os = "linux")]
+impl Mount for Fuse {
+    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error> {
+        use omnifs_platform::fuse::{Unmount, UnmountError};
+        let path = self.0.mountpoint().to_owned();
+        let how = if force { Unmount::Force } else { Unmount::Clean };
+        self.0.unmount(how).map_err(|error| match error {
+            UnmountError::Busy { .. } => mountpoint::Error::Busy(path),
+            other => mountpoint::Error::Detach { path, why: other.to_string() },
+        })
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.ended())
+    }
+}

@@ -1,0 +1,430 @@
+//! Upstream identity to inode, and the handles by which back ends ask.
+//!
+//! The inode of an object is a hash of (instance name, node-id): no table has to be kept or written
+//! for it to be the same after a rename, a remount, a restart and on another machine. Handles exist
+//! only while a back end refers to them. A file has one handle wherever it shows; a directory has
+//! one for each position. A file that changes while it is open leaves its handle to those who hold
+//! it open (*superseded*) and gets another one at the next lookup.
+
+use crate::nodes::{InstanceId, Key, Node};
+use omnifs_platform::{Handle, Inode};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Root, and the numbers that tools treat specially, stay clear of hashed inodes.
+const FIRST_HASHED: u64 = 1 << 16;
+pub const ROOT: Handle = Handle(1);
+pub const ROOT_INODE: Inode = Inode(1);
+
+/// Names per directory that are remembered as "told the kernel: absent"; beyond it a negative
+/// answer is not marked cacheable.
+const NEGATIVES: usize = 1024;
+
+/// A node may be at most this deep below the mount point, so that no provider can build a tree
+/// without end: PATH_MAX would let a walker go some 2,000 levels down.
+pub const DEPTH: u16 = 64;
+
+/// The hash of an object's identity.
+pub fn key(instance: &str, id: &str) -> Key {
+    let mut hash = Sha256::new();
+    hash.update((instance.len() as u64).to_le_bytes());
+    hash.update(instance.as_bytes());
+    hash.update(id.as_bytes());
+    let digest = hash.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    Key(u64::from_le_bytes(first))
+}
+
+/// Where a handle shows: the directory position and the name in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub parent: Handle,
+    pub name: Arc<str>,
+}
+
+#[derive(Debug)]
+pub struct Slot {
+    pub node: Arc<Node>,
+    /// Every place a back end has seen it at; the newest last. Directories have one.
+    pub links: Vec<Link>,
+    pub depth: u16,
+    /// References of the back ends.
+    references: u64,
+    /// Open files and directories.
+    pub opens: u32,
+    /// The file changed while it was open; only its holders still use this handle.
+    pub superseded: bool,
+    /// The object was deleted upstream.
+    pub gone: bool,
+    /// A digest of the content that the back end's page cache may hold for this handle.
+    pub paged: Option<u64>,
+    /// The size of a volatile file's content that an open has just read: good for one `stat`, the
+    /// one that every reader makes after its open.
+    pub latest: Option<u64>,
+}
+
+/// What a directory position has told a back end about one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Present(Handle),
+    Absent,
+}
+
+#[derive(Debug)]
+pub struct Inodes {
+    slots: HashMap<Handle, Slot>,
+    /// The current handles of an object: one for a file, one for each position of a directory.
+    by_object: HashMap<Key, Vec<Handle>>,
+    /// The mirror of the kernel's directory entry cache, by directory position.
+    told: HashMap<Handle, HashMap<Arc<str>, Told>>,
+    /// Inodes given to objects whose hash was taken by another object.
+    collisions: HashMap<(InstanceId, Arc<str>), Inode>,
+    /// Hashed inodes in use, with the object each belongs to, as far as a handle refers to it.
+    owners: HashMap<Inode, (InstanceId, Arc<str>, usize)>,
+    next_handle: u64,
+    mask: u64,
+}
+
+impl Inodes {
+    pub fn new(root: Arc<Node>) -> Self {
+        let mut inodes = Inodes {
+            slots: HashMap::new(),
+            by_object: HashMap::new(),
+            told: HashMap::new(),
+            collisions: HashMap::new(),
+            owners: HashMap::new(),
+            next_handle: FIRST_HASHED,
+            mask: u64::MAX,
+        };
+        inodes.by_object.insert(root.key, vec![ROOT]);
+        inodes.slots.insert(
+            ROOT,
+            Slot {
+                node: root,
+                links: Vec::new(),
+                depth: 0,
+                references: 1,
+                opens: 0,
+                superseded: false,
+                gone: false,
+                paged: None,
+                latest: None,
+            },
+        );
+        inodes
+    }
+
+    /// Narrows the hash so that tests meet collisions.
+    #[cfg(test)]
+    fn with_mask(root: Arc<Node>, mask: u64) -> Self {
+        Inodes { mask, ..Inodes::new(root) }
+    }
+
+    /// The inode of an object. Two objects with one hash are told apart as long as anything refers
+    /// to the first: the second is rehashed, and stays so for the life of the mount.
+    pub fn inode(&self, instance: InstanceId, id: &Arc<str>, key: Key) -> Inode {
+        if let Some(inode) = self.collisions.get(&(instance, id.clone())) {
+            return *inode;
+        }
+        Inode((key.0 & self.mask).max(FIRST_HASHED))
+    }
+
+    /// Resolves a collision for a node that is about to be shown. Returns its true inode.
+    pub fn settle(&mut self, instance: InstanceId, id: &Arc<str>, key: Key) -> Inode {
+        let mut inode = self.inode(instance, id, key);
+        let mut round = 0u64;
+        while self.owners.get(&inode).is_some_and(|(i, owner, _)| (*i, owner) != (instance, id)) {
+            round += 1;
+            let rehashed = crate::inodes::key(&format!("{}/{round}", instance.0), id);
+            inode = Inode((rehashed.0 & self.mask).max(FIRST_HASHED));
+            self.collisions.insert((instance, id.clone()), inode);
+        }
+        inode
+    }
+
+    pub fn slot(&self, handle: Handle) -> Option<&Slot> {
+        self.slots.get(&handle)
+    }
+
+    pub fn slot_mut(&mut self, handle: Handle) -> Option<&mut Slot> {
+        self.slots.get_mut(&handle)
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn handles(&self) -> impl Iterator<Item = (Handle, &Slot)> {
+        self.slots.iter().map(|(handle, slot)| (*handle, slot))
+    }
+
+    /// The handles of an object, superseded ones included.
+    pub fn handles_of(&self, node: &Node) -> Vec<Handle> {
+        let handles = self.by_object.get(&node.key).map_or(&[][..], Vec::as_slice);
+        handles
+            .iter()
+            .copied()
+            .filter(|handle| self.slots.get(handle).is_some_and(|s| same_object(&s.node, node)))
+            .collect()
+    }
+
+    /// The handle that shows `node` as `name` in `parent`, with one reference more.
+    pub fn enter(&mut self, parent: Handle, name: &Arc<str>, node: &Arc<Node>) -> Handle {
+        let depth = self.slots.get(&parent).map_or(0, |slot| slot.depth) + 1;
+        let current = self.handles_of(node).into_iter().find(|handle| {
+            let slot = &self.slots[handle];
+            !slot.superseded
+                && !slot.gone
+                && (!node.is_directory() || slot.links.iter().any(|link| link.parent == parent))
+        });
+        let handle = current.unwrap_or_else(|| self.allocate(node, depth));
+        let slot = self.slots.get_mut(&handle).expect("found or allocated above");
+        slot.references += 1;
+        slot.node = node.clone();
+        let link = Link { parent, name: name.clone() };
+        if slot.links.last() != Some(&link) {
+            if node.is_directory() {
+                // Renamed within its directory: one position, one name.
+                let before = std::mem::replace(&mut slot.links, vec![link]);
+                for old in before {
+                    self.untell(&old, handle);
+                }
+            } else {
+                slot.links.retain(|known| *known != link);
+                slot.links.push(link);
+            }
+        }
+        self.told.entry(parent).or_default().insert(name.clone(), Told::Present(handle));
+        handle
+    }
+
+    fn allocate(&mut self, node: &Arc<Node>, depth: u16) -> Handle {
+        let identity = Handle(node.inode.0);
+        let handle = if self.slots.contains_key(&identity) {
+            loop {
+                self.next_handle = self.next_handle.wrapping_add(1).max(FIRST_HASHED);
+                let candidate = Handle(self.next_handle);
+                // A later object whose inode is this number must find it free, or pays as a
+                // further position does; hashed inodes make that rare.
+                if !self.slots.contains_key(&candidate) {
+                    break candidate;
+                }
+            }
+        } else {
+            identity
+        };
+        let owner =
+            self.owners.entry(node.inode).or_insert_with(|| (node.instance, node.id.clone(), 0));
+        owner.2 += 1;
+        self.by_object.entry(node.key).or_default().push(handle);
+        self.slots.insert(
+            handle,
+            Slot {
+                node: node.clone(),
+                links: Vec::new(),
+                depth,
+                references: 0,
+                opens: 0,
+                superseded: false,
+                gone: false,
+                paged: None,
+                latest: None,
+            },
+        );
+        handle
+    }
+
+    /// Notes that a back end was told that `name` does not exist. Returns whether it may keep that:
+    /// only what is noted here can be taken back.
+    pub fn tell_absent(&mut self, parent: Handle, name: &str) -> bool {
+        let told = self.told.entry(parent).or_default();
+        if told.len() >= NEGATIVES
+            && told.values().filter(|t| **t == Told::Absent).count() >= NEGATIVES
+        {
+            return false;
+        }
+        told.insert(Arc::from(name), Told::Absent);
+        true
+    }
+
+    /// What a back end was told about the names in this position.
+    pub fn told(&self, parent: Handle) -> impl Iterator<Item = (&Arc<str>, Told)> {
+        self.told.get(&parent).into_iter().flatten().map(|(name, told)| (name, *told))
+    }
+
+    /// Forgets negative answers of this position, which the caller has just taken back.
+    pub fn clear_absent(&mut self, parent: Handle) {
+        if let Some(told) = self.told.get_mut(&parent) {
+            told.retain(|_, told| *told != Told::Absent);
+            if told.is_empty() {
+                self.told.remove(&parent);
+            }
+        }
+    }
+
+    fn untell(&mut self, link: &Link, handle: Handle) {
+        if let Some(told) = self.told.get_mut(&link.parent) {
+            if told.get(&link.name) == Some(&Told::Present(handle)) {
+                told.remove(&link.name);
+            }
+            if told.is_empty() {
+                self.told.remove(&link.parent);
+            }
+        }
+    }
+
+    pub fn reference(&mut self, handle: Handle) {
+        if let Some(slot) = self.slots.get_mut(&handle) {
+            slot.references += 1;
+        }
+    }
+
+    pub fn forget(&mut self, handle: Handle, count: u64) {
+        if handle == ROOT {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(&handle) {
+            slot.references = slot.references.saturating_sub(count);
+            self.reap(handle);
+        }
+    }
+
+    /// Ends one open of this handle.
+    pub fn close(&mut self, handle: Handle) {
+        if let Some(slot) = self.slots.get_mut(&handle) {
+            slot.opens = slot.opens.saturating_sub(1);
+            self.reap(handle);
+        }
+    }
+
+    fn reap(&mut self, handle: Handle) {
+        let unused = self
+            .slots
+            .get(&handle)
+            .is_some_and(|slot| slot.references == 0 && slot.opens == 0 && handle != ROOT);
+        if !unused {
+            return;
+        }
+        let Some(slot) = self.slots.remove(&handle) else { return };
+        if let Some(handles) = self.by_object.get_mut(&slot.node.key) {
+            handles.retain(|known| *known != handle);
+            if handles.is_empty() {
+                self.by_object.remove(&slot.node.key);
+            }
+        }
+        if let Some(owner) = self.owners.get_mut(&slot.node.inode) {
+            owner.2 -= 1;
+            if owner.2 == 0 {
+                self.owners.remove(&slot.node.inode);
+            }
+        }
+        for link in &slot.links {
+            self.untell(link, handle);
+        }
+        self.told.remove(&handle);
+    }
+}
+
+pub fn same_object(a: &Node, b: &Node) -> bool {
+    a.instance == b.instance && a.id == b.id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nodes::Coherence;
+    use crate::provider::{Kind, Node as Answered};
+
+    fn node(inodes: &mut Inodes, id: &str, kind: Kind) -> Arc<Node> {
+        let id: Arc<str> = id.into();
+        let key = key("i", &id);
+        let inode = inodes.settle(InstanceId(0), &id, key);
+        let answered = Answered {
+            id,
+            name: "n".into(),
+            kind,
+            size: None,
+            modified: None,
+            version: None,
+            content: None,
+            coherence: crate::provider::Coherence::Immutable,
+            part_of: None,
+            complete: true,
+        };
+        let coherence = Coherence::Immutable;
+        Arc::new(Node::new(InstanceId(0), &answered, inode, key, None, coherence, 0))
+    }
+
+    fn root() -> Arc<Node> {
+        let answered = Answered {
+            id: "".into(),
+            name: "".into(),
+            kind: Kind::Directory,
+            size: None,
+            modified: None,
+            version: None,
+            content: None,
+            coherence: crate::provider::Coherence::Immutable,
+            part_of: None,
+            complete: true,
+        };
+        let coherence = Coherence::Immutable;
+        Arc::new(Node::new(InstanceId(u16::MAX), &answered, ROOT_INODE, Key(1), None, coherence, 0))
+    }
+
+    #[test]
+    fn a_directory_has_a_handle_for_each_position_and_one_inode() {
+        let mut inodes = Inodes::new(root());
+        let (a, b) =
+            (node(&mut inodes, "a", Kind::Directory), node(&mut inodes, "b", Kind::Directory));
+        let x = node(&mut inodes, "x", Kind::Directory);
+        let a = inodes.enter(ROOT, &"a".into(), &a);
+        let b = inodes.enter(ROOT, &"b".into(), &b);
+        let first = inodes.enter(a, &"x".into(), &x);
+        let second = inodes.enter(b, &"x".into(), &x);
+        assert_eq!(first.0, x.inode.0);
+        assert_ne!(first, second);
+        assert_eq!(inodes.enter(a, &"renamed".into(), &x), first, "a rename keeps the handle");
+        let names: Vec<_> = inodes.told(a).map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["renamed"]);
+    }
+
+    #[test]
+    fn a_file_has_one_handle_until_it_is_superseded() {
+        let mut inodes = Inodes::new(root());
+        let dir = node(&mut inodes, "d", Kind::Directory);
+        let file = node(&mut inodes, "f", Kind::File);
+        let dir = inodes.enter(ROOT, &"d".into(), &dir);
+        let first = inodes.enter(ROOT, &"f".into(), &file);
+        assert_eq!(inodes.enter(dir, &"g".into(), &file), first);
+        inodes.slot_mut(first).expect("entered").superseded = true;
+        let next = inodes.enter(dir, &"g".into(), &file);
+        assert_ne!(next, first);
+        inodes.forget(first, 2);
+        assert!(inodes.slot(first).is_none());
+        inodes.forget(next, 1);
+        inodes.forget(dir, 1);
+        assert_eq!(inodes.len(), 1, "only the root is left");
+        assert!(inodes.told.is_empty() && inodes.owners.is_empty() && inodes.by_object.len() == 1);
+    }
+
+    #[test]
+    fn colliding_identities_get_different_inodes() {
+        let mut inodes = Inodes::with_mask(root(), 0xff_ffff & !0xffff | 0x3);
+        let mut seen = std::collections::HashMap::new();
+        for n in 0..200 {
+            let id = format!("object {n}");
+            let file = node(&mut inodes, &id, Kind::File);
+            inodes.enter(ROOT, &Arc::from(id.as_str()), &file);
+            if let Some(other) = seen.insert(file.inode, id.clone()) {
+                panic!("{other} and {id} share {:?}", file.inode);
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The directory that a mount covers: whether it can be used, and how it is given back.
+//!
+//! Invariant: nothing here waits for a file system that may hang. What lies above the mountpoint is
+//! resolved, the mountpoint itself is judged by the system's own table of mounts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} does not exist", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not a directory", .0.display())]
+    NotDirectory(PathBuf),
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("no permission to mount at {}", .0.display())]
+    NotPermitted(PathBuf),
+    #[error("omnifs is already mounted at {}", .0.display())]
+    Mounted(PathBuf),
+    #[error("a {kind} file system whose process has ended is mounted at {}", path.display())]
+    Dead { path: PathBuf, kind: String },
+    #[error("{} cannot be used: {source}", path.display())]
+    Unusable { path: PathBuf, source: io::Error },
+    #[error("{} is in use", .0.display())]
+    Busy(PathBuf),
+    #[error("cannot unmount {}: {why}", path.display())]
+    Detach { path: PathBuf, why: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Missing(path) => format!("create it: mkdir -p {}", path.display()),
+            Error::NotDirectory(_) => "name a directory".into(),
+            Error::NotEmpty(_) => "its files would be hidden: name an empty directory".into(),
+            Error::NotPermitted(_) => {
+                "name a directory that is yours and that you may write".into()
+            }
+            Error::Mounted(path) => format!("unmount it first: omnifs unmount {}", path.display()),
+            Error::Dead { path, .. } => {
+                format!("detach it first: fusermount3 -uz {}", path.display())
+            }
+            Error::Unusable { .. } => return None,
+            Error::Busy(path) => format!(
+                "close what uses it (`lsof +f -- {0}` lists it), or: omnifs unmount --force {0}",
+                path.display()
+            ),
+            Error::Detach { .. } => "`omnifs doctor` checks what unmounting needs".into(),
+        })
+    }
+}
+
+/// A line of the system's table of mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    pub path: PathBuf,
+    /// `ext4`, `fuse.omnifs`.
+    pub kind: String,
+    pub source: String,
+}
+
+impl Mounted {
+    pub fn ours(&self) -> bool {
+        self.kind == "fuse.omnifs" || (self.kind.starts_with("fuse") && self.source == "omnifs")
+    }
+
+    /// Its process has ended: every access answers ENOTCONN.
+    pub fn dead(&self) -> bool {
+        // The root's attributes are cached by the kernel for ever while the connection stands, so
+        // this does not wait for a process that hangs.
+        let error = std::fs::metadata(&self.path).err();
+        cfg!(unix) && error.and_then(|e| e.raw_os_error()) == Some(NOT_CONNECTED)
+    }
+}
+
+#[cfg(unix)]
+const NOT_CONNECTED: i32 = libc::ENOTCONN;
+#[cfg(not(unix))]
+const NOT_CONNECTED: i32 = 0;
+
+/// Every mount of this mount namespace. Empty where the system has no such table.
+pub fn table() -> Vec<Mounted> {
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    text.split(|b| *b == b'\n').filter_map(parse).collect()
+}
+
+/// One line of proc_pid_mountinfo(5):
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+fn parse(line: &[u8]) -> Option<Mounted> {
+    let mut fields = line.split(|b| *b == b' ');
+    let path = unescape(fields.nth(4)?);
+    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+    let kind = String::from_utf8(unescape(rest.next()?)).ok()?;
+    let source = String::from_utf8_lossy(&unescape(rest.next()?)).into_owned();
+    Some(Mounted { path: bytes_path(path), kind, source })
+}
+
+/// `\040` and the like.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = rest.get(1..4).filter(|_| first == b'\\');
+        let code = code.and_then(|c| u8::from_str_radix(std::str::from_utf8(c).ok()?, 8).ok());
+        plain.push(code.unwrap_or(first));
+        rest = if code.is_some() { &rest[4..] } else { tail };
+    }
+    plain
+}
+
+#[cfg(unix)]
+fn bytes_path(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn bytes_path(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// What is mounted exactly at this resolved path: the last line is the topmost.
+pub fn mounted_at(path: &Path) -> Option<Mounted> {
+    table().into_iter().rfind(|mount| mount.path == path)
+}
+
+/// The path, absolute and without symbolic links; its last component is not entered.
+///
+/// # Errors
+/// A directory above it does not exist or cannot be entered.
+pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    let path = std::path::absolute(path).map_err(unusable)?;
+    if mounted_at(&path).is_some() {
+        return Ok(path);
+    }
+    match std::fs::canonicalize(&path) {
+        Ok(path) => Ok(path),
+        Err(error) => {
+            // A dead mount cannot be entered, but what is above it can.
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(Error::Unusable { path, source: error });
+            };
+            match std::fs::canonicalize(parent) {
+                Ok(parent) => Ok(parent.join(name)),
+                Err(error) => Err(wrong(path, error)),
+            }
+        }
+    }
+}
+
+fn wrong(path: PathBuf, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => Error::Missing(path),
+        io::ErrorKind::NotADirectory => Error::NotDirectory(path),
+        io::ErrorKind::PermissionDenied => Error::NotPermitted(path),
+        _ => Error::Unusable { path, source },
+    }
+}
+
+/// Checks that the resolved path can be mounted over, and detaches what an omnifs that was killed
+/// left there. True: something was detached.
+pub fn prepare(path: &Path) -> Result<bool, Error> {
+    let mut repaired = false;
+    while let Some(mount) = mounted_at(path) {
+        match (mount.ours(), mount.dead()) {
+            (true, true) => detach(path, true)?,
+            (true, false) => return Err(Error::Mounted(path.to_owned())),
+            (false, true) => return Err(Error::Dead { path: path.to_owned(), kind: mount.kind }),
+            // An empty volume of a container is a mount of its own, and as good as a directory.
+            (false, false) => break,
+        }
+        repaired = true;
+    }
+    let wrong = |source| wrong(path.to_owned(), source);
+    if !std::fs::metadata(path).map_err(wrong)?.is_dir() {
+        return Err(Error::NotDirectory(path.to_owned()));
+    }
+    if std::fs::read_dir(path).map_err(wrong)?.next().is_some() {
+        return Err(Error::NotEmpty(path.to_owned()));
+    }
+    #[cfg(unix)]
+    {
+        // What fusermount3 asks of a user who is not root.
+        use rustix::fs::{Access, access};
+        let root = rustix::process::geteuid().is_root();
+        if !root && access(path, Access::WRITE_OK).is_err() {
+            return Err(Error::NotPermitted(path.to_owned()));
+        }
+    }
+    Ok(repaired)
+}
+
+/// Unmounts what is at the path. With `lazy` also where files are in use: they keep working until
+/// they are closed.
+pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::mount::{UnmountFlags, unmount};
+        let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+        match unmount(path, flags | UnmountFlags::NOFOLLOW) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::BUSY) => return Err(Error::Busy(path.to_owned())),
+            Err(rustix::io::Errno::PERM) => {}
+            Err(error) => {
+                return Err(Error::Detach { path: path.to_owned(), why: error.to_string() });
+            }
+        }
+    }
+    let mut command = if cfg!(target_os = "linux") {
+        let mut command = Command::new("fusermount3");
+        command.arg(if lazy { "-uz" } else { "-u" });
+        command
+    } else {
+        let mut command = Command::new("umount");
+        command.args(lazy.then_some("-f"));
+        command
+    };
+    let why = match command.arg("--").arg(path).output() {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
+        Err(error) => format!("fusermount3 cannot be run: {error}"),
+    };
+    if why.to_ascii_lowercase().contains("busy") {
+        return Err(Error::Busy(path.to_owned()));
+    }
+    Err(Error::Detach { path: path.to_owned(), why })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_mount_table_is_read_with_its_escapes() {
+        let line =
+            b"36 35 98:0 / /mnt/a\\040b\\134c rw,noatime master:1 shared:2 - fuse.omnifs omnifs rw";
+        let mount = parse(line).unwrap();
+        assert_eq!(mount.path, Path::new("/mnt/a b\\c"));
+        assert!(mount.ours());
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"1 2 3 4 /x rw -"), None);
+        assert!(!parse(b"1 2 3 / /x rw - fuse.sshfs me@host: rw").unwrap().ours());
+    }
+
+    #[test]
+    fn the_table_holds_the_root() {
+        assert!(table().iter().any(|mount| mount.path == Path::new("/")));
+    }
+
+    #[test]
+    fn each_unusable_mountpoint_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let fails = |path: &str| prepare(&resolve(&root.join(path)).unwrap()).unwrap_err();
+        std::fs::write(root.join("file"), "").unwrap();
+        assert!(matches!(fails("absent"), Error::Missing(_)));
+        assert!(fails("absent").hint().unwrap().starts_with("create it: mkdir -p /"));
+        assert!(matches!(fails("file"), Error::NotDirectory(_)));
+        assert!(matches!(fails(""), Error::NotEmpty(_)));
+        assert!(matches!(resolve(&root.join("no/where")), Err(Error::Missing(_))));
+        assert!(matches!(resolve(&root.join("file/below")), Err(Error::NotDirectory(_)) | Ok(_)));
+        std::fs::create_dir(root.join("good")).unwrap();
+        std::os::unix::fs::symlink(root.join("good"), root.join("link")).unwrap();
+        assert_eq!(resolve(&root.join("link/")).unwrap(), root.join("good"));
+        assert!(!prepare(&root.join("good")).unwrap());
+    }
+}

@@ -1,0 +1,379 @@
+//! What the core knows of upstream objects, and the index that lets an event reach every copy of it.
+//!
+//! A [`Node`] is one answer about one object. Listings, memos, handles and open files share it by
+//! reference. When an event says that the object changed, [`Registry::invalidate`] marks the node
+//! itself, so no holder can go on serving it, and none has to be found.
+
+use crate::provider::{Kind, Node as Answered};
+use crate::scopes::Scope;
+use omnifs_platform::Inode;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::SystemTime;
+
+/// Index of a provider instance in the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId(pub u16);
+
+/// The 64-bit hash of (instance, node-id) under which nodes are indexed. Two objects may share
+/// one: an index that is keyed by it may only ever do too much (invalidate a stranger), never too
+/// little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub u64);
+
+#[derive(Clone, Debug)]
+pub enum Coherence {
+    Immutable,
+    Scoped(Arc<Scope>),
+    Volatile,
+}
+
+/// A way of using a node; see [`Node::usable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    Lookup = 1,
+    Attributes = 2,
+    Content = 4,
+    Listing = 8,
+}
+
+#[derive(Debug)]
+pub struct Node {
+    pub instance: InstanceId,
+    pub id: Arc<str>,
+    pub key: Key,
+    /// The object this node is a part of.
+    pub owner: Option<(Arc<str>, Key)>,
+    pub kind: Kind,
+    pub inode: Inode,
+    /// Bytes; set once, by the answer or by the first read of the content.
+    pub size: OnceLock<u64>,
+    pub modified: Option<SystemTime>,
+    pub version: Option<Box<str>>,
+    pub coherence: Coherence,
+    /// Directories: the listing is exhaustive.
+    pub complete: bool,
+    /// Directories: the listing is asked for again at every open, while what was looked up in it
+    /// holds as long as its own coherence says (the root of a provider instance).
+    pub relisted: bool,
+    /// A digest of the content, once it has been read.
+    pub digest: OnceLock<u64>,
+    /// The ledger's sequence number when the newest fetch that confirmed this node began.
+    stamp: AtomicU64,
+    valid: AtomicBool,
+    /// One bit for each [`Use`] that a fetch outside a live scope still covers.
+    fresh: AtomicU8,
+}
+
+impl Node {
+    pub fn new(
+        instance: InstanceId,
+        answered: &Answered,
+        inode: Inode,
+        key: Key,
+        owner: Option<(Arc<str>, Key)>,
+        coherence: Coherence,
+        stamp: u64,
+    ) -> Self {
+        let size = OnceLock::new();
+        if answered.kind != Kind::Directory
+            && let Some(bytes) = answered.content.as_ref().map(|c| c.len() as u64).or(answered.size)
+        {
+            let _ = size.set(bytes);
+        }
+        Node {
+            instance,
+            id: answered.id.clone(),
+            key,
+            owner,
+            kind: answered.kind,
+            inode,
+            size,
+            modified: answered.modified,
+            version: answered.version.as_deref().map(Box::from),
+            coherence,
+            complete: answered.complete,
+            relisted: false,
+            digest: OnceLock::new(),
+            stamp: AtomicU64::new(stamp),
+            valid: AtomicBool::new(true),
+            fresh: AtomicU8::new(0),
+        }
+    }
+
+    /// The same object with another size: what a read found where the answer had said otherwise.
+    pub fn resized(&self, bytes: u64) -> Node {
+        let size = OnceLock::new();
+        let _ = size.set(bytes);
+        Node {
+            instance: self.instance,
+            id: self.id.clone(),
+            key: self.key,
+            owner: self.owner.clone(),
+            kind: self.kind,
+            inode: self.inode,
+            size,
+            modified: self.modified,
+            version: self.version.clone(),
+            coherence: self.coherence.clone(),
+            complete: self.complete,
+            relisted: self.relisted,
+            digest: OnceLock::new(),
+            stamp: AtomicU64::new(self.stamp()),
+            valid: AtomicBool::new(true),
+            fresh: AtomicU8::new(0),
+        }
+    }
+
+    pub fn is_volatile(&self) -> bool {
+        matches!(self.coherence, Coherence::Volatile)
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
+
+    pub fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// No event has named this object since it was fetched, and the feed that would have is live.
+    /// What is so may be kept by a kernel until it is told otherwise.
+    pub fn is_live(&self) -> bool {
+        self.valid.load(Ordering::Acquire) && self.coherence.covers(self.stamp())
+    }
+
+    /// Whether this node may answer one more use without asking the provider. In a live scope
+    /// always; outside of one, a fetch answers each kind of use once (the lookup, stat and open of
+    /// a single `cat`), so that every next use asks again.
+    pub fn usable(&self, use_: Use) -> bool {
+        if !self.valid.load(Ordering::Acquire) {
+            return false;
+        }
+        self.coherence.covers(self.stamp())
+            || self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel) & use_ as u8 != 0
+    }
+
+    /// Called when a fetch has just confirmed the node. Outside a live scope it grants one use of
+    /// each kind.
+    pub fn refresh(&self, stamp: u64) {
+        self.stamp.fetch_max(stamp, Ordering::AcqRel);
+        let granted = if self.coherence.covers(self.stamp()) { 0 } else { 0b1111 };
+        self.fresh.store(granted, Ordering::Release);
+        self.valid.store(true, Ordering::Release);
+    }
+
+    pub fn invalidate(&self) {
+        self.valid.store(false, Ordering::Release);
+        self.fresh.store(0, Ordering::Release);
+    }
+
+    pub fn is_valid(&self) -> bool {
+        self.valid.load(Ordering::Acquire)
+    }
+
+    /// The two answers describe the same state of the object.
+    fn describes_the_same(&self, other: &Node) -> bool {
+        let sizes_agree = match (self.size.get(), other.size.get()) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => true,
+        };
+        self.kind == other.kind
+            && self.modified == other.modified
+            && self.version == other.version
+            && self.complete == other.complete
+            && sizes_agree
+            && self.owner.as_ref().map(|o| &o.0) == other.owner.as_ref().map(|o| &o.0)
+            && self.coherence.same(&other.coherence)
+    }
+}
+
+impl Coherence {
+    /// Whether something fetched at `stamp` is still vouched for.
+    pub fn covers(&self, stamp: u64) -> bool {
+        match self {
+            Coherence::Immutable => true,
+            Coherence::Scoped(scope) => scope.covers(stamp),
+            Coherence::Volatile => false,
+        }
+    }
+
+    pub fn scope(&self) -> Option<&Arc<Scope>> {
+        match self {
+            Coherence::Scoped(scope) => Some(scope),
+            _ => None,
+        }
+    }
+
+    fn same(&self, other: &Coherence) -> bool {
+        match (self, other) {
+            (Coherence::Immutable, Coherence::Immutable)
+            | (Coherence::Volatile, Coherence::Volatile) => true,
+            (Coherence::Scoped(a), Coherence::Scoped(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// The newest node of each object that anything still holds, reachable by its own id and by its
+/// owner's.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_key: HashMap<Key, Vec<Weak<Node>>>,
+    /// References stored, dead ones included; drives the sweep.
+    stored: usize,
+    sweep_at: usize,
+}
+
+/// What [`Registry::intern`] found.
+#[derive(Debug)]
+pub struct Interned {
+    pub node: Arc<Node>,
+    /// The node that this one replaces because it says something else.
+    pub replaced: Option<Arc<Node>>,
+}
+
+impl Registry {
+    /// The one node for the object that `fresh` describes: the node already known where it says the
+    /// same (then confirmed as of `fresh`'s stamp), else `fresh`, with the old one invalidated.
+    pub fn intern(&mut self, fresh: Node) -> Interned {
+        let known = self.get(fresh.key, &fresh.id);
+        if let Some(known) = known {
+            // Without a version nothing proves that invalidated content is the same again.
+            let proven = known.is_valid() || known.version.is_some() || known.is_directory();
+            if proven && known.describes_the_same(&fresh) {
+                if let Some(size) = fresh.size.get() {
+                    let _ = known.size.set(*size);
+                }
+                known.refresh(fresh.stamp());
+                return Interned { node: known, replaced: None };
+            }
+            known.invalidate();
+            let node = self.insert(fresh);
+            return Interned { node, replaced: Some(known) };
+        }
+        Interned { node: self.insert(fresh), replaced: None }
+    }
+
+    fn insert(&mut self, node: Node) -> Arc<Node> {
+        node.refresh(node.stamp());
+        let node = Arc::new(node);
+        self.link(node.key, &node);
+        if let Some((_, owner)) = &node.owner
+            && *owner != node.key
+        {
+            self.link(*owner, &node);
+        }
+        node
+    }
+
+    fn link(&mut self, key: Key, node: &Arc<Node>) {
+        let holders = self.by_key.entry(key).or_default();
+        if holders.len() == holders.capacity() && holders.len() >= 4 {
+            let before = holders.len();
+            holders.retain(|weak| weak.strong_count() > 0);
+            self.stored -= before - holders.len();
+        }
+        holders.push(Arc::downgrade(node));
+        self.stored += 1;
+        if self.stored > self.sweep_at {
+            self.sweep();
+        }
+    }
+
+    /// Drops dead references. Amortised: runs when the index has doubled since the last time.
+    fn sweep(&mut self) {
+        let mut stored = 0;
+        self.by_key.retain(|_, holders| {
+            holders.retain(|weak| weak.strong_count() > 0);
+            stored += holders.len();
+            !holders.is_empty()
+        });
+        self.stored = stored;
+        self.sweep_at = (stored * 2).max(4096);
+    }
+
+    /// The newest node of this object, if anything holds it.
+    pub fn get(&self, key: Key, id: &str) -> Option<Arc<Node>> {
+        let holders = self.by_key.get(&key)?;
+        holders.iter().rev().filter_map(Weak::upgrade).find(|node| &*node.id == id)
+    }
+
+    /// Marks the object and everything that is part of it, and returns those nodes.
+    pub fn invalidate(&mut self, key: Key) -> Vec<Arc<Node>> {
+        let Some(holders) = self.by_key.get(&key) else { return Vec::new() };
+        let nodes: Vec<_> = holders.iter().filter_map(Weak::upgrade).collect();
+        for node in &nodes {
+            node.invalidate();
+        }
+        nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(id: &str, version: Option<&str>, part_of: Option<&str>) -> Answered {
+        Answered {
+            id: id.into(),
+            name: "n".into(),
+            kind: Kind::File,
+            size: None,
+            modified: None,
+            version: version.map(str::to_owned),
+            content: None,
+            coherence: crate::provider::Coherence::Immutable,
+            part_of: part_of.map(Arc::from),
+            complete: true,
+        }
+    }
+
+    fn node(id: &str, key: u64, version: Option<&str>, owner: Option<(&str, u64)>) -> Node {
+        Node::new(
+            InstanceId(0),
+            &answered(id, version, owner.map(|o| o.0)),
+            Inode(key),
+            Key(key),
+            owner.map(|(id, key)| (Arc::from(id), Key(key))),
+            Coherence::Immutable,
+            1,
+        )
+    }
+
+    #[test]
+    fn an_event_on_an_object_reaches_its_parts() {
+        let mut registry = Registry::default();
+        let whole = registry.intern(node("c", 1, None, None)).node;
+        let part = registry.intern(node("c/state", 2, None, Some(("c", 1)))).node;
+        let other = registry.intern(node("d/state", 3, None, Some(("d", 4)))).node;
+        assert_eq!(registry.invalidate(Key(1)).len(), 2);
+        assert!(!whole.is_valid() && !part.is_valid() && other.is_valid());
+    }
+
+    #[test]
+    fn an_equal_version_revives_the_node_and_an_unversioned_one_is_replaced() {
+        let mut registry = Registry::default();
+        let first = registry.intern(node("a", 1, Some("v1"), None)).node;
+        registry.invalidate(Key(1));
+        let again = registry.intern(node("a", 1, Some("v1"), None));
+        assert!(Arc::ptr_eq(&first, &again.node) && again.node.is_valid());
+
+        let plain = registry.intern(node("b", 2, None, None)).node;
+        registry.invalidate(Key(2));
+        let next = registry.intern(node("b", 2, None, None));
+        assert!(!Arc::ptr_eq(&plain, &next.node));
+        assert!(next.replaced.is_some_and(|old| Arc::ptr_eq(&old, &plain)));
+    }
+
+    #[test]
+    fn the_index_forgets_what_nobody_holds() {
+        let mut registry = Registry::default();
+        for n in 0..20_000 {
+            registry.intern(node("x", n, None, None));
+        }
+        assert!(registry.by_key.len() < 10_000, "{} keys left", registry.by_key.len());
+    }
+}

@@ -1,0 +1,304 @@
+//! A provider whose service is a tree in memory: what the benchmarks and the model check drive.
+//!
+//! The test holds the [`Memory`] and changes it; each change returns the events that a feed would
+//! bring, and the test decides when, whether and in what order they arrive.
+
+use super::{
+    Answer, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position, Progress, Provider,
+    Reply, Request,
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Semaphore;
+
+/// The scope that every scoped node of the tree belongs to.
+pub const SCOPE: &str = "tree";
+/// The node-id of the root directory.
+pub const ROOT: &str = "root";
+
+#[derive(Clone, Debug)]
+struct Item {
+    kind: Kind,
+    content: Bytes,
+    version: u64,
+    children: BTreeMap<String, Arc<str>>,
+    volatile: bool,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
+    items: HashMap<Arc<str>, Item>,
+    version: u64,
+}
+
+/// How answers are given.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Listings and lookups carry the content.
+    pub inline: bool,
+    /// Answers carry the exact size.
+    pub sizes: bool,
+    /// Answers carry a version.
+    pub versions: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Style { inline: false, sizes: true, versions: true }
+    }
+}
+
+#[derive(Debug)]
+pub struct Memory {
+    tree: Mutex<Tree>,
+    style: Style,
+    calls: AtomicU64,
+    /// Closed to hold every answer back after it was computed.
+    gate: Mutex<Option<Arc<Semaphore>>>,
+    fault: Mutex<Option<Cause>>,
+}
+
+impl Memory {
+    pub fn new(style: Style) -> Arc<Self> {
+        let mut tree = Tree::default();
+        tree.items.insert(ROOT.into(), Item::directory());
+        Arc::new(Memory {
+            tree: Mutex::new(tree),
+            style,
+            calls: AtomicU64::new(0),
+            gate: Mutex::new(None),
+            fault: Mutex::new(None),
+        })
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls answered so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Adds a directory `id` as `name` in `parent`.
+    pub fn directory(&self, parent: &str, name: &str, id: &str) -> Vec<Change> {
+        self.add(parent, name, id, Item::directory())
+    }
+
+    /// Adds a file `id` as `name` in `parent`.
+    pub fn file(&self, parent: &str, name: &str, id: &str, content: &[u8]) -> Vec<Change> {
+        let content = Bytes::copy_from_slice(content);
+        self.add(parent, name, id, Item { content, ..Item::file() })
+    }
+
+    /// Adds a symlink.
+    pub fn symlink(&self, parent: &str, name: &str, id: &str, target: &str) -> Vec<Change> {
+        let content = Bytes::copy_from_slice(target.as_bytes());
+        self.add(parent, name, id, Item { kind: Kind::Symlink, content, ..Item::file() })
+    }
+
+    /// Adds a file that no feed covers.
+    pub fn volatile(&self, parent: &str, name: &str, id: &str, content: &[u8]) -> Vec<Change> {
+        let content = Bytes::copy_from_slice(content);
+        self.add(parent, name, id, Item { content, volatile: true, ..Item::file() })
+    }
+
+    fn add(&self, parent: &str, name: &str, id: &str, item: Item) -> Vec<Change> {
+        let mut tree = self.tree();
+        let id: Arc<str> = id.into();
+        tree.version += 1;
+        let version = tree.version;
+        tree.items.entry(id.clone()).or_insert(Item { version, ..item });
+        let mut changes = Vec::new();
+        if let Some(directory) = tree.items.get_mut(parent) {
+            directory.children.insert(name.to_owned(), id);
+            directory.version = version;
+            changes.push(Change::ChildrenChanged(parent.into()));
+        }
+        changes
+    }
+
+    /// Replaces the content of a file.
+    pub fn set(&self, id: &str, content: &[u8]) -> Vec<Change> {
+        let mut tree = self.tree();
+        tree.version += 1;
+        let version = tree.version;
+        let Some(item) = tree.items.get_mut(id) else { return Vec::new() };
+        item.content = Bytes::copy_from_slice(content);
+        item.version = version;
+        vec![Change::Invalidated(id.into())]
+    }
+
+    /// Renames an entry within a directory.
+    pub fn rename(&self, parent: &str, from: &str, to: &str) -> Vec<Change> {
+        let mut tree = self.tree();
+        tree.version += 1;
+        let version = tree.version;
+        let Some(directory) = tree.items.get_mut(parent) else { return Vec::new() };
+        let Some(id) = directory.children.remove(from) else { return Vec::new() };
+        directory.children.insert(to.to_owned(), id);
+        directory.version = version;
+        vec![Change::ChildrenChanged(parent.into())]
+    }
+
+    /// Takes an entry out of a directory; the object stays.
+    pub fn unlink(&self, parent: &str, name: &str) -> Vec<Change> {
+        let mut tree = self.tree();
+        tree.version += 1;
+        let version = tree.version;
+        let Some(directory) = tree.items.get_mut(parent) else { return Vec::new() };
+        directory.children.remove(name);
+        directory.version = version;
+        vec![Change::ChildrenChanged(parent.into())]
+    }
+
+    /// Deletes an object wherever it shows.
+    pub fn delete(&self, id: &str) -> Vec<Change> {
+        let mut tree = self.tree();
+        tree.version += 1;
+        tree.items.remove(id);
+        let mut changes = vec![Change::Removed(id.into())];
+        for (parent, directory) in &mut tree.items {
+            let before = directory.children.len();
+            directory.children.retain(|_, child| **child != *id);
+            if directory.children.len() != before {
+                changes.push(Change::ChildrenChanged(parent.clone()));
+            }
+        }
+        changes
+    }
+
+    /// The content as the service has it now.
+    pub fn content(&self, id: &str) -> Option<Bytes> {
+        self.tree().items.get(id).map(|item| item.content.clone())
+    }
+
+    /// Holds every answer back, after it was computed, until the permits of the semaphore let it
+    /// go; `None` opens the gate.
+    pub fn hold(&self, gate: Option<Arc<Semaphore>>) {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = gate;
+    }
+
+    /// Makes every call fail.
+    pub fn fail(&self, cause: Option<Cause>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    fn node(&self, name: &str, id: &Arc<str>, item: &Item) -> Node {
+        let leaf = item.kind != Kind::Directory && !item.volatile;
+        let size = (leaf && self.style.sizes).then_some(item.content.len() as u64);
+        Node {
+            id: id.clone(),
+            name: name.to_owned(),
+            kind: item.kind,
+            size,
+            modified: Some(
+                SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + item.version),
+            ),
+            version: self.style.versions.then(|| item.version.to_string()),
+            content: (leaf && self.style.inline).then(|| item.content.clone()),
+            coherence: if item.volatile {
+                Coherence::Volatile
+            } else {
+                Coherence::Scoped(SCOPE.into())
+            },
+            part_of: None,
+            complete: true,
+        }
+    }
+
+    fn failure(&self, cause: Cause) -> Failure {
+        Failure {
+            provider: "memory".into(),
+            cause,
+            detail: format!("the tree answered {cause:?}"),
+            retry_after: None,
+        }
+    }
+
+    fn answer<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce(&Tree) -> Result<T, Cause>,
+    ) -> Reply<'_, Answer<T>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match fault {
+            Some(cause) => Err(cause),
+            None => compute(&self.tree()),
+        };
+        let result = result.map(Answer::plain).map_err(|cause| self.failure(cause));
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        async move {
+            if let Some(gate) = gate
+                && let Ok(permit) = gate.acquire().await
+            {
+                permit.forget();
+            }
+            result
+        }
+        .boxed()
+    }
+}
+
+impl Item {
+    fn directory() -> Self {
+        Item { kind: Kind::Directory, ..Item::file() }
+    }
+
+    fn file() -> Self {
+        Item {
+            kind: Kind::File,
+            content: Bytes::new(),
+            version: 0,
+            children: BTreeMap::new(),
+            volatile: false,
+        }
+    }
+}
+
+impl Provider for Memory {
+    fn lookup_child<'a>(&'a self, parent: &'a str, name: &'a str) -> Reply<'a, Answer<Node>> {
+        self.answer(|tree| {
+            let directory = tree.items.get(parent).ok_or(Cause::NotFound)?;
+            let id = directory.children.get(name).ok_or(Cause::NotFound)?;
+            let item = tree.items.get(id).ok_or(Cause::NotFound)?;
+            Ok(self.node(name, id, item))
+        })
+    }
+
+    fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>> {
+        self.answer(|tree| {
+            let directory = tree.items.get(parent).ok_or(Cause::NotFound)?;
+            let children = directory.children.iter();
+            Ok(children
+                .filter_map(|(name, id)| Some(self.node(name, id, tree.items.get(id)?)))
+                .collect())
+        })
+    }
+
+    fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
+        self.answer(|tree| {
+            tree.items.get(node).map(|item| item.content.clone()).ok_or(Cause::NotFound)
+        })
+    }
+
+    fn open_feed<'a>(&'a self, _: &'a Position) -> Reply<'a, Request> {
+        async { Err(self.failure(Cause::Invalid)) }.boxed()
+    }
+
+    fn feed_line<'a>(&'a self, _: &'a Position, _: Bytes) -> Reply<'a, Progress> {
+        async { Err(self.failure(Cause::Invalid)) }.boxed()
+    }
+
+    fn poll_feed<'a>(&'a self, _: &'a Position) -> Reply<'a, Progress> {
+        async { Err(self.failure(Cause::Invalid)) }.boxed()
+    }
+
+    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<Change>> {
+        async { Err(self.failure(Cause::Invalid)) }.boxed()
+    }
+}

@@ -1,0 +1,229 @@
+//! The file system over router, cache, inodes and providers: what a back end mounts.
+//!
+//! One mutex guards the core's state. It is held for map operations only, never across an await, a
+//! provider call or a notification, so any thread may take it, a back end's event loop included.
+//!
+//! - `fetch`: provider calls, one at a time for each (node, operation), and how answers land
+//! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
+//! - `changes`: events in, notifications out
+
+mod changes;
+mod fetch;
+mod resolve;
+mod status;
+mod vfs;
+
+pub use status::{FailureRecord, PartialListing, Snapshot};
+
+use crate::cache::{Cache, Capacity, Listing, Query};
+use crate::inodes::{Inodes, ROOT};
+use crate::nodes::{Key, Node, Registry};
+use crate::provider::Partial;
+use crate::router::{MOUNT, Router};
+use crate::scopes::Ledger;
+use bytes::Bytes;
+use fetch::Flight;
+use lru::LruCache;
+use omnifs_platform::{Change, Handle, OpenId};
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
+
+/// Directories whose last change of entries is remembered by itself.
+const TOUCHED: usize = 65_536;
+
+#[derive(Debug)]
+pub struct Runtime {
+    me: Weak<Runtime>,
+    router: Router,
+    state: Mutex<State>,
+    observers: Mutex<Vec<Sender<Vec<Change>>>>,
+    failures: Mutex<VecDeque<FailureRecord>>,
+    /// Stands in for times that no service gives. The same at every start.
+    epoch: SystemTime,
+    tokio: tokio::runtime::Handle,
+    next_open: AtomicU64,
+    /// Provider calls made, by instance.
+    calls: Vec<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct State {
+    ledger: Ledger,
+    registry: Registry,
+    cache: Cache,
+    inodes: Inodes,
+    flights: HashMap<Query, Arc<Flight>>,
+    opens: HashMap<OpenId, Open>,
+    partials: HashMap<(crate::nodes::InstanceId, Arc<str>), Partial>,
+    touched: Touched,
+    /// Keeps the instances' root nodes reachable for events.
+    roots: Arc<Listing>,
+}
+
+#[derive(Debug)]
+enum Open {
+    File {
+        handle: Handle,
+        bytes: Bytes,
+        volatile: bool,
+        /// A read has reached the end of what is held; the next one there asks for more.
+        at_end: bool,
+    },
+    Directory {
+        handle: Handle,
+        node: Arc<Node>,
+        listing: Arc<Listing>,
+    },
+}
+
+/// When an event last changed each object, in the order of events and in time.
+#[derive(Debug)]
+struct Touched {
+    last: LruCache<Key, (u64, SystemTime)>,
+    /// The newest sequence number that has been dropped from `last`.
+    floor: u64,
+}
+
+impl Touched {
+    fn new() -> Self {
+        let capacity = NonZeroUsize::new(TOUCHED).expect("TOUCHED is not 0");
+        Touched { last: LruCache::new(capacity), floor: 0 }
+    }
+
+    fn touch(&mut self, key: Key, sequence: u64, now: SystemTime) {
+        if let Some((old, (dropped, _))) = self.last.push(key, (sequence, now))
+            && old != key
+        {
+            self.floor = self.floor.max(dropped);
+        }
+    }
+
+    /// The sequence number of the last event on this object, or a later one.
+    fn sequence(&self, key: Key) -> u64 {
+        self.last.peek(&key).map_or(self.floor, |(sequence, _)| *sequence)
+    }
+
+    fn time(&self, key: Key) -> Option<SystemTime> {
+        self.last.peek(&key).map(|(_, time)| *time)
+    }
+}
+
+impl Runtime {
+    /// `epoch` stands in for the modified time of what has none; the daemon keeps one for each
+    /// installation so that it does not move between mounts.
+    pub fn new(
+        router: Router,
+        capacity: Capacity,
+        epoch: SystemTime,
+        tokio: tokio::runtime::Handle,
+    ) -> Arc<Self> {
+        let mut registry = Registry::default();
+        let root = registry.intern(Router::mount_root()).node;
+        let entries = router
+            .roots()
+            .into_iter()
+            .map(|(name, node)| crate::cache::ListEntry {
+                cookie: crate::cache::cookie(&name),
+                name,
+                node: registry.intern(node).node,
+                content: None,
+            })
+            .collect();
+        let calls = router.instances().map(|_| AtomicU64::new(0)).collect();
+        let roots = Arc::new(Listing::new(entries, true, 0, crate::nodes::Coherence::Immutable));
+        Arc::new_cyclic(|me| Runtime {
+            me: me.clone(),
+            router,
+            state: Mutex::new(State {
+                ledger: Ledger::default(),
+                registry,
+                cache: Cache::new(capacity),
+                inodes: Inodes::new(root),
+                flights: HashMap::new(),
+                opens: HashMap::new(),
+                partials: HashMap::new(),
+                touched: Touched::new(),
+                roots,
+            }),
+            observers: Mutex::new(Vec::new()),
+            failures: Mutex::new(VecDeque::new()),
+            epoch,
+            tokio,
+            next_open: AtomicU64::new(1),
+            calls,
+        })
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a bug of ours; what the maps hold is still whole, since every
+        // change to them is a single call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arc(&self) -> Arc<Runtime> {
+        self.me.upgrade().expect("a method runs on a Runtime that somebody holds")
+    }
+
+    fn next_open(&self) -> OpenId {
+        OpenId(self.next_open.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn subscribe(&self) -> Receiver<Vec<Change>> {
+        let (sender, receiver) = channel();
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// Tells every back end. Called with no lock held.
+    fn notify(&self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        observers.retain(|observer| observer.send(changes.clone()).is_ok());
+    }
+
+    /// The modified time to show for a node: the service's, else that of the last event on it or
+    /// on what it is part of.
+    fn modified(&self, state: &State, node: &Node) -> SystemTime {
+        if let Some(modified) = node.modified {
+            return modified;
+        }
+        let own = state.touched.time(node.key);
+        let owner = node.owner.as_ref().and_then(|(_, key)| state.touched.time(*key));
+        own.max(owner).unwrap_or(self.epoch)
+    }
+}
+
+impl State {
+    /// The path of a handle below the mount point, for messages.
+    fn path(&self, handle: Handle) -> String {
+        let mut names = Vec::new();
+        let mut at = handle;
+        while let Some(link) = self.inodes.slot(at).and_then(|slot| slot.links.last()) {
+            names.push(link.name.to_string());
+            at = link.parent;
+            if names.len() > usize::from(crate::inodes::DEPTH) {
+                break;
+            }
+        }
+        names.reverse();
+        names.join("/")
+    }
+
+    fn is_mount_root(&self, node: &Node) -> bool {
+        node.instance == MOUNT
+    }
+}
+
+/// The handle of the mount's root directory.
+pub const ROOT_HANDLE: Handle = ROOT;

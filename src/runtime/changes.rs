@@ -1,0 +1,296 @@
+//! Events in, notifications out.
+//!
+//! The order in every event: the sequence moves and nodes are marked, memos are dropped, all under
+//! the lock; only then, with the lock released, are back ends told.
+
+use super::{Runtime, State};
+use crate::events::Ledger;
+use crate::inodes::{ROOT, Told, key};
+use crate::nodes::{InstanceId, Node};
+use crate::provider;
+use crate::scopes::covers;
+use omnifs_platform::{Change, Error, Handle, Result, Vfs};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+impl State {
+    fn apply(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        change: &provider::Change,
+        out: &mut Vec<Change>,
+    ) {
+        self.ledger.record(instance, change);
+        let sequence = self.ledger.sequence();
+        let now = SystemTime::now();
+        match change {
+            provider::Change::Invalidated(id) => {
+                let key = key(name, id);
+                self.touched.touch(key, sequence, now);
+                let nodes = self.registry.invalidate(key);
+                self.cache.forget_children(instance, id);
+                for node in nodes {
+                    self.drop_unversioned(&node, instance, id);
+                    if node.is_directory() {
+                        self.touched.touch(node.key, sequence, now);
+                    }
+                    self.displace(&node, out);
+                }
+            }
+            provider::Change::Removed(id) => {
+                let key = key(name, id);
+                self.touched.touch(key, sequence, now);
+                let nodes = self.registry.invalidate(key);
+                self.cache.forget_children(instance, id);
+                for node in nodes {
+                    self.cache.forget_content(node.instance, &node.id);
+                    self.cache.forget_children(node.instance, &node.id);
+                    self.bury(&node, out);
+                }
+            }
+            provider::Change::ChildrenChanged(id) => {
+                let key = key(name, id);
+                self.touched.touch(key, sequence, now);
+                self.cache.forget_children(instance, id);
+                if let Some(node) = self.registry.get(key, id) {
+                    for handle in self.inodes.handles_of(&node) {
+                        self.expire_entries(handle, out);
+                    }
+                }
+            }
+            provider::Change::Gap(scope) => self.suspect(instance, scope, out),
+        }
+    }
+
+    /// What is part of an invalidated object goes from the cache, unless a version can later prove
+    /// that its content is the same.
+    fn drop_unversioned(&mut self, node: &Node, instance: InstanceId, changed: &Arc<str>) {
+        if node.version.is_none() {
+            self.cache.forget_content(node.instance, &node.id);
+        }
+        let _ = instance;
+        if node.is_directory() && node.id != *changed {
+            self.cache.forget_children(node.instance, &node.id);
+        }
+    }
+
+    /// A node no longer describes its object: whoever shows it is told.
+    pub(super) fn displace(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
+        for handle in self.inodes.handles_of(node) {
+            let Some(slot) = self.inodes.slot(handle) else { continue };
+            if slot.superseded {
+                continue;
+            }
+            if node.is_directory() {
+                self.expire_entries(handle, out);
+            } else if slot.opens > 0 && !node.is_volatile() {
+                self.supersede(handle, out);
+            } else {
+                out.push(Change::Content { handle, open: slot.opens > 0 });
+            }
+        }
+    }
+
+    /// Leaves a handle and its content to those who hold it open, and has its names looked up
+    /// again.
+    pub(super) fn supersede(&mut self, handle: Handle, out: &mut Vec<Change>) {
+        let Some(slot) = self.inodes.slot_mut(handle) else { return };
+        slot.superseded = true;
+        for link in &slot.links {
+            let (parent, name) = (link.parent, link.name.to_string());
+            out.push(Change::Entry { parent, name, removed: None });
+        }
+    }
+
+    /// The entry set of a directory position changed: its listing and every name in it, present or
+    /// absent, is looked up again.
+    fn expire_entries(&mut self, handle: Handle, out: &mut Vec<Change>) {
+        out.push(Change::Content { handle, open: false });
+        for (name, _) in self.inodes.told(handle) {
+            out.push(Change::Entry { parent: handle, name: name.to_string(), removed: None });
+        }
+        self.inodes.clear_absent(handle);
+    }
+
+    /// The object of this node was deleted upstream.
+    fn bury(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
+        for handle in self.inodes.handles_of(node) {
+            let Some(slot) = self.inodes.slot_mut(handle) else { continue };
+            slot.gone = true;
+            for link in &slot.links {
+                let (parent, name) = (link.parent, link.name.to_string());
+                out.push(Change::Entry { parent, name, removed: Some(handle) });
+            }
+            if node.is_directory() {
+                for (name, told) in self.inodes.told(handle) {
+                    let removed = match told {
+                        Told::Present(child) => Some(child),
+                        Told::Absent => None,
+                    };
+                    let name = name.to_string();
+                    out.push(Change::Entry { parent: handle, name, removed });
+                }
+                self.inodes.clear_absent(handle);
+            }
+        }
+    }
+
+    /// Invalidates a node and everything known below it.
+    fn refresh(&mut self, handle: Handle, out: &mut Vec<Change>) -> Result<u64> {
+        let top = self.inodes.slot(handle).ok_or(Error::Stale)?.node.clone();
+        let mut nodes = vec![top];
+        let mut seen: HashSet<(InstanceId, Arc<str>)> = HashSet::new();
+        while let Some(node) = nodes.pop() {
+            if !seen.insert((node.instance, node.id.clone())) {
+                continue;
+            }
+            if let Some(listing) = self.cache.listing(&node) {
+                nodes.extend(listing.entries.iter().map(|entry| entry.node.clone()));
+            }
+            if self.is_mount_root(&node) {
+                nodes.extend(self.roots.entries.iter().map(|entry| entry.node.clone()));
+            }
+            for handle in self.inodes.handles_of(&node) {
+                for (_, told) in self.inodes.told(handle) {
+                    if let Told::Present(child) = told
+                        && let Some(slot) = self.inodes.slot(child)
+                    {
+                        nodes.push(slot.node.clone());
+                    }
+                }
+            }
+            self.cache.forget_children(node.instance, &node.id);
+            self.cache.forget_content(node.instance, &node.id);
+            // The fixed part of the tree has nobody to ask about it.
+            if !node.relisted && !self.is_mount_root(&node) {
+                node.invalidate();
+            }
+            self.displace(&node, out);
+        }
+        Ok(seen.len() as u64)
+    }
+
+    /// Nothing in this scope may be served by a kernel without asking.
+    fn suspect(&mut self, instance: InstanceId, scope: &str, out: &mut Vec<Change>) {
+        let concerned: Vec<_> = self
+            .inodes
+            .handles()
+            .filter(|(_, slot)| {
+                slot.node.instance == instance
+                    && !slot.superseded
+                    && slot.node.coherence.scope().is_some_and(|own| covers(scope, &own.id))
+            })
+            .map(|(handle, slot)| {
+                (handle, slot.node.is_directory(), slot.opens > 0, slot.links.clone())
+            })
+            .collect();
+        for (handle, directory, open, links) in concerned {
+            if directory {
+                self.expire_entries(handle, out);
+            } else {
+                // Content that turns out to be the same keeps its pages: only the attributes are
+                // dropped here, and the next open compares.
+                let _ = open;
+                out.push(Change::Content { handle, open: true });
+            }
+            for link in links {
+                let name = link.name.to_string();
+                out.push(Change::Entry { parent: link.parent, name, removed: None });
+            }
+        }
+    }
+}
+
+impl Runtime {
+    /// Says that the instance's scopes under `prefix` are polled: what is fetched in them is
+    /// covered from its own fetch on.
+    pub fn polled(&self, instance: &str, prefix: &str) {
+        self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
+    }
+
+    /// Has everything at and below `path` (below the mount point, empty for all) asked for again
+    /// at its next use. Returns the number of objects concerned.
+    ///
+    /// # Errors
+    /// Those of looking the path up.
+    pub async fn refresh(&self, path: &str) -> Result<u64> {
+        let mut handle = ROOT;
+        let mut held = Vec::new();
+        let mut looked_up = Ok(());
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            match self.lookup(handle, name).await {
+                Ok(Some(entry)) => {
+                    handle = entry.handle;
+                    held.push(handle);
+                }
+                Ok(None) => looked_up = Err(Error::NotFound),
+                Err(error) => looked_up = Err(error),
+            }
+            if looked_up.is_err() {
+                break;
+            }
+        }
+        let refreshed = looked_up.and_then(|()| {
+            let mut out = Vec::new();
+            let count = self.state().refresh(handle, &mut out)?;
+            self.notify(out);
+            Ok(count)
+        });
+        for handle in held {
+            self.forget(handle, 1);
+        }
+        refreshed
+    }
+
+    fn on<T>(
+        &self,
+        instance: &str,
+        act: impl FnOnce(&mut State, InstanceId, &mut Vec<Change>) -> T,
+    ) -> Option<T> {
+        let Some(id) = self.router.find(instance) else {
+            tracing::warn!(instance, "an event for an instance that is not mounted");
+            return None;
+        };
+        let mut out = Vec::new();
+        let result = act(&mut self.state(), id, &mut out);
+        out.dedup();
+        self.notify(out);
+        Some(result)
+    }
+}
+
+impl Ledger for Runtime {
+    fn up(&self, instance: &str, scopes: &str) {
+        self.on(instance, |state, id, _| state.ledger.up(id, scopes));
+    }
+
+    fn resumed(&self, instance: &str, scopes: &str) {
+        self.on(instance, |state, id, _| state.ledger.resumed(id, scopes));
+    }
+
+    fn lost(&self, instance: &str, scopes: &str, why: &str) {
+        self.on(instance, |state, id, out| {
+            if state.ledger.lost(id, scopes, why) {
+                state.suspect(id, scopes, out);
+            }
+        });
+    }
+
+    fn apply(&self, instance: &str, changes: &[provider::Change]) {
+        self.on(instance, |state, id, out| {
+            for change in changes {
+                state.apply(id, instance, change, out);
+            }
+            state.ledger.count_events(id, changes.len() as u64);
+        });
+    }
+
+    fn active_scopes(&self, instance: &str, prefix: &str) -> Vec<(Arc<str>, u64)> {
+        self.on(instance, |state, id, _| {
+            state.ledger.active(id, prefix).into_iter().map(|scope| (scope, 0)).collect()
+        })
+        .unwrap_or_default()
+    }
+}

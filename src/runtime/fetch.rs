@@ -1,0 +1,486 @@
+//! Provider calls: one at a time for each (node, operation), and the landing of their answers.
+//!
+//! An answer is kept only if no event that concerns it came between the beginning of the call and
+//! its landing. Whoever asks while a call is under way shares it, unless such an event came before
+//! they asked: then they would see something older than what they had been told, so they ask again.
+
+use super::{Runtime, State};
+use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
+use crate::inodes::key;
+use crate::nodes::{Coherence, InstanceId, Key, Node};
+use crate::provider::{self, Answer, Cause, Failure, Offer};
+use crate::scopes::covers;
+use bytes::Bytes;
+use omnifs_platform::Change;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+
+/// What a call brought.
+#[derive(Clone, Debug)]
+pub(super) enum Fetched {
+    Child(Arc<Node>),
+    Listing(Arc<Listing>),
+    Content(Bytes, Arc<Node>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Landed {
+    pub result: Result<Fetched, Failure>,
+    pub stamp: u64,
+    /// The first event since the call began that concerns the answer.
+    spoiled: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    stamp: u64,
+    landed: OnceLock<Landed>,
+    done: Notify,
+}
+
+impl Flight {
+    async fn wait(&self) -> &Landed {
+        loop {
+            let done = self.done.notified();
+            tokio::pin!(done);
+            done.as_mut().enable();
+            if let Some(landed) = self.landed.get() {
+                return landed;
+            }
+            done.await;
+        }
+    }
+}
+
+/// An answer as the provider gave it.
+enum Raw {
+    Child(Answer<provider::Node>),
+    Listing(Answer<Vec<provider::Node>>),
+    Content(Answer<Bytes>),
+}
+
+impl Runtime {
+    /// Asks the provider, or shares a call that is under way.
+    pub(super) async fn fetch(&self, node: &Arc<Node>, operation: Operation) -> Landed {
+        let query = Query::new(node, operation);
+        let asked = self.state().ledger.sequence();
+        loop {
+            let flight = self.join(&query, node);
+            let landed = flight.wait().await;
+            match landed.spoiled {
+                Some(event) if event <= asked => continue,
+                _ => return landed.clone(),
+            }
+        }
+    }
+
+    fn join(&self, query: &Query, node: &Arc<Node>) -> Arc<Flight> {
+        let mut state = self.state();
+        if let Some(flight) = state.flights.get(query) {
+            // One that an event has already overtaken is not worth waiting for.
+            let events = Events::since(&state, query.instance, flight.stamp);
+            if events.on_binding(node).is_none() {
+                return flight.clone();
+            }
+        }
+        let stamp = state.ledger.begin();
+        let flight = Arc::new(Flight { stamp, landed: OnceLock::new(), done: Notify::new() });
+        state.flights.insert(query.clone(), flight.clone());
+        drop(state);
+        let call = Call {
+            runtime: self.arc(),
+            query: query.clone(),
+            node: node.clone(),
+            stamp,
+            flight: flight.clone(),
+        };
+        // Its own task, so that the call lands whoever stops waiting for it.
+        self.tokio.spawn(call.run());
+        flight
+    }
+}
+
+struct Call {
+    runtime: Arc<Runtime>,
+    query: Query,
+    node: Arc<Node>,
+    stamp: u64,
+    flight: Arc<Flight>,
+}
+
+impl Call {
+    async fn run(self) {
+        if let Some(calls) = self.runtime.calls.get(usize::from(self.query.instance.0)) {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+        let raw = match self.runtime.router.provider(self.query.instance) {
+            Err(failure) => Err(failure),
+            Ok(provider) => match &self.query.operation {
+                Operation::Lookup(name) => {
+                    provider.lookup_child(&self.query.id, name).await.map(Raw::Child)
+                }
+                Operation::List => provider.list_children(&self.query.id).await.map(Raw::Listing),
+                Operation::Read => provider.read_file(&self.query.id).await.map(Raw::Content),
+            },
+        };
+        let prepared = raw.map(|raw| self.prepare(raw));
+        let mut changes = Vec::new();
+        let landed = {
+            let mut state = self.runtime.state();
+            let landed = self.land(&mut state, prepared, &mut changes);
+            self.leave(&mut state);
+            landed
+        };
+        self.runtime.notify(changes);
+        let _ = self.flight.landed.set(landed);
+        self.flight.done.notify_waiters();
+    }
+
+    fn leave(&self, state: &mut State) {
+        state.ledger.end(self.stamp);
+        // A later call may have taken this one's place.
+        if state.flights.get(&self.query).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            state.flights.remove(&self.query);
+        }
+    }
+
+    /// Hashes identities before the lock is taken.
+    fn prepare(&self, raw: Raw) -> Prepared {
+        let instance = self.runtime.router.name(self.query.instance);
+        let mut last: Option<(Arc<str>, Key)> = None;
+        let mut keyed = |node: provider::Node| {
+            let owner = node.part_of.clone().map(|owner| match &last {
+                Some((id, key)) if *id == owner => (id.clone(), *key),
+                _ => {
+                    let pair = (owner.clone(), key(&instance, &owner));
+                    last = Some(pair.clone());
+                    pair
+                }
+            });
+            Keyed { key: key(&instance, &node.id), owner, node }
+        };
+        let (body, offers, partials) = match raw {
+            Raw::Child(answer) => {
+                (Body::Child(keyed(answer.value)), answer.offers, answer.partials)
+            }
+            Raw::Listing(answer) => {
+                let children = answer.value.into_iter().map(&mut keyed).collect();
+                (Body::Listing(children), answer.offers, answer.partials)
+            }
+            Raw::Content(answer) => (Body::Content(answer.value), answer.offers, answer.partials),
+        };
+        let offers = offers
+            .into_iter()
+            .map(|Offer { parent, children, whole }| KeyedOffer {
+                key: key(&instance, &parent),
+                parent,
+                children: children.into_iter().map(&mut keyed).collect(),
+                whole,
+            })
+            .collect();
+        Prepared { body, offers, partials }
+    }
+
+    /// Judges the answer against the events since it was asked for, and keeps what may be kept.
+    fn land(
+        &self,
+        state: &mut State,
+        prepared: Result<Prepared, Failure>,
+        changes: &mut Vec<Change>,
+    ) -> Landed {
+        let events = Events::since(state, self.query.instance, self.stamp);
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let spoiled = events.on_binding(&self.node);
+                if let (Cause::NotFound, Operation::Lookup(_), None) =
+                    (failure.cause, &self.query.operation, spoiled)
+                {
+                    let binding = self.node.coherence.clone();
+                    let absent = Memo::Absent { stamp: self.stamp, binding };
+                    state.cache.insert(self.query.clone(), absent);
+                }
+                // A failed call is nobody's news but the caller's: only "not found" is an answer.
+                let spoiled = spoiled.filter(|_| failure.cause == Cause::NotFound);
+                return Landed { result: Err(failure), stamp: self.stamp, spoiled };
+            }
+        };
+        let Prepared { body, offers, partials } = prepared;
+        let partial = partials.iter().any(|partial| partial.directory == self.query.id);
+        let mut landing = Landing { call: self, state, events: &events, changes, partial };
+        let (fetched, spoiled) = match body {
+            Body::Child(child) => landing.child(child),
+            Body::Listing(children) => landing.listing(children),
+            Body::Content(bytes) => landing.content(bytes),
+        };
+        for offer in offers {
+            landing.offer(offer);
+        }
+        if let Operation::List = self.query.operation {
+            let directory = (self.query.instance, self.query.id.clone());
+            landing.state.partials.remove(&directory);
+            for partial in partials {
+                if partial.directory == self.query.id {
+                    landing.state.partials.insert(directory.clone(), partial);
+                }
+            }
+        }
+        Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
+    }
+}
+
+/// A call that ends in any way lets its waiters go: `run` is dropped with its flight unlanded only
+/// by a panic in the provider's host code or at shutdown.
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.flight.landed.get().is_some() {
+            return;
+        }
+        let mut state = self.runtime.state();
+        self.leave(&mut state);
+        drop(state);
+        let failure = Failure {
+            provider: self.runtime.router.name(self.query.instance),
+            cause: Cause::Unavailable,
+            detail: "the call was abandoned; try again, and see `omnifs logs`".into(),
+            retry_after: None,
+        };
+        let landed = Landed { result: Err(failure), stamp: self.stamp, spoiled: None };
+        let _ = self.flight.landed.set(landed);
+        self.flight.done.notify_waiters();
+    }
+}
+
+struct Keyed {
+    node: provider::Node,
+    key: Key,
+    owner: Option<(Arc<str>, Key)>,
+}
+
+struct KeyedOffer {
+    parent: Arc<str>,
+    key: Key,
+    children: Vec<Keyed>,
+    whole: bool,
+}
+
+enum Body {
+    Child(Keyed),
+    Listing(Vec<Keyed>),
+    Content(Bytes),
+}
+
+struct Prepared {
+    body: Body,
+    offers: Vec<KeyedOffer>,
+    partials: Vec<provider::Partial>,
+}
+
+/// The events of an instance since a call began.
+struct Events(Vec<(u64, provider::Change)>);
+
+impl Events {
+    fn since(state: &State, instance: InstanceId, stamp: u64) -> Self {
+        let hits = state.ledger.hits(instance, stamp);
+        Events(hits.map(|(sequence, change)| (sequence, change.clone())).collect())
+    }
+
+    fn first(&self, concerns: impl Fn(&provider::Change) -> bool) -> Option<u64> {
+        self.0.iter().find(|(_, change)| concerns(change)).map(|(sequence, _)| *sequence)
+    }
+
+    /// The first event on an object's own state.
+    fn on_object(&self, id: &str, owner: Option<&str>, coherence: &Coherence) -> Option<u64> {
+        self.first(|change| match change {
+            provider::Change::Invalidated(of) | provider::Change::Removed(of) => {
+                **of == *id || owner == Some(&**of)
+            }
+            provider::Change::Gap(scope) => {
+                coherence.scope().is_some_and(|own| covers(scope, &own.id))
+            }
+            provider::Change::ChildrenChanged(_) => false,
+        })
+    }
+
+    /// The first event on which names a directory holds.
+    fn on_binding(&self, directory: &Node) -> Option<u64> {
+        let owner = directory.owner.as_ref().map(|(id, _)| &**id);
+        let object = self.on_object(&directory.id, owner, &directory.coherence);
+        let children = self.first(
+            |change| matches!(change, provider::Change::ChildrenChanged(of) if *of == directory.id),
+        );
+        [object, children].into_iter().flatten().min()
+    }
+
+    fn on_removal(&self, id: &str) -> Option<u64> {
+        self.first(|change| matches!(change, provider::Change::Removed(of) if **of == *id))
+    }
+}
+
+struct Landing<'a> {
+    call: &'a Call,
+    state: &'a mut State,
+    events: &'a Events,
+    changes: &'a mut Vec<Change>,
+    /// The provider said that its listing stops short.
+    partial: bool,
+}
+
+impl Landing<'_> {
+    /// The one node for what was answered. Where an event on it came in since, the node is there
+    /// but already invalid.
+    fn intern(&mut self, keyed: &Keyed) -> (Arc<Node>, Option<u64>) {
+        let Keyed { node: answered, key, owner } = keyed;
+        let instance = self.call.query.instance;
+        let coherence = match &answered.coherence {
+            provider::Coherence::Immutable => Coherence::Immutable,
+            provider::Coherence::Volatile => Coherence::Volatile,
+            provider::Coherence::Scoped(scope) => {
+                Coherence::Scoped(self.state.ledger.scope(instance, scope, self.call.stamp))
+            }
+        };
+        let spoiled =
+            self.events.on_object(&answered.id, owner.as_ref().map(|o| &*o.0), &coherence);
+        let inode = self.state.inodes.settle(instance, &answered.id, *key);
+        let fresh =
+            Node::new(instance, answered, inode, *key, owner.clone(), coherence, self.call.stamp);
+        if spoiled.is_some() {
+            fresh.invalidate();
+            return (Arc::new(fresh), spoiled);
+        }
+        let interned = self.state.registry.intern(fresh);
+        if let Some(old) = interned.replaced {
+            self.state.displace(&old, self.changes);
+        }
+        (interned.node, None)
+    }
+
+    fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
+        let (node, on_child) = self.intern(&keyed);
+        let spoiled =
+            [on_child, self.events.on_binding(&self.call.node)].into_iter().flatten().min();
+        if spoiled.is_none() {
+            let Operation::Lookup(name) = &self.call.query.operation else {
+                return (Fetched::Child(node), spoiled);
+            };
+            // A listing that binds the name to another object is out of date.
+            let listing = self.state.cache.listing(&self.call.node);
+            if listing.is_some_and(|l| l.get(name).is_none_or(|e| e.node.id != node.id)) {
+                let list = Query::new(&self.call.node, Operation::List);
+                self.state.cache.remove(&list);
+            }
+            let memo = Memo::Child {
+                node: node.clone(),
+                stamp: self.call.stamp,
+                binding: self.call.node.coherence.clone(),
+            };
+            self.state.cache.insert(self.call.query.clone(), memo);
+            self.keep_content(&node, keyed.node.content);
+        }
+        (Fetched::Child(node), spoiled)
+    }
+
+    fn keep_content(&mut self, node: &Arc<Node>, content: Option<Bytes>) {
+        if let Some(bytes) = content
+            && !node.is_volatile()
+            && !node.is_directory()
+        {
+            let content = Content { bytes, node: node.clone() };
+            self.state.cache.insert(Query::new(node, Operation::Read), Memo::Content(content));
+        }
+    }
+
+    fn entries(&mut self, children: Vec<Keyed>) -> Vec<ListEntry> {
+        children
+            .into_iter()
+            .map(|mut keyed| {
+                let content = keyed.node.content.take();
+                if let (Some(bytes), None) = (&content, keyed.node.size) {
+                    keyed.node.size = Some(bytes.len() as u64);
+                }
+                let (node, _) = self.intern(&keyed);
+                ListEntry {
+                    cookie: cookie(&keyed.node.name),
+                    name: keyed.node.name.into(),
+                    content: content.filter(|_| !node.is_volatile()),
+                    node,
+                }
+            })
+            .collect()
+    }
+
+    fn listing(&mut self, children: Vec<Keyed>) -> (Fetched, Option<u64>) {
+        let removed =
+            children.iter().filter_map(|keyed| self.events.on_removal(&keyed.node.id)).min();
+        let directory = self.call.node.clone();
+        let spoiled = [removed, self.events.on_binding(&directory)].into_iter().flatten().min();
+        let entries = self.entries(children);
+        let listing = Arc::new(Listing::new(
+            entries,
+            directory.complete && !self.partial,
+            self.call.stamp,
+            directory.coherence.clone(),
+        ));
+        if spoiled.is_none() {
+            let instance = directory.instance;
+            self.state.cache.forget_children(instance, &directory.id);
+            self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
+        }
+        (Fetched::Listing(listing), spoiled)
+    }
+
+    fn content(&mut self, bytes: Bytes) -> (Fetched, Option<u64>) {
+        let asked = &self.call.node;
+        let owner = asked.owner.as_ref().map(|(id, _)| &**id);
+        let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
+        let length = bytes.len() as u64;
+        let mut node = asked.clone();
+        if asked.is_volatile() {
+            return (Fetched::Content(bytes, node), spoiled);
+        }
+        if *asked.size.get_or_init(|| length) != length {
+            // The size that was announced is not the size of what was read. What was read is what
+            // is shown, and whoever cached the other size is told.
+            let interned = self.state.registry.intern(asked.resized(length));
+            if let Some(old) = interned.replaced {
+                self.state.displace(&old, self.changes);
+            }
+            node = interned.node;
+        }
+        if spoiled.is_none() && node.is_valid() {
+            let content = Content { bytes: bytes.clone(), node: node.clone() };
+            self.state.cache.insert(self.call.query.clone(), Memo::Content(content));
+        }
+        (Fetched::Content(bytes, node), spoiled)
+    }
+
+    /// Keeps entries that came along for another directory, if that directory is known.
+    fn offer(&mut self, offer: KeyedOffer) {
+        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else { return };
+        if !parent.is_directory() || self.events.on_binding(&parent).is_some() {
+            return;
+        }
+        let stamp = self.call.stamp;
+        if offer.whole {
+            let entries = self.entries(offer.children);
+            let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            self.state.cache.forget_children(parent.instance, &parent.id);
+            let query = Query::new(&parent, Operation::List);
+            self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
+            return;
+        }
+        for mut keyed in offer.children {
+            let content = keyed.node.content.clone();
+            let name: Arc<str> = std::mem::take(&mut keyed.node.name).into();
+            let (node, spoiled) = self.intern(&keyed);
+            if spoiled.is_some() {
+                continue;
+            }
+            let binding = parent.coherence.clone();
+            let memo = Memo::Child { node: node.clone(), stamp, binding };
+            self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
+            self.keep_content(&node, content);
+        }
+    }
+}

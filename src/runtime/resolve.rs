@@ -1,0 +1,314 @@
+//! From a handle and a name to a node or a content that may be served.
+
+use super::fetch::Fetched;
+use super::{Runtime, State};
+use crate::cache::{Listing, Memo, Operation, Query, binding_holds};
+use crate::inodes::{DEPTH, ROOT};
+use crate::nodes::{Node, Use};
+use crate::probes::is_probe;
+use crate::provider::{Cause, Failure, Kind};
+use bytes::Bytes;
+use omnifs_platform::{Error, Handle, Result};
+use std::sync::Arc;
+
+/// A child that may be served, and the age of the binding of its name.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub node: Arc<Node>,
+    pub stamp: u64,
+}
+
+/// What memory says about a name.
+enum Known {
+    Present(Found),
+    Absent { stamp: u64 },
+    Unknown,
+}
+
+/// How often a call starts over because events overtook it. Each round began after an event, so
+/// more rounds mean an upstream that changes faster than it answers.
+const ROUNDS: usize = 4;
+
+impl Runtime {
+    /// The node of a live handle.
+    pub(super) fn node(&self, handle: Handle) -> Result<Arc<Node>> {
+        let state = self.state();
+        let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+        if slot.gone { Err(Error::Stale) } else { Ok(slot.node.clone()) }
+    }
+
+    pub(super) fn directory(&self, handle: Handle) -> Result<Arc<Node>> {
+        let node = self.node(handle)?;
+        if node.is_directory() { Ok(node) } else { Err(Error::NotDirectory) }
+    }
+
+    /// The entry `name` of `directory`, from memory or from the provider. `Err(NotFound)` carries
+    /// the stamp of the answer.
+    pub(super) async fn child(
+        &self,
+        directory: &Arc<Node>,
+        name: &str,
+    ) -> std::result::Result<Found, Miss> {
+        {
+            let mut state = self.state();
+            if state.is_mount_root(directory) {
+                let found = state.roots.get(name).map(|entry| entry.node.clone());
+                return found
+                    .map(|node| Found { node, stamp: 0 })
+                    .ok_or(Miss::Absent { stamp: Some(0) });
+            }
+            match state.known(directory, name) {
+                Known::Present(found) => {
+                    state.cache.counters.hits += 1;
+                    return Ok(found);
+                }
+                Known::Absent { stamp } => {
+                    state.cache.counters.hits += 1;
+                    return Err(Miss::Absent { stamp: Some(stamp) });
+                }
+                Known::Unknown if is_probe(name) => return Err(Miss::Absent { stamp: None }),
+                Known::Unknown => state.cache.counters.misses += 1,
+            }
+        }
+        let landed = self.fetch(directory, Operation::Lookup(name.into())).await;
+        match landed.result {
+            Ok(Fetched::Child(node)) => Ok(Found { node, stamp: landed.stamp }),
+            Ok(_) => Err(Miss::Failed(Error::Invalid)),
+            Err(failure) if failure.cause == Cause::NotFound => {
+                Err(Miss::Absent { stamp: Some(landed.stamp) })
+            }
+            Err(failure) => Err(Miss::Failed(self.failed(directory, Some(name), failure))),
+        }
+    }
+
+    /// The listing of `directory`, from memory or from the provider.
+    pub(super) async fn listing(&self, directory: &Arc<Node>) -> Result<Arc<Listing>> {
+        {
+            let mut state = self.state();
+            if state.is_mount_root(directory) {
+                return Ok(state.roots.clone());
+            }
+            if let Some(listing) = state.cache.listing(directory)
+                && !directory.relisted
+                && (listing.coherence.covers(listing.stamp)
+                    || listing.stamp >= directory.stamp() && directory.usable(Use::Listing))
+            {
+                state.cache.counters.hits += 1;
+                return Ok(listing);
+            }
+            state.cache.counters.misses += 1;
+        }
+        match self.fetch(directory, Operation::List).await.result {
+            Ok(Fetched::Listing(listing)) => Ok(listing),
+            Ok(_) => Err(Error::Invalid),
+            Err(failure) => Err(self.failed(directory, None, failure)),
+        }
+    }
+
+    /// The node of a handle, confirmed for this use: asked for again where an event or a lost feed
+    /// made it doubtful.
+    pub(super) async fn confirmed(&self, handle: Handle, use_: Use) -> Result<Arc<Node>> {
+        for _ in 0..ROUNDS {
+            let (node, link) = {
+                let state = self.state();
+                let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+                if slot.gone && slot.opens == 0 {
+                    return Err(Error::Stale);
+                }
+                // The snapshot that open files hold does not change any more.
+                if slot.superseded || slot.gone || slot.node.usable(use_) {
+                    return Ok(slot.node.clone());
+                }
+                let Some(link) = slot.links.last().cloned() else { return Err(Error::Stale) };
+                let parent = state.inodes.slot(link.parent).map(|slot| slot.node.clone());
+                (slot.node.clone(), parent.map(|parent| (parent, link)))
+            };
+            // Without its directory a position cannot be asked for; the object may still be.
+            let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
+            match self.child(&parent, &link.name).await {
+                // Confirmed just now, so served, also if an event has already overtaken it.
+                Ok(found) if found.node.id == node.id => {
+                    return Ok(self.adopt(handle, &found.node));
+                }
+                Ok(_) | Err(Miss::Absent { .. }) => {
+                    let listing = self.listing(&parent).await?;
+                    match listing.entries.iter().find(|entry| entry.node.id == node.id) {
+                        Some(entry) if entry.node.usable(use_) => {
+                            return Ok(self.adopt(handle, &entry.node));
+                        }
+                        Some(entry) => {
+                            let name = entry.name.clone();
+                            if let Ok(found) = self.child(&parent, &name).await
+                                && found.node.id == node.id
+                            {
+                                return Ok(self.adopt(handle, &found.node));
+                            }
+                        }
+                        None => return self.orphan(handle, &node).await,
+                    }
+                }
+                Err(Miss::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Error::Unavailable)
+    }
+
+    /// An object that left its position (an issue that was closed leaves `_open`): a directory that
+    /// still answers lives on under the handles that others hold; a file's content is asked for.
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>) -> Result<Arc<Node>> {
+        let operation = if node.is_directory() { Operation::List } else { Operation::Read };
+        let landed = self.fetch(node, operation).await;
+        match landed.result {
+            Ok(_) => {
+                node.refresh(landed.stamp);
+                Ok(node.clone())
+            }
+            Err(failure) if failure.cause == Cause::NotFound => {
+                if let Some(slot) = self.state().inodes.slot_mut(handle) {
+                    slot.gone = true;
+                }
+                Err(Error::Stale)
+            }
+            Err(failure) => Err(self.failed(node, None, failure)),
+        }
+    }
+
+    /// Puts a newer node of the same object behind a handle, and gives the node that the handle
+    /// now shows: a superseded one keeps what its holders opened.
+    fn adopt(&self, handle: Handle, node: &Arc<Node>) -> Arc<Node> {
+        match self.state().inodes.slot_mut(handle) {
+            Some(slot) if slot.superseded => slot.node.clone(),
+            Some(slot) => {
+                slot.node = node.clone();
+                node.clone()
+            }
+            None => node.clone(),
+        }
+    }
+
+    /// The content of a file or symlink, and the node whose version it is.
+    pub(super) async fn content(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
+        for _ in 0..ROUNDS {
+            let node = self.confirmed(handle, Use::Content).await?;
+            if !node.is_volatile() {
+                let mut state = self.state();
+                let link = state.inodes.slot(handle).and_then(|slot| slot.links.last().cloned());
+                let parent = link.and_then(|link| {
+                    let parent = state.inodes.slot(link.parent)?.node.clone();
+                    Some((parent, link.name))
+                });
+                let held = state
+                    .cache
+                    .content(&node, parent.as_ref().map(|(parent, name)| (&**parent, &**name)));
+                if let Some(bytes) = held {
+                    state.cache.counters.hits += 1;
+                    return Ok((bytes, node));
+                }
+                state.cache.counters.misses += 1;
+            }
+            let landed = self.fetch(&node, Operation::Read).await;
+            match landed.result {
+                Ok(Fetched::Content(bytes, node)) => {
+                    self.adopt(handle, &node);
+                    return Ok((bytes, node));
+                }
+                Ok(_) => return Err(Error::Invalid),
+                Err(failure) if failure.cause == Cause::NotFound && node.is_live() => {
+                    // The directory shows it and its content is not there: ask about it again.
+                    node.invalidate();
+                }
+                Err(failure) => return Err(self.failed(&node, None, failure)),
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    /// Refuses what would make the tree deeper than `DEPTH`.
+    pub(super) fn admit_depth(&self, parent: Handle) -> Result<()> {
+        let deep = self.state().inodes.slot(parent).is_some_and(|slot| slot.depth >= DEPTH);
+        if !deep || parent == ROOT {
+            return Ok(());
+        }
+        let node = self.node(parent)?;
+        let failure = Failure {
+            provider: self.router.name(node.instance),
+            cause: Cause::Limit,
+            detail: format!("the tree is deeper than {DEPTH} levels here"),
+            retry_after: None,
+        };
+        Err(self.failed(&node, None, failure))
+    }
+
+    /// Whether a symlink may be shown as one at this position: its target stays below the
+    /// provider's directory.
+    pub(super) fn target_stays_inside(&self, parent: Handle, target: &[u8]) -> bool {
+        let Ok(target) = std::str::from_utf8(target) else { return false };
+        if target.is_empty() || target.starts_with('/') || target.contains('\0') {
+            return false;
+        }
+        // The instance's directory has depth 1; a link in it may not climb at all.
+        let mut depth = self.state().inodes.slot(parent).map_or(0, |slot| i32::from(slot.depth));
+        for part in target.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => depth -= 1,
+                _ => depth += 1,
+            }
+            if depth < 1 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The kind to show for a node below `parent`.
+    pub(super) fn shown_kind(&self, parent: Handle, node: &Node, target: Option<&[u8]>) -> Kind {
+        match (node.kind, target) {
+            (Kind::Symlink, Some(target)) if !self.target_stays_inside(parent, target) => {
+                Kind::File
+            }
+            (kind, _) => kind,
+        }
+    }
+}
+
+/// Why there is no child.
+#[derive(Clone, Debug)]
+pub(super) enum Miss {
+    /// There is none, by an answer of this age; `None`: nobody was asked.
+    Absent {
+        stamp: Option<u64>,
+    },
+    Failed(Error),
+}
+
+impl State {
+    fn known(&mut self, directory: &Node, name: &str) -> Known {
+        let lookup = Query::new(directory, Operation::Lookup(name.into()));
+        match self.cache.get(&lookup) {
+            Some(Memo::Child { node, stamp, binding }) if binding_holds(binding, *stamp, node) => {
+                return Known::Present(Found { node: node.clone(), stamp: *stamp });
+            }
+            Some(Memo::Absent { stamp, binding }) if binding.covers(*stamp) => {
+                return Known::Absent { stamp: *stamp };
+            }
+            Some(_) => return Known::Unknown,
+            None => {}
+        }
+        let Some(listing) = self.cache.listing(directory) else { return Known::Unknown };
+        match listing.get(name) {
+            Some(entry) if binding_holds(&listing.coherence, listing.stamp, &entry.node) => {
+                Known::Present(Found { node: entry.node.clone(), stamp: listing.stamp })
+            }
+            None if listing.complete && listing.coherence.covers(listing.stamp) => {
+                Known::Absent { stamp: listing.stamp }
+            }
+            _ => Known::Unknown,
+        }
+    }
+
+    /// Whether a back end may keep a binding of this age in `directory` until it is told otherwise.
+    pub(super) fn binding_is_live(&self, directory: &Node, stamp: u64) -> bool {
+        directory.coherence.covers(stamp) && self.touched.sequence(directory.key) <= stamp
+    }
+}

@@ -1,0 +1,353 @@
+//! The file system calls.
+
+use super::resolve::{Found, Miss};
+use super::{Open, Runtime, State};
+use crate::cache::ListEntry;
+use crate::inodes::{ROOT, ROOT_INODE};
+use crate::nodes::{Node, Use};
+use crate::provider::Kind;
+use bytes::Bytes;
+use omnifs_platform::{
+    Attr, Change, DirEntry, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result,
+    Statfs, Vfs,
+};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
+
+/// Longest name a lookup may ask for, in bytes (NAME_MAX).
+const NAME_MAX: usize = 255;
+
+impl Runtime {
+    /// Attributes of a node whose size is known; `None` otherwise.
+    fn attr(&self, state: &State, node: &Node, shown: Kind) -> Option<Attr> {
+        let size = if node.is_directory() {
+            0
+        } else if node.is_volatile() {
+            return None;
+        } else {
+            *node.size.get()?
+        };
+        Some(Attr {
+            inode: node.inode,
+            kind: shown,
+            size,
+            modified: self.modified(state, node),
+            cacheable: node.is_live(),
+        })
+    }
+
+    /// The entry that shows `node` as `name` in `parent`. The binding is judged and noted under
+    /// one lock, so an event either precedes the judgement or finds the note.
+    fn enter(
+        &self,
+        state: &mut State,
+        parent: Handle,
+        directory: &Node,
+        name: &Arc<str>,
+        found: &Found,
+        shown: Kind,
+    ) -> Entry {
+        let handle = state.inodes.enter(parent, name, &found.node);
+        Entry {
+            handle,
+            attr: self.attr(state, &found.node, shown),
+            inode: found.node.inode,
+            kind: shown,
+            cacheable: state.binding_is_live(directory, found.stamp),
+        }
+    }
+
+    /// A symlink's kind depends on where it points, so its target is read before it is shown.
+    async fn kind_at(&self, parent: Handle, name: &Arc<str>, found: &Found) -> Result<Kind> {
+        if found.node.kind != Kind::Symlink {
+            return Ok(found.node.kind);
+        }
+        let handle = self.state().inodes.enter(parent, name, &found.node);
+        let content = self.content(handle).await;
+        self.state().inodes.forget(handle, 1);
+        Ok(self.shown_kind(parent, &found.node, Some(&content?.0)))
+    }
+
+    fn kind_of_handle(&self, handle: Handle, node: &Node, target: Option<&[u8]>) -> Kind {
+        let state = self.state();
+        let parent = state.inodes.slot(handle).and_then(|s| s.links.last()).map(|l| l.parent);
+        drop(state);
+        self.shown_kind(parent.unwrap_or(ROOT), node, target)
+    }
+
+    /// The newest content of a volatile file, shown to everybody who has it open.
+    async fn advance(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
+        let (bytes, node) = self.content(handle).await?;
+        let mut state = self.state();
+        for open in state.opens.values_mut() {
+            if let Open::File { handle: of, bytes: held, at_end, .. } = open
+                && *of == handle
+            {
+                *held = bytes.clone();
+                *at_end = false;
+            }
+        }
+        Ok((bytes, node))
+    }
+
+    fn readdir_entry(
+        &self,
+        state: &mut State,
+        parent: Handle,
+        directory: &Node,
+        stamp: u64,
+        entry: &ListEntry,
+        plus: bool,
+    ) -> DirEntry {
+        // What is known better since the listing was made is shown instead.
+        let newest = if entry.node.is_live() {
+            None
+        } else {
+            state.registry.get(entry.node.key, &entry.node.id).filter(|node| node.is_live())
+        };
+        let node = newest.unwrap_or_else(|| entry.node.clone());
+        // A link's kind depends on its target, which a listing does not read.
+        let shown = (plus && node.kind != Kind::Symlink).then(|| {
+            let found = Found { node: node.clone(), stamp };
+            let mut shown = self.enter(state, parent, directory, &entry.name, &found, node.kind);
+            if !node.is_live() {
+                // Asked for again at the first use.
+                shown.attr = None;
+            }
+            shown
+        });
+        DirEntry {
+            name: entry.name.to_string(),
+            cookie: entry.cookie,
+            inode: entry.node.inode,
+            kind: node.kind,
+            entry: shown,
+        }
+    }
+}
+
+impl Vfs for Runtime {
+    fn root(&self) -> Handle {
+        ROOT
+    }
+
+    async fn lookup(&self, parent: Handle, name: &str) -> Result<Option<Entry>> {
+        if name.len() > NAME_MAX {
+            return Err(Error::NameTooLong);
+        }
+        let directory = self.directory(parent)?;
+        let found = match self.child(&directory, name).await {
+            Ok(found) => found,
+            Err(Miss::Absent { stamp }) => {
+                let mut state = self.state();
+                let live = stamp.is_some_and(|stamp| state.binding_is_live(&directory, stamp));
+                // Under the lock that an event takes: it comes before, or finds what was told.
+                return if live && state.inodes.tell_absent(parent, name) {
+                    Ok(None)
+                } else {
+                    Err(Error::NotFound)
+                };
+            }
+            Err(Miss::Failed(error)) => return Err(error),
+        };
+        self.admit_depth(parent)?;
+        let name = Arc::from(name);
+        let shown = self.kind_at(parent, &name, &found).await?;
+        let mut state = self.state();
+        Ok(Some(self.enter(&mut state, parent, &directory, &name, &found, shown)))
+    }
+
+    async fn getattr(&self, handle: Handle) -> Result<Attr> {
+        let node = self.confirmed(handle, Use::Attributes).await?;
+        if node.is_volatile() && !node.is_directory() {
+            let latest = self.state().inodes.slot_mut(handle).and_then(|slot| slot.latest.take());
+            let size = match latest {
+                Some(size) => size,
+                None => self.advance(handle).await?.0.len() as u64,
+            };
+            let state = self.state();
+            let modified = self.modified(&state, &node);
+            return Ok(Attr {
+                inode: node.inode,
+                kind: node.kind,
+                size,
+                modified,
+                cacheable: false,
+            });
+        }
+        let (target, node) = match node.kind {
+            Kind::Directory => (None, node),
+            Kind::Symlink => {
+                let (target, node) = self.content(handle).await?;
+                (Some(target), node)
+            }
+            _ if node.size.get().is_some() => (None, node),
+            // The size is that of the content, so the content is read.
+            _ => (None, self.content(handle).await?.1),
+        };
+        let shown = self.kind_of_handle(handle, &node, target.as_deref());
+        let state = self.state();
+        self.attr(&state, &node, shown).ok_or(Error::Unavailable)
+    }
+
+    async fn readlink(&self, handle: Handle) -> Result<Bytes> {
+        let node = self.node(handle)?;
+        if node.kind != Kind::Symlink {
+            return Err(Error::NotSymlink);
+        }
+        Ok(self.content(handle).await?.0)
+    }
+
+    async fn open(&self, handle: Handle) -> Result<OpenFile> {
+        {
+            let state = self.state();
+            let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+            if slot.gone || slot.superseded {
+                return Err(Error::Stale);
+            }
+            if slot.node.is_directory() {
+                return Err(Error::IsDirectory);
+            }
+        }
+        let (bytes, node) = self.content(handle).await?;
+        let volatile = node.is_volatile();
+        let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
+        let mut changes = Vec::new();
+        let mut state = self.state();
+        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
+        if slot.superseded {
+            return Err(Error::Stale);
+        }
+        if !volatile && slot.opens > 0 && slot.paged != Some(digest) {
+            // Others hold another content open under this handle: it stays theirs, and the next
+            // lookup gives a new one.
+            state.supersede(handle, &mut changes);
+            drop(state);
+            self.notify(changes);
+            return Err(Error::Stale);
+        }
+        slot.opens += 1;
+        let keep_cache = !volatile && slot.paged == Some(digest);
+        slot.paged = Some(digest).filter(|_| !volatile);
+        slot.latest = volatile.then_some(bytes.len() as u64);
+        let id = self.next_open();
+        let size = bytes.len() as u64;
+        state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
+        Ok(OpenFile { id, size, keep_cache, direct: volatile })
+    }
+
+    async fn read(&self, open: OpenId, offset: u64, size: u32) -> Result<Bytes> {
+        let slice = |bytes: &Bytes| {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let end = start.saturating_add(size as usize).min(bytes.len());
+            bytes.slice(start..end)
+        };
+        let handle = {
+            let mut state = self.state();
+            match state.opens.get_mut(&open) {
+                Some(Open::File { bytes, volatile, at_end, handle }) => {
+                    let ends = offset >= bytes.len() as u64;
+                    // The first read at the end is how every reader finds it; one more is how a
+                    // follower asks whether there is more.
+                    if !*volatile || !ends || !std::mem::replace(at_end, true) {
+                        return Ok(slice(bytes));
+                    }
+                    *handle
+                }
+                Some(Open::Directory { .. }) => return Err(Error::IsDirectory),
+                None => return Err(Error::Stale),
+            }
+        };
+        match self.advance(handle).await {
+            Ok((bytes, _)) => Ok(slice(&bytes)),
+            // The file is gone, and this is its end.
+            Err(Error::Stale | Error::NotFound) => Ok(Bytes::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn opendir(&self, handle: Handle) -> Result<Opened> {
+        let node = self.confirmed(handle, Use::Listing).await?;
+        if !node.is_directory() {
+            return Err(Error::NotDirectory);
+        }
+        let listing = match self.listing(&node).await {
+            Ok(listing) => listing,
+            Err(Error::NotFound) => return Err(Error::Stale),
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state();
+        let live = state.binding_is_live(&node, listing.stamp);
+        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
+        slot.opens += 1;
+        let keep_cache = live && slot.paged == Some(listing.stamp) && !node.relisted;
+        slot.paged = Some(listing.stamp);
+        let id = self.next_open();
+        state.opens.insert(id, Open::Directory { handle, node, listing });
+        Ok(Opened { id, keep_cache })
+    }
+
+    async fn readdir(
+        &self,
+        open: OpenId,
+        cookie: u64,
+        limit: usize,
+        plus: bool,
+    ) -> Result<DirPage> {
+        let mut state = self.state();
+        let (handle, node, listing) = match state.opens.get(&open) {
+            Some(Open::Directory { handle, node, listing }) => {
+                (*handle, node.clone(), listing.clone())
+            }
+            Some(Open::File { .. }) => return Err(Error::NotDirectory),
+            None => return Err(Error::Stale),
+        };
+        let deep = state.inodes.slot(handle).is_some_and(|slot| slot.depth >= crate::inodes::DEPTH);
+        let page = listing.after(cookie).iter().take(limit);
+        let entries = page
+            .map(|entry| {
+                let plus = plus && !deep;
+                self.readdir_entry(&mut state, handle, &node, listing.stamp, entry, plus)
+            })
+            .collect();
+        Ok(DirPage { entries, modified: Some(self.modified(&state, &node)) })
+    }
+
+    fn release(&self, open: OpenId) {
+        let mut state = self.state();
+        match state.opens.remove(&open) {
+            Some(Open::File { handle, .. } | Open::Directory { handle, .. }) => {
+                state.inodes.close(handle);
+            }
+            None => tracing::debug!(?open, "released twice"),
+        }
+    }
+
+    fn parent(&self, handle: Handle) -> Result<(Handle, Inode)> {
+        let state = self.state();
+        let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+        let parent = slot.links.last().map_or(ROOT, |link| link.parent);
+        let inode = state.inodes.slot(parent).map_or(ROOT_INODE, |slot| slot.node.inode);
+        Ok((parent, inode))
+    }
+
+    fn forget(&self, handle: Handle, count: u64) {
+        self.state().inodes.forget(handle, count);
+    }
+
+    fn statfs(&self) -> Statfs {
+        let state = self.state();
+        Statfs { used: state.cache.held().bytes as u64, nodes: state.inodes.len() as u64 }
+    }
+
+    fn changes(&self) -> Receiver<Vec<Change>> {
+        self.subscribe()
+    }
+}
+
+/// Tells contents apart, not keyed by anything a provider could know.
+fn digest(bytes: &[u8]) -> u64 {
+    static KEYS: OnceLock<RandomState> = OnceLock::new();
+    KEYS.get_or_init(RandomState::new).hash_one(bytes)
+}

@@ -1,0 +1,263 @@
+//! A provider's file, compiled and linked.
+
+use super::artifact;
+use super::bindings::exports::omnifs::provider as exports;
+use super::engine::Engine;
+use super::host::State;
+use super::limits;
+use super::text::one_line;
+use crate::names::Quoted;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use wasmtime::component::InstancePre;
+
+/// Why a file is not a provider. The message names the provider and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("provider {provider}: {reason}")]
+pub struct LoadError {
+    pub provider: Arc<str>,
+    pub reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    #[error("the file is empty")]
+    Empty,
+    #[error("the file has {0} bytes; a component may have {max}", max = limits::COMPONENT_MAX)]
+    TooLarge(usize),
+    #[error("the file is not a WebAssembly component: {0}")]
+    NotComponent(String),
+    /// wasmtime refused it: malformed, or it uses a feature that is off.
+    #[error("the component cannot be used: {0}")]
+    Unusable(String),
+    #[error("the component imports {import}: {why}")]
+    Import { import: String, why: String },
+    #[error(
+        "the component does not export {0}: build it for the world `service` or `offline` of \
+         omnifs:provider@1.0.0"
+    )]
+    Export(&'static str),
+}
+
+/// A compiled provider, linked to what it imports. Clones share it.
+#[derive(Clone)]
+pub struct Component(pub(super) Arc<Loaded>);
+
+pub(super) struct Loaded {
+    pub(super) engine: Engine,
+    pub(super) name: Arc<str>,
+    digest: [u8; 32],
+    pub(super) instance: InstancePre<State>,
+    pub(super) manifest: exports::manifest::GuestIndices,
+    pub(super) provider: exports::provider::GuestIndices,
+    pub(super) events: Option<exports::events::GuestIndices>,
+    imports_http: bool,
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("name", &self.0.name)
+            .field("imports_http", &self.0.imports_http)
+            .field("exports_events", &self.0.events.is_some())
+            .finish()
+    }
+}
+
+impl Component {
+    /// Compiles a component and links it. `name` is for messages. With `cache`, a directory, the
+    /// compiled artifact is kept there and used the next time; a cache that cannot be used costs
+    /// time and nothing else.
+    ///
+    /// Blocks for the time of a compilation (about 0.1 s; 1 ms from the cache).
+    pub fn load(
+        engine: &Engine,
+        bytes: &[u8],
+        name: &str,
+        cache: Option<&Path>,
+    ) -> Result<Component, LoadError> {
+        let provider: Arc<str> = name.into();
+        load(engine, bytes, &provider, cache).map_err(|reason| LoadError { provider, reason })
+    }
+
+    /// The name it was loaded under.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// SHA-256 of the file: what a user's approval of its capabilities is tied to.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.digest
+    }
+
+    /// Whether it can make requests at all.
+    pub fn imports_http(&self) -> bool {
+        self.0.imports_http
+    }
+
+    /// Whether it can read feeds.
+    pub fn exports_events(&self) -> bool {
+        self.0.events.is_some()
+    }
+}
+
+fn load(
+    engine: &Engine,
+    bytes: &[u8],
+    name: &Arc<str>,
+    cache: Option<&Path>,
+) -> Result<Component, Reason> {
+    check_header(bytes)?;
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let wasm = &engine.shared().wasm;
+    let component = match cache {
+        Some(cache) => artifact::load_or_compile(wasm, bytes, &digest, cache),
+        None => wasmtime::component::Component::from_binary(wasm, bytes),
+    }
+    .map_err(|error| Reason::Unusable(cause(&error)))?;
+
+    let kind = component.component_type();
+    let exported: Vec<&str> = kind.exports(wasm).map(|(name, _)| name).collect();
+    for interface in ["omnifs:provider/manifest", "omnifs:provider/provider"] {
+        if !exported.iter().any(|name| is(name, interface)) {
+            return Err(Reason::Export(interface));
+        }
+    }
+    let exports_events = exported.iter().any(|name| is(name, EVENTS));
+    for (import, _) in kind.imports(wasm) {
+        check_import(import, exports_events)
+            .map_err(|why| Reason::Import { import: shown(import), why })?;
+    }
+    let imports_http = kind.imports(wasm).any(|(name, _)| is(name, HTTP));
+
+    let shared = engine.shared();
+    let linker = if imports_http { &shared.service } else { &shared.offline };
+    let mismatch = |error: wasmtime::Error| Reason::Unusable(another_version(&error));
+    let instance = linker.instantiate_pre(&component).map_err(mismatch)?;
+    Ok(Component(Arc::new(Loaded {
+        manifest: exports::manifest::GuestIndices::new(&instance).map_err(mismatch)?,
+        provider: exports::provider::GuestIndices::new(&instance).map_err(mismatch)?,
+        events: exports_events
+            .then(|| exports::events::GuestIndices::new(&instance))
+            .transpose()
+            .map_err(mismatch)?,
+        engine: engine.clone(),
+        name: name.clone(),
+        digest,
+        instance,
+        imports_http,
+    })))
+}
+
+/// Tells the usual wrong files from components before a compiler sees them.
+fn check_header(bytes: &[u8]) -> Result<(), Reason> {
+    let not = |what: &str| Err(Reason::NotComponent(what.into()));
+    match bytes {
+        [] => Err(Reason::Empty),
+        _ if bytes.len() > limits::COMPONENT_MAX => Err(Reason::TooLarge(bytes.len())),
+        // Version 13, layer 1: what the component model has until it is final.
+        [0, b'a', b's', b'm', 13, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            not("it is a core module; build it for wasm32-wasip2, or encode it with wit-component")
+        }
+        [0, b'a', b's', b'm', ..] => not("its WebAssembly version is unknown, or it is cut short"),
+        _ if std::str::from_utf8(&bytes[..bytes.len().min(64)]).map_or_else(
+            // A character cut at the end of the sample is still text.
+            |error| error.error_len().is_none(),
+            |_| true,
+        ) && !bytes[..bytes.len().min(64)].contains(&0) =>
+        {
+            not("it is text")
+        }
+        _ => not("it does not begin with the WebAssembly magic number"),
+    }
+}
+
+const HTTP: &str = "omnifs:provider/http";
+const EVENTS: &str = "omnifs:provider/events";
+
+/// The interfaces of `wit/` that a component may import. `types` has no functions.
+const OWN: [&str; 5] = [
+    "omnifs:provider/config",
+    HTTP,
+    "omnifs:provider/log",
+    "omnifs:provider/preload",
+    "omnifs:provider/types",
+];
+
+/// What Rust's and C's standard libraries import. All but clocks and random numbers answers "denied"
+/// or "empty".
+const WASI: [&str; 25] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+];
+const WASI_UDP: [&str; 2] = ["wasi:sockets/udp", "wasi:sockets/udp-create-socket"];
+
+/// Whether the versioned name is this interface, in a version this host speaks: 1.x of ours, 0.2.x of
+/// WASI.
+fn is(name: &str, interface: &str) -> bool {
+    let series = if interface.starts_with("wasi:") { "@0.2." } else { "@1." };
+    name.strip_prefix(interface).is_some_and(|version| version.starts_with(series))
+}
+
+fn check_import(import: &str, exports_events: bool) -> Result<(), String> {
+    if is(import, HTTP) && !exports_events {
+        return Err(format!(
+            "only a component of the world `service` may, and this one does not export {EVENTS}"
+        ));
+    }
+    if OWN.iter().chain(&WASI).chain(&WASI_UDP).any(|interface| is(import, interface)) {
+        return Ok(());
+    }
+    let (interface, version) = import.split_once('@').unwrap_or((import, "none"));
+    if OWN.contains(&interface) {
+        return Err(format!("this omnifs offers version 1.0.0 of it, not {version}"));
+    }
+    if WASI.contains(&interface) || WASI_UDP.contains(&interface) {
+        return Err(format!("this omnifs offers WASI 0.2, not {version}"));
+    }
+    if interface.starts_with("omnifs:provider/") {
+        return Err("there is no such interface".into());
+    }
+    Err(format!(
+        "a provider reaches nothing but what omnifs:provider declares, and services through {HTTP}"
+    ))
+}
+
+/// An import or export has the right name and another type.
+pub(super) fn another_version(error: &wasmtime::Error) -> String {
+    format!("it is built for another version of omnifs:provider: {}", cause(error))
+}
+
+fn shown(name: &str) -> String {
+    Quoted(name).to_string()
+}
+
+fn cause(error: &wasmtime::Error) -> String {
+    one_line(&format!("{error:#}"), limits::TEXT_MAX)
+}

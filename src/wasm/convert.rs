@@ -1,0 +1,330 @@
+//! From what a guest says to what the core believes, and back.
+//!
+//! Invariant: a [`Node`] made here has an admitted name, an id and texts within their limits, and a size
+//! that is its content's. What does not, is refused with the answer that holds it.
+
+use super::bindings::omnifs::provider::{http, types};
+use super::limits;
+use super::text::one_line;
+use crate::names::{self, Quoted};
+use crate::provider::{
+    Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
+};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A failure without its provider's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) cause: Cause,
+    pub(super) detail: String,
+}
+
+fn invalid<T>(detail: String) -> Result<T, Fault> {
+    Err(Fault { cause: Cause::Invalid, detail })
+}
+
+fn over<T>(detail: String) -> Result<T, Fault> {
+    Err(Fault { cause: Cause::Limit, detail })
+}
+
+/// Checks the form of an id; `what` says whose it is.
+pub(super) fn id(id: &str, what: &str) -> Result<(), Fault> {
+    if id.is_empty() {
+        return invalid(format!("gave an empty id for {what}"));
+    }
+    within(id, limits::ID_MAX, "id", what)
+}
+
+fn within(text: &str, max: usize, field: &str, what: &str) -> Result<(), Fault> {
+    if text.len() > max {
+        return over(format!("the {field} of {what} has {} bytes, more than {max}", text.len()));
+    }
+    Ok(())
+}
+
+/// The answer to a lookup of `name`.
+pub(super) fn found(raw: types::Node, parent: &str, name: &str) -> Result<Node, Fault> {
+    if raw.name != name {
+        let (other, name) = (Quoted(&raw.name), Quoted(name));
+        return invalid(format!("was asked for {name} and answered {other}"));
+    }
+    node(raw, parent)
+}
+
+/// The entries of `parent`, of a listing or an offer.
+pub(super) fn listing(raw: Vec<types::Node>, parent: &str) -> Result<Vec<Node>, Fault> {
+    if raw.len() > limits::LISTING_MAX {
+        return over(format!(
+            "listed {} entries in {}, more than {}: show fewer and say so with preload.partial",
+            raw.len(),
+            Quoted(parent),
+            limits::LISTING_MAX
+        ));
+    }
+    let mut nodes = Vec::with_capacity(raw.len());
+    for raw in raw {
+        nodes.push(node(raw, parent)?);
+    }
+    let mut names = HashSet::with_capacity(nodes.len());
+    if let Some(twice) = nodes.iter().find(|node| !names.insert(node.name.as_str())) {
+        let (name, parent) = (Quoted(&twice.name), Quoted(parent));
+        return invalid(format!("listed the name {name} twice in {parent}"));
+    }
+    Ok(nodes)
+}
+
+pub(super) fn offer(
+    parent: String,
+    children: Vec<types::Node>,
+    whole: bool,
+) -> Result<Offer, Fault> {
+    id(&parent, "the directory of an offer")?;
+    let children = listing(children, &parent)?;
+    Ok(Offer { parent: parent.into(), children, whole })
+}
+
+pub(super) fn partial(directory: String, shown: u32, note: &str) -> Result<Partial, Fault> {
+    id(&directory, "a partial listing")?;
+    let note = one_line(note, limits::TEXT_MAX);
+    Ok(Partial { directory: directory.into(), shown, note })
+}
+
+/// One object is not at once a directory and something else, within an answer. `parent` is the
+/// object that was asked, and `directory` what it thereby is.
+pub(super) fn consistent(
+    parent: &str,
+    directory: bool,
+    nodes: &[Node],
+    offers: &[Offer],
+) -> Result<(), Fault> {
+    let mut directories = HashMap::from([(parent, directory)]);
+    for offer in offers {
+        if !*directories.entry(&offer.parent).or_insert(true) {
+            let id = Quoted(&offer.parent);
+            return invalid(format!("offered entries of {id}, which is a file"));
+        }
+    }
+    for node in nodes.iter().chain(offers.iter().flat_map(|offer| &offer.children)) {
+        let directory = node.kind == Kind::Directory;
+        if *directories.entry(&node.id).or_insert(directory) != directory {
+            let (id, name) = (Quoted(&node.id), Quoted(&node.name));
+            return invalid(format!(
+                "gave the object {id} (here named {name}) as a directory and as a file"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// 9999-12-31T23:59:59.999Z: beyond it, programs that print a date fail.
+const MODIFIED_MAX: u64 = 253_402_300_799_999;
+
+fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
+    if let Err(refused) = names::admit(&raw.name) {
+        let (name, parent) = (Quoted(&raw.name), Quoted(parent));
+        let detail = format!("gave {name} as a name in {parent}: {refused}");
+        return match refused {
+            names::Refused::TooLong(_) => over(detail),
+            _ => invalid(detail),
+        };
+    }
+    let what = format!("{}", Quoted(&raw.name));
+    id(&raw.id, &what)?;
+    let kind = match raw.kind {
+        types::Kind::Directory => Kind::Directory,
+        types::Kind::File => Kind::File,
+        types::Kind::Executable => Kind::Executable,
+        types::Kind::Symlink => Kind::Symlink,
+    };
+    let directory = kind == Kind::Directory;
+    if directory && raw.id == parent {
+        return invalid(format!("gave {what} as a directory that contains itself"));
+    }
+    if let Some(content) = &raw.content {
+        if directory {
+            return invalid(format!("gave content for the directory {what}"));
+        }
+        let length = content.len() as u64;
+        if let Some(size) = raw.size.filter(|size| *size != length) {
+            return invalid(format!(
+                "gave {what} a size of {size} and a content of {length} bytes"
+            ));
+        }
+        check_content(content, kind == Kind::Symlink, &what)?;
+    }
+    if let Some(version) = &raw.version {
+        within(version, limits::VERSION_MAX, "version", &what)?;
+    }
+    if let Some(whole) = &raw.part_of {
+        id(whole, &format!("what {what} is part of"))?;
+    }
+    let modified = match raw.modified {
+        None => None,
+        Some(milliseconds) if milliseconds <= MODIFIED_MAX => {
+            Some(SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds))
+        }
+        Some(milliseconds) => {
+            return invalid(format!("gave {what} the time {milliseconds} ms, after the year 9999"));
+        }
+    };
+    let coherence = match raw.coherence {
+        types::Coherence::Immutable => Coherence::Immutable,
+        types::Coherence::Volatile => Coherence::Volatile,
+        types::Coherence::Scoped(scope) => {
+            within(&scope, limits::SCOPE_MAX, "scope", &what)?;
+            Coherence::Scoped(scope.into())
+        }
+    };
+    Ok(Node {
+        id: raw.id.into(),
+        name: raw.name,
+        kind,
+        size: match &raw.content {
+            _ if directory => None,
+            Some(content) => Some(content.len() as u64),
+            None => raw.size,
+        },
+        modified,
+        version: raw.version,
+        content: raw.content.map(Bytes::from),
+        coherence,
+        part_of: raw.part_of.map(Arc::from),
+        complete: directory && raw.complete,
+    })
+}
+
+fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
+    if content.len() > limits::CONTENT_MAX {
+        let detail = format!(
+            "gave {what} a content of {} bytes, more than {}",
+            content.len(),
+            limits::CONTENT_MAX
+        );
+        return Err(Fault { cause: Cause::TooLarge, detail });
+    }
+    if symlink && (content.is_empty() || content.contains(&0)) {
+        return invalid(format!(
+            "gave the symbolic link {what} a target that is empty or has a NUL"
+        ));
+    }
+    if symlink && content.len() > limits::TARGET_MAX {
+        return over(format!(
+            "gave the symbolic link {what} a target of {} bytes, more than {}",
+            content.len(),
+            limits::TARGET_MAX
+        ));
+    }
+    Ok(())
+}
+
+/// The answer to a read of the object `node`.
+pub(super) fn content(content: Vec<u8>, node: &str) -> Result<Bytes, Fault> {
+    check_content(&content, false, &Quoted(node).to_string())?;
+    Ok(content.into())
+}
+
+/// Bytes that the host holds for a node.
+pub(super) fn weight(node: &types::Node) -> usize {
+    size_of::<Node>()
+        + node.id.len()
+        + node.name.len()
+        + node.content.as_ref().map_or(0, Vec::len)
+        + node.version.as_ref().map_or(0, String::len)
+        + node.part_of.as_ref().map_or(0, String::len)
+}
+
+/// A failed request, as the guest sees it.
+pub(super) fn error(failure: &Failure) -> types::Error {
+    let detail = || failure.detail.clone();
+    match failure.cause {
+        Cause::NotFound => types::Error::NotFound,
+        Cause::Denied => types::Error::Denied(detail()),
+        Cause::RateLimited => types::Error::RateLimited(failure.retry_after.map(seconds)),
+        Cause::Unavailable => types::Error::Unavailable(detail()),
+        Cause::TimedOut => types::Error::TimedOut,
+        Cause::TooLarge => types::Error::TooLarge,
+        Cause::Invalid | Cause::Trap | Cause::Limit => types::Error::Invalid(detail()),
+    }
+}
+
+/// Whole seconds, rounded up: an early retry is refused.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+/// What a guest answered instead of a value. Where it passes on what one of its requests failed with,
+/// the failure itself is kept, with its detail.
+pub(super) fn failure(
+    provider: &Arc<str>,
+    error: types::Error,
+    failed: &[(types::Error, Failure)],
+) -> Failure {
+    if let Some((_, original)) = failed.iter().rev().find(|(seen, _)| *seen == error) {
+        return Failure { provider: provider.clone(), ..original.clone() };
+    }
+    let said = |text: String, otherwise: &str| {
+        let text = one_line(&text, limits::TEXT_MAX);
+        if text.is_empty() { otherwise.to_string() } else { text }
+    };
+    let mut retry_after = None;
+    let (cause, detail) = match error {
+        types::Error::NotFound => (Cause::NotFound, "there is no such object".into()),
+        types::Error::Denied(text) => (Cause::Denied, said(text, "the service denied access")),
+        types::Error::RateLimited(None) => {
+            (Cause::RateLimited, "the service throttles requests".into())
+        }
+        types::Error::RateLimited(Some(wait)) => {
+            retry_after = Some(Duration::from_secs(wait.into()));
+            (Cause::RateLimited, format!("the service throttles requests for {wait} s more"))
+        }
+        types::Error::Unavailable(text) => {
+            (Cause::Unavailable, said(text, "the service is unavailable"))
+        }
+        types::Error::TimedOut => (Cause::TimedOut, "the service did not answer in time".into()),
+        types::Error::TooLarge => {
+            let max = limits::CONTENT_MAX >> 20;
+            (Cause::TooLarge, format!("the content is larger than {max} MiB"))
+        }
+        types::Error::Invalid(text) => {
+            (Cause::Invalid, said(text, "the service answered something unexpected"))
+        }
+    };
+    Failure { provider: provider.clone(), cause, detail, retry_after }
+}
+
+pub(super) fn request(raw: http::Request) -> Request {
+    Request {
+        endpoint: raw.endpoint,
+        method: method(raw.method),
+        path: raw.path,
+        headers: raw.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+        body: raw.body.map(Bytes::from),
+    }
+}
+
+pub(super) fn method(raw: types::Method) -> Method {
+    match raw {
+        types::Method::Get => Method::Get,
+        types::Method::Head => Method::Head,
+        types::Method::Post => Method::Post,
+    }
+}
+
+pub(super) fn response(response: Response) -> http::Response {
+    http::Response {
+        status: response.status,
+        headers: headers(response.headers),
+        body: response.body.into(),
+    }
+}
+
+pub(super) fn headers(headers: Vec<(String, String)>) -> Vec<http::Header> {
+    headers.into_iter().map(|(name, value)| http::Header { name, value }).collect()
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

@@ -1,0 +1,315 @@
+//! What a guest can reach: the functions of `wit/`, and as much of WASI as a standard library needs
+//! to start.
+//!
+//! Invariant: the WASI context is empty. No preopened directory, environment variable or argument;
+//! standard input is at its end, output goes nowhere; creating a socket and looking up a name are
+//! refused. Clocks and random numbers work.
+
+use super::bindings::omnifs::provider::{config, http, log, preload, types};
+use super::convert::{self, Fault};
+use super::limits::{self, Limits};
+use super::meter::Meter;
+use super::text::one_line;
+use crate::provider::{Cause, Failure, Offer, Partial, Upstream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use wasmtime::ResourceLimiter;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::pipe::{ClosedInputStream, SinkOutputStream};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// What one mounted provider may use, shared by its calls.
+#[derive(Debug)]
+pub(super) struct Grants {
+    pub(super) provider: Arc<str>,
+    /// Declared keys with a value.
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) upstream: Option<Arc<dyn Upstream>>,
+    pub(super) limits: Limits,
+    /// Bytes of linear memory in all running calls.
+    pub(super) memory: AtomicUsize,
+}
+
+/// The host's side of one call.
+pub(super) struct State {
+    pub(super) grants: Arc<Grants>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) memory: Memory,
+    pub(super) offers: Vec<Offer>,
+    pub(super) partials: Vec<Partial>,
+    /// Why a host function ended the call.
+    pub(super) fault: Option<Fault>,
+    /// What requests failed with, as the guest saw it and as it was.
+    pub(super) failed: Vec<(types::Error, Failure)>,
+    /// The last line that was logged as an error: a panic's message.
+    pub(super) last_words: Option<String>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    fetches: u32,
+    lines: u32,
+    offered_nodes: usize,
+    offered_bytes: usize,
+    offers_dropped: bool,
+}
+
+impl State {
+    pub(super) fn new(grants: Arc<Grants>, meter: Arc<Meter>) -> State {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdin(ClosedInputStream)
+            .stdout(SinkOutputStream)
+            .stderr(SinkOutputStream)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .allow_blocking_current_thread(false)
+            .max_random_size(limits::RANDOM_MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::RESOURCES_MAX);
+        State {
+            memory: Memory { grants: grants.clone(), held: 0, refused: None },
+            grants,
+            meter,
+            offers: Vec::new(),
+            partials: Vec::new(),
+            fault: None,
+            failed: Vec::new(),
+            last_words: None,
+            wasi: wasi.build(),
+            table,
+            fetches: 0,
+            lines: 0,
+            offered_nodes: 0,
+            offered_bytes: 0,
+            offers_dropped: false,
+        }
+    }
+
+    /// Ends the call with this fault: the guest cannot catch it.
+    fn end(&mut self, fault: Fault) -> wasmtime::Error {
+        let error = wasmtime::Error::msg(fault.detail.clone());
+        self.fault = Some(fault);
+        error
+    }
+
+    /// After the call: what was logged beyond the limit.
+    pub(super) fn finish(&mut self) {
+        if self.lines > limits::LOG_LINES_MAX {
+            let dropped = self.lines - limits::LOG_LINES_MAX;
+            tracing::warn!(
+                target: "omnifs::provider",
+                provider = &*self.grants.provider,
+                "{dropped} more lines in this call were dropped"
+            );
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Links everything that a component of the world may import.
+pub(super) fn linker(engine: &wasmtime::Engine, service: bool) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    config::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    preload::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    if service {
+        http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    Ok(linker)
+}
+
+impl config::Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.grants.config.get(&key).cloned())
+    }
+}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.lines = self.lines.saturating_add(1);
+        if self.lines > limits::LOG_LINES_MAX && level != log::Level::Error {
+            return Ok(());
+        }
+        let line = one_line(&message, limits::LOG_LINE_MAX);
+        if self.lines <= limits::LOG_LINES_MAX {
+            let provider = &*self.grants.provider;
+            match level {
+                log::Level::Error => {
+                    tracing::error!(target: "omnifs::provider", provider, "{line}")
+                }
+                log::Level::Warn => tracing::warn!(target: "omnifs::provider", provider, "{line}"),
+                log::Level::Info => tracing::info!(target: "omnifs::provider", provider, "{line}"),
+                log::Level::Debug => {
+                    tracing::debug!(target: "omnifs::provider", provider, "{line}")
+                }
+            }
+        }
+        if level == log::Level::Error {
+            self.last_words = Some(line);
+        }
+        Ok(())
+    }
+}
+
+impl preload::Host for State {
+    fn offer(
+        &mut self,
+        parent: String,
+        children: Vec<types::Node>,
+        coverage: preload::Coverage,
+    ) -> wasmtime::Result<()> {
+        let bytes = parent.len() + children.iter().map(convert::weight).sum::<usize>();
+        let fits = self.offered_nodes + children.len() <= limits::OFFERED_NODES_MAX
+            && self.offered_bytes + bytes <= limits::OFFERED_BYTES_MAX;
+        if !fits {
+            if !self.offers_dropped {
+                self.offers_dropped = true;
+                tracing::warn!(
+                    target: "omnifs::provider",
+                    provider = &*self.grants.provider,
+                    "offers beyond {} nodes or {} MiB in one call are dropped",
+                    limits::OFFERED_NODES_MAX,
+                    limits::OFFERED_BYTES_MAX >> 20,
+                );
+            }
+            return Ok(());
+        }
+        // An empty offer counts, so that their number is bounded too.
+        self.offered_nodes += children.len().max(1);
+        self.offered_bytes += bytes;
+        let whole = coverage == preload::Coverage::Whole;
+        match convert::offer(parent, children, whole) {
+            Ok(offer) => self.offers.push(offer),
+            Err(fault) => return Err(self.end(fault)),
+        }
+        Ok(())
+    }
+
+    fn partial(&mut self, directory: String, shown: u32, note: String) -> wasmtime::Result<()> {
+        if self.partials.len() >= limits::PARTIALS_MAX {
+            return Ok(());
+        }
+        match convert::partial(directory, shown, &note) {
+            Ok(partial) => self.partials.push(partial),
+            Err(fault) => return Err(self.end(fault)),
+        }
+        Ok(())
+    }
+}
+
+impl types::Host for State {}
+
+/// Failed requests of a call that are remembered. A provider passes the last one on, or the first.
+const FAILED_KEPT: usize = 16;
+
+impl http::Host for State {
+    async fn fetch(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, types::Error>> {
+        let Some(upstream) = self.grants.upstream.clone() else {
+            let detail = "no endpoint has been granted to this provider".to_string();
+            return Ok(Err(types::Error::Denied(detail)));
+        };
+        self.fetches += 1;
+        if self.fetches > limits::FETCHES_MAX {
+            let detail = format!("made more than {} requests in one call", limits::FETCHES_MAX);
+            return Err(self.end(Fault { cause: Cause::Limit, detail }));
+        }
+        let meter = self.meter.clone();
+        match meter.request(upstream.fetch(convert::request(request))).await {
+            Ok(response) => Ok(Ok(convert::response(response))),
+            Err(failure) => {
+                let error = convert::error(&failure);
+                if self.failed.len() == FAILED_KEPT {
+                    self.failed.remove(1);
+                }
+                self.failed.push((error.clone(), failure));
+                Ok(Err(error))
+            }
+        }
+    }
+}
+
+/// Bounds the linear memory of one call, and with the others of its provider.
+pub(super) struct Memory {
+    grants: Arc<Grants>,
+    held: usize,
+    /// Set when a growth was refused: a guest usually aborts then.
+    pub(super) refused: Option<Refusal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Alone,
+    Together,
+    /// By the system.
+    System,
+    Table,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limits = &self.grants.limits;
+        let more = desired.saturating_sub(current);
+        if self.held + more > limits.memory {
+            self.refused = Some(Refusal::Alone);
+            return Ok(false);
+        }
+        if self.grants.memory.fetch_add(more, Relaxed) + more > limits.memory_together {
+            self.grants.memory.fetch_sub(more, Relaxed);
+            self.refused = Some(Refusal::Together);
+            return Ok(false);
+        }
+        self.held += more;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        // `memory_growing` has set it where it was this limiter's doing.
+        self.refused.get_or_insert(Refusal::System);
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= limits::TABLE_MAX;
+        if !fits {
+            self.refused = Some(Refusal::Table);
+        }
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES_MAX as usize
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        2
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.grants.memory.fetch_sub(self.held, Relaxed);
+    }
+}

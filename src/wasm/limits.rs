@@ -1,0 +1,145 @@
+//! Every bound on a provider, one constant each, with its reason.
+//!
+//! Invariant: nothing that a component does makes the host allocate, compute or wait without end.
+//! The depth of the tree (64) is not here: one call shows one level, so the core, which walks the
+//! path, keeps that bound.
+
+use std::time::Duration;
+
+pub use crate::names::NAME_MAX;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Bytes of a node id. Upstream identities are UUIDs, hashes and short composites; the core keeps
+/// one for each cached node, so it may not be a document.
+pub const ID_MAX: usize = KIB;
+
+/// Bytes of a scope id, kept once for each cached node like an id.
+pub const SCOPE_MAX: usize = KIB;
+
+/// Bytes of a version: an ETag, a hash or a time.
+pub const VERSION_MAX: usize = KIB;
+
+/// Nodes in one listing. Beyond it `ls` and `find` stop being useful, and the reply alone passes
+/// 30 MB; a provider shows the newest and says so with `preload.partial`.
+pub const LISTING_MAX: usize = 100_000;
+
+/// Bytes of one file. It is held whole in the cache and for each open handle.
+pub const CONTENT_MAX: usize = 64 * MIB;
+
+/// Bytes of a symlink's target: Linux's PATH_MAX without its NUL.
+pub const TARGET_MAX: usize = 4095;
+
+/// Nodes offered by one call: 10,000 objects with 40 leaves each. What exceeds it is dropped, because
+/// an offer is a hint.
+pub const OFFERED_NODES_MAX: usize = 400_000;
+
+/// Bytes offered by one call, names and ids included: 5,000 issues of 26 KiB. What exceeds it is
+/// dropped.
+pub const OFFERED_BYTES_MAX: usize = 128 * MIB;
+
+/// Listings that one call says it cut short. A call lists one directory and offers some others.
+pub const PARTIALS_MAX: usize = 1_000;
+
+/// Bytes of one log line and lines of one call, as `wit/log.wit` says. Enough to follow one call, too
+/// little to fill a disk.
+pub const LOG_LINE_MAX: usize = 4 * KIB;
+pub const LOG_LINES_MAX: u32 = 100;
+
+/// Bytes of a text in an error, a note or the manifest: one line of `omnifs status`.
+pub const TEXT_MAX: usize = KIB;
+
+/// Changes that one item of a feed may name. A larger one is a `gap`.
+pub const CHANGES_MAX: usize = 10_000;
+
+/// Bytes of a feed's cursor, which the host keeps and hands back with each item.
+pub const CURSOR_MAX: usize = 4 * KIB;
+
+/// Entries of each list in a manifest. A person reads and approves them.
+pub const MANIFEST_LIST_MAX: usize = 64;
+
+/// Bytes of a component file. One that carries a whole JavaScript engine has some 12 MiB.
+pub const COMPONENT_MAX: usize = 64 * MIB;
+
+/// Requests of one call: a listing of [`LISTING_MAX`] nodes in pages of 100.
+pub const FETCHES_MAX: u32 = 1_000;
+
+/// Linear memory of one instance. A content of [`CONTENT_MAX`] fits with the response it was taken
+/// from, a decoded copy and the allocator's slack.
+pub const MEMORY_MAX: usize = 256 * MIB;
+
+/// Linear memory of all running calls of one provider: four of the largest, or thousands of the usual
+/// 1.5 MiB. One provider can take this much of a laptop, and no more.
+pub const MEMORY_TOGETHER_MAX: usize = 1024 * MIB;
+
+/// Elements of one table: function pointers. Large programs in debug builds have some 10,000.
+pub const TABLE_MAX: usize = 20_000;
+
+/// Core modules in one component. Toolchains make up to 4; a composed component has more.
+pub const CORE_INSTANCES_MAX: u32 = 16;
+
+/// Stack of the guest's code. wasmtime's default, enough for a recursive JSON parser 1,000 deep.
+pub const STACK_MAX: usize = 512 * KIB;
+
+/// Bytes that one call across the boundary may hand to the host: the largest content, or the
+/// largest listing, twice.
+pub const TRANSFER_MAX: usize = 2 * CONTENT_MAX;
+
+/// Random bytes in one call: seeds and identifiers, not a stream.
+pub const RANDOM_MAX: u64 = 64 * KIB as u64;
+
+/// Resources (pollables, streams) that one instance may hold. A provider needs three.
+pub const RESOURCES_MAX: usize = 1_000;
+
+/// Running instances of all providers. Address space for each is reserved at start (4 GiB, not
+/// memory), so that guest code needs no bounds checks; 256 reserve 1 TiB of the 128 TiB there are.
+pub const INSTANCES_MAX: u32 = 256;
+
+/// Running calls of one provider. The rest of [`INSTANCES_MAX`] stays for the others.
+pub const IN_FLIGHT_MAX: usize = 64;
+
+/// Time between two looks at a running guest. It is how long a guest can keep a worker thread from
+/// its other tasks.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// CPU time of one call. Decoding 64 MiB of JSON takes about a second.
+pub const CPU_MAX: Duration = Duration::from_secs(2);
+
+/// Time of one call outside its requests, which have their own deadlines: queueing, computing and
+/// sleeping.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Time of one call in all: a listing of 100 pages from a slow service. A program that waits longer
+/// has long been interrupted.
+pub const TOTAL_MAX: Duration = Duration::from_secs(120);
+
+/// The bounds that depend on the machine and its user. The others are part of the interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`CPU_MAX`].
+    pub cpu: Duration,
+    /// See [`WAIT_MAX`].
+    pub wait: Duration,
+    /// See [`TOTAL_MAX`].
+    pub total: Duration,
+    /// Bytes, at most [`MEMORY_MAX`].
+    pub memory: usize,
+    /// Bytes; see [`MEMORY_TOGETHER_MAX`].
+    pub memory_together: usize,
+    /// See [`IN_FLIGHT_MAX`].
+    pub in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            cpu: CPU_MAX,
+            wait: WAIT_MAX,
+            total: TOTAL_MAX,
+            memory: MEMORY_MAX,
+            memory_together: MEMORY_TOGETHER_MAX,
+            in_flight: IN_FLIGHT_MAX,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+use super::*;
+use crate::wasm::bindings::omnifs::provider::types;
+
+fn good() -> raw::Description {
+    raw::Description {
+        identity: raw::Identity {
+            name: "docker".into(),
+            version: "1.2.3-rc.1+build".into(),
+            summary: "Containers of a Docker engine".into(),
+        },
+        root: "root".into(),
+        config: vec![raw::ConfigKey {
+            name: "bound".into(),
+            description: "Entries in a listing".into(),
+            default_value: Some("1000".into()),
+        }],
+        endpoints: vec![raw::Endpoint {
+            name: "engine".into(),
+            default_url: "unix:///var/run/docker.sock".into(),
+            url_environment: Some("DOCKER_HOST".into()),
+            allow: vec![
+                raw::Rule { method: types::Method::Get, path: "/containers/*/json".into() },
+                raw::Rule { method: types::Method::Get, path: "/v1/**".into() },
+            ],
+            credential: Some("token".into()),
+            redirect_hosts: vec!["objects.example.com".into()],
+            purpose: "Reads containers".into(),
+        }],
+        credentials: vec![raw::Credential {
+            name: "token".into(),
+            environment: vec!["DOCKER_TOKEN".into()],
+            raw_prefixes: vec!["lin_api_".into()],
+            oauth: Some(raw::Oauth {
+                authorize_url: "https://example.com/authorize".into(),
+                device_url: None,
+                token_url: "https://example.com/token".into(),
+                client_id: None,
+                scopes: vec!["read".into()],
+            }),
+            help_url: "https://example.com/tokens?new=1".into(),
+        }],
+        feeds: vec![
+            raw::Feed {
+                name: "events".into(),
+                kind: raw::FeedKind::Push,
+                scopes: "".into(),
+                endpoint: Some("engine".into()),
+            },
+            raw::Feed {
+                name: "hook".into(),
+                kind: raw::FeedKind::Webhook,
+                scopes: "".into(),
+                endpoint: None,
+            },
+        ],
+    }
+}
+
+#[test]
+fn a_good_manifest_is_taken_as_it_is() {
+    let manifest = manifest(good()).unwrap();
+    assert_eq!(manifest.name, "docker");
+    assert_eq!(manifest.endpoints[0].allow[0], (Method::Get, "/containers/*/json".into()));
+    assert_eq!(manifest.credentials[0].oauth.as_ref().unwrap().scopes, ["read"]);
+    assert_eq!(manifest.feeds[1].kind, FeedKind::Webhook);
+}
+
+fn why(change: impl FnOnce(&mut raw::Description)) -> String {
+    let mut raw = good();
+    change(&mut raw);
+    let fault = manifest(raw).expect_err("accepted");
+    assert_eq!(fault.cause, Cause::Invalid);
+    assert!(!fault.detail.contains('\n'), "{}", fault.detail);
+    fault.detail
+}
+
+#[test]
+fn a_name_is_plain() {
+    for bad in ["", "Docker", "a b", "../x", "-a", "a/b", "é", &"x".repeat(65)] {
+        assert!(why(|raw| raw.identity.name = bad.into()).contains("is no provider name"), "{bad}");
+        assert!(why(|raw| raw.endpoints[0].name = bad.into()).contains("is no endpoint name"));
+        assert!(why(|raw| raw.config[0].name = bad.into()).contains("is no config key name"));
+    }
+}
+
+#[test]
+fn a_version_is_semantic() {
+    for bad in ["", "1", "1.2", "1.2.x", "1.2.3.4", "v1.2.3", "1.2.3 beta", "1..3"] {
+        assert!(why(|raw| raw.identity.version = bad.into()).contains("is no version"), "{bad}");
+    }
+}
+
+#[test]
+fn text_for_the_user_is_one_line_without_escapes() {
+    assert!(why(|raw| raw.identity.summary = "a\nb".into()).contains("summary"));
+    assert!(why(|raw| raw.endpoints[0].purpose = "\u{1b}[2J".into()).contains("purpose"));
+    assert!(why(|raw| raw.identity.summary = "x".repeat(1025)).contains("summary"));
+}
+
+#[test]
+fn an_endpoint_is_https_a_socket_or_this_machine() {
+    for good_url in [
+        "https://api.github.com",
+        "https://host:8443/prefix",
+        "http://127.0.0.1:8080",
+        "http://[::1]/",
+        "http://localhost",
+        "unix:///run/docker.sock",
+        "npipe:////./pipe/docker_engine",
+    ] {
+        let mut raw = good();
+        raw.endpoints[0].default_url = good_url.into();
+        assert!(manifest(raw).is_ok(), "{good_url}");
+    }
+    for (bad, reason) in [
+        ("", "it is no URL"),
+        ("api.github.com", "it is no URL"),
+        ("http://example.com", "http is for this machine only"),
+        ("http://localhost.example.com", "http is for this machine only"),
+        ("ftp://example.com", "it is none of"),
+        ("file:///etc/passwd", "it names no host"),
+        ("https://user:pw@example.com", "user name or password"),
+        ("https://example.com/#x", "a fragment"),
+        ("https://example.com/?q=1", "a query"),
+        ("unix://relative", "absolute"),
+        ("unix://", "absolute"),
+        ("unix:///a\nb", "control character"),
+    ] {
+        let detail = why(|raw| raw.endpoints[0].default_url = bad.into());
+        assert!(detail.contains(reason), "{bad}: {detail}");
+    }
+}
+
+#[test]
+fn a_path_pattern_is_of_whole_segments() {
+    for (bad, reason) in [
+        ("containers", "does not begin"),
+        ("/a/**/b", "only at the end"),
+        ("/a*/b", "a whole segment"),
+        ("/a/../b", "match nothing"),
+        ("/a?b=1", "without a query"),
+        ("/a b", "without a query"),
+        ("/a\\b", "without a query"),
+    ] {
+        let detail = why(|raw| raw.endpoints[0].allow[0].path = bad.into());
+        assert!(detail.contains(reason), "{bad}: {detail}");
+    }
+}
+
+#[test]
+fn every_reference_leads_to_something_declared() {
+    let detail = why(|raw| raw.endpoints[0].credential = Some("other".into()));
+    assert!(detail.contains("the credential `other`, which is not declared"), "{detail}");
+    let detail = why(|raw| raw.feeds[0].endpoint = Some("other".into()));
+    assert!(detail.contains("the endpoint `other`, which is not declared"), "{detail}");
+    assert!(why(|raw| raw.feeds[0].endpoint = None).contains("needs an endpoint"));
+}
+
+#[test]
+fn nothing_is_declared_twice_or_without_end() {
+    assert!(why(|raw| raw.endpoints.push(raw.endpoints[0].clone())).contains("`engine` twice"));
+    assert!(why(|raw| raw.feeds.push(raw.feeds[0].clone())).contains("`events` twice"));
+    assert!(why(|raw| raw.config.push(raw.config[0].clone())).contains("`bound` twice"));
+    let detail = why(|raw| {
+        raw.config = (0..65)
+            .map(|n| raw::ConfigKey { name: format!("k{n}"), ..raw.config[0].clone() })
+            .collect()
+    });
+    assert!(detail.contains("65 config keys"), "{detail}");
+}
+
+#[test]
+fn hosts_and_variables_have_their_form() {
+    for host in ["example.com", "127.0.0.1:8080", "example.com:443", "*.blob.example.net"] {
+        let mut raw = good();
+        raw.endpoints[0].redirect_hosts = vec![host.into()];
+        assert!(manifest(raw).is_ok(), "{host}");
+    }
+    for bad in ["", "*", "*.com", "a.*.com", "Example.com", "a/b", "host:0", "host:x", "a b"] {
+        let detail = why(|raw| raw.endpoints[0].redirect_hosts = vec![bad.into()]);
+        assert!(detail.contains("is no host"), "{bad}: {detail}");
+    }
+    for bad in ["", "lower", "1A", "A-B", "A=B"] {
+        let detail = why(|raw| raw.credentials[0].environment = vec![bad.into()]);
+        assert!(detail.contains("is no environment variable"), "{bad}: {detail}");
+    }
+}
+
+#[test]
+fn a_component_declares_what_it_imports_and_exports_what_it_declares() {
+    assert!(check(good(), true, true).is_ok());
+    let undeclared = raw::Description { endpoints: vec![], feeds: vec![], ..good() };
+    let fault = check(undeclared.clone(), true, true).unwrap_err();
+    assert!(fault.detail.contains("declares no endpoint"), "{}", fault.detail);
+    assert!(check(undeclared, false, false).is_ok());
+    let fault = check(good(), true, false).unwrap_err();
+    assert!(fault.detail.contains("does not export omnifs:provider/events"), "{}", fault.detail);
+}

@@ -1,0 +1,32 @@
+//! Runs providers as WebAssembly components, in a sandbox.
+//!
+//! [`Engine`] is the process's one wasmtime engine; [`Component`] a provider's compiled file, linked
+//! to what its imports may reach; [`Instance`] one mounted provider, which implements
+//! [`Provider`](crate::provider::Provider).
+//!
+//! Invariants:
+//! - A fresh instance serves each call, so that nothing leaks from one call to the next and a trap
+//!   costs one call.
+//! - A component reaches nothing but the functions of `wit/`, clocks, random numbers and stdio
+//!   that is closed. One that does not import `http` is never linked to it.
+//! - Whatever a guest does, the call ends within [`Limits`], as an answer that has been checked or as
+//!   one [`Failure`](crate::provider::Failure) that names the provider and the cause.
+
+mod artifact;
+mod bindings;
+mod call;
+mod component;
+mod convert;
+mod engine;
+mod feed;
+mod host;
+mod instance;
+pub mod limits;
+mod manifest;
+mod meter;
+mod text;
+
+pub use component::{Component, LoadError};
+pub use engine::{Engine, EngineError};
+pub use instance::Instance;
+pub use limits::Limits;

@@ -1,0 +1,212 @@
+//! OAuth logins against a service on loopback.
+
+use axum::extract::State;
+use axum::response::Json;
+use axum::routing::post;
+use axum::{Router, http::StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use omnifs::credentials::Secret;
+use omnifs::credentials::login::{LoginError, Patience, browser, device, refresh};
+use omnifs::provider::OAuth;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use url::Url;
+
+type Fields = HashMap<String, String>;
+
+/// Answers of the token endpoint, in order, and the forms it was sent.
+#[derive(Default)]
+struct Service {
+    answers: Mutex<Vec<(u16, Value)>>,
+    forms: Mutex<Vec<Fields>>,
+}
+
+async fn token(State(service): State<Arc<Service>>, form: String) -> (StatusCode, Json<Value>) {
+    let form: Fields = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    service.forms.lock().unwrap().push(form);
+    let (status, answer) = service.answers.lock().unwrap().remove(0);
+    (StatusCode::from_u16(status).unwrap(), Json(answer))
+}
+
+async fn start(answers: Vec<(u16, Value)>) -> (OAuth, Arc<Service>) {
+    let service = Arc::new(Service { answers: Mutex::new(answers), ..Service::default() });
+    let code = || async {
+        Json(json!({
+            "device_code": "device-code-1", "user_code": "ABCD-1234", "expires_in": 5,
+            "verification_uri": "https://example.test/device", "interval": 0,
+        }))
+    };
+    let router = Router::new()
+        .route("/token", post(token))
+        .route("/device", post(code))
+        .with_state(service.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let oauth = OAuth {
+        authorize_url: format!("{base}/authorize"),
+        device_url: Some(format!("{base}/device")),
+        token_url: format!("{base}/token"),
+        client_id: Some("client-1".to_owned()),
+        scopes: vec!["read".to_owned(), "issues".to_owned()],
+    };
+    (oauth, service)
+}
+
+fn patience() -> Patience {
+    Patience {
+        approval: Duration::from_secs(5),
+        request: Duration::from_secs(5),
+        interval: Duration::from_millis(10),
+    }
+}
+
+fn message<T>(result: Result<T, LoginError>) -> String {
+    let error = match result {
+        Ok(_) => panic!("the login must fail"),
+        Err(error) => error.to_string(),
+    };
+    for secret in ["device-code-1", "code-from-browser", "refresh-1", "access-1"] {
+        assert!(!error.contains(secret), "{error}");
+    }
+    error
+}
+
+#[tokio::test]
+async fn the_device_flow_waits_for_the_approval() {
+    let pending = (400, json!({"error": "authorization_pending"}));
+    let granted = json!({"access_token": "access-1", "token_type": "bearer", "scope": "read"});
+    // GitHub says "pending" with status 200.
+    let also = (200, json!({"error": "authorization_pending", "error_description": "wait"}));
+    let (oauth, service) = start(vec![pending, also, (200, granted)]).await;
+    let mut shown = None;
+    let tokens = device(&oauth, None, &patience(), |prompt| shown = Some(prompt.clone())).await;
+    let tokens = tokens.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(tokens.access.expose(), "access-1");
+    let shown = shown.unwrap();
+    assert_eq!(
+        (shown.page.as_str(), shown.code.as_str()),
+        ("https://example.test/device", "ABCD-1234")
+    );
+    let forms = service.forms.lock().unwrap();
+    assert_eq!(forms.len(), 3);
+    assert_eq!(forms[2]["device_code"], "device-code-1");
+    assert_eq!(forms[2]["grant_type"], "urn:ietf:params:oauth:grant-type:device_code");
+    assert_eq!(forms[2]["client_id"], "client-1");
+}
+
+#[tokio::test]
+async fn the_device_flow_ends_when_it_is_refused_or_expires() {
+    let (oauth, _) = start(vec![(400, json!({"error": "access_denied"}))]).await;
+    let error = message(device(&oauth, None, &patience(), |_| {}).await);
+    assert_eq!(error, "the request was refused in the browser");
+    let (oauth, _) = start(vec![(400, json!({"error": "expired_token"}))]).await;
+    assert!(message(device(&oauth, None, &patience(), |_| {}).await).contains("start again"));
+    let pending = (400, json!({"error": "authorization_pending"}));
+    let (oauth, _) = start(vec![pending; 1000]).await;
+    let short = Patience { approval: Duration::from_millis(200), ..patience() };
+    assert!(message(device(&oauth, None, &short, |_| {}).await).contains("start again"));
+    let (oauth, _) = start(vec![(500, json!({}))]).await;
+    assert!(message(device(&oauth, None, &patience(), |_| {}).await).contains("status 500"));
+    let (mut oauth, _) = start(vec![]).await;
+    oauth.client_id = None;
+    assert!(message(device(&oauth, None, &patience(), |_| {}).await).contains("client_id"));
+    oauth.client_id = Some("c".to_owned());
+    oauth.device_url = Some("http://login.example.test/device".to_owned());
+    assert!(message(device(&oauth, None, &patience(), |_| {}).await).contains("not an https"));
+}
+
+/// What a browser does with the page: goes to the redirect with these fields.
+async fn visit(page: Url, change: impl Fn(&mut Fields)) -> Vec<u16> {
+    let query: Fields = page.query_pairs().into_owned().collect();
+    let mut fields = Fields::from([
+        ("code".to_owned(), "code-from-browser".to_owned()),
+        ("state".to_owned(), query["state"].clone()),
+    ]);
+    change(&mut fields);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let redirect = Url::parse(&query["redirect_uri"]).unwrap();
+    let mut statuses = Vec::new();
+    // What a page of another origin could send first: no state, and a guessed one.
+    for state in ["", "?code=evil", "?code=evil&state=guess"] {
+        let url = format!("{redirect}{state}");
+        statuses.push(client.get(url).send().await.unwrap().status().as_u16());
+    }
+    let mut url = redirect.clone();
+    url.query_pairs_mut().extend_pairs(&fields);
+    statuses.push(client.get(url).send().await.unwrap().status().as_u16());
+    statuses
+}
+
+#[tokio::test]
+async fn the_browser_login_takes_only_its_own_redirect_and_proves_its_verifier() {
+    let granted =
+        json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 86400});
+    let (oauth, service) = start(vec![(200, granted)]).await;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let browsing = tokio::spawn(async move {
+        let page: Url = receiver.await.unwrap();
+        visit(page, |_| {}).await
+    });
+    let mut page = None;
+    let tokens = browser(&oauth, None, 0, &patience(), |url| {
+        page = Some(url.clone());
+        sender.send(url.clone()).unwrap();
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(browsing.await.unwrap(), [400, 400, 400, 200]);
+    assert_eq!(tokens.access.expose(), "access-1");
+    assert_eq!(tokens.refresh.unwrap().expose(), "refresh-1");
+    assert_eq!(tokens.expires_in, Some(Duration::from_secs(86400)));
+    let page: Fields = page.unwrap().query_pairs().into_owned().collect();
+    assert_eq!(page["code_challenge_method"], "S256");
+    assert_eq!(page["scope"], "read issues");
+    let forms = service.forms.lock().unwrap();
+    let form = &forms[0];
+    assert_eq!(form["code"], "code-from-browser");
+    assert_eq!(form["redirect_uri"], page["redirect_uri"]);
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
+    assert_eq!(challenge, page["code_challenge"]);
+}
+
+#[tokio::test]
+async fn the_browser_login_ends_when_it_is_refused_or_nobody_comes() {
+    let (oauth, _) = start(vec![]).await;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let browsing = tokio::spawn(async move {
+        let page: Url = receiver.await.unwrap();
+        let refuse = |fields: &mut Fields| {
+            fields.insert("error".to_owned(), "access_denied".to_owned());
+        };
+        visit(page, refuse).await
+    });
+    let result =
+        browser(&oauth, None, 0, &patience(), |url| sender.send(url.clone()).unwrap()).await;
+    assert_eq!(message(result), "the request was refused in the browser");
+    browsing.await.unwrap();
+    let short = Patience { approval: Duration::from_millis(100), ..patience() };
+    assert!(message(browser(&oauth, None, 0, &short, |_| {}).await).contains("start again"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    assert!(message(browser(&oauth, None, port, &short, |_| {}).await).contains("another port"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_brings_a_new_access_token() {
+    let (oauth, service) = start(vec![
+        (200, json!({"access_token": "access-2"})),
+        (400, json!({"error": "invalid_grant"})),
+    ])
+    .await;
+    let token = Secret::new("refresh-1".to_owned());
+    let tokens = refresh(&oauth, Some("client-2"), &token, &patience()).await;
+    let tokens = tokens.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(tokens.access.expose(), "access-2");
+    assert_eq!(service.forms.lock().unwrap()[0]["client_id"], "client-2");
+    assert!(message(refresh(&oauth, None, &token, &patience()).await).contains("invalid_grant"));
+}

@@ -1,0 +1,134 @@
+//! Redirects: where they may lead, and what travels along.
+
+use super::server::{Server, answer};
+use super::*;
+
+fn to(location: &str) -> String {
+    format!("Location: {location}\r\n")
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_origin_is_followed_with_the_credential() {
+    let server = Server::start(|number, _| match number {
+        0 => answer(301, &to("/moved/1?x=2"), "moved"),
+        _ => answer(200, "", "here"),
+    })
+    .await;
+    let outbound = outbound(&server.url());
+    let response = fetch(&outbound, get("/things/1")).await.unwrap();
+    assert_eq!((response.status, &response.body[..]), (200, &b"here"[..]));
+    let second = &server.seen.requests()[1];
+    assert!(second.starts_with("GET /moved/1?x=2 "), "{second}");
+    assert!(second.contains(SECRET));
+    let total = outbound.status().total;
+    assert_eq!((total.callouts, total.redirects, total.retries), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn a_redirect_to_an_undeclared_place_is_refused_without_a_connection() {
+    let other = Server::start(|_, _| answer(200, "", "stolen")).await;
+    let port = other.address.port();
+    for location in [
+        other.url(),
+        format!("//127.0.0.1:{port}/x"),
+        format!("http://localhost:{port}/"),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+        "https://evil.example/".to_owned(),
+        "http://logs.example.test/".to_owned(),
+        "https://logs.example.test:8443/".to_owned(),
+        "https://logs.example.test@evil.example/".to_owned(),
+        "https://user:pass@logs.example.test/".to_owned(),
+        "file:///etc/passwd".to_owned(),
+        "unix:///var/run/docker.sock".to_owned(),
+        "http://[".to_owned(),
+    ] {
+        let target = location.clone();
+        let server = Server::start(move |_, _| answer(302, &to(&target), "")).await;
+        let outbound = outbound(&server.url());
+        let (cause, detail) = fails(&outbound, get("/things/1")).await;
+        assert_eq!(cause, Cause::Denied, "{location}: {detail}");
+        assert!(detail.contains("a redirect to"), "{detail}");
+        assert_eq!(server.seen.count(), 1, "{location}");
+    }
+    assert_eq!(other.seen.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_credential_stays_behind_when_the_origin_changes_and_does_not_come_back() {
+    let back = Arc::new(std::sync::OnceLock::<String>::new());
+    let home = back.clone();
+    let logs = Server::start(move |number, _| match number {
+        0 => answer(200, "ETag: \"theirs\"\r\n", "log"),
+        _ => answer(302, &to(&format!("{}/things/back", home.get().unwrap())), ""),
+    })
+    .await;
+    let logs_url = logs.url();
+    let server = Server::start(move |_, request| {
+        if request.starts_with("GET /things/back") {
+            answer(200, "", "back")
+        } else {
+            answer(302, &format!("Location: {logs_url}/job/1?sig=abc\r\n"), "")
+        }
+    })
+    .await;
+    back.set(server.url()).unwrap();
+    let mut setup = setup(&server.url());
+    let given = setup.overrides.get_mut("api").unwrap();
+    given.redirect_hosts.push(logs.url());
+    let outbound = Outbound::new(setup).unwrap();
+    let request = || Request {
+        headers: vec![
+            ("Accept".to_owned(), "text/plain".to_owned()),
+            ("X-Private".to_owned(), "guest".to_owned()),
+        ],
+        ..get("/things/1")
+    };
+    let response = fetch(&outbound, request()).await.unwrap();
+    assert_eq!(&response.body[..], b"log");
+    let seen = logs.seen.requests()[0].to_lowercase();
+    assert!(seen.starts_with("get /job/1?sig=abc "), "{seen}");
+    assert!(!seen.contains("authorization"), "{seen}");
+    assert!(!seen.contains("x-private"), "{seen}");
+    assert!(seen.contains("accept: text/plain"), "{seen}");
+    // The other server's validator is not kept for the endpoint, and the way back is without it too.
+    let response = fetch(&outbound, request()).await.unwrap();
+    assert_eq!(&response.body[..], b"back");
+    let returned = server.seen.requests().pop().unwrap();
+    assert!(returned.starts_with("GET /things/back"), "{returned}");
+    assert!(!returned.to_lowercase().contains("authorization"), "{returned}");
+    assert!(!returned.to_lowercase().contains("if-none-match"), "{returned}");
+}
+
+#[tokio::test]
+async fn a_loop_of_redirects_ends_after_five() {
+    let server =
+        Server::start(|number, _| answer(302, &to(&format!("/things/{number}")), "")).await;
+    let outbound = outbound(&server.url());
+    let (cause, detail) = fails(&outbound, get("/things/0")).await;
+    assert_eq!(cause, Cause::Unavailable, "{detail}");
+    assert!(detail.contains("more than 5 times"), "{detail}");
+    assert_eq!(server.seen.count(), 6);
+}
+
+#[tokio::test]
+async fn the_body_of_a_post_goes_to_no_other_place() {
+    let other = Server::start(|_, _| answer(200, "", "stolen")).await;
+    let url = other.url();
+    for status in [301, 302, 303, 307, 308] {
+        let url = url.clone();
+        let server = Server::start(move |_, _| answer(status, &to(&url), "")).await;
+        let mut setup = setup(&server.url());
+        setup.overrides.get_mut("api").unwrap().redirect_hosts.push(other.url());
+        let (cause, detail) = fails(&Outbound::new(setup).unwrap(), post("{}")).await;
+        assert_eq!(cause, Cause::Denied, "{status}: {detail}");
+    }
+    assert_eq!(other.seen.connections(), 0);
+    let server = Server::start(|number, _| match number {
+        0 => answer(307, &to("/v2/graphql"), ""),
+        _ => answer(200, "", "ok"),
+    })
+    .await;
+    let response = fetch(&outbound(&server.url()), post("{\"query\":1}")).await.unwrap();
+    assert_eq!(&response.body[..], b"ok");
+    assert!(server.seen.requests()[1].ends_with("{\"query\":1}"));
+}

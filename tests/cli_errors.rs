@@ -1,0 +1,266 @@
+//! What goes wrong is told in one line that says what to do, with an exit code that says which kind
+//! it is.
+
+mod cli;
+
+use cli::Home;
+use omnifs::control::{Record, Registry, Token, key};
+use std::path::Path;
+
+#[test]
+fn a_wrong_command_line_is_code_2() {
+    let home = Home::new();
+    for arguments in [
+        &["mont"][..],
+        &["mount"],
+        &["mount", "--threads", "0", "mnt"],
+        &["mount", "--cache-capacity", "lots", "mnt"],
+        &["mount", "--backend", "floppy", "mnt"],
+        &["mount", "--provider", "x", "mnt"],
+        &["mount", "--provider", "../x=f.wasm", "mnt"],
+        &["mount", "--provider", "x=", "mnt"],
+        &["mount", "--webhook-listen", "8787", "mnt"],
+        &["mount", "--allow-other=perhaps", "mnt"],
+        &["status", "--yaml"],
+    ] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{ran:?}");
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_names_file_line_and_nearest_key() {
+    let home = Home::new();
+    home.config("[cache]\nnode = 5000\n");
+    let file = home.config_file();
+    let place = format!("{}:2: unknown key 'node' in [cache]", file.display());
+    for arguments in [&["mount", "mnt"][..], &["config", "check"], &["config", "show"]] {
+        home.run(arguments).fails(2, &place, "did you mean 'nodes'?");
+    }
+    home.config("[mount]\nthreads = 'two'\n[instances.x]\ntoken = 'hunter2'\n");
+    let ran = home.run(["mount", "mnt"]);
+    ran.fails(2, ":2: 'mount.threads' must be a whole number, not a string", "one more mistake");
+    let ran = home.run(["config", "check"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains(":4: 'instances.x.token' holds a secret"), "{ran:?}");
+    assert!(ran.stderr.contains("credential-file"), "{ran:?}");
+    assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+}
+
+#[test]
+fn a_configuration_that_was_named_must_exist() {
+    let home = Home::new();
+    home.run(["--config", "other.toml", "config", "check"]).fails(2, "other.toml", "--config");
+    let ran =
+        cli::ran(home.command(["config", "check"]).env("OMNIFS_CONFIG", "x").output().unwrap());
+    ran.fails(2, "No such file", "OMNIFS_CONFIG");
+    assert!(home.run(["config", "check"]).works().contains("defaults are used"));
+    home.config("");
+    assert!(home.run(["config", "check"]).works().contains("is right"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    home.config("");
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(home.config_file(), open).unwrap();
+    home.run(["config", "check"]).fails(2, "writable by other users", "chmod go-w");
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let home = Home::new();
+    let nodes = |environment: Option<&str>| {
+        let mut command = home.command(["config", "show"]);
+        command.envs(environment.map(|value| ("OMNIFS_CACHE_CAPACITY", value)));
+        let shown = cli::ran(command.output().unwrap()).works().to_owned();
+        shown.lines().find(|line| line.starts_with("nodes")).unwrap().to_owned()
+    };
+    assert_eq!(nodes(None), "nodes = 250000");
+    home.config("[cache]\nnodes = 1000\nbytes = '2MiB'\n");
+    assert_eq!(nodes(None), "nodes = 1000");
+    assert_eq!(nodes(Some("2000")), "nodes = 2000");
+    assert_eq!(nodes(Some(",4MiB")), "nodes = 1000");
+    let mut command = home.command(["config", "show"]);
+    command.env("OMNIFS_CACHE_CAPACITY", "lots");
+    cli::ran(command.output().unwrap()).fails(2, "environment: invalid value 'lots'", "");
+    // A flag wins over the environment: the wrong variable is not even read.
+    let mut command = home.command(["mount", "--cache-capacity", "3000", "absent"]);
+    command.env("OMNIFS_CACHE_CAPACITY", "lots");
+    cli::ran(command.output().unwrap()).fails(4, "absent does not exist", "mkdir -p");
+}
+
+#[test]
+fn a_mountpoint_that_cannot_be_used_is_code_4_and_says_what_to_do() {
+    let home = Home::new();
+    std::fs::write(home.path("file"), "").unwrap();
+    std::fs::create_dir_all(home.path("full/of")).unwrap();
+    for foreground in [&[][..], &["--foreground"]] {
+        let mount =
+            |path: &str| home.run(["mount", path].iter().chain(foreground).collect::<Vec<_>>());
+        mount("absent").fails(4, "absent does not exist", "mkdir -p /");
+        mount("absent/deeper").fails(4, "does not exist", "mkdir -p /");
+        mount("file").fails(4, "file is not a directory", "name a directory");
+        mount("full").fails(4, "full is not empty", "empty directory");
+    }
+}
+
+#[test]
+fn without_a_mount_the_code_is_3() {
+    let home = Home::new();
+    let ran = home.run(["status"]);
+    assert_eq!((ran.code, &ran.stdout[..]), (3, "nothing is mounted\n"));
+    let ran = home.run(["status", "--json"]);
+    assert_eq!((ran.code, &ran.stdout[..]), (3, "[]\n"));
+    home.run(["status", "mnt"]).fails(3, "mnt is not in a running mount", "omnifs status");
+    home.run(["unmount", "mnt"]).fails(3, "nothing is mounted at mnt", "omnifs status");
+    home.run(["unmount", "absent/x"]).fails(3, "nothing is mounted", "omnifs status");
+    home.run(["unmount", "--force", "mnt"]).fails(3, "nothing is mounted", "omnifs status");
+    home.run(["refresh", "mnt"]).fails(3, "not in a running mount", "omnifs status");
+    home.run(["logs"]).fails(3, "there is no log yet", "omnifs mount");
+    home.run(["logs", "mnt"]).fails(3, "there is no log for mnt", "omnifs mount");
+}
+
+#[test]
+fn a_record_that_a_killed_mount_left_is_removed() {
+    let home = Home::new();
+    let mounts = home.path("state/omnifs/mounts");
+    std::fs::create_dir_all(&mounts).unwrap();
+    let at = home.path("mnt");
+    let record = Record {
+        pid: std::process::id(),
+        mountpoint: at.display().to_string(),
+        address: ([127, 0, 0, 1], 1).into(),
+        token: Token::random().unwrap(),
+        log: home.path("log"),
+    };
+    let file = mounts.join(format!("{}.json", key(&at)));
+    std::fs::write(&file, serde_json::to_vec(&record).unwrap()).unwrap();
+    std::fs::write(file.with_extension("lock"), "").unwrap();
+    assert_eq!(home.run(["status"]).code, 3);
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_mount_that_does_not_answer_is_named_with_its_process() {
+    let home = Home::new();
+    let registry = Registry::new(home.path("state/omnifs/mounts"));
+    let at = home.path("mnt");
+    let claim = registry.claim(&at).unwrap();
+    // Nothing listens on port 1.
+    let record = Record {
+        pid: std::process::id(),
+        mountpoint: at.display().to_string(),
+        address: ([127, 0, 0, 1], 1).into(),
+        token: Token::random().unwrap(),
+        log: home.path("log"),
+    };
+    claim.publish(&record).unwrap();
+    let pid = format!("(process {}) does not answer", std::process::id());
+    for arguments in [&["status"][..], &["status", "mnt"], &["refresh", "mnt"], &["unmount", "mnt"]]
+    {
+        home.run(arguments).fails(1, &pid, "omnifs unmount --force");
+    }
+    home.run(["mount", "mnt", "--foreground"]).fails(4, "already mounted at", "omnifs unmount");
+    home.run(["unmount", "mnt/docker"]).fails(3, "is inside the mount", "omnifs unmount /");
+}
+
+#[test]
+fn a_file_that_is_no_component_is_not_added() {
+    let home = Home::new();
+    std::fs::write(home.path("x.wasm"), "#!/bin/sh\n").unwrap();
+    std::fs::write(home.path("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let add = |file: &str| home.run(["providers", "add", file, "--yes"]);
+    add("x.wasm").fails(1, "x.wasm is not a WebAssembly component", "wasm32-wasip2");
+    add("core.wasm").fails(1, "it is a core module", "wasm32-wasip2");
+    add("absent.wasm").fails(1, "cannot read the component absent.wasm", "");
+    add(".").fails(1, "it is not a file", "");
+    assert!(!home.config_file().exists());
+    assert!(!home.path("data/omnifs/providers").exists());
+}
+
+#[test]
+fn removing_a_provider_keeps_the_comments() {
+    let home = Home::new();
+    let digest = "0".repeat(64);
+    let kept = "# mine\n[cache]\nnodes = 1000 # few\n";
+    home.config(&format!(
+        "{kept}\n[instances.jira]\nprovider = \"jira\"\ngrant = \"sha256:{digest}\"\n"
+    ));
+    let component = home.path("data/omnifs/providers/jira.wasm");
+    std::fs::create_dir_all(component.parent().unwrap()).unwrap();
+    std::fs::write(&component, b"\0asm\x0d\0\x01\0").unwrap();
+
+    let ran = home.run(["providers", "list"]);
+    assert!(ran.works().contains("jira  changed"), "{ran:?}");
+    assert!(ran.stdout.contains("jira.wasm --name jira"), "{ran:?}");
+    home.run(["providers", "remove", "jria"]).fails(2, "is named 'jria'", "did you mean 'jira'?");
+    home.run(["providers", "remove", "jira"]).works();
+    assert_eq!(cli::text(&home.config_file()), kept);
+    assert!(!component.exists());
+}
+
+#[test]
+fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
+    let home = Home::new();
+    let directory = home.path("data/omnifs/providers");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("jira.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    let ran = home.run(["providers", "list"]);
+    assert!(ran.works().contains("jira  not approved"), "{ran:?}");
+    let ran = home.run(["doctor"]);
+    assert!(ran.stdout.contains("warning  provider jira: the capabilities of"), "{ran:?}");
+    assert!(ran.stdout.contains("to mend it: see what it asks for"), "{ran:?}");
+}
+
+#[test]
+fn the_doctor_names_a_mistake_of_the_configuration() {
+    let home = Home::new();
+    home.config("[mount]\nthread = 4\n");
+    let ran = home.run(["doctor"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("BAD      "), "{ran:?}");
+    assert!(ran.stdout.contains(":2: unknown key 'thread' in [mount]"), "{ran:?}");
+    assert!(ran.stdout.contains("to mend it: did you mean 'threads'?"), "{ran:?}");
+    let json = home.run(["doctor", "--json"]);
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&json.stdout).unwrap();
+    assert!(findings.iter().any(|finding| finding["verdict"] == "bad"));
+}
+
+#[test]
+fn directories_of_the_program_belong_to_the_user_alone() {
+    let home = Home::new();
+    home.run(["doctor"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for name in ["state/omnifs", "cache/omnifs", "data/omnifs"] {
+            assert_eq!(mode(&home.path(name)), 0o700, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let home = Home::new();
+    let mut child =
+        home.command(["completions", "bash"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(home.run(["completions", shell]).works().contains("omnifs"));
+    }
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let home = Home::new();
+    let output = home.command(["mount", "mnt"]).env("OMNIFS_LOG", "loud").output().unwrap();
+    cli::ran(output).fails(2, "OMNIFS_LOG is not a level", "info, debug");
+}

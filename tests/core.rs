@@ -1,0 +1,341 @@
+//! The core, driven through the Vfs trait against a service in memory: what is asked, what is kept,
+//! and what an event does to it. No mount and no sandbox here.
+
+use omnifs::cache::Capacity;
+use omnifs::events::Ledger;
+use omnifs::provider::Cause;
+use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
+use omnifs::router::{Instance, Router};
+use omnifs::runtime::Runtime;
+use omnifs_platform::{Change, Entry, Error, Handle, Vfs};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync::Semaphore;
+
+struct Core {
+    runtime: Arc<Runtime>,
+    upstream: Arc<Memory>,
+    top: Handle,
+}
+
+async fn core(style: Style, capacity: Capacity) -> Core {
+    let upstream = Memory::new(style);
+    let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
+    let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let handle = tokio::runtime::Handle::current();
+    let runtime = Runtime::new(Router::new(vec![instance]), capacity, epoch, handle);
+    let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("the instance shows").handle;
+    Core { runtime, upstream, top }
+}
+
+impl Core {
+    async fn live() -> Core {
+        let core = core(Style::default(), Capacity::default()).await;
+        core.runtime.up("m", SCOPE);
+        core
+    }
+
+    async fn lookup(&self, name: &str) -> Result<Entry, Error> {
+        self.runtime.lookup(self.top, name).await?.ok_or(Error::NotFound)
+    }
+
+    async fn cat(&self, name: &str) -> Result<Vec<u8>, Error> {
+        for _ in 0..3 {
+            let handle = self.lookup(name).await?.handle;
+            match self.runtime.open(handle).await {
+                // The kernel retries a stale open with a fresh lookup.
+                Err(Error::Stale) => continue,
+                Err(error) => return Err(error),
+                Ok(open) => {
+                    let bytes = self.runtime.read(open.id, 0, 1 << 20).await?;
+                    assert_eq!(open.size, bytes.len() as u64);
+                    self.runtime.release(open.id);
+                    self.runtime.forget(handle, 1);
+                    return Ok(bytes.to_vec());
+                }
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    async fn names(&self, handle: Handle) -> Vec<String> {
+        let open = self.runtime.opendir(handle).await.expect("opendir");
+        let mut names = Vec::new();
+        let mut cookie = 0;
+        loop {
+            let page = self.runtime.readdir(open.id, cookie, 7, true).await.expect("readdir");
+            let Some(last) = page.entries.last() else { break };
+            cookie = last.cookie;
+            for entry in page.entries {
+                if let Some(shown) = entry.entry {
+                    self.runtime.forget(shown.handle, 1);
+                }
+                names.push(entry.name);
+            }
+        }
+        self.runtime.release(open.id);
+        names.sort();
+        names
+    }
+
+    fn apply(&self, changes: Vec<omnifs::provider::Change>) {
+        self.runtime.apply("m", &changes);
+    }
+}
+
+#[tokio::test]
+async fn in_a_live_scope_what_was_asked_once_is_never_asked_again() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"hello");
+    assert_eq!(core.cat("a").await.expect("cat"), b"hello");
+    let calls = core.upstream.calls();
+    assert_eq!(calls, 2, "one lookup and one read");
+    for _ in 0..10 {
+        assert_eq!(core.cat("a").await.expect("cat"), b"hello");
+        assert_eq!(core.lookup("none").await.expect_err("absent"), Error::NotFound);
+    }
+    assert_eq!(core.upstream.calls(), calls + 1, "the absent name is asked for once");
+}
+
+#[tokio::test]
+async fn without_a_feed_every_use_asks_again() {
+    let core = core(Style::default(), Capacity::default()).await;
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    assert_eq!(core.cat("a").await.expect("cat"), b"one");
+    core.upstream.set("id-a", b"two!");
+    assert_eq!(core.cat("a").await.expect("cat"), b"two!");
+}
+
+#[tokio::test]
+async fn an_event_makes_the_next_read_ask_and_only_that() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    core.upstream.file(ROOT, "b", "id-b", b"other");
+    core.cat("a").await.expect("cat");
+    core.cat("b").await.expect("cat");
+    let calls = core.upstream.calls();
+    core.apply(core.upstream.set("id-a", b"changed"));
+    assert_eq!(core.cat("a").await.expect("cat"), b"changed");
+    assert_eq!(core.cat("b").await.expect("cat"), b"other");
+    assert_eq!(core.upstream.calls(), calls + 2);
+}
+
+#[tokio::test]
+async fn sixty_four_readers_of_a_cold_file_make_one_call_for_each_operation() {
+    let core = Arc::new(Core::live().await);
+    core.upstream.file(ROOT, "a", "id-a", b"shared");
+    let gate = Arc::new(Semaphore::new(0));
+    core.upstream.hold(Some(gate.clone()));
+    let readers: Vec<_> = (0..64)
+        .map(|_| {
+            let core = core.clone();
+            tokio::spawn(async move { core.cat("a").await })
+        })
+        .collect();
+    gate.add_permits(1000);
+    for reader in readers {
+        assert_eq!(reader.await.expect("join").expect("cat"), b"shared");
+    }
+    assert_eq!(core.upstream.calls(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_an_event_overtook_is_not_kept() {
+    let core = Arc::new(Core::live().await);
+    core.upstream.file(ROOT, "a", "id-a", b"old");
+    core.lookup("a").await.expect("lookup");
+    let gate = Arc::new(Semaphore::new(0));
+    core.upstream.hold(Some(gate.clone()));
+    let before = core.upstream.calls();
+    let slow = tokio::spawn({
+        let core = core.clone();
+        async move { core.cat("a").await }
+    });
+    while core.upstream.calls() == before {
+        tokio::task::yield_now().await;
+    }
+    // The old content is on its way; the event arrives first.
+    core.upstream.hold(None);
+    core.apply(core.upstream.set("id-a", b"new"));
+    let fresh = core.cat("a").await.expect("a reader after the event");
+    assert_eq!(fresh, b"new", "it may not share the call that began before the event");
+    gate.add_permits(100);
+    slow.await.expect("join").expect("the first reader is served");
+    assert_eq!(core.cat("a").await.expect("cat"), b"new");
+}
+
+#[tokio::test]
+async fn a_listing_follows_its_events() {
+    let core = Core::live().await;
+    for n in 0..30 {
+        core.upstream.file(ROOT, &format!("f{n:02}"), &format!("id{n}"), b"x");
+    }
+    assert_eq!(core.names(core.top).await.len(), 30);
+    core.apply(core.upstream.file(ROOT, "new", "id-new", b"x"));
+    assert!(core.names(core.top).await.contains(&"new".to_owned()));
+    core.apply(core.upstream.unlink(ROOT, "f00"));
+    assert!(!core.names(core.top).await.contains(&"f00".to_owned()));
+    assert_eq!(core.lookup("f00").await.expect_err("gone"), Error::NotFound);
+}
+
+#[tokio::test]
+async fn an_open_file_keeps_its_snapshot_and_the_name_gets_a_new_handle_with_the_same_inode() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let old = core.lookup("a").await.expect("lookup");
+    let open = core.runtime.open(old.handle).await.expect("open");
+    core.apply(core.upstream.set("id-a", b"after, longer"));
+    assert_eq!(&core.runtime.read(open.id, 0, 99).await.expect("read")[..], b"before");
+    assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 6);
+    assert_eq!(core.runtime.open(old.handle).await.expect_err("by the old handle"), Error::Stale);
+    let new = core.lookup("a").await.expect("lookup");
+    assert_ne!(new.handle, old.handle);
+    assert_eq!(new.inode, old.inode);
+    assert_eq!(core.cat("a").await.expect("cat"), b"after, longer");
+    core.runtime.release(open.id);
+}
+
+#[tokio::test]
+async fn a_deleted_object_is_stale_by_handle_absent_by_name_and_whole_to_those_who_have_it_open() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"last words");
+    let entry = core.lookup("a").await.expect("lookup");
+    let open = core.runtime.open(entry.handle).await.expect("open");
+    let changes = core.runtime.changes();
+    core.apply(core.upstream.delete("id-a"));
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    assert!(
+        told.contains(&Change::Entry {
+            parent: core.top,
+            name: "a".into(),
+            removed: Some(entry.handle)
+        }),
+        "{told:?}"
+    );
+    assert_eq!(core.lookup("a").await.expect_err("by name"), Error::NotFound);
+    assert_eq!(core.runtime.open(entry.handle).await.expect_err("by handle"), Error::Stale);
+    assert_eq!(&core.runtime.read(open.id, 0, 99).await.expect("read")[..], b"last words");
+    core.runtime.release(open.id);
+    assert_eq!(core.runtime.getattr(entry.handle).await.expect_err("closed"), Error::Stale);
+}
+
+#[tokio::test]
+async fn a_lost_feed_makes_cached_nodes_suspect_and_a_proven_resume_makes_them_live_again() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"same");
+    core.cat("a").await.expect("cat");
+    let calls = core.upstream.calls();
+    core.runtime.lost("m", SCOPE, "cut");
+    core.cat("a").await.expect("cat");
+    let revalidated = core.upstream.calls();
+    assert_eq!(revalidated, calls + 1, "one lookup; an equal version keeps the content");
+    core.runtime.up("m", SCOPE);
+    core.cat("a").await.expect("cat");
+    assert_eq!(core.upstream.calls(), revalidated + 1, "suspect until it is asked for again");
+    core.cat("a").await.expect("cat");
+    assert_eq!(core.upstream.calls(), revalidated + 1, "and live after that");
+    core.runtime.lost("m", SCOPE, "cut");
+    core.runtime.up("m", SCOPE);
+    core.runtime.resumed("m", SCOPE);
+    core.cat("a").await.expect("cat");
+    assert_eq!(core.upstream.calls(), revalidated + 1, "nothing was missed");
+}
+
+#[tokio::test]
+async fn the_cache_stays_within_its_capacity_and_every_file_is_still_right() {
+    let capacity = Capacity { nodes: 100, bytes: 1 << 20 };
+    let core = core(Style::default(), capacity).await;
+    core.runtime.up("m", SCOPE);
+    for n in 0..2000 {
+        let (name, id) = (format!("f{n}"), format!("id{n}"));
+        core.upstream.file(ROOT, &name, &id, format!("content {n}").as_bytes());
+    }
+    for round in 0..2 {
+        for n in 0..2000 {
+            let content = core.cat(&format!("f{n}")).await.expect("cat");
+            assert_eq!(content, format!("content {n}").as_bytes(), "round {round}");
+            let held = core.runtime.snapshot().held;
+            assert!(held.nodes <= 100 && held.bytes <= 1 << 20, "{held:?}");
+        }
+    }
+    assert_eq!(core.names(core.top).await.len(), 2000);
+    assert!(core.runtime.snapshot().handles <= 2, "the root and the instance are left");
+}
+
+#[tokio::test]
+async fn failures_are_never_not_found_and_never_kept() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"x");
+    let table = [
+        (Cause::Denied, Error::Denied),
+        (Cause::RateLimited, Error::RateLimited),
+        (Cause::Unavailable, Error::Unavailable),
+        (Cause::TimedOut, Error::TimedOut),
+        (Cause::TooLarge, Error::TooLarge),
+        (Cause::Invalid, Error::Invalid),
+        (Cause::Trap, Error::Invalid),
+        (Cause::Limit, Error::Invalid),
+    ];
+    for (cause, error) in table {
+        core.upstream.fail(Some(cause));
+        assert_eq!(core.lookup("a").await.expect_err("fails"), error);
+        let failures = core.runtime.snapshot().failures;
+        assert_eq!(failures[0].path, "m/a");
+        assert_eq!(failures[0].failure.cause, cause);
+    }
+    core.upstream.fail(None);
+    assert_eq!(core.cat("a").await.expect("recovers by itself"), b"x");
+}
+
+#[tokio::test]
+async fn crawlers_cost_nothing() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"x");
+    for name in [".git", ".DS_Store", "._a", "Thumbs.db"] {
+        assert_eq!(core.lookup(name).await.expect_err("absent"), Error::NotFound);
+    }
+    assert_eq!(core.upstream.calls(), 0);
+    core.upstream.file(ROOT, ".DS_Store", "id-ds", b"y");
+    core.names(core.top).await;
+    assert!(core.lookup(".DS_Store").await.is_ok(), "a listing that has one shows it");
+}
+
+#[tokio::test]
+async fn a_symlink_out_of_the_provider_is_shown_as_a_file_that_holds_the_target() {
+    use omnifs_platform::Kind;
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "d");
+    core.upstream.symlink("d", "inside", "l1", "../a");
+    core.upstream.symlink("d", "outside", "l2", "../../docker");
+    core.upstream.symlink("d", "absolute", "l3", "/etc/passwd");
+    core.upstream.symlink("d", "sneaky", "l4", "x/../../../m/a");
+    let d = core.lookup("d").await.expect("lookup").handle;
+    for (name, kind) in [
+        ("inside", Kind::Symlink),
+        ("outside", Kind::File),
+        ("absolute", Kind::File),
+        ("sneaky", Kind::File),
+    ] {
+        let entry = core.runtime.lookup(d, name).await.expect("lookup").expect("there");
+        assert_eq!(entry.kind, kind, "{name}");
+        assert_eq!(core.runtime.getattr(entry.handle).await.expect("getattr").kind, kind, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_volatile_file_is_read_again_at_every_open_and_grows_while_it_is_open() {
+    let core = Core::live().await;
+    core.upstream.volatile(ROOT, "log", "log", b"one\n");
+    let entry = core.lookup("log").await.expect("lookup");
+    let open = core.runtime.open(entry.handle).await.expect("open");
+    assert!(open.direct);
+    assert_eq!(core.runtime.getattr(entry.handle).await.expect("fstat").size, 4);
+    assert_eq!(core.upstream.calls(), 2, "the stat after an open is free");
+    core.upstream.set("log", b"one\ntwo\n");
+    assert_eq!(core.runtime.getattr(entry.handle).await.expect("fstat").size, 8);
+    assert_eq!(&core.runtime.read(open.id, 4, 99).await.expect("read")[..], b"two\n");
+    core.upstream.set("log", b"one\ntwo\nthree\n");
+    assert_eq!(&core.runtime.read(open.id, 8, 99).await.expect("read")[..], b"", "the end");
+    assert_eq!(&core.runtime.read(open.id, 8, 99).await.expect("read")[..], b"three\n");
+    assert_eq!(core.cat("log").await.expect("cat"), b"one\ntwo\nthree\n");
+}

@@ -1,0 +1,10 @@
+//! The wasm host against real components: the hostile one, and some made by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod feeds;
+mod hostile;
+mod load;
+mod overhead;
+mod sandbox;
+mod support;
