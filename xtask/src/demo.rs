@@ -126,7 +126,7 @@ mod docker {
                 return None;
             }
         };
-        if let Err(error) = populate(&engine) {
+        if let Err(error) = populate(engine.api()) {
             loud(&format!("making containers: {error}"));
         }
         demo.env("DOCKER_HOST", engine.host());
