@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod tools;
 
+use omnifs_support::engine::Api;
 use omnifs_support::{Engine, Mounted, Omnifs, Proxy, skip, wait_until};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -38,9 +39,13 @@ struct World {
 impl World {
     fn new(test: &str) -> Option<World> {
         let engine = engine(test)?;
-        let proxy = Proxy::start(engine.api().socket()).expect("a proxy");
+        let proxy = Proxy::start(engine.socket()).expect("a proxy");
         let omnifs = Omnifs::new().expect("a home").env("DOCKER_HOST", &proxy.host());
         Some(World { engine, proxy, omnifs })
+    }
+
+    fn api(&self) -> &Api {
+        &self.engine
     }
 
     /// Mounts and waits until the event stream vouches for what is read.

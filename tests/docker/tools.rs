@@ -7,13 +7,25 @@ use std::fs;
 use std::path::Path;
 
 const TOOLS: [&str; 14] = [
-    "ls", "cat", "grep", "find", "rg", "tar", "rsync", "wc", "tail", "jq", "sha256sum", "stat",
-    "du", "python3",
+    "ls",
+    "cat",
+    "grep",
+    "find",
+    "rg",
+    "tar",
+    "rsync",
+    "wc",
+    "tail",
+    "jq",
+    "sha256sum",
+    "stat",
+    "du",
+    "python3",
 ];
 
 /// A container of each state, with labels, ports, a mount and logs on both streams.
 fn populate(world: &World) {
-    let api = world.engine.api();
+    let api = world.api();
     let labels = [("team", "infra"), ("app.kubernetes.io/name", "api")];
     api.create_volume("tooldata").expect("volume");
     let talk = ["sh", "-c", "echo out; echo err >&2; sleep 3600"];
@@ -35,7 +47,7 @@ fn populate(world: &World) {
 
 fn clear(world: &World) {
     for name in ["tool-running", "tool-exited", "tool-created"] {
-        world.engine.api().remove(name).expect("remove");
+        world.api().remove(name).expect("remove");
     }
 }
 
@@ -62,7 +74,7 @@ fn every_tool_agrees_with_docker_inspect_and_with_the_others() {
 }
 
 fn agrees_with_inspect(world: &World, container: &Path, name: &str) {
-    let inspect = world.engine.api().inspect(name).expect("inspect");
+    let inspect = world.api().inspect(name).expect("inspect");
     let leaf = |leaf: &str| {
         let text = read(&container.join(leaf));
         if !text.is_empty() {
@@ -120,7 +132,8 @@ print(len(wrong), wrong[:5])
 "#;
     let output = stdout(&shell(tree, &format!("python3 -c '{script}'")));
     assert_eq!(output, "0 []");
-    let counted = "find . -type f -print0 | sort -z | xargs -0 wc -c | grep -v ' total$' | awk '{print $1}'";
+    let counted =
+        "find . -type f -print0 | sort -z | xargs -0 wc -c | grep -v ' total$' | awk '{print $1}'";
     let statted = "find . -type f -print0 | sort -z | xargs -0 stat -c %s";
     let apparent = "find . -type f -print0 | sort -z | xargs -0 -n1 du -b | awk '{print $1}'";
     let sizes = stdout(&shell(tree, statted));
@@ -161,7 +174,10 @@ fn searches_agree(tree: &Path) {
     assert_eq!(grep, rg);
     assert!(grep.contains("by-name/tool-running/state"), "{grep}");
     let find = stdout(&shell(tree, "find . -mindepth 1 | sort"));
-    let ls = stdout(&shell(tree, "ls -R1A . | awk '/:$/{d=substr($0,1,length($0)-1);next} NF{print d\"/\"$0}' | sort"));
+    let ls = stdout(&shell(
+        tree,
+        "ls -R1A . | awk '/:$/{d=substr($0,1,length($0)-1);next} NF{print d\"/\"$0}' | sort",
+    ));
     assert_eq!(find, ls);
     // An editor shows the file.
     if program("vim").is_some() {

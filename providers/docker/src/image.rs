@@ -1,10 +1,9 @@
 //! Images. What the id names never changes; tags and digests do, and a tag may leave one image for
 //! another with an event about the other alone, so they are part of [`Id::Tags`].
 
-use crate::api::{Image, ImageInspect, ImageSummary};
+use crate::api::{History, Image, ImageInspect, ImageSummary};
 use crate::{DOCKER, Id};
 use omnifs_sdk::*;
-use serde_json::{Map, Value};
 
 impl Object for Image {
     type Id = Id;
@@ -62,9 +61,6 @@ pub fn inspect(id: &str) -> Result<Image> {
     Ok(DOCKER.get(&["images", id, "json"]).json::<Raw<ImageInspect>>()?.into())
 }
 
-/// The layers' history without `Tags`, which belong to the images that share a layer.
 pub fn history(id: &str) -> Result<Vec<u8>> {
-    let mut history: Vec<Map<String, Value>> = DOCKER.get(&["images", id, "history"]).json()?;
-    history.iter_mut().for_each(|layer| drop(layer.remove("Tags")));
-    Ok(json(&history).0)
+    Ok(DOCKER.get(&["images", id, "history"]).json::<History>()?.stable().0)
 }

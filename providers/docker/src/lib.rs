@@ -1,6 +1,6 @@
 //! Docker as files: containers, images, volumes, networks and compose projects of one engine.
 //!
-//! Every object and listing is in the one scope [`ENGINE`], which the engine's event stream covers.
+//! Every object and listing is in the one scope `engine`, which the engine's event stream covers.
 //! So no scoped file may hold what changes without an event:
 //!
 //! - `status` is the engine's without its age: `Up`, `Up (healthy)`, `Up (health: starting)`,
@@ -10,7 +10,10 @@
 //!   engines move it when a file is made in the volume: `created` is asked at each open),
 //!   `Status` and `UsageData`; a network's lacks `Status` and `Peers`;
 //! - `history.json` lacks `Tags`: they belong to other images as well;
-//! - `info.json` holds the fields of [`INFO`] alone.
+//! - `info.json` holds what changes with an event alone: the list is in `api`.
+//!
+//! One thing the engine keeps to itself: no event tells that a container was connected to a network
+//! while it was stopped. Its `networks` show that from its next event on.
 //!
 //! JSON is pretty-printed with sorted keys. Other values are the engine's own words; a time that
 //! has not come is its `0001-01-01T00:00:00Z`.
@@ -81,26 +84,10 @@ impl Tree for Id {
             Networks => listing(network::list),
             Network(id) => object(move || network::inspect(&id)),
             Version => file(|| Ok(json(&DOCKER.get(&["version"]).json::<serde_json::Value>()?))),
-            Info => file(info),
+            Info => file(|| Ok(DOCKER.get(&["info"]).json::<api::Info>()?.stable())),
             Tags | Members => fixed([]),
         }
     }
-}
-
-/// The fields of `GET /info` that change with an event or with a new engine, and with nothing else.
-/// Left out are clocks, counters of the process, kernel settings that anybody may turn, and what a
-/// swarm or a storage driver reports of its own accord.
-const INFO: &str = "ID Name Labels ServerVersion ExperimentalBuild ProductLicense Containers \
-    ContainersRunning ContainersPaused ContainersStopped Images OperatingSystem OSVersion OSType \
-    Architecture KernelVersion NCPU MemTotal Driver DockerRootDir Plugins LoggingDriver CgroupDriver \
-    CgroupVersion Runtimes DefaultRuntime InitBinary ContainerdCommit RuncCommit InitCommit \
-    Isolation LiveRestoreEnabled SecurityOptions IndexServerAddress RegistryConfig \
-    DefaultAddressPools CDISpecDirs Containerd";
-
-fn info() -> Result<Content> {
-    let mut info: serde_json::Map<_, _> = DOCKER.get(&["info"]).json()?;
-    info.retain(|field, _| INFO.split(' ').any(|kept| kept == field));
-    Ok(json(&info))
 }
 
 #[rustfmt::skip]

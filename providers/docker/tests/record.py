@@ -62,7 +62,8 @@ def exchange(path, shorten=lambda body: body):
 
 def clean(text):
     text = re.sub(re.escape(ROOT) + r"(?=[/\"])", "/var/lib/docker", text)
-    return re.sub(r"[^\":]*/netns/", "/var/run/docker/netns/", text).replace(HOST, "engine-host")
+    text = re.sub(r"[^\":]*/netns/", "/var/run/docker/netns/", text)
+    return text.replace(f'"{HOST}"', '"engine-host"').replace(KERNEL, "6.1.0-amd64")
 
 
 def inspected(body):
@@ -81,7 +82,7 @@ def now():
 
 
 info = json.loads(ask("/info")[1])
-ROOT, HOST = info["DockerRootDir"], info["Name"]
+ROOT, HOST, KERNEL = info["DockerRootDir"], info["Name"], info["KernelVersion"]
 
 for name in docker("ps", "-aq").split():
     docker("rm", "-f", name)

@@ -59,4 +59,10 @@ mod tests {
         assert_eq!(mount.read("about/hello.txt").unwrap(), "Hello, omnifs!\n");
         assert_eq!(mount.requests(), Vec::<String>::new());
     }
+
+    #[test]
+    fn the_readme_shows_this_source() {
+        let source = include_str!("lib.rs").split("\n#[cfg(test)]").next().unwrap();
+        assert!(include_str!("../../README.md").contains(source.trim()));
+    }
 }

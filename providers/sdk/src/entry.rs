@@ -32,8 +32,13 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
+    pub fn new(parent: String, children: Vec<Node>, whole: bool) -> Self {
+        let coverage = if whole { Coverage::Whole } else { Coverage::Part };
+        Offer { parent, children, coverage }
+    }
+
     pub fn whole(parent: String, children: Vec<Node>) -> Self {
-        Offer { parent, children, coverage: Coverage::Whole }
+        Offer::new(parent, children, true)
     }
 
     pub fn send(self) {

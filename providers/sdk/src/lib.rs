@@ -60,5 +60,10 @@ pub use shape::{
     Shape, Tree, file, fixed, listing, object, object_reading, open_ended, searchable,
 };
 
+/// The examples of `providers/README.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 /// What a call to the service, and so an answer to the host, comes to.
 pub type Result<T> = std::result::Result<T, Error>;

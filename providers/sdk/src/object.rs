@@ -1,6 +1,5 @@
 //! Objects: directories whose files are computed from one fetched answer.
 
-use crate::bindings::service::omnifs::provider::preload::Coverage;
 use crate::bindings::service::omnifs::provider::types::{Coherence, Kind, Node};
 use crate::entry::{Entry, Offer};
 use crate::id;
@@ -210,7 +209,7 @@ pub fn offer_leaves<T: Object>(
     });
     let children: Vec<_> = children.collect();
     if !children.is_empty() {
-        Offer { parent: id, children, coverage: Coverage::Part }.send();
+        Offer::new(id, children, false).send();
     }
 }
 

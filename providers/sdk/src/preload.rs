@@ -2,7 +2,6 @@
 //! [`Entry::object`](crate::Entry::object) offer their leaves by themselves; these functions are for
 //! the rest.
 
-use crate::bindings::service::omnifs::provider::preload::Coverage;
 use crate::entry::{self, Entry, Offer};
 use crate::shape::Tree;
 use crate::{Error, Result};
@@ -12,12 +11,12 @@ pub use crate::object::offer_leaves;
 
 /// All entries of another directory.
 pub fn whole<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
-    offer(directory, entries, Coverage::Whole);
+    offer(directory, entries, true);
 }
 
 /// Some entries of another directory.
 pub fn part<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
-    offer(directory, entries, Coverage::Part);
+    offer(directory, entries, false);
 }
 
 /// The entries of `asked`, where one answer fills several directories: every other one of
@@ -48,8 +47,8 @@ pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
     Ok(asked_entries)
 }
 
-fn offer<I: Tree>(directory: I, entries: Vec<Entry<I>>, coverage: Coverage) {
+fn offer<I: Tree>(directory: I, entries: Vec<Entry<I>>, whole: bool) {
     let (children, offers) = entry::nodes(entries);
     offers.into_iter().for_each(Offer::send);
-    Offer { parent: directory.encode(), children, coverage }.send();
+    Offer::new(directory.encode(), children, whole).send();
 }

@@ -39,10 +39,12 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
                 (Some(find), Some(text)) => entry::found(find(&text)?, name)?,
                 (_, None) if !name::is_cut(name) => return Err(Error::NotFound),
                 _ => {
-                    // Nothing is lost: the whole listing is offered with the answer.
-                    let (nodes, mut offers) = listed(&id, list()?);
+                    // Nothing is lost: the listing is offered with the answer.
+                    let listing = list()?;
+                    let partial = listing.partial.is_some();
+                    let (nodes, mut offers) = entry::nodes(listing.entries);
                     let node = nodes.iter().find(|node| node.name == name).cloned();
-                    offers.push(Offer::whole(id.encode(), nodes));
+                    offers.push(Offer::new(id.encode(), nodes, !partial));
                     match node {
                         Some(node) => (node, offers),
                         None => {
@@ -67,8 +69,13 @@ pub(crate) fn list_children<I: Tree>(parent: &str) -> Result<Vec<Node>> {
     match target::<I>(parent)? {
         Target::Id(_, Inner::Fixed(entries)) => Ok(entries.into_iter().map(fixed_node).collect()),
         Target::Id(id, Inner::Listing { list, .. }) => {
-            let (nodes, offers) = listed(&id, list()?);
+            let Listing { entries, partial } = list()?;
+            let (nodes, offers) = entry::nodes(entries);
             offers.into_iter().for_each(Offer::send);
+            if let Some(note) = partial {
+                let shown = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+                host::partial(&id.encode(), shown, &note);
+            }
             Ok(nodes)
         }
         Target::Id(_, Inner::Object(object)) => object.list(),
@@ -85,15 +92,6 @@ pub(crate) fn read_file<I: Tree>(node: &str) -> Result<Vec<u8>> {
         Target::Leaf { object, leaf, key } => object.read(&leaf, key.as_deref()),
         Target::Id(..) => Err(not_a("file", node)),
     }
-}
-
-fn listed<I: Tree>(id: &I, listing: Listing<I>) -> (Vec<Node>, Vec<Offer>) {
-    let (nodes, offers) = entry::nodes(listing.entries);
-    if let Some(note) = listing.partial {
-        let shown = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        host::partial(&id.encode(), shown, &note);
-    }
-    (nodes, offers)
 }
 
 /// Which object a fixed name shows never changes, so a fixed directory is immutable; a file keeps

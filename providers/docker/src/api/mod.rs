@@ -15,6 +15,7 @@ pub use image::Image;
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::{Content, Raw, json, lines};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub type Labels = BTreeMap<String, String>;
@@ -295,4 +296,39 @@ pub struct Actor {
     pub id: String,
     #[serde(deserialize_with = "null")]
     pub attributes: Labels,
+}
+
+/// `GET /info`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Info(Map<String, Value>);
+
+/// The fields that change with an event or with a new engine, and with nothing else. Left out are
+/// clocks, counters of the process, kernel settings that anybody may turn, and what a swarm or a
+/// storage driver reports of its own accord.
+const INFO: &str = "ID Name Labels ServerVersion ExperimentalBuild ProductLicense Containers \
+    ContainersRunning ContainersPaused ContainersStopped Images OperatingSystem OSVersion OSType \
+    Architecture KernelVersion NCPU MemTotal Driver DockerRootDir Plugins LoggingDriver CgroupDriver \
+    CgroupVersion Runtimes DefaultRuntime InitBinary ContainerdCommit RuncCommit InitCommit \
+    Isolation LiveRestoreEnabled SecurityOptions IndexServerAddress RegistryConfig \
+    DefaultAddressPools CDISpecDirs Containerd";
+
+impl Info {
+    pub fn stable(mut self) -> Content {
+        self.0.retain(|field, _| INFO.split(' ').any(|kept| kept == field));
+        json(&self.0)
+    }
+}
+
+/// `GET /images/{id}/history`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct History(Vec<Map<String, Value>>);
+
+impl History {
+    /// Without `Tags`, which belong to the images that share a layer.
+    pub fn stable(mut self) -> Content {
+        self.0.iter_mut().for_each(|layer| drop(layer.remove("Tags")));
+        json(&self.0)
+    }
 }

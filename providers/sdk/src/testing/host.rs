@@ -76,7 +76,13 @@ pub(crate) fn config(key: &str) -> Option<String> {
 }
 
 pub(crate) fn log(level: Level, message: &str) {
-    with(|host| host.trace.log.push(format!("{level:?}: {message}").to_lowercase()));
+    let level = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+    };
+    with(|host| host.trace.log.push(format!("{level}: {message}")));
 }
 
 /// Whether a rule of the request's endpoint covers it, segment by segment.

@@ -106,7 +106,7 @@ impl<P: Provider> Mount<P> {
         self.state.borrow().partials.clone()
     }
 
-    /// Lines that were logged, as `level: message` in lower case.
+    /// Lines that were logged, as `warn: message`.
     pub fn log(&self) -> Vec<String> {
         self.state.borrow().log.clone()
     }
