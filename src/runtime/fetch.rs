@@ -214,8 +214,14 @@ impl Call {
             Body::Listing(children) => landing.listing(children),
             Body::Content(bytes) => landing.content(bytes),
         };
-        for offer in offers {
-            landing.offer(offer);
+        // A directory may be offered after what is in it.
+        let mut waiting = offers;
+        loop {
+            let before = waiting.len();
+            waiting = waiting.into_iter().filter_map(|offer| landing.offer(offer)).collect();
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
         }
         if let Operation::List = self.query.operation {
             let directory = (self.query.instance, self.query.id.clone());
@@ -455,11 +461,14 @@ impl Landing<'_> {
         (Fetched::Content(bytes, node), spoiled)
     }
 
-    /// Keeps entries that came along for another directory, if that directory is known.
-    fn offer(&mut self, offer: KeyedOffer) {
-        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else { return };
+    /// Keeps entries that came along for another directory. Gives the offer back where that
+    /// directory is not known.
+    fn offer(&mut self, offer: KeyedOffer) -> Option<KeyedOffer> {
+        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else {
+            return Some(offer);
+        };
         if !parent.is_directory() || self.events.on_binding(&parent).is_some() {
-            return;
+            return None;
         }
         let stamp = self.call.stamp;
         if offer.whole {
@@ -468,7 +477,7 @@ impl Landing<'_> {
             self.state.cache.forget_children(parent.instance, &parent.id);
             let query = Query::new(&parent, Operation::List);
             self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
-            return;
+            return None;
         }
         for mut keyed in offer.children {
             let content = keyed.node.content.clone();
@@ -482,5 +491,6 @@ impl Landing<'_> {
             self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
             self.keep_content(&node, content);
         }
+        None
     }
 }

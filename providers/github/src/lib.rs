@@ -11,7 +11,7 @@
 //!
 //! | scope | holds |
 //! |---|---|
-//! | `owner:{login}` | which repositories an account has |
+//! | `owner:{kind}/{login}` | which repositories an account has |
 //! | `repo:{id}` | `repo.json` |
 //! | `issues:{id}` | issues, pull requests, comments, reviews |
 //! | `actions:{id}` | workflows, runs, jobs |
@@ -84,11 +84,6 @@ impl FromStr for View {
     }
 }
 
-/// The id of an account's scope. Logins are compared without case.
-fn owner_scope(login: &str) -> String {
-    format!("owner:{}", login.to_ascii_lowercase())
-}
-
 fn issues(repo: &u64) -> Coherence {
     scoped(format!("issues:{repo}"))
 }
@@ -109,8 +104,8 @@ ids! {
     pub enum Id {
         _: immutable(),
         Root = "root": volatile(),
-        User(login: String) = "user": scoped(owner_scope(login)),
-        Org(login: String) = "org": scoped(owner_scope(login)),
+        User(login: String) = "user": scoped(format!("owner:user/{login}")),
+        Org(login: String) = "org": scoped(format!("owner:org/{login}")),
         Repo(repo: u64) = "repo",
         RepoJson(repo: u64) = "repo-json": scoped(format!("repo:{repo}")),
 

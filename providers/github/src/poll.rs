@@ -16,7 +16,7 @@
 //! | `actions:{id}` | the newest 100 runs, the workflows: 2 |
 //! | `refs:{id}` | the repository, its first 100 branches and tags: 3 |
 //! | `releases:{id}`, `repo:{id}` | 1 |
-//! | `owner:{login}` | the 100 repositories changed last: 1, and `/user` for a user's: 2 |
+//! | `owner:{kind}/{login}` | the 100 repositories changed last: 1, and `/user` for a user's: 2 |
 
 mod cursor;
 mod issues;
@@ -46,11 +46,23 @@ struct Poll<'a> {
     /// GitHub's time, from the last answer, in seconds.
     now: u64,
     wait: Option<u32>,
+    resumed: bool,
 }
 
 impl<'a> Poll<'a> {
     fn new(position: &'a Position) -> Self {
-        Poll { position, changes: Changes::default(), now: 0, wait: None }
+        Poll { position, changes: Changes::default(), now: 0, wait: None, resumed: false }
+    }
+
+    /// The cursor that is held. One that cannot be read says nothing of what was missed.
+    fn held<C: DeserializeOwned>(&mut self) -> Option<C> {
+        let text = self.position.cursor.as_deref()?;
+        let cursor = serde_json::from_str(text).ok();
+        self.resumed = cursor.is_some();
+        if cursor.is_none() {
+            self.changes.gap(self.position.scope.as_str());
+        }
+        cursor
     }
 
     fn ask(&mut self, request: Request) -> Result<Response> {
@@ -91,7 +103,7 @@ impl<'a> Poll<'a> {
             changes: self.changes,
             cursor: serde_json::to_string(cursor).ok(),
             // From the cursor on nothing was missed but what the hourly gap is for.
-            resumed: self.position.cursor.is_some(),
+            resumed: self.resumed,
             wait: self.wait,
         }
     }
@@ -102,7 +114,7 @@ pub fn poll(position: &Position) -> Result<Progress> {
     let (kind, key) = position.scope.split_once(':').ok_or_else(unknown)?;
     let poll = Poll::new(position);
     if kind == "owner" {
-        return listings::owner(poll, key);
+        return listings::owner(poll, Id::decode(key).ok_or_else(unknown)?);
     }
     let repo = key.parse().map_err(|_| unknown())?;
     let polled = match kind {

@@ -72,14 +72,15 @@ impl Object for Thread {
 
 impl Thread {
     /// `answer` is an issue of a listing of issues or of its own.
-    pub fn issue(repo: u64, answer: Raw<api::Thread>) -> Self {
-        let document = json(&stable(answer.json.clone()));
+    pub fn issue(repo: u64, mut answer: Raw<api::Thread>) -> Self {
+        let document = json(&stable(std::mem::take(&mut answer.json)));
         Thread { repo, inner: (*answer).clone(), document, issue_document: None }
     }
 
     /// `answer` is a pull request of a listing of pull requests or of its own.
-    pub fn pull(repo: u64, answer: Raw<api::Thread>) -> Self {
-        let value = stable_pull(answer.json.clone(), answer.merged_at.is_some());
+    pub fn pull(repo: u64, mut answer: Raw<api::Thread>) -> Self {
+        let merged = answer.merged_at.is_some();
+        let value = stable_pull(std::mem::take(&mut answer.json), merged);
         let issue_document = Some(json(&as_issue(&value)));
         Thread { repo, inner: (*answer).clone(), document: json(&value), issue_document }
     }

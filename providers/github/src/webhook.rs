@@ -65,10 +65,36 @@ struct Job {
     run_id: u64,
 }
 
+/// The events that are read.
+const READ: [&str; 22] = [
+    "issues",
+    "issue_comment",
+    "issue_dependencies",
+    "sub_issues",
+    "label",
+    "milestone",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "pull_request_review_thread",
+    "workflow_run",
+    "workflow_job",
+    "push",
+    "create",
+    "delete",
+    "release",
+    "repository",
+    "fork",
+    "star",
+    "watch",
+    "public",
+    "branch_protection_configuration",
+];
+
 pub fn deliver(delivery: &Delivery) -> Result<Changes> {
     let event = delivery.header("x-github-event").unwrap_or_default();
     let mut changes = Changes::default();
-    if event == "ping" {
+    if !READ.contains(&event) {
         return Ok(changes);
     }
     let payload: Payload = delivery.json()?;

@@ -1,7 +1,5 @@
 //! What is kept between two polls, in at most 4 KiB.
 
-use omnifs_sdk::Position;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,11 +24,6 @@ impl Mark {
         let changed = |item: &&Value| at(item) > before.at || (at(item) == before.at && !same);
         items.iter().filter(changed).collect()
     }
-}
-
-/// The cursor that is held, if there is one that can be read.
-pub fn held<C: DeserializeOwned>(position: &Position) -> Option<C> {
-    serde_json::from_str(position.cursor.as_deref()?).ok()
 }
 
 /// FNV-1a, 64 bits, over the items as JSON. 0 of no item.

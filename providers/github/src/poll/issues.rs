@@ -1,7 +1,7 @@
 //! The scope `issues:{id}`.
 
 use super::Poll;
-use super::cursor::{Mark, held};
+use super::cursor::Mark;
 use crate::api;
 use crate::{Id, View};
 use omnifs_sdk::*;
@@ -21,7 +21,7 @@ struct Cursor {
 const MOST: usize = 1_000;
 
 pub fn poll(mut poll: Poll, repo: u64) -> Result<Progress> {
-    let mut cursor: Cursor = match held(poll.position) {
+    let mut cursor: Cursor = match poll.held() {
         Some(cursor) => cursor,
         None => {
             if poll.position.since == 0 {

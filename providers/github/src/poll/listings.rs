@@ -1,7 +1,7 @@
 //! Scopes that are compared by the digest of a listing.
 
 use super::Poll;
-use super::cursor::{digest, held};
+use super::cursor::digest;
 use crate::api::{self, Repository};
 use crate::{Id, release, repo};
 use omnifs_sdk::*;
@@ -22,7 +22,7 @@ fn compare(
     newest: &str,
     changed: impl FnOnce(&mut Changes),
 ) -> Result<Progress> {
-    let known: Option<Cursor> = held(poll.position);
+    let known: Option<Cursor> = poll.held();
     let seen = digest(values);
     let news = match &known {
         Some(known) => known.seen != seen,
@@ -73,25 +73,14 @@ pub fn releases(mut poll: Poll, repo: u64) -> Result<Progress> {
 }
 
 /// Which repositories an account has, under which names. Their own changes are not news here.
-pub fn owner(mut poll: Poll, login: &str) -> Result<Progress> {
-    // The scope does not say which kind of account it is.
-    let request = match poll.ask(
-        api::get(&["orgs", login, "repos"]).query("sort", "updated").query("per_page", api::PAGE),
-    ) {
-        Ok(answer) => Ok(answer),
-        Err(Error::NotFound) => {
-            let (request, query) = repo::all_of(&Id::User(login.to_owned()))?;
-            let request = query.iter().fold(request, |r, (name, value)| r.query(name, value));
-            poll.ask(request.query("sort", "updated").query("per_page", api::PAGE))
-        }
-        Err(error) => Err(error),
-    };
-    let repos: Vec<Repository> = request?.json()?;
+pub fn owner(mut poll: Poll, owner: Id) -> Result<Progress> {
+    let (request, query) = repo::all_of(&owner)?;
+    let request = query.iter().fold(request, |r, (name, value)| r.query(name, value));
+    let repos: Vec<Repository> = poll.first_page(request.query("sort", "updated"))?;
     let newest = repos.iter().map(|repo| repo.updated_at.clone()).max().unwrap_or_default();
     let mut names: Vec<_> = repos.iter().map(|repo| (repo.id, repo.full_name.clone())).collect();
     names.sort();
     compare(poll, &[json!(names)], &newest, |changes| {
-        changes.children_changed([Id::User(login.to_owned())]);
-        changes.children_changed([Id::Org(login.to_owned())]);
+        changes.children_changed([owner]);
     })
 }

@@ -1,7 +1,7 @@
 //! The scope `actions:{id}`.
 
 use super::Poll;
-use super::cursor::{Mark, digest, held};
+use super::cursor::{Mark, digest};
 use crate::Id;
 use crate::api::{self, Run};
 use omnifs_sdk::*;
@@ -28,7 +28,7 @@ struct Workflows {
 pub fn poll(mut poll: Poll, repo: u64) -> Result<Progress> {
     let Runs { workflow_runs: mut runs } = poll.first_page(api::of(repo, &["actions", "runs"]))?;
     let Workflows { workflows } = poll.first_page(api::of(repo, &["actions", "workflows"]))?;
-    let known: Option<Cursor> = held(poll.position);
+    let known: Option<Cursor> = poll.held();
     let workflows = digest(&workflows);
     if known.as_ref().is_some_and(|known| known.workflows != workflows) {
         poll.changes.invalidated([Id::Workflows(repo)]);

@@ -181,10 +181,10 @@ fn moved_refs_and_renamed_repositories_show_in_the_next_poll() {
     let path = "GET /orgs/acme/repos?sort=updated&per_page=100";
     let owner = |name: &str| Recorded::new().answer(path, 200, &[DATE], list([repository(name)]));
     mount.upstream_changes(owner("api"));
-    let first = mount.poll(&position("owner:acme", None)).unwrap();
+    let first = mount.poll(&position("owner:org/acme", None)).unwrap();
     mount.upstream_changes(owner("renamed"));
-    let second = mount.poll(&position("owner:acme", first.cursor.as_deref())).unwrap();
-    assert_eq!(words(&second), ["children user/acme", "children org/acme"]);
+    let second = mount.poll(&position("owner:org/acme", first.cursor.as_deref())).unwrap();
+    assert_eq!(words(&second), ["children org/acme"]);
 }
 
 #[test]

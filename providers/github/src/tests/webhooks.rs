@@ -163,3 +163,37 @@ fn a_delivery_reaches_what_was_read_before() {
     assert_eq!(mount.read(title).unwrap(), "New\n");
     assert_eq!(mount.requests().len(), 1);
 }
+
+/// GitHub's own examples: `api.github.com/index.json` of the npm package
+/// `@octokit/webhooks-examples`, whose place is in the environment variable.
+#[test]
+fn githubs_own_examples_are_understood() {
+    let Some(path) = std::env::var_os("OMNIFS_WEBHOOK_EXAMPLES") else {
+        eprintln!("not run: OMNIFS_WEBHOOK_EXAMPLES does not name GitHub's examples");
+        return;
+    };
+    let events: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut silent = std::collections::BTreeSet::new();
+    let mut count = 0;
+    for event in events.as_array().unwrap() {
+        let name = event["name"].as_str().unwrap();
+        for example in event["examples"].as_array().unwrap() {
+            let headers = [("x-github-event", name)];
+            let delivery = Delivery::new("webhooks", &headers, example.to_string());
+            let changes = mount(Recorded::new()).deliver(&delivery);
+            let changes = changes.unwrap_or_else(|error| panic!("{name}: {error:?}: {example}"));
+            if changes.0.is_empty() {
+                silent.insert(format!("{name} {}", example["action"].as_str().unwrap_or("")));
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} examples");
+    let shown = ["issue", "pull_request", "workflow_run", "workflow_job", "push", "release"];
+    let missed = silent.iter().find(|event| shown.iter().any(|shown| event.starts_with(shown)));
+    assert_eq!(missed, None, "changed nothing");
+    for event in ["create ", "delete ", "label deleted", "milestone edited", "repository renamed"] {
+        assert!(!silent.contains(event), "{event} changed nothing");
+    }
+    eprintln!("{count} examples; without effect: {silent:?}");
+}
