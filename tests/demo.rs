@@ -77,8 +77,14 @@ fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
     let said = || fs::read_to_string(&printed).unwrap_or_default();
     let ready = wait_until(SOON, || said().contains("costs nothing").then_some(()));
     assert!(ready.is_some(), "{}", said());
-    let lines: Vec<_> = said().lines().filter_map(|l| Some(l.trim().split_once(" && ")?.1.to_owned())).collect();
-    assert_eq!(lines.len(), 5, "five commands, and none for an engine that is not there: {}", said());
+    let lines: Vec<_> =
+        said().lines().filter_map(|l| Some(l.trim().split_once(" && ")?.1.to_owned())).collect();
+    assert_eq!(
+        lines.len(),
+        5,
+        "five commands, and none for an engine that is not there: {}",
+        said()
+    );
     for line in &lines {
         let output = try_shell(&point, line);
         assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");

@@ -54,7 +54,8 @@ fn after_a_restart_of_the_service_the_path_is_asked_again_by_conditions_only() {
     assert!(wait_until(SOON, read_again).is_some());
     let taken = world.taken();
     let asked: Vec<_> = taken.iter().map(|r| (r.line(), r.status)).collect();
-    let of_issue: Vec<_> = asked.iter().filter(|(line, _)| line.ends_with("/issues/2853")).collect();
+    let of_issue: Vec<_> =
+        asked.iter().filter(|(line, _)| line.ends_with("/issues/2853")).collect();
     assert!(of_issue.iter().all(|(_, status)| *status == 304), "{asked:?}");
     assert!(of_issue.len() <= 1, "{asked:?}");
     await_scope(&mounted, "issues:", "live");
@@ -122,7 +123,10 @@ fn a_run_goes_on_and_a_push_moves_a_branch() {
     let repo = mounted.join(API);
     assert_eq!(read(&repo.join("_actions/runs/9802/status")), "in_progress\n");
     let main = read(&repo.join("_branches/main"));
-    assert_eq!(read(&repo.join("_repo/src/tls.rs")), "pub const OLDEST: Version = Version::Tls12;\n");
+    assert_eq!(
+        read(&repo.join("_repo/src/tls.rs")),
+        "pub const OLDEST: Version = Version::Tls12;\n"
+    );
     await_polled(&mounted);
     world.twin.progress_run("acme/api", 9802, "completed", Some("success")).expect("progress");
     await_content(&repo.join("_actions/runs/9802/status"), "completed\n", SOON);

@@ -37,11 +37,23 @@ const fn row(
 }
 
 const ROWS: [Row; 11] = [
-    row(Fault::Status(401), EACCES, "denied", &["401", "omnifs auth login github", "GITHUB_TOKEN"], 1),
+    row(
+        Fault::Status(401),
+        EACCES,
+        "denied",
+        &["401", "omnifs auth login github", "GITHUB_TOKEN"],
+        1,
+    ),
     row(Fault::Status(403), EACCES, "denied", &["403", "omnifs auth"], 1),
     row(Fault::Status(429), EAGAIN, "rate-limited", &["throttles", "resume"], 1),
     row(Fault::TooMany { retry_after: 1 }, EAGAIN, "rate-limited", &["throttles", "resume"], 1),
-    row(Fault::SecondaryLimit { retry_after: 1 }, EAGAIN, "rate-limited", &["secondary", "resume"], 1),
+    row(
+        Fault::SecondaryLimit { retry_after: 1 },
+        EAGAIN,
+        "rate-limited",
+        &["secondary", "resume"],
+        1,
+    ),
     row(Fault::Status(500), EIO, "unavailable", &["500", "again"], 1),
     row(Fault::Status(503), EIO, "unavailable", &["503", "again"], 3),
     row(Fault::Slow(Duration::from_secs(8)), ETIMEDOUT, "timed-out", &["2 s", "again"], 1),
@@ -127,7 +139,9 @@ fn a_404_is_no_such_file_and_an_event_brings_the_file_back() {
     assert_eq!(errno(&path), ENOENT);
     world.twin.clear_faults();
     world.twin.retitle("acme/api", 12, "Here after all").expect("retitle");
-    let back = wait_until(SOON, || (std::fs::read_to_string(&path).ok()? == "Here after all\n").then_some(()));
+    let back = wait_until(SOON, || {
+        (std::fs::read_to_string(&path).ok()? == "Here after all\n").then_some(())
+    });
     assert!(back.is_some(), "{:?}", std::fs::read_to_string(&path));
 }
 

@@ -25,7 +25,8 @@ fn open_and_all_show_one_inode_and_pwd_stays_in_each() {
         assert_eq!(shell(view, "/bin/pwd"), view.to_str().expect("UTF-8"));
     }
     let listed = shell(&mounted.join(API).join("_issues"), "ls -di _open/2853 _all/2853");
-    let numbers: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let numbers: Vec<_> =
+        listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(numbers[0], numbers[1], "{listed}");
 }
 
@@ -39,7 +40,10 @@ fn a_retitled_issue_keeps_its_inodes_and_an_open_file_its_content() {
     await_polled(&mounted);
     world.twin.retitle("acme/api", 2853, "Sign-in fails after a refresh").expect("retitle");
     await_content(&issue.join("title"), "Sign-in fails after a refresh\n", SOON);
-    assert_eq!([inode(&issue), inode(&issue.join("title")), inode(&issue.join("issue.json"))], before);
+    assert_eq!(
+        [inode(&issue), inode(&issue.join("title")), inode(&issue.join("issue.json"))],
+        before
+    );
     let mut content = String::new();
     held.read_to_string(&mut content).expect("read");
     assert_eq!(content, "Login fails after token refresh\n", "what was opened");
@@ -85,7 +89,10 @@ fn a_renamed_repository_keeps_every_inode_below_it() {
     assert!(wait_until(SOON, listed).is_some(), "{}", shell(&owner, "ls"));
     assert_eq!(inodes("service"), before);
     // A redirect leads on from the old name, as it does at GitHub.
-    assert_eq!(read(&owner.join("api/_issues/_open/2853/title")), "Login fails after token refresh\n");
+    assert_eq!(
+        read(&owner.join("api/_issues/_open/2853/title")),
+        "Login fails after token refresh\n"
+    );
     assert_eq!(inodes("api"), before);
 }
 

@@ -70,9 +70,30 @@ fn a_pull_request_shows_every_promised_leaf() {
     let mounted = world.mount();
     let pull = mounted.join(API).join("_prs/_open/2860");
     for leaf in [
-        "title", "body", "state", "author", "assignees", "labels", "milestone", "created", "updated",
-        "closed", "url", "issue.md", "issue.json", "draft", "merged", "base", "head", "commits",
-        "files", "diff", "patch", "checks", "pull.md", "pull.json",
+        "title",
+        "body",
+        "state",
+        "author",
+        "assignees",
+        "labels",
+        "milestone",
+        "created",
+        "updated",
+        "closed",
+        "url",
+        "issue.md",
+        "issue.json",
+        "draft",
+        "merged",
+        "base",
+        "head",
+        "commits",
+        "files",
+        "diff",
+        "patch",
+        "checks",
+        "pull.md",
+        "pull.json",
     ] {
         assert!(fs::metadata(pull.join(leaf)).expect(leaf).is_file(), "{leaf}");
         read(&pull.join(leaf));
@@ -123,7 +144,10 @@ fn releases_refs_and_trees_are_as_git_has_them() {
     let Some(world) = World::demo("trees") else { return };
     let mounted = world.mount();
     let repo = mounted.join(API);
-    assert_eq!(shell(&repo, "ls"), "README.md\n_actions\n_branches\n_issues\n_prs\n_releases\n_repo\n_tags\n_tree\nrepo.json");
+    assert_eq!(
+        shell(&repo, "ls"),
+        "README.md\n_actions\n_branches\n_issues\n_prs\n_releases\n_repo\n_tags\n_tree\nrepo.json"
+    );
     assert_eq!(read(&repo.join("README.md")), "# api\n\nThe API server of Acme.\n\n    make run\n");
     assert_eq!(shell(&repo, "jq -r .full_name repo.json"), "acme/api");
     assert_eq!(shell(&repo, "ls _releases"), "v1.8.0\nv1.9.0-rc.1");
@@ -131,7 +155,10 @@ fn releases_refs_and_trees_are_as_git_has_them() {
     assert!(read(&release.join("notes.md")).contains("TLS 1.1 is gone"));
     assert_eq!(shell(&release, "jq -r .tag_name release.json"), "v1.8.0");
     assert_eq!(shell(&release, "ls assets"), "SHA256SUMS\napi-v1.8.0.tar");
-    assert_eq!(shell(&release, "stat -c %s assets/api-v1.8.0.tar; wc -c < assets/api-v1.8.0.tar"), "4096\n4096");
+    assert_eq!(
+        shell(&release, "stat -c %s assets/api-v1.8.0.tar; wc -c < assets/api-v1.8.0.tar"),
+        "4096\n4096"
+    );
     assert_eq!(shell(&repo, "ls _branches"), "fix%2Fsession-cache\nlars%2Frouter\nmain");
     let main = world.twin.ref_sha("acme/api", "refs/heads/main").expect("main");
     assert_eq!(read(&repo.join("_branches/main")).trim_end(), main);
@@ -142,7 +169,10 @@ fn releases_refs_and_trees_are_as_git_has_them() {
     assert_eq!(read(&tree.join("src/main.rs")), "fn main() {\n    api::serve();\n}\n");
     let mode = fs::metadata(tree.join("bin/deploy")).expect("stat").permissions().mode();
     assert_ne!(mode & 0o111, 0, "the executable bit is kept");
-    assert_eq!(fs::read_link(tree.join("docs/index.md")).expect("link").to_str(), Some("../README.md"));
+    assert_eq!(
+        fs::read_link(tree.join("docs/index.md")).expect("link").to_str(),
+        Some("../README.md")
+    );
     assert_eq!(read(&tree.join("docs/index.md")), read(&tree.join("README.md")));
     assert_eq!(fs::metadata(tree.join("empty")).expect("stat").len(), 0);
     assert_eq!(fs::read(tree.join("docs/logo.png")).expect("read").len(), 520);

@@ -3,6 +3,7 @@
 use crate::{API, Wish, World, issues};
 use omnifs_support::tools::{read, shell};
 use omnifs_support::{Mounted, wait_until};
+use omnifs_twins::GithubSetup;
 use std::time::Duration;
 
 /// Anonymous memory of the daemon in bytes: what it holds, its code and mapped files aside.
@@ -53,7 +54,7 @@ fn of_fifty_thousand_issues_the_newest_thousand_are_listed_and_all_can_be_opened
 
 #[test]
 fn memory_stays_within_the_capacity_however_many_issues_are_read() {
-    let setup = issues(50_000, 0);
+    let setup = GithubSetup { rate_limit: 1_000_000, ..issues(50_000, 0) };
     let sections = "[cache]\nnodes = 20000\nbytes = '16MiB'\n";
     let settings = "settings.listing-bound = 2000";
     let wish = Wish { setup, sections, settings, ..Wish::default() };
@@ -70,7 +71,10 @@ fn memory_stays_within_the_capacity_however_many_issues_are_read() {
     let first = settled.expect("a size");
     for block in 0..10 {
         let numbers: Vec<_> = (0..200).map(|n| (1 + block * 4_000 + n).to_string()).collect();
-        shell(&all, &format!("for n in {}; do cat $n/issue.json; done > /dev/null", numbers.join(" ")));
+        shell(
+            &all,
+            &format!("for n in {}; do cat $n/issue.json; done > /dev/null", numbers.join(" ")),
+        );
         held(&mounted);
     }
     let last = resident(&mounted);

@@ -45,7 +45,8 @@ fn edited_bodies_with_every_kind_of_character_are_verbatim() {
     let mounted = world.mount();
     let body = mounted.join(API).join("_issues/_open/2853/body");
     read(&body);
-    let strange = "\u{feff}a\r\n\tb\u{0}\u{1b}[2J\u{202e}x\u{7f}\u{1f469}\u{200d}\u{1f4bb}\u{9b}31m no end";
+    let strange =
+        "\u{feff}a\r\n\tb\u{0}\u{1b}[2J\u{202e}x\u{7f}\u{1f469}\u{200d}\u{1f4bb}\u{9b}31m no end";
     world.twin.edit_body("acme/api", 2853, Some(strange)).expect("edit");
     omnifs_support::tools::await_content(&body, strange, crate::SOON);
     assert_eq!(fs::metadata(&body).expect("stat").len(), strange.len() as u64);
@@ -75,7 +76,8 @@ fn names_that_people_choose_are_safe_file_names() {
         }
     }
     assert_eq!(fs::read_dir(&jobs_shown).expect("list").count(), jobs.len());
-    for name in ["feature%2F..%2Fx", "a b", "%E2%80%AEtxt.exe", "caf\u{e9}", "%252F", "x\u{1f680}"] {
+    for name in ["feature%2F..%2Fx", "a b", "%E2%80%AEtxt.exe", "caf\u{e9}", "%252F", "x\u{1f680}"]
+    {
         assert_eq!(read(&branches.join(name)).trim_end(), main, "{name}");
     }
     assert!(!branches.join("feature").exists(), "no directory of half a name");

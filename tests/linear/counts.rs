@@ -22,7 +22,8 @@ fn five_hundred_issues_cost_ten_requests_and_a_walk_over_them_few_more() {
     let points = world.twin.points() - points;
     assert!(points < 10_000 * requests.len() as u64, "{points} points");
     assert!(points < 40_000, "{points} points of 250,000 in an hour");
-    let walks = ["ls -lR | grep -c '^-'", "grep -rc . . | wc -l", "du -a . | wc -l", "tar cf - . | wc -c"];
+    let walks =
+        ["ls -lR | grep -c '^-'", "grep -rc . . | wc -l", "du -a . | wc -l", "tar cf - . | wc -c"];
     let first: Vec<_> = walks.iter().map(|line| shell(&all, line)).collect();
     assert_eq!(first[0], (500 * 16 + 600).to_string(), "16 files of each issue and its comments");
     let second: Vec<_> = walks.iter().map(|line| shell(&all, line)).collect();
@@ -81,6 +82,9 @@ fn grep_over_the_open_issues_costs_the_team_and_one_listing() {
     let mounted = world.mount();
     shell(mounted.path(), "grep -r auth linear/teams/ENG/issues/_open");
     assert_eq!(world.requests(), ["Team", "Issues"]);
-    shell(mounted.path(), "grep -r auth linear/teams/ENG/issues/_open; ls -lR linear/teams/ENG/issues/_open");
+    shell(
+        mounted.path(),
+        "grep -r auth linear/teams/ENG/issues/_open; ls -lR linear/teams/ENG/issues/_open",
+    );
     assert_eq!(world.requests(), [""; 0]);
 }

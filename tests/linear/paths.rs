@@ -12,7 +12,10 @@ fn the_seed_paths_read_as_promised() {
     let root = mounted.path();
     assert_eq!(shell(root, "cat linear/teams/ENG/issues/_open/ENG-204/priority"), "High");
     let found = shell(root, "grep -r auth linear/teams/ENG/issues/_open");
-    assert!(found.contains("ENG-204/title:Rotate auth tokens without signing people out"), "{found}");
+    assert!(
+        found.contains("ENG-204/title:Rotate auth tokens without signing people out"),
+        "{found}"
+    );
     assert!(found.contains("ENG-203/description.md:"), "{found}");
     assert!(found.contains("ENG-201/labels:auth"), "{found}");
 }
@@ -75,7 +78,10 @@ fn teams_states_cycles_projects_and_people_are_where_they_are_promised() {
     assert_eq!(shell(&issues, "ls"), "_all\n_open\nby-state");
     assert_eq!(shell(&issues, "ls _open"), "ENG-196\nENG-199\nENG-201\nENG-203\nENG-204");
     assert_eq!(shell(&issues, "ls _all | wc -l"), "7");
-    assert_eq!(shell(&issues, "ls by-state"), "Backlog\nCanceled\nDone\nIn Progress\nIn Review\nTodo");
+    assert_eq!(
+        shell(&issues, "ls by-state"),
+        "Backlog\nCanceled\nDone\nIn Progress\nIn Review\nTodo"
+    );
     assert_eq!(shell(&issues, "ls by-state/Todo"), "ENG-196\nENG-203");
     assert_eq!(shell(&issues, "ls by-state/Done"), "ENG-188");
     assert!(!issues.join("_open/ENG-188").exists(), "it is done");

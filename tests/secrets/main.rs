@@ -52,7 +52,8 @@ impl World {
         let omnifs = match from {
             From::Environment => omnifs.env("GITHUB_TOKEN", GITHUB).env("LINEAR_API_KEY", LINEAR),
             From::Files => {
-                files = ["credential-file = 'github-token'\n", "credential-file = 'linear-token'\n"];
+                files =
+                    ["credential-file = 'github-token'\n", "credential-file = 'linear-token'\n"];
                 omnifs
             }
         };
@@ -92,8 +93,14 @@ impl World {
 
 fn used(mounted: &Mounted<'_>) {
     let root = mounted.path();
-    shell(root, "cat github/acme/api/_issues/_open/2853/title linear/teams/ENG/issues/_open/ENG-204/state");
-    shell(root, "cat github/acme/api/_actions/runs/9801/log github/acme/api/_releases/v1.8.0/assets/*");
+    shell(
+        root,
+        "cat github/acme/api/_issues/_open/2853/title linear/teams/ENG/issues/_open/ENG-204/state",
+    );
+    shell(
+        root,
+        "cat github/acme/api/_actions/runs/9801/log github/acme/api/_releases/v1.8.0/assets/*",
+    );
     shell(root, "grep -r token github/acme/api/_issues linear/teams > /dev/null");
 }
 
@@ -112,7 +119,8 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
 fn without_token(what: &str, bytes: &[u8]) {
     let found = bytes.windows(PART.len()).position(|part| part == PART.as_bytes());
     if let Some(at) = found {
-        let shown = String::from_utf8_lossy(&bytes[at.saturating_sub(80)..(at + 20).min(bytes.len())]);
+        let shown =
+            String::from_utf8_lossy(&bytes[at.saturating_sub(80)..(at + 20).min(bytes.len())]);
         panic!("{what} holds a token: ...{shown}");
     }
 }
