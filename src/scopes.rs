@@ -214,19 +214,23 @@ impl Ledger {
 
     /// The feed stands: what is fetched from now on is covered.
     pub fn up(&mut self, instance: InstanceId, prefix: &str) {
+        let feed = self.feed(instance, prefix);
+        // A polled scope is covered from its first fetch on: its first poll is no news, and what was
+        // asked for before that poll is as good as what is asked for after it.
+        if feed.covered_from != NEVER {
+            return;
+        }
         self.sequence += 1;
+        let from = self.sequence;
         if !self.under_way.is_empty() {
             // A fetch that began before may not answer somebody who asks after.
-            self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
+            self.log.push_back((from, instance, Change::Gap(prefix.into())));
         }
-        let from = self.sequence;
         let feed = self.feed(instance, prefix);
-        if feed.covered_from == NEVER {
-            feed.covered_from = from;
-            feed.note = "connected".into();
-            feed.since = SystemTime::now();
-            self.set(instance, prefix, from);
-        }
+        feed.covered_from = from;
+        feed.note = "connected".into();
+        feed.since = SystemTime::now();
+        self.set(instance, prefix, from);
     }
 
     /// The feed missed nothing while it was down: what it covered then is covered again.
@@ -333,6 +337,17 @@ mod tests {
         ledger.up(I, "engine");
         assert!(!scope.covers(stamp), "nothing proves that no event was missed");
         ledger.resumed(I, "engine");
+        assert!(scope.covers(stamp));
+    }
+
+    #[test]
+    fn the_first_poll_of_a_scope_does_not_spoil_the_fetch_that_made_it_known() {
+        let mut ledger = Ledger::default();
+        ledger.polled(I, "issues:");
+        let stamp = ledger.begin();
+        let scope = ledger.scope(I, &Arc::from("issues:7"), stamp);
+        ledger.up(I, "issues:7");
+        assert_eq!(ledger.hits(I, stamp).count(), 0);
         assert!(scope.covers(stamp));
     }
 
