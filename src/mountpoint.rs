@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,9 +70,13 @@ impl Mounted {
 
     /// Its process has ended: every access answers ENOTCONN.
     pub fn dead(&self) -> bool {
-        // The root's attributes are cached by the kernel for ever while the connection stands, so
-        // this does not wait for a process that hangs.
-        let error = std::fs::metadata(&self.path).err();
+        /// The kernel mostly holds the root's attributes. Where it does not, it asks a process that
+        /// may hang, and one that hangs has not ended.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let (sender, answer) = std::sync::mpsc::channel();
+        let path = self.path.clone();
+        std::thread::spawn(move || sender.send(std::fs::metadata(path).err()));
+        let error = answer.recv_timeout(PATIENCE).ok().flatten();
         cfg!(unix) && error.and_then(|e| e.raw_os_error()) == Some(NOT_CONNECTED)
     }
 }
