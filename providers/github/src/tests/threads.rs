@@ -87,7 +87,7 @@ fn a_listing_stops_at_the_bound_and_what_lies_beyond_is_still_found() {
 
 #[test]
 fn pull_requests_among_the_newest_cost_no_further_page() {
-    let item = |n: u64| if n % 2 == 0 { issue(n, 0) } else { pull_among_issues(n) };
+    let item = |n: u64| if n.is_multiple_of(2) { issue(n, 0) } else { pull_among_issues(n) };
     let newest: Vec<_> = (0..500).map(|n| item(900 - n)).collect();
     let upstream = acme().setting("listing-bound", "200");
     let path = format!("{REPO}/issues");
