@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 /// Issues whose comments are asked for together.
 const TOGETHER: usize = 50;
 
-/// Pages of 250 comments that one such question may take. Issues with so many are asked by
-/// themselves when somebody looks.
-const PAGES: usize = 4;
+/// Issues for each page of 250 comments that such a question may take. Where there are more
+/// comments, each issue is asked by itself when somebody looks.
+const FOR_A_PAGE: usize = 2;
 
 /// Settles which issues of a listing hold all their comments, of which `asked` came along. The rest
-/// are asked for many issues at once, with at most one request for each page of the listing.
+/// are asked for many issues at once.
 pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     let mut rest = Vec::new();
     for issue in issues.iter_mut() {
@@ -30,7 +30,8 @@ pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     for ids in rest.chunks(TOGETHER) {
         let variables = json!({ "issues": ids });
         let take = |data: OfComments<Page<Comment>>| data.comments;
-        let (comments, more) = ask_some(query::COMMENTS, variables, usize::MAX, PAGES, take)?;
+        let pages = ids.len().div_ceil(FOR_A_PAGE);
+        let (comments, more) = ask_some(query::COMMENTS, variables, usize::MAX, pages, take)?;
         if more {
             continue;
         }

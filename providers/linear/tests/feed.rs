@@ -77,7 +77,8 @@ fn an_issue_that_is_done_moves_between_directories() {
 fn a_new_issue_and_an_archived_one_show() {
     let linear = demo();
     let (mut issues, _) = warm(&linear);
-    let new = NewIssue { title: "Fresh".into(), assignee: Some("mira".into()), ..NewIssue::default() };
+    let new =
+        NewIssue { title: "Fresh".into(), assignee: Some("mira".into()), ..NewIssue::default() };
     let name = linear.twin.create_issue("ENG", &new).unwrap();
     assert!(!has_gap(&issues.poll(&linear)));
     assert!(linear.list(OPEN).contains(&name));
@@ -108,7 +109,10 @@ fn a_deleted_issue_which_no_question_shows_is_a_gap() {
     let (mut issues, mut objects) = warm(&linear);
     linear.twin.delete_issue("ENG-203").unwrap();
     // One that is made at the same time does not hide it.
-    linear.twin.create_issue("ENG", &NewIssue { title: "Other".into(), ..NewIssue::default() }).unwrap();
+    linear
+        .twin
+        .create_issue("ENG", &NewIssue { title: "Other".into(), ..NewIssue::default() })
+        .unwrap();
     assert!(!has_gap(&objects.poll(&linear)));
     assert!(has_gap(&issues.poll(&linear)));
     assert!(!linear.list(OPEN).contains(&"ENG-203".into()));

@@ -52,7 +52,8 @@ fn every_query_costs_far_less_than_linear_takes() {
             "PROJECT" => (1.0, 0.0, 250.0),
             _ => (250.0, 0.0, 5.0),
         };
-        let variables = BTreeMap::from([("first", first), ("comments", comments), ("teams", teams)]);
+        let variables =
+            BTreeMap::from([("first", first), ("comments", comments), ("teams", teams)]);
         let document = ExecutableDocument::parse_and_validate(schema, text, name).unwrap();
         let operation = document.operations.get(None).unwrap();
         let cost = points(&document, &operation.selection_set, &variables);
