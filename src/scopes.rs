@@ -223,19 +223,21 @@ impl Ledger {
 
     /// The feed stands: what is fetched from now on is covered.
     pub fn up(&mut self, instance: InstanceId, prefix: &str) {
+        // Polls say so each time: what is under way in a live scope is not touched by that.
+        if self.feed(instance, prefix).covered_from != NEVER {
+            return;
+        }
         self.sequence += 1;
+        let from = self.sequence;
         if !self.under_way.is_empty() {
             // A fetch that began before may not answer somebody who asks after.
-            self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
+            self.log.push_back((from, instance, Change::Gap(prefix.into())));
         }
-        let from = self.sequence;
         let feed = self.feed(instance, prefix);
-        if feed.covered_from == NEVER {
-            feed.covered_from = from;
-            feed.note = "connected".into();
-            feed.since = SystemTime::now();
-            self.set(instance, prefix, from);
-        }
+        feed.covered_from = from;
+        feed.note = "connected".into();
+        feed.since = SystemTime::now();
+        self.set(instance, prefix, from);
     }
 
     /// The feed missed nothing while it was down: what it covered then is covered again.
@@ -358,6 +360,15 @@ mod tests {
         ledger.record(I, &Change::Gap("engine".into()));
         ledger.resumed(I, "engine");
         assert!(!scope.covers(stamp));
+    }
+
+    #[test]
+    fn a_feed_that_is_up_already_spoils_no_fetch_by_saying_so_again() {
+        let (mut ledger, _) = ledger();
+        ledger.up(I, "engine");
+        let stamp = ledger.begin();
+        ledger.up(I, "engine");
+        assert_eq!(ledger.hits(I, stamp).count(), 0);
     }
 
     #[test]

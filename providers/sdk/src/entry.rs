@@ -41,6 +41,12 @@ impl Offer {
         Offer::new(parent, children, true)
     }
 
+    /// The order in which offers are sent: a directory before those in it, because the host keeps
+    /// entries of directories that it knows.
+    pub fn above(parent: Offer, below: Vec<Offer>) -> Vec<Offer> {
+        std::iter::once(parent).chain(below).collect()
+    }
+
     pub fn send(self) {
         host::offer(&self.parent, &self.children, self.coverage);
     }
@@ -74,8 +80,7 @@ impl<I: Tree> Entry<I> {
         let parent = id.encode();
         let mut entry = Entry::directory(name, id);
         let (children, offers) = nodes(entries);
-        entry.offers = offers;
-        entry.offers.push(Offer::whole(parent, children));
+        entry.offers = Offer::above(Offer::whole(parent, children), offers);
         entry
     }
 
@@ -83,9 +88,8 @@ impl<I: Tree> Entry<I> {
     pub fn object<T: Object<Id = I>>(name: impl Into<String>, object: &T) -> Self {
         let mut entry = Entry::directory(name, object.id());
         entry.modified = object.directory_modified();
-        let (leaves, mut offers) = object::leaves(object);
-        offers.push(Offer::whole(entry.id.encode(), leaves));
-        entry.offers = offers;
+        let (leaves, offers) = object::leaves(object);
+        entry.offers = Offer::above(Offer::whole(entry.id.encode(), leaves), offers);
         entry
     }
 

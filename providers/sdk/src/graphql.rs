@@ -14,6 +14,16 @@ pub fn query<T: DeserializeOwned>(
     query: &str,
     variables: Value,
 ) -> Result<T> {
+    Ok(dated(client, segments, query, variables)?.0)
+}
+
+/// As [`query`], with the service's clock: the answer's `Date` in seconds since the Unix epoch.
+pub fn dated<T: DeserializeOwned>(
+    client: Client,
+    segments: &[&str],
+    query: &str,
+    variables: Value,
+) -> Result<(T, Option<u64>)> {
     let body = json!({ "query": query, "variables": variables });
     let response = client.post(segments, &body).send()?;
     // A refusal may come with any status: Linear throttles with 400, GitHub with 200.
@@ -25,9 +35,11 @@ pub fn query<T: DeserializeOwned>(
         return Err(error.cause(&response));
     }
     let data = answer.data.unwrap_or(Value::Null);
+    let date = response.date();
     response.ok()?;
-    T::deserialize(data)
-        .map_err(|error| Error::Invalid(format!("the answer is not as expected: {error}")))
+    let data = T::deserialize(data)
+        .map_err(|error| Error::Invalid(format!("the answer is not as expected: {error}")))?;
+    Ok((data, date))
 }
 
 #[derive(Deserialize)]

@@ -253,8 +253,8 @@ struct Leaves {
 
 impl Leaves {
     fn send(self) {
-        self.offers.into_iter().for_each(Offer::send);
-        Offer::whole(self.id, self.nodes).send();
+        let own = Offer::whole(self.id, self.nodes);
+        Offer::above(own, self.offers).into_iter().for_each(Offer::send);
     }
 
     /// The entries of a map.

@@ -40,8 +40,8 @@ pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
         if other != asked && !directories[..at].contains(other) {
             let (children, offers) = entry::nodes(entries(other));
             let fresh = offers.into_iter().filter(|offer| offered.insert(offer.parent.clone()));
-            fresh.for_each(Offer::send);
-            Offer::whole(other.encode(), children).send();
+            let own = Offer::whole(other.encode(), children);
+            Offer::above(own, fresh.collect()).into_iter().for_each(Offer::send);
         }
     }
     Ok(asked_entries)
@@ -49,6 +49,6 @@ pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
 
 fn offer<I: Tree>(directory: I, entries: Vec<Entry<I>>, whole: bool) {
     let (children, offers) = entry::nodes(entries);
-    offers.into_iter().for_each(Offer::send);
-    Offer::new(directory.encode(), children, whole).send();
+    let own = Offer::new(directory.encode(), children, whole);
+    Offer::above(own, offers).into_iter().for_each(Offer::send);
 }

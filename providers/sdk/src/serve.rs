@@ -42,9 +42,10 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
                     // Nothing is lost: the listing is offered with the answer.
                     let listing = list()?;
                     let partial = listing.partial.is_some();
-                    let (nodes, mut offers) = entry::nodes(listing.entries);
+                    let (nodes, offers) = entry::nodes(listing.entries);
                     let node = nodes.iter().find(|node| node.name == name).cloned();
-                    offers.push(Offer::new(id.encode(), nodes, !partial));
+                    let own = Offer::new(id.encode(), nodes, !partial);
+                    let offers = Offer::above(own, offers);
                     match node {
                         Some(node) => (node, offers),
                         None => {

@@ -4,6 +4,8 @@ use crate::bindings::service::omnifs::provider::http::{Header, Request, Response
 use crate::bindings::service::omnifs::provider::types::{Error, Method};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 
 /// An upstream service that answers from recordings, and the settings of the instance.
 ///
@@ -13,7 +15,21 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
     answers: BTreeMap<String, VecDeque<Result<Response, Error>>>,
+    service: Option<Service>,
     pub(crate) config: BTreeMap<String, String>,
+}
+
+/// What an upstream service makes of a request line (`POST /graphql`) and a body: status, headers
+/// with their names in lower case, body.
+type Answer = (u16, Vec<(String, String)>, Vec<u8>);
+
+#[derive(Clone)]
+struct Service(Arc<dyn Fn(&str, &[u8]) -> Answer>);
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service")
+    }
 }
 
 impl Recorded {
@@ -77,6 +93,13 @@ impl Recorded {
         self
     }
 
+    /// What was not recorded is asked of `service`, which gets the request line and the body: a
+    /// double of the service, where the body says what is asked (GraphQL).
+    pub fn otherwise(mut self, service: impl Fn(&str, &[u8]) -> Answer + 'static) -> Self {
+        self.service = Some(Service(Arc::new(service)));
+        self
+    }
+
     /// A setting of the instance.
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.config.insert(key.to_owned(), value.to_owned());
@@ -85,13 +108,22 @@ impl Recorded {
 
     /// The recorded answer, or `None` for a request that was not recorded.
     pub(crate) fn take(&mut self, request: &Request) -> Option<Result<Response, Error>> {
-        let answers = self.answers.get_mut(&line(request))?;
+        let line = line(request);
+        let Some(answers) = self.answers.get_mut(&line) else {
+            let Service(service) = self.service.as_ref()?;
+            let (status, headers, body) =
+                service(&line, request.body.as_deref().unwrap_or_default());
+            let header = |(name, value)| Header { name, value };
+            let headers = headers.into_iter().map(header).collect();
+            return Some(Ok(Response { status, headers, body }));
+        };
         if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
     }
 
     /// Replaces or adds what `other` holds.
     pub(crate) fn update(&mut self, other: Recorded) {
         self.answers.extend(other.answers);
+        self.service = other.service.or(self.service.take());
         self.config.extend(other.config);
     }
 }

@@ -1,0 +1,145 @@
+//! Directories of issues.
+
+use crate::Id;
+use crate::api::{Issue, Named, Nodes, OfIssue, OfIssues, OfLabels, Page, ask, query};
+use crate::comment;
+use omnifs_sdk::*;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Linear's own default page: with all leaves some 1,500 of the 10,000 points of a query.
+pub const PAGE: usize = 50;
+
+/// Comments of each issue that come along in a listing, less one: as many as were asked for may
+/// not be all.
+pub const INLINE: usize = 8;
+
+/// The same for an issue by itself.
+const SINGLE: usize = 25;
+
+/// Types of states in which nothing is left to do.
+const CLOSED: [&str; 3] = ["completed", "canceled", "duplicate"];
+
+/// What a directory asks for. Linear leaves out what is archived unless asked.
+fn filter(directory: &Id) -> Value {
+    match directory {
+        Id::Open(team) => {
+            json!({ "team": { "id": { "eq": team } }, "state": { "type": { "nin": CLOSED } } })
+        }
+        Id::All(team) => json!({ "team": { "id": { "eq": team } } }),
+        Id::InState(state) => json!({ "state": { "id": { "eq": state } } }),
+        Id::Assigned => json!({ "assignee": { "isMe": { "eq": true } } }),
+        Id::Created => json!({ "creator": { "isMe": { "eq": true } } }),
+        other => unreachable!("{other:?} is no directory of issues"),
+    }
+}
+
+/// Whether the directory shows the issue. `_all` finds an archived issue by its name, though it
+/// does not list it.
+fn shows(directory: &Id, issue: &Issue) -> bool {
+    let mine = |person: &Option<crate::api::Person>| person.as_ref().is_some_and(|who| who.is_me);
+    let archived = issue.archived_at.is_some();
+    match directory {
+        Id::Open(team) => {
+            issue.team.id == *team && !CLOSED.contains(&issue.state.kind.as_str()) && !archived
+        }
+        Id::All(team) => issue.team.id == *team,
+        Id::InState(state) => issue.state.id == *state && !archived,
+        Id::Assigned => mine(&issue.assignee) && !archived,
+        Id::Created => mine(&issue.creator) && !archived,
+        _ => false,
+    }
+}
+
+pub fn list(directory: &Id) -> Result<Listing<Id>> {
+    let bound = config::parse::<usize>("listing-bound").unwrap_or(1000).max(1);
+    let mut variables = json!({ "filter": filter(directory), "comments": INLINE });
+    variables["first"] = json!(bound.min(PAGE));
+    let First { issues: page, issue_labels } = ask(query::ISSUES, variables.clone())?;
+    let mut issues = page.nodes;
+    let mut next = page.page_info.next();
+    while let Some(cursor) = next.take_if(|_| issues.len() < bound) {
+        variables["after"] = json!(cursor);
+        variables["first"] = json!((bound - issues.len()).min(PAGE));
+        let page: OfIssues<Page<Issue>> = ask(query::MORE_ISSUES, variables.clone())?;
+        issues.extend(page.issues.nodes);
+        next = page.issues.page_info.next();
+    }
+    // One that was updated between two pages moves to the front; it may be there twice.
+    let mut seen = BTreeSet::new();
+    issues.retain(|issue| !issue.is_trashed() && seen.insert(issue.id.clone()));
+    label(&mut issues, issue_labels.nodes)?;
+    comment::complete(&mut issues, INLINE)?;
+    let entries = issues.iter().map(|issue| Entry::object(&issue.identifier, issue)).collect();
+    Ok(match next {
+        None => Listing::from(entries),
+        Some(_) => Listing::partial(
+            entries,
+            format!("the {bound} most recently updated issues; listing-bound shows more"),
+        ),
+    })
+}
+
+/// The first page of a directory and the names of the workspace's first 250 labels.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct First {
+    issues: Page<Issue>,
+    issue_labels: Nodes<Named>,
+}
+
+/// One request; what cannot be an identifier is not asked for.
+pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
+    let (key, number) = name.rsplit_once('-').ok_or(Error::NotFound)?;
+    let word = |text: &str, valid: fn(&u8) -> bool| {
+        (1..=32).contains(&text.len()) && text.bytes().all(|byte| valid(&byte))
+    };
+    if !word(key, u8::is_ascii_alphanumeric) || !word(number, u8::is_ascii_digit) {
+        return Err(Error::NotFound);
+    }
+    let issue = fetch(name)?;
+    // A former identifier leads to the issue too; there it is another name, and so not found.
+    if !shows(directory, &issue) {
+        return Err(Error::NotFound);
+    }
+    Ok(Entry::object(&issue.identifier, &issue))
+}
+
+/// An issue by its UUID or identifier. What is in the trash is gone.
+pub fn fetch(id: &str) -> Result<Issue> {
+    let variables = json!({ "id": id, "comments": SINGLE });
+    let OfIssue { issue } = ask::<OfIssue<Issue>>(query::ISSUE, variables)?;
+    if issue.is_trashed() {
+        return Err(Error::NotFound);
+    }
+    let mut issues = [issue];
+    label(&mut issues, Vec::new())?;
+    let [mut issue] = issues;
+    issue.has_comments = issue.comments.len() < SINGLE;
+    Ok(issue)
+}
+
+/// Gives every issue the names of its labels: those it has, those that are `known`, and one more
+/// request for each 250 that are not.
+fn label(issues: &mut [Issue], known: Vec<Named>) -> Result<()> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let own = issues.iter_mut().flat_map(|issue| std::mem::take(&mut issue.labels));
+    names.extend(own.chain(known).map(|label| (label.id, label.name)));
+    let missing: BTreeSet<&String> = issues
+        .iter()
+        .flat_map(|issue| &issue.label_ids)
+        .filter(|id| !names.contains_key(*id))
+        .collect();
+    let missing: Vec<String> = missing.into_iter().cloned().collect();
+    for ids in missing.chunks(250) {
+        let found: OfLabels<Nodes<Named>> = ask(query::LABELS, json!({ "ids": ids }))?;
+        names.extend(found.issue_labels.nodes.into_iter().map(|label| (label.id, label.name)));
+    }
+    for issue in issues {
+        let named = |id: &String| Some(Named { id: id.clone(), name: names.get(id)?.clone() });
+        issue.labels = issue.label_ids.iter().filter_map(named).collect();
+        issue.labels.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Linear as files: teams with their issues, cycles, projects, members and states; all projects and
+//! users; the issues of the one whose credential it is.
+//!
+//! Every object is known by its UUID, so an issue that changes its title, state or team stays the
+//! same node. Two scopes cover everything, each polled by itself (see [`feed`]):
+//!
+//! - [`ISSUES`]: issues, their comments and every directory that shows issues. It is one scope for
+//!   all teams because an issue that leaves a team shows in no query about that team.
+//! - [`OBJECTS`]: teams, states, cycles, projects, users.
+//!
+//! A team's members alone are asked for at each use: joining or leaving moves no time that a query
+//! could ask for. No scoped file holds what changes by itself: neither the progress of a cycle or
+//! project nor which cycle is the active one.
+//!
+//! A listing of issues costs one request for 50 issues with every leaf, labels and up to
+//! [`issues::INLINE`] comments each; issues with more share requests of up to 250 comments. Points
+//! (a tenth for a property, one for an object, multiplied by the size of the page around it) are
+//! counted in a test: Linear refuses a query of more than 10,000 and grants 250,000 in an hour.
+
+mod api;
+mod comment;
+mod feed;
+mod issue;
+mod issues;
+mod person;
+mod project;
+mod team;
+
+#[doc(hidden)]
+pub use api::query;
+
+use omnifs_sdk::manifest::{Credential, Endpoint, Feed, OAuth, Setting, post};
+use omnifs_sdk::*;
+
+/// The scope of issues and comments.
+pub const ISSUES: &str = "workspace:issues";
+
+/// The scope of everything that issues refer to.
+pub const OBJECTS: &str = "workspace:objects";
+
+ids! {
+    pub enum Id {
+        _: scoped(OBJECTS),
+        Root = "root", Teams = "teams", Projects = "projects", Users = "users", My = "my",
+        Team(id: String) = "team", TeamIssues(team: String) = "team-issues",
+        Cycles(team: String) = "team-cycles", Cycle(id: String) = "cycle",
+        TeamProjects(team: String) = "team-projects", Project(id: String) = "project",
+        Members(team: String) = "team-members": volatile(), User(id: String) = "user",
+        States(team: String) = "team-states", State(id: String) = "state",
+        ByState(team: String) = "team-by-state",
+        Open(team: String) = "open": scoped(ISSUES), All(team: String) = "all": scoped(ISSUES),
+        InState(state: String) = "in-state": scoped(ISSUES),
+        Assigned = "assigned": scoped(ISSUES), Created = "created": scoped(ISSUES),
+        Issue(id: String) = "issue": scoped(ISSUES),
+        Comments(issue: String) = "comments": scoped(ISSUES),
+        Comment(id: String) = "comment": scoped(ISSUES),
+        /// Shown nowhere: the directories of a team's states are part of it, because a changed
+        /// issue does not say which state it left.
+        InStates(team: String) = "team-in-states": scoped(ISSUES),
+    }
+}
+
+impl Tree for Id {
+    fn shape(self) -> Shape<Id> {
+        use Id::*;
+        match self {
+            Root => fixed([("teams", Teams), ("projects", Projects), ("users", Users), ("my", My)]),
+            Teams => searchable((), |()| team::list(), |(), key| team::find(key)),
+            Team(id) => fixed(team::entries(&id)),
+            TeamIssues(team) => fixed(team::issue_entries(&team)),
+            ByState(team) => listing(move || team::by_state(&team)),
+            States(team) => listing(move || team::states(&team)),
+            State(id) => object(move || team::state(&id)),
+            Cycles(team) => {
+                open_ended(team, |t| team::cycles(t), |t, name| team::cycle_of(t, name))
+            }
+            Cycle(id) => object(move || team::cycle(&id)),
+            TeamProjects(team) => listing(move || project::of_team(&team)),
+            Projects => listing(project::list),
+            Project(id) => object(move || project::fetch(&id)),
+            Members(team) => listing(move || person::members(&team)),
+            Users => searchable((), |()| person::list(), |(), name| person::find(name)),
+            User(id) => object(move || person::fetch(&id)),
+            My => fixed([("assigned", Assigned), ("created", Created)]),
+            Open(_) | All(_) | InState(_) | Assigned | Created => {
+                open_ended(self, issues::list, issues::find)
+            }
+            Issue(id) => object(move || issues::fetch(&id)),
+            Comments(issue) => {
+                searchable(issue, |i| comment::list(i), |i, name| comment::find(i, name))
+            }
+            Comment(id) => file(move || comment::read(&id)),
+            InStates(_) => fixed([]),
+        }
+    }
+}
+
+/// The provider.
+#[derive(Debug)]
+pub struct Linear;
+
+impl Provider for Linear {
+    type Id = Id;
+    const ROOT: Id = Id::Root;
+    const MANIFEST: Manifest = Manifest {
+        config: &[Setting {
+            name: "listing-bound",
+            description: "Most issues in one directory; the most recently updated are shown",
+            default: Some("1000"),
+        }],
+        endpoints: &[Endpoint {
+            allow: &[post("/graphql")],
+            credential: Some("linear"),
+            ..Endpoint::new(
+                "api",
+                "https://api.linear.app",
+                "reads teams, issues, comments, cycles, projects, users",
+            )
+        }],
+        credentials: &[Credential {
+            name: "linear",
+            environment: &["LINEAR_TOKEN", "LINEAR_API_KEY"],
+            raw_prefixes: &["lin_api_"],
+            oauth: Some(OAuth {
+                authorize_url: "https://linear.app/oauth/authorize",
+                device_url: None,
+                token_url: "https://api.linear.app/oauth/token",
+                client_id: None,
+                scopes: &["read"],
+            }),
+            help_url: "https://linear.app/settings/account/security",
+        }],
+        feeds: &[
+            Feed::poll("changes", "workspace:", "api"),
+            Feed::webhook("webhook", "workspace:"),
+        ],
+        ..Manifest::new("linear", env!("CARGO_PKG_VERSION"), "What a Linear workspace holds")
+    };
+
+    fn poll(position: &Position) -> Result<Progress> {
+        feed::poll(position)
+    }
+
+    fn deliver(delivery: &Delivery) -> Result<Changes> {
+        feed::deliver(delivery)
+    }
+}
+
+export!(service, Linear);

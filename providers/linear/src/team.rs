@@ -1,0 +1,182 @@
+//! Teams, their states and cycles.
+
+use crate::Id;
+use crate::api::{
+    Cycle, Nodes, OfCycle, OfCycles, OfState, OfStates, OfTeam, OfTeams, Page, State, Team,
+    TeamKey, ask, ask_all, ask_some, query,
+};
+use omnifs_sdk::*;
+use serde_json::json;
+
+/// What a team's directory holds.
+pub fn entries(team: &str) -> [(&'static str, Id); 5] {
+    let id = team.to_owned();
+    [
+        ("issues", Id::TeamIssues(id.clone())),
+        ("cycles", Id::Cycles(id.clone())),
+        ("projects", Id::TeamProjects(id.clone())),
+        ("members", Id::Members(id.clone())),
+        ("states", Id::States(id)),
+    ]
+}
+
+pub fn issue_entries(team: &str) -> [(&'static str, Id); 3] {
+    let id = team.to_owned();
+    [("_open", Id::Open(id.clone())), ("_all", Id::All(id.clone())), ("by-state", Id::ByState(id))]
+}
+
+pub fn list() -> Result<Vec<Entry<Id>>> {
+    let take = |data: OfTeams<Page<TeamKey>>| data.teams;
+    let teams = ask_all(query::TEAMS, json!({}), take)?;
+    Ok(teams.into_iter().map(|team| Entry::directory(team.key, Id::Team(team.id))).collect())
+}
+
+/// A team by its key. Its states come along, and with the directories between they are offered from
+/// the top down, so that the host knows where they belong.
+pub fn find(key: &str) -> Result<Entry<Id>> {
+    if key.is_empty() || key.len() > 32 || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Error::NotFound);
+    }
+    let found: OfTeams<Nodes<Team>> = ask(query::TEAM, json!({ "key": key }))?;
+    let team = found.teams.nodes.into_iter().next().ok_or(Error::NotFound)?;
+    let directories = |entries: &[(&'static str, Id)]| {
+        entries.iter().map(|(name, id)| Entry::directory(*name, id.clone())).collect()
+    };
+    // A page that is full may not be all.
+    if team.states.nodes.len() < 100 {
+        preload::whole(Id::Team(team.id.clone()), directories(&entries(&team.id)));
+        preload::whole(Id::TeamIssues(team.id.clone()), directories(&issue_entries(&team.id)));
+        preload::whole(
+            Id::ByState(team.id.clone()),
+            directories_by_state(&team.id, &team.states.nodes),
+        );
+        preload::whole(Id::States(team.id.clone()), objects(&team.states.nodes));
+    }
+    Ok(Entry::directory(team.key, Id::Team(team.id)))
+}
+
+fn states_of(team: &str) -> Result<Vec<State>> {
+    let take = |data: OfTeam<OfStates<Page<State>>>| data.team.states;
+    ask_all(query::STATES, json!({ "team": team }), take)
+}
+
+fn directories_by_state(team: &str, states: &[State]) -> Vec<Entry<Id>> {
+    let entry = |state: &State| {
+        Entry::directory(&state.name, Id::InState(state.id.clone()))
+            .part_of(&Id::InStates(team.to_owned()))
+            .tie(&state.id)
+    };
+    ordered(states).into_iter().map(entry).collect()
+}
+
+fn objects(states: &[State]) -> Vec<Entry<Id>> {
+    ordered(states)
+        .into_iter()
+        .map(|state| Entry::object(&state.name, state).tie(&state.id))
+        .collect()
+}
+
+/// As a board shows them: within a type by position. Two may have one name, of different types.
+fn ordered(states: &[State]) -> Vec<&State> {
+    const TYPES: [&str; 7] =
+        ["triage", "backlog", "unstarted", "started", "completed", "canceled", "duplicate"];
+    let place = |state: &State| TYPES.iter().position(|kind| *kind == state.kind);
+    let mut ordered: Vec<&State> = states.iter().collect();
+    ordered.sort_by(|a, b| {
+        let by_position = a.position.total_cmp(&b.position);
+        place(a).cmp(&place(b)).then(by_position).then(a.id.cmp(&b.id))
+    });
+    ordered
+}
+
+pub fn by_state(team: &str) -> Result<Vec<Entry<Id>>> {
+    let states = states_of(team)?;
+    preload::whole(Id::States(team.to_owned()), objects(&states));
+    Ok(directories_by_state(team, &states))
+}
+
+pub fn states(team: &str) -> Result<Vec<Entry<Id>>> {
+    let states = states_of(team)?;
+    preload::whole(Id::ByState(team.to_owned()), directories_by_state(team, &states));
+    Ok(objects(&states))
+}
+
+pub fn state(id: &str) -> Result<State> {
+    Ok(ask::<OfState<State>>(query::STATE, json!({ "id": id }))?.workflow_state)
+}
+
+impl Object for State {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("id", |s: &Self| scalar(&s.id)).immutable(),
+        leaf("name", |s| scalar(&s.name)),
+        leaf("type", |s| scalar(&s.kind)),
+        leaf("color", |s| scalar(&s.color)),
+        leaf("position", |s| scalar(s.position)),
+        leaf("description.md", |s| document(s.description.as_deref().unwrap_or_default())),
+        leaf("created", |s: &Self| scalar(&s.created_at)),
+        leaf("updated", |s| scalar(&s.updated_at)),
+        leaf("state.json", |s| json(s)),
+    ];
+
+    fn id(&self) -> Id {
+        Id::State(self.id.clone())
+    }
+
+    fn modified(&self) -> Option<u64> {
+        time::rfc3339_ms(&self.updated_at)
+    }
+}
+
+/// The newest of them; a cycle beyond is found by its number.
+pub fn cycles(team: &str) -> Result<Listing<Id>> {
+    const BOUND: usize = 250;
+    let variables = json!({ "team": team, "first": BOUND });
+    let take = |data: OfTeam<OfCycles<Page<Cycle>>>| data.team.cycles;
+    let (cycles, more) = ask_some(query::CYCLES, variables, BOUND, 1, take)?;
+    let entries =
+        cycles.iter().map(|cycle| Entry::object(cycle.number.to_string(), cycle)).collect();
+    Ok(if more {
+        Listing::partial(entries, format!("the {BOUND} newest cycles; others are found by number"))
+    } else {
+        Listing::from(entries)
+    })
+}
+
+pub fn cycle_of(team: &str, name: &str) -> Result<Entry<Id>> {
+    let number: u32 = name.parse().map_err(|_| Error::NotFound)?;
+    let variables = json!({ "team": team, "number": number });
+    let found: OfCycles<Nodes<Cycle>> = ask(query::CYCLE_OF, variables)?;
+    let cycle = found.cycles.nodes.first().ok_or(Error::NotFound)?;
+    Ok(Entry::object(cycle.number.to_string(), cycle))
+}
+
+pub fn cycle(id: &str) -> Result<Cycle> {
+    Ok(ask::<OfCycle<Cycle>>(query::CYCLE, json!({ "id": id }))?.cycle)
+}
+
+impl Object for Cycle {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("id", |c: &Self| scalar(&c.id)).immutable(),
+        leaf("number", |c: &Self| scalar(c.number)).immutable(),
+        leaf("name", |c| optional(c.name.as_ref())),
+        leaf("description.md", |c| document(c.description.as_deref().unwrap_or_default())),
+        leaf("starts", |c| scalar(&c.starts_at)),
+        leaf("ends", |c| scalar(&c.ends_at)),
+        leaf("completed", |c| optional(c.completed_at.as_ref())),
+        leaf("created", |c: &Self| scalar(&c.created_at)),
+        leaf("updated", |c| scalar(&c.updated_at)),
+        leaf("cycle.json", |c| json(c)),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Cycle(self.id.clone())
+    }
+
+    fn modified(&self) -> Option<u64> {
+        time::rfc3339_ms(&self.updated_at)
+    }
+}
