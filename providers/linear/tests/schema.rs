@@ -4,7 +4,7 @@
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::executable::{Selection, SelectionSet};
 use omnifs_linear::query;
-use omnifs_twins::check;
+use omnifs_descriptions as check;
 use std::collections::BTreeMap;
 
 #[test]
