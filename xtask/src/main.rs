@@ -78,8 +78,13 @@ fn run(command: Command) -> Result<()> {
             checked
         }
         Command::Setup => {
-            setup::need(setup::Goal::Test)?;
-            setup::need(setup::Goal::Fallback).map(drop)
+            let mut missing = setup::need(setup::Goal::Test)?;
+            missing.extend(setup::need(setup::Goal::Fallback)?);
+            missing.iter().for_each(|line| step::loud(line));
+            if missing.is_empty() {
+                step::say("everything is there");
+            }
+            Ok(())
         }
     }
 }
