@@ -78,8 +78,7 @@ fn run(command: Command) -> Result<()> {
             checked
         }
         Command::Setup => {
-            let mut missing = setup::need(setup::Goal::Test)?;
-            missing.extend(setup::need(setup::Goal::Fallback)?);
+            let missing = setup::need(setup::Goal::Test)?;
             missing.iter().for_each(|line| step::loud(line));
             if missing.is_empty() {
                 step::say("everything is there");

@@ -60,7 +60,7 @@ const fn row(
 }
 
 const TESTED: &[(Goal, Need)] = &[(Test, Optional)];
-const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required)];
+const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required), (Test, Optional)];
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
