@@ -23,9 +23,17 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    /// The service's own time, in seconds since the Unix epoch, before which nothing of this scope
+    /// was fetched; 0 while unknown.
+    since: AtomicU64,
 }
 
 impl Scope {
+    /// Notes the service's time at the first fetch.
+    pub fn began(&self, seconds: u64) {
+        let _ = self.since.compare_exchange(0, seconds, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     pub fn covers(&self, stamp: u64) -> bool {
         stamp >= self.covered_from.load(Ordering::Acquire)
     }
@@ -182,6 +190,7 @@ impl Ledger {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            since: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
@@ -268,10 +277,13 @@ impl Ledger {
         }
     }
 
-    /// Forgets scopes that no node refers to any more, and names those that are left.
-    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<Arc<str>> {
+    /// Forgets scopes that no node refers to any more, and names those that are left, each with the
+    /// service's time before which nothing of it was fetched (0: unknown).
+    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<(Arc<str>, u64)> {
         self.scopes.retain(|_, scope| Arc::strong_count(scope) > 1);
-        self.scopes_under(instance, prefix).iter().map(|scope| scope.id.clone()).collect()
+        let scopes = self.scopes_under(instance, prefix);
+        let since = |scope: &Scope| scope.since.load(Ordering::Acquire);
+        scopes.iter().map(|scope| (scope.id.clone(), since(scope))).collect()
     }
 
     /// One row for each feed.

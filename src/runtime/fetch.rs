@@ -14,6 +14,7 @@ use bytes::Bytes;
 use omnifs_platform::Change;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// What a call brought.
@@ -93,6 +94,7 @@ impl Runtime {
             query: query.clone(),
             node: node.clone(),
             stamp,
+            began: Instant::now(),
             flight: flight.clone(),
         };
         // Its own task, so that the call lands whoever stops waiting for it.
@@ -106,8 +108,12 @@ struct Call {
     query: Query,
     node: Arc<Node>,
     stamp: u64,
+    began: Instant,
     flight: Arc<Flight>,
 }
+
+/// Services count whole seconds, and answer with the time at which they began to.
+const CLOCK_MARGIN: u64 = 2;
 
 impl Call {
     async fn run(self) {
@@ -343,7 +349,13 @@ impl Landing<'_> {
             provider::Coherence::Immutable => Coherence::Immutable,
             provider::Coherence::Volatile => Coherence::Volatile,
             provider::Coherence::Scoped(scope) => {
-                Coherence::Scoped(self.state.ledger.scope(instance, scope, self.call.stamp))
+                let scope = self.state.ledger.scope(instance, scope, self.call.stamp);
+                let clock = self.state.clocks.get(&instance);
+                if let Some(answered) = clock.and_then(|clock| (clock.0)()) {
+                    let call = self.call.began.elapsed().as_secs() + CLOCK_MARGIN;
+                    scope.began(answered.saturating_sub(call));
+                }
+                Coherence::Scoped(scope)
             }
         };
         let spoiled =
