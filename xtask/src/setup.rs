@@ -183,6 +183,8 @@ const INSTALL: &[&str] = &[
     "--no-remove",
     "-o",
     "DPkg::Lock::Timeout=120",
+    "-o",
+    "Dpkg::Use-Pty=0",
 ];
 
 fn apt() -> Command {
