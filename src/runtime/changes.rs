@@ -32,7 +32,7 @@ impl State {
                 let nodes = self.registry.invalidate(key);
                 self.cache.forget_children(instance, id);
                 for node in nodes {
-                    self.drop_unversioned(&node, instance, id);
+                    self.drop_unversioned(&node, id);
                     if node.is_directory() {
                         self.touched.touch(node.key, sequence, now);
                     }
@@ -66,11 +66,10 @@ impl State {
 
     /// What is part of an invalidated object goes from the cache, unless a version can later prove
     /// that its content is the same.
-    fn drop_unversioned(&mut self, node: &Node, instance: InstanceId, changed: &Arc<str>) {
+    fn drop_unversioned(&mut self, node: &Node, changed: &Arc<str>) {
         if node.version.is_none() {
             self.cache.forget_content(node.instance, &node.id);
         }
-        let _ = instance;
         if node.is_directory() && node.id != *changed {
             self.cache.forget_children(node.instance, &node.id);
         }
@@ -85,10 +84,12 @@ impl State {
             }
             if node.is_directory() {
                 self.expire_entries(handle, out);
-            } else if slot.opens > 0 && !node.is_volatile() {
+            } else if node.is_volatile() {
+                // Nothing of it is kept by anybody.
+            } else if slot.opens > 0 {
                 self.supersede(handle, out);
             } else {
-                out.push(Change::Content { handle, open: slot.opens > 0 });
+                out.push(Change::Content { handle, open: false });
             }
         }
     }
@@ -182,17 +183,14 @@ impl State {
                     && !slot.superseded
                     && slot.node.coherence.scope().is_some_and(|own| covers(scope, &own.id))
             })
-            .map(|(handle, slot)| {
-                (handle, slot.node.is_directory(), slot.opens > 0, slot.links.clone())
-            })
+            .map(|(handle, slot)| (handle, slot.node.is_directory(), slot.links.clone()))
             .collect();
-        for (handle, directory, open, links) in concerned {
+        for (handle, directory, links) in concerned {
             if directory {
                 self.expire_entries(handle, out);
             } else {
                 // Content that turns out to be the same keeps its pages: only the attributes are
                 // dropped here, and the next open compares.
-                let _ = open;
                 out.push(Change::Content { handle, open: true });
             }
             for link in links {
