@@ -13,10 +13,10 @@ pub const PAGE: usize = 50;
 
 /// Comments of each issue that come along in a listing, less one: as many as were asked for may
 /// not be all.
-pub const INLINE: usize = 8;
+pub const INLINE: usize = 6;
 
 /// The same for an issue by itself.
-const SINGLE: usize = 25;
+const SINGLE: usize = 20;
 
 /// Types of states in which nothing is left to do.
 const CLOSED: [&str; 3] = ["completed", "canceled", "duplicate"];
