@@ -27,7 +27,10 @@ mod linux {
     const ROUNDS: usize = 5;
 
     fn content(directory: usize, file: usize) -> String {
-        format!("file {file} of directory {directory}\n{}\n", "some words to search through. ".repeat(5))
+        format!(
+            "file {file} of directory {directory}\n{}\n",
+            "some words to search through. ".repeat(5)
+        )
     }
 
     struct Row {
@@ -57,9 +60,14 @@ mod linux {
             .collect()
     }
 
-    fn core(style: Style, capacity: Capacity, tokio: &tokio::runtime::Runtime) -> (Arc<Runtime>, Arc<Memory>) {
+    fn core(
+        style: Style,
+        capacity: Capacity,
+        tokio: &tokio::runtime::Runtime,
+    ) -> (Arc<Runtime>, Arc<Memory>) {
         let upstream = Memory::new(style);
-        let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
+        let instance =
+            Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
         let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
         let router = Router::new(vec![instance]);
         (Runtime::new(router, capacity, epoch, tokio.handle().clone()), upstream)
@@ -89,7 +97,13 @@ mod linux {
     }
 
     impl Tree {
-        fn both(&self, name: &'static str, per: usize, aim: Option<f64>, work: impl Fn(&Path)) -> Row {
+        fn both(
+            &self,
+            name: &'static str,
+            per: usize,
+            aim: Option<f64>,
+            work: impl Fn(&Path),
+        ) -> Row {
             work(&self.mount);
             work(&self.tmpfs);
             // Alternating, so that a change of the machine's speed meets both.
@@ -130,7 +144,13 @@ mod linux {
         let start = Instant::now();
         grep(&tree.mount);
         let cold = start.elapsed().as_secs_f64() * 1e6 / (DIRECTORIES * FILES) as f64;
-        rows.push(Row { name: "cold fill (grep -r), per file", omnifs: cold, tmpfs: None, unit: "us", aim: None });
+        rows.push(Row {
+            name: "cold fill (grep -r), per file",
+            omnifs: cold,
+            tmpfs: None,
+            unit: "us",
+            aim: None,
+        });
 
         let files = DIRECTORIES * FILES;
         rows.push(tree.both("warm stat", files, Some(1.15), |root| {
@@ -160,7 +180,8 @@ mod linux {
     }
 
     fn mounted(runtime: &Arc<Runtime>, point: &Path, tokio: &tokio::runtime::Runtime) -> Mounted {
-        mount(runtime.clone(), point, &MountOptions::default(), tokio.handle()).expect("mount (root, or fuse3)")
+        mount(runtime.clone(), point, &MountOptions::default(), tokio.handle())
+            .expect("mount (root, or fuse3)")
     }
 
     /// A cold read of each of 10,000 files, one after the other: the last as fast as the first.
@@ -186,8 +207,20 @@ mod linux {
             sorted[sorted.len() / 2]
         };
         let (first, last) = (median(&times[..1000]), median(&times[9000..]));
-        rows.push(Row { name: "cold read (lookup, open, read), median", omnifs: median(&times), tmpfs: None, unit: "us", aim: Some((500.0, "us")) });
-        rows.push(Row { name: "  the last 1,000 against the first", omnifs: last / first, tmpfs: None, unit: "x", aim: Some((1.2, "x")) });
+        rows.push(Row {
+            name: "cold read (lookup, open, read), median",
+            omnifs: median(&times),
+            tmpfs: None,
+            unit: "us",
+            aim: Some((500.0, "us")),
+        });
+        rows.push(Row {
+            name: "  the last 1,000 against the first",
+            omnifs: last / first,
+            tmpfs: None,
+            unit: "x",
+            aim: Some((1.2, "x")),
+        });
         drop(mounted);
     }
 
@@ -207,7 +240,8 @@ mod linux {
             let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("there");
             for d in 0..1000 {
                 let name = format!("d{d:04}");
-                let entry = runtime.lookup(top.handle, &name).await.expect("lookup").expect("there");
+                let entry =
+                    runtime.lookup(top.handle, &name).await.expect("lookup").expect("there");
                 let open = runtime.opendir(entry.handle).await.expect("opendir");
                 runtime.release(open.id);
                 runtime.forget(entry.handle, 1);
@@ -216,20 +250,40 @@ mod linux {
         let held = runtime.snapshot().held.nodes;
         assert!(held >= 100_000, "{held} nodes are cached");
         let each = (resident() - before) / held as f64;
-        rows.push(Row { name: "resident bytes per cached node", omnifs: each, tmpfs: None, unit: "B", aim: Some((1024.0, "B")) });
+        rows.push(Row {
+            name: "resident bytes per cached node",
+            omnifs: each,
+            tmpfs: None,
+            unit: "B",
+            aim: Some((1024.0, "B")),
+        });
     }
 
     /// One call of a sandboxed provider, its fresh instance included.
     fn provider_call(tokio: &tokio::runtime::Runtime, rows: &mut Vec<Row>) {
-        let Some(component) = std::env::var_os("OMNIFS_COMPONENTS").map(|dir| PathBuf::from(dir).join("hello.wasm")) else {
-            eprintln!("DID NOT RUN: provider call: OMNIFS_COMPONENTS is not set; run cargo xtask bench");
+        let Some(component) =
+            std::env::var_os("OMNIFS_COMPONENTS").map(|dir| PathBuf::from(dir).join("hello.wasm"))
+        else {
+            eprintln!(
+                "DID NOT RUN: provider call: OMNIFS_COMPONENTS is not set; run cargo xtask bench"
+            );
             return;
         };
         let cache = tempfile::tempdir().expect("a cache directory");
         let engine = omnifs::wasm::Engine::new().expect("an engine");
         let bytes = fs::read(&component).expect("cargo xtask components builds hello.wasm");
-        let provider = omnifs::wasm::open(&engine, "hello", &bytes, cache.path(), tokio).expect("load");
-        let (provider, root) = provider;
+        let component = omnifs::wasm::Component::load(&engine, &bytes, "hello", Some(cache.path()))
+            .expect("load");
+        let manifest = tokio.block_on(component.describe()).expect("describe");
+        let provider = omnifs::wasm::Instance::new(
+            "hello",
+            component,
+            &manifest,
+            &std::collections::BTreeMap::new(),
+            None,
+            omnifs::wasm::Limits::default(),
+        );
+        let root = manifest.root;
         tokio.block_on(async {
             use omnifs::provider::Provider;
             for _ in 0..200 {
@@ -244,12 +298,19 @@ mod linux {
                 }
                 least = least.min(start.elapsed() / rounds);
             }
-            rows.push(Row { name: "provider call with its fresh instance", omnifs: least.as_secs_f64() * 1e6, tmpfs: None, unit: "us", aim: Some((40.0, "us")) });
+            rows.push(Row {
+                name: "provider call with its fresh instance",
+                omnifs: least.as_secs_f64() * 1e6,
+                tmpfs: None,
+                unit: "us",
+                aim: Some((40.0, "us")),
+            });
         });
     }
 
     pub fn main() {
-        let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
+        let tokio =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
         let mut rows = Vec::new();
         memory(&tokio, &mut rows);
         against_tmpfs(&tokio, &mut rows);
@@ -266,7 +327,11 @@ mod linux {
             let show = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.2}"));
             println!(
                 "{:<42} {:>7.2} {:<2} {:>10} {:>8}  {aim}",
-                row.name, row.omnifs, row.unit, show(row.tmpfs), show(ratio)
+                row.name,
+                row.omnifs,
+                row.unit,
+                show(row.tmpfs),
+                show(ratio)
             );
             report.push(json!({
                 "name": row.name.trim(), "unit": row.unit, "omnifs": row.omnifs, "tmpfs": row.tmpfs,

@@ -63,6 +63,17 @@ struct State {
     touched: Touched,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
+    clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
+}
+
+/// A service's own clock, by its last answer: seconds since the Unix epoch.
+#[derive(Clone)]
+pub struct ServiceClock(pub Arc<dyn Fn() -> Option<u64> + Send + Sync>);
+
+impl std::fmt::Debug for ServiceClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServiceClock")
+    }
 }
 
 #[derive(Debug)]
@@ -149,6 +160,7 @@ impl Runtime {
                 partials: HashMap::new(),
                 touched: Touched::new(),
                 roots,
+                clocks: HashMap::new(),
             }),
             observers: Mutex::new(Vec::new()),
             failures: Mutex::new(VecDeque::new()),

@@ -23,9 +23,17 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    /// The service's own time, in seconds since the Unix epoch, before which nothing of this scope
+    /// was fetched; 0 while unknown.
+    since: AtomicU64,
 }
 
 impl Scope {
+    /// Notes the service's time at the first fetch.
+    pub fn began(&self, seconds: u64) {
+        let _ = self.since.compare_exchange(0, seconds, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     pub fn covers(&self, stamp: u64) -> bool {
         stamp >= self.covered_from.load(Ordering::Acquire)
     }
@@ -182,6 +190,7 @@ impl Ledger {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            since: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
@@ -214,19 +223,21 @@ impl Ledger {
 
     /// The feed stands: what is fetched from now on is covered.
     pub fn up(&mut self, instance: InstanceId, prefix: &str) {
+        // Polls say so each time: what is under way in a live scope is not touched by that.
+        if self.feed(instance, prefix).covered_from != NEVER {
+            return;
+        }
         self.sequence += 1;
+        let from = self.sequence;
         if !self.under_way.is_empty() {
             // A fetch that began before may not answer somebody who asks after.
-            self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
+            self.log.push_back((from, instance, Change::Gap(prefix.into())));
         }
-        let from = self.sequence;
         let feed = self.feed(instance, prefix);
-        if feed.covered_from == NEVER {
-            feed.covered_from = from;
-            feed.note = "connected".into();
-            feed.since = SystemTime::now();
-            self.set(instance, prefix, from);
-        }
+        feed.covered_from = from;
+        feed.note = "connected".into();
+        feed.since = SystemTime::now();
+        self.set(instance, prefix, from);
     }
 
     /// The feed missed nothing while it was down: what it covered then is covered again.
@@ -268,10 +279,13 @@ impl Ledger {
         }
     }
 
-    /// Forgets scopes that no node refers to any more, and names those that are left.
-    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<Arc<str>> {
+    /// Forgets scopes that no node refers to any more, and names those that are left, each with the
+    /// service's time before which nothing of it was fetched (0: unknown).
+    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<(Arc<str>, u64)> {
         self.scopes.retain(|_, scope| Arc::strong_count(scope) > 1);
-        self.scopes_under(instance, prefix).iter().map(|scope| scope.id.clone()).collect()
+        let scopes = self.scopes_under(instance, prefix);
+        let since = |scope: &Scope| scope.since.load(Ordering::Acquire);
+        scopes.iter().map(|scope| (scope.id.clone(), since(scope))).collect()
     }
 
     /// One row for each feed.
@@ -346,6 +360,15 @@ mod tests {
         ledger.record(I, &Change::Gap("engine".into()));
         ledger.resumed(I, "engine");
         assert!(!scope.covers(stamp));
+    }
+
+    #[test]
+    fn a_feed_that_is_up_already_spoils_no_fetch_by_saying_so_again() {
+        let (mut ledger, _) = ledger();
+        ledger.up(I, "engine");
+        let stamp = ledger.begin();
+        ledger.up(I, "engine");
+        assert_eq!(ledger.hits(I, stamp).count(), 0);
     }
 
     #[test]

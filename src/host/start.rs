@@ -13,7 +13,7 @@ use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
 use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, ServiceClock};
 use crate::wasm;
 use crate::{mountpoint, paths};
 use futures_util::future::BoxFuture;
@@ -220,6 +220,9 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
                     runtime.polled(&instance.name, &feed.scopes);
                 }
             }
+            let outbound = instance.outbound.clone();
+            let clock = ServiceClock(Arc::new(move || outbound.service_seconds()));
+            runtime.set_clock(&instance.name, clock);
             FeedSupervisor::start(
                 &instance.name,
                 instance.provider.clone(),

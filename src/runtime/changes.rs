@@ -3,7 +3,7 @@
 //! The order in every event: the sequence moves and nodes are marked, memos are dropped, all under
 //! the lock; only then, with the lock released, are back ends told.
 
-use super::{Runtime, State};
+use super::{Runtime, ServiceClock, State};
 use crate::events::Ledger;
 use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
@@ -210,6 +210,11 @@ impl Runtime {
         self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
     }
 
+    /// Gives the instance's service a clock: seconds since the Unix epoch when it last answered.
+    pub fn set_clock(&self, instance: &str, clock: ServiceClock) {
+        self.on(instance, |state, id, _| state.clocks.insert(id, clock));
+    }
+
     /// Has everything at and below `path` (below the mount point, empty for all) asked for again
     /// at its next use. Returns the number of objects concerned.
     ///
@@ -288,9 +293,6 @@ impl Ledger for Runtime {
     }
 
     fn active_scopes(&self, instance: &str, prefix: &str) -> Vec<(Arc<str>, u64)> {
-        self.on(instance, |state, id, _| {
-            state.ledger.active(id, prefix).into_iter().map(|scope| (scope, 0)).collect()
-        })
-        .unwrap_or_default()
+        self.on(instance, |state, id, _| state.ledger.active(id, prefix)).unwrap_or_default()
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use omnifs_platform::Change;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// What a call brought.
@@ -93,6 +94,7 @@ impl Runtime {
             query: query.clone(),
             node: node.clone(),
             stamp,
+            began: Instant::now(),
             flight: flight.clone(),
         };
         // Its own task, so that the call lands whoever stops waiting for it.
@@ -106,8 +108,12 @@ struct Call {
     query: Query,
     node: Arc<Node>,
     stamp: u64,
+    began: Instant,
     flight: Arc<Flight>,
 }
+
+/// Services count whole seconds, and answer with the time at which they began to.
+const CLOCK_MARGIN: u64 = 2;
 
 impl Call {
     async fn run(self) {
@@ -214,8 +220,14 @@ impl Call {
             Body::Listing(children) => landing.listing(children),
             Body::Content(bytes) => landing.content(bytes),
         };
-        for offer in offers {
-            landing.offer(offer);
+        // A directory may be offered after what is in it.
+        let mut waiting = offers;
+        loop {
+            let before = waiting.len();
+            waiting = waiting.into_iter().filter_map(|offer| landing.offer(offer)).collect();
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
         }
         if let Operation::List = self.query.operation {
             let directory = (self.query.instance, self.query.id.clone());
@@ -337,7 +349,13 @@ impl Landing<'_> {
             provider::Coherence::Immutable => Coherence::Immutable,
             provider::Coherence::Volatile => Coherence::Volatile,
             provider::Coherence::Scoped(scope) => {
-                Coherence::Scoped(self.state.ledger.scope(instance, scope, self.call.stamp))
+                let scope = self.state.ledger.scope(instance, scope, self.call.stamp);
+                let clock = self.state.clocks.get(&instance);
+                if let Some(answered) = clock.and_then(|clock| (clock.0)()) {
+                    let call = self.call.began.elapsed().as_secs() + CLOCK_MARGIN;
+                    scope.began(answered.saturating_sub(call));
+                }
+                Coherence::Scoped(scope)
             }
         };
         let spoiled =
@@ -455,11 +473,14 @@ impl Landing<'_> {
         (Fetched::Content(bytes, node), spoiled)
     }
 
-    /// Keeps entries that came along for another directory, if that directory is known.
-    fn offer(&mut self, offer: KeyedOffer) {
-        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else { return };
+    /// Keeps entries that came along for another directory. Gives the offer back where that
+    /// directory is not known.
+    fn offer(&mut self, offer: KeyedOffer) -> Option<KeyedOffer> {
+        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else {
+            return Some(offer);
+        };
         if !parent.is_directory() || self.events.on_binding(&parent).is_some() {
-            return;
+            return None;
         }
         let stamp = self.call.stamp;
         if offer.whole {
@@ -468,7 +489,7 @@ impl Landing<'_> {
             self.state.cache.forget_children(parent.instance, &parent.id);
             let query = Query::new(&parent, Operation::List);
             self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
-            return;
+            return None;
         }
         for mut keyed in offer.children {
             let content = keyed.node.content.clone();
@@ -482,5 +503,6 @@ impl Landing<'_> {
             self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
             self.keep_content(&node, content);
         }
+        None
     }
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn run_stop_and_rm_show_by_event() {
     let Some(world) = World::new("run_stop_rm") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     let mounted = world.mount();
     let base = mounted.join("docker/containers");
     let seen = |directory: &str, name: &str| base.join(directory).join(name).exists();
@@ -37,7 +37,7 @@ fn run_stop_and_rm_show_by_event() {
 #[test]
 fn nothing_is_asked_while_nothing_happens() {
     let Some(world) = World::new("quiet") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.create(&Container { name: "quiet", ..Container::default() }).expect("create");
     let mounted = world.mount();
     let path = mounted.join("docker/containers/by-name/quiet/inspect.json");
@@ -53,7 +53,7 @@ fn nothing_is_asked_while_nothing_happens() {
 #[test]
 fn a_dropped_stream_reconnects_with_since_and_nothing_stale_is_served() {
     let Some(world) = World::new("dropped_stream") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.run(&Container { name: "dropped", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let state = mounted.join("docker/containers/by-name/dropped/state");
@@ -80,8 +80,9 @@ fn a_dropped_stream_reconnects_with_since_and_nothing_stale_is_served() {
 #[test]
 fn tail_f_follows_a_running_containers_log() {
     let Some(world) = World::new("tail_f") else { return };
-    let api = world.engine.api();
-    let command = ["sh", "-c", "n=0; while [ $n -lt 600 ]; do n=$((n+1)); echo line $n; sleep 0.2; done"];
+    let api = world.api();
+    let command =
+        ["sh", "-c", "n=0; while [ $n -lt 600 ]; do n=$((n+1)); echo line $n; sleep 0.2; done"];
     api.run(&Container { name: "chatty", command: &command, ..Container::default() }).expect("run");
     let mounted = world.mount();
     let log = mounted.join("docker/containers/by-name/chatty/logs");

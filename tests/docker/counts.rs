@@ -8,7 +8,7 @@ use std::thread;
 #[test]
 fn the_first_cat_costs_one_request_and_the_next_none() {
     let Some(world) = World::new("first_cat") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.run(&Container { name: "counted", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let base = mounted.join("docker/containers/by-name/counted");
@@ -25,7 +25,7 @@ fn the_first_cat_costs_one_request_and_the_next_none() {
 #[test]
 fn two_hundred_containers_cost_one_listing_and_one_inspection_each() {
     let Some(world) = World::new("two_hundred") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     let names: Vec<_> = (0..200).map(|n| format!("many-{n:03}")).collect();
     for name in &names {
         let container = Container { name, labels: &[("team", "infra")], ..Container::default() };
@@ -38,9 +38,12 @@ fn two_hundred_containers_cost_one_listing_and_one_inspection_each() {
     assert!(requests.len() <= 2, "{requests:?}");
 
     let by_name = mounted.join("docker/containers/by-name");
-    shell(&by_name, "grep -r infra --include=team many-* > /dev/null");
+    let labels = shell(&by_name, "cat many-*/labels/team many-*/state | sort | uniq -c");
+    let expected = ["200 created", "200 infra"];
+    let counted = crate::stdout(&labels);
+    assert_eq!(counted.lines().map(str::trim).collect::<Vec<_>>(), expected);
     let requests = world.requests();
-    assert!(requests.is_empty(), "the listing held the labels: {} more", requests.len());
+    assert!(requests.is_empty(), "the listing held them: {} more", requests.len());
     shell(&by_name, "grep -rc sleep many-* > /dev/null");
     let requests = world.requests();
     assert!(requests.len() <= 200, "{} requests", requests.len());
@@ -55,7 +58,7 @@ fn two_hundred_containers_cost_one_listing_and_one_inspection_each() {
 #[test]
 fn sixty_four_threads_reading_one_cold_file_make_one_request() {
     let Some(world) = World::new("sixty_four") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.run(&Container { name: "crowd", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let file = mounted.join("docker/containers/by-name/crowd/started");

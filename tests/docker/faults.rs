@@ -45,7 +45,7 @@ fn an_absent_engine_is_an_error_with_a_hint_and_not_a_missing_file() {
 #[test]
 fn a_refused_socket_a_dropped_and_a_half_answer_are_eio_and_recover_by_themselves() {
     let Some(world) = World::new("refused") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.run(&Container { name: "faulty", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let base = mounted.join("docker/containers/by-name/faulty");
@@ -68,7 +68,7 @@ fn a_refused_socket_a_dropped_and_a_half_answer_are_eio_and_recover_by_themselve
 #[test]
 fn a_stalled_engine_is_etimedout_within_the_deadline() {
     let Some(world) = World::new("stalled") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.create(&Container { name: "stalled", ..Container::default() }).expect("create");
     let mounted = world.mount();
     world.proxy.fault("/json", Fault::Stall);

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn by_name_and_by_id_are_one_inode_and_pwd_stays_in_each() {
     let Some(world) = World::new("one_inode") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     let id = api.run(&Container { name: "twice", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let places = [
@@ -30,7 +30,7 @@ fn by_name_and_by_id_are_one_inode_and_pwd_stays_in_each() {
     let [first, second, _] = &places;
     let line = format!("cd '{}'; /bin/pwd; cd -P . && /bin/pwd", second.display());
     let output = stdout(&shell(first, &line));
-    assert_eq!(output.lines().collect::<Vec<_>>(), [second.to_string_lossy(); 2]);
+    assert_eq!(output.lines().collect::<Vec<_>>(), [second.to_str().expect("UTF-8"); 2]);
     assert_eq!(stdout(&shell(first, "/bin/pwd")), first.to_string_lossy());
     api.remove("twice").expect("remove");
 }
@@ -38,7 +38,7 @@ fn by_name_and_by_id_are_one_inode_and_pwd_stays_in_each() {
 #[test]
 fn four_finds_over_both_places_see_no_error_in_a_hundred_rounds() {
     let Some(world) = World::new("four_finds") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     let id = api.run(&Container { name: "walked", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let base = mounted.join("docker/containers");
@@ -66,7 +66,7 @@ fn four_finds_over_both_places_see_no_error_in_a_hundred_rounds() {
 #[test]
 fn docker_rename_keeps_the_inode_and_a_file_held_open_still_reads() {
     let Some(world) = World::new("rename") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.run(&Container { name: "before", ..Container::default() }).expect("run");
     let mounted = world.mount();
     let by_name = mounted.join("docker/containers/by-name");
@@ -98,7 +98,7 @@ fn docker_rename_keeps_the_inode_and_a_file_held_open_still_reads() {
 #[test]
 fn inodes_are_the_same_after_a_remount() {
     let Some(world) = World::new("remount") else { return };
-    let api = world.engine.api();
+    let api = world.api();
     api.create(&Container { name: "stays", ..Container::default() }).expect("create");
     let inode = |mounted: &omnifs_support::Mounted<'_>| {
         let path = mounted.join("docker/containers/by-name/stays/state");

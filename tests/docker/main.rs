@@ -9,10 +9,11 @@ mod faults;
 mod identity;
 mod tools;
 
+use omnifs_support::engine::Api;
 use omnifs_support::{Engine, Mounted, Omnifs, Proxy, skip, wait_until};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// For a change in the engine to show in the mount. The promise is 100 ms; a test on a loaded
@@ -30,17 +31,26 @@ fn engine(test: &str) -> Option<Arc<Engine>> {
 
 /// A home whose mounts reach the engine through a proxy of its own.
 struct World {
-    engine: Arc<Engine>,
     proxy: Proxy,
     omnifs: Omnifs,
+    engine: Arc<Engine>,
+    /// What one test does to the engine is an event to every other test's mount.
+    _turn: MutexGuard<'static, ()>,
 }
+
+static TURN: Mutex<()> = Mutex::new(());
 
 impl World {
     fn new(test: &str) -> Option<World> {
         let engine = engine(test)?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let proxy = Proxy::start(engine.api().socket()).expect("a proxy");
         let omnifs = Omnifs::new().expect("a home").env("DOCKER_HOST", &proxy.host());
-        Some(World { engine, proxy, omnifs })
+        Some(World { proxy, omnifs, engine, _turn: turn })
+    }
+
+    fn api(&self) -> &Api {
+        self.engine.api()
     }
 
     /// Mounts and waits until the event stream vouches for what is read.

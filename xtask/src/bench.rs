@@ -20,7 +20,7 @@ impl Bench {
         for line in setup::need(setup::Goal::Test)? {
             step::loud(&line);
         }
-        let components = components::build_all()?;
+        let components = components::build_all(components::Which::Shipped)?;
         let report = cargo::target()?.join("bench.json");
         let mut command = cargo::cargo();
         // The dev profile: dependencies are optimised in it, and nothing is built twice.

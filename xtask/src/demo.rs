@@ -26,7 +26,7 @@ impl Demo {
         for line in setup::need(goal)? {
             step::loud(&line);
         }
-        components::build_all()?;
+        components::build_all(components::Which::Shipped)?;
         let binary = cargo::build_binary(false)?;
         let mut command = Command::new(binary);
         command.arg("demo").args(&self.arguments).current_dir(cargo::root());
@@ -126,7 +126,7 @@ mod docker {
                 return None;
             }
         };
-        if let Err(error) = populate(&engine) {
+        if let Err(error) = populate(engine.api()) {
             loud(&format!("making containers: {error}"));
         }
         demo.env("DOCKER_HOST", engine.host());

@@ -87,7 +87,7 @@ fn run(command: Command) -> Result<()> {
 impl Build {
     fn run(self) -> Result<()> {
         setup::need(setup::Goal::Build)?;
-        components::build_all()?;
+        components::build_all(components::Which::Shipped)?;
         let binary = cargo::build_binary(self.release)?;
         step::say(&format!("built {}", binary.display()));
         Ok(())

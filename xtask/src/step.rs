@@ -3,15 +3,19 @@
 use anyhow::{Context, Result, bail};
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Between SIGTERM and SIGKILL of a step that is over its deadline.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// While set, a signal is left to the child in the foreground.
-static FOREGROUND: AtomicBool = AtomicBool::new(false);
+/// How long a child in the foreground has to act on the terminal's own Ctrl-C before the signal is
+/// passed on to it.
+const OWN: Duration = Duration::from_secs(3);
+
+/// The child in the foreground, 0 for none: signals are its affair.
+static FOREGROUND: AtomicU32 = AtomicU32::new(0);
 
 pub const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
@@ -30,9 +34,14 @@ pub fn loud(line: &str) {
 /// On Ctrl-C, SIGTERM and SIGHUP: ends every process this one started, then itself.
 pub fn install_signal_handler() -> Result<()> {
     ctrlc::set_handler(|| {
-        if FOREGROUND.load(Ordering::SeqCst) {
-            // Ctrl-C in a terminal reaches the child as well; a signal to this process alone does not.
-            descendants(std::process::id()).into_iter().for_each(terminate);
+        let child = FOREGROUND.load(Ordering::SeqCst);
+        if child != 0 {
+            // Ctrl-C in a terminal has reached the child as well; a signal to this process alone has
+            // not.
+            let ended = || (FOREGROUND.load(Ordering::SeqCst) != child).then_some(());
+            if omnifs_support::wait_until(OWN, ended).is_none() {
+                terminate(child);
+            }
             return;
         }
         end_all(std::process::id());
@@ -83,10 +92,11 @@ pub fn ask(command: &mut Command) -> Option<String> {
 /// Runs a program in the foreground for as long as it takes; Ctrl-C is its own affair, and this
 /// process goes on when it ends.
 pub fn foreground(command: &mut Command) -> Result<ExitStatus> {
-    FOREGROUND.store(true, Ordering::SeqCst);
-    let status = spawn(command).and_then(|mut child| Ok(child.wait()?));
-    FOREGROUND.store(false, Ordering::SeqCst);
-    status
+    let mut child = spawn(command)?;
+    FOREGROUND.store(child.id(), Ordering::SeqCst);
+    let status = child.wait();
+    FOREGROUND.store(0, Ordering::SeqCst);
+    Ok(status?)
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {

@@ -16,7 +16,7 @@ pub struct Test {
 impl Test {
     pub fn run(self) -> Result<()> {
         let mut left_out = setup::need(setup::Goal::Test)?;
-        let components = components::build_all()?;
+        let components = components::build_all(components::Which::All)?;
         let fallback = components::build_fallback_sample()?;
         let target = cargo::target()?;
         let skipped = target.join("skipped-tests.txt");

@@ -206,9 +206,10 @@ impl Mounted<'_> {
         self.daemon.id()
     }
 
-    /// `omnifs status --json`.
+    /// What `omnifs status --json` says of this mount.
     pub fn status(&self) -> io::Result<Value> {
-        let ran = self.omnifs.run(&["status", "--json"])?;
+        let args: [&OsStr; 3] = ["status".as_ref(), self.point.as_os_str(), "--json".as_ref()];
+        let ran = self.omnifs.run(&args)?;
         serde_json::from_str(&ran.stdout)
             .map_err(|error| io::Error::other(format!("{error}: {}{}", ran.stdout, ran.stderr)))
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 type Job = (Command, Sender<io::Result<Child>>);
 
-/// Spawns `command`; it gets SIGTERM when this process ends in whatever way.
+/// Spawns `command` in a process group of its own: a terminal's Ctrl-C does not reach it, its order of
+/// ending is this process's. It gets SIGTERM when this process ends in whatever way.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
     static KEEPER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
     let keeper = KEEPER.get_or_init(|| {
@@ -25,6 +26,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
         });
         Mutex::new(jobs)
     });
+    command.process_group(0);
     let parent = rustix::process::getpid();
     // SAFETY: runs between fork and exec; both calls are single system calls, no allocation.
     unsafe {

@@ -22,9 +22,10 @@ fn action(event: &Value) -> &str {
 #[test]
 fn a_container_runs_prints_is_renamed_and_stops_and_each_shows_in_the_events() {
     let Some(engine) = Engine::shared("engine") else { return };
-    let mut events = engine.events().unwrap();
+    let mut events = engine.api().events().unwrap();
     let script = "echo out; echo err >&2; sleep 3600";
     let id = engine
+        .api()
         .run(&Container {
             name: "first",
             command: &["sh", "-c", script],
@@ -33,23 +34,23 @@ fn a_container_runs_prints_is_renamed_and_stops_and_each_shows_in_the_events() {
         })
         .unwrap();
     let printed = || {
-        let text = engine.logs("first").unwrap();
+        let text = engine.api().logs("first").unwrap();
         let text = String::from_utf8_lossy(&text).into_owned();
         (text.contains("out") && text.contains("err")).then_some(())
     };
     wait_until(LIMIT, printed).expect("both streams are in the log");
-    let seen = engine.inspect("first").unwrap();
+    let seen = engine.api().inspect("first").unwrap();
     assert_eq!(seen["Id"], id.as_str());
     assert_eq!(seen["State"]["Status"], "running");
     assert_eq!(seen["Config"]["Labels"]["tier"], "web");
-    engine.rename("first", "second").unwrap();
+    engine.api().rename("first", "second").unwrap();
     let renamed = events.find(LIMIT, |event| action(event) == "rename").expect("a rename event");
     assert_eq!(renamed["Actor"]["Attributes"]["name"], "second");
-    engine.stop("second").unwrap();
+    engine.api().stop("second").unwrap();
     events.find(LIMIT, |event| action(event) == "die").expect("a die event");
-    assert_eq!(engine.inspect("second").unwrap()["State"]["Status"], "exited");
-    engine.remove("second").unwrap();
-    assert!(engine.inspect("second").is_err());
+    assert_eq!(engine.api().inspect("second").unwrap()["State"]["Status"], "exited");
+    engine.api().remove("second").unwrap();
+    assert!(engine.api().inspect("second").is_err());
 }
 
 #[test]
@@ -58,34 +59,35 @@ fn the_command_line_client_agrees_with_the_api() {
     let Some(mut cli) = engine.cli() else {
         return omnifs_support::skip("docker cli", "no docker client: apt-get install docker.io");
     };
-    let id = engine.create(&Container { name: "by-cli", ..Container::default() }).unwrap();
+    let id = engine.api().create(&Container { name: "by-cli", ..Container::default() }).unwrap();
     let output = cli.args(["inspect", "by-cli"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen[0]["Id"], id.as_str());
-    engine.remove("by-cli").unwrap();
+    engine.api().remove("by-cli").unwrap();
 }
 
 #[test]
 fn an_engine_survives_restart_pause_and_sigkill_with_its_data() {
     let Some(engine) = Engine::start("engine faults") else { return };
-    let id = engine.create(&Container { name: "kept", ..Container::default() }).unwrap();
-    engine.run(&Container { name: "lost", ..Container::default() }).unwrap();
+    let id = engine.api().create(&Container { name: "kept", ..Container::default() }).unwrap();
+    engine.api().run(&Container { name: "lost", ..Container::default() }).unwrap();
     engine.pause();
     let quick = Duration::from_millis(300);
-    let frozen = http::request(engine.socket(), "GET", "/_ping", None, quick);
+    let frozen = http::request(engine.api().socket(), "GET", "/_ping", None, quick);
     assert!(frozen.is_err(), "a frozen engine does not answer");
     engine.resume();
-    wait_until(LIMIT, || engine::ping(engine.socket()).then_some(())).expect("it answers again");
+    wait_until(LIMIT, || engine::ping(engine.api().socket()).then_some(()))
+        .expect("it answers again");
     engine.restart().unwrap();
-    assert_eq!(engine.inspect("kept").unwrap()["Id"], id.as_str());
-    engine.begin("lost").unwrap();
+    assert_eq!(engine.api().inspect("kept").unwrap()["Id"], id.as_str());
+    engine.api().begin("lost").unwrap();
     engine.kill();
-    let refused = UnixStream::connect(engine.socket()).unwrap_err();
+    let refused = UnixStream::connect(engine.api().socket()).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     engine.start_again().unwrap();
-    assert_eq!(engine.inspect("kept").unwrap()["Id"], id.as_str());
-    let directory = engine.socket().parent().unwrap().to_owned();
+    assert_eq!(engine.api().inspect("kept").unwrap()["Id"], id.as_str());
+    let directory = engine.api().socket().parent().unwrap().to_owned();
     drop(engine);
     assert!(!directory.exists(), "nothing is left of it");
 }
@@ -93,7 +95,7 @@ fn an_engine_survives_restart_pause_and_sigkill_with_its_data() {
 #[test]
 fn the_proxy_counts_requests_and_plays_each_fault() {
     let Some(engine) = Engine::shared("proxy") else { return };
-    let proxy = Proxy::start(engine.socket()).unwrap();
+    let proxy = Proxy::start(engine.api().socket()).unwrap();
     let socket = proxy.socket();
     assert_eq!(get(&socket, "/_ping").unwrap().text(), "OK");
     assert!(get(&socket, "/version").unwrap().text().contains("ApiVersion"));
@@ -141,7 +143,7 @@ fn the_proxy_counts_requests_and_plays_each_fault() {
 #[test]
 fn a_client_with_keep_alive_is_counted_by_request() {
     let Some(engine) = Engine::shared("proxy keep-alive") else { return };
-    let proxy = Proxy::start(engine.socket()).unwrap();
+    let proxy = Proxy::start(engine.api().socket()).unwrap();
     for _ in 0..3 {
         let mut client = UnixStream::connect(proxy.socket()).unwrap();
         let request = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n";

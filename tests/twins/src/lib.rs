@@ -4,12 +4,10 @@
 //! A twin runs on threads of its own, so it serves synchronous tests, asynchronous ones and the
 //! demo alike, and `stop` cuts its connections as a crash would.
 //!
-//! Invariant: what a twin serves is what the service's own description allows. The tests hold it
-//! against GitHub's OpenAPI description and Linear's schema; the feature `check` gives the same
-//! yardstick to the tests of the providers.
+//! Invariant: what a twin serves is what the service's own description allows. The tests in
+//! `tests/descriptions` hold it against GitHub's OpenAPI description and Linear's schema, and what
+//! the providers ask as well.
 
-#[cfg(feature = "check")]
-pub mod check;
 mod clock;
 mod fault;
 pub mod github;

@@ -33,7 +33,7 @@ impl Components {
     pub fn run(self) -> Result<()> {
         let directory = match self.fallback {
             true => build(&Route::fallback()?, &providers::all()?, &output_directory()?)?,
-            false => build_all()?,
+            false => build_all(Which::All)?,
         };
         say(&format!("components are in {}", directory.display()));
         Ok(())
@@ -45,9 +45,19 @@ pub fn output_directory() -> Result<PathBuf> {
     Ok(cargo::target()?.join("components"))
 }
 
-/// Builds every provider; the folder with the components.
-pub fn build_all() -> Result<PathBuf> {
-    let providers = providers::all()?;
+/// Which providers are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that ship.
+    Shipped,
+    /// And those that misbehave on purpose.
+    All,
+}
+
+/// Builds the providers; the folder with the components.
+pub fn build_all(which: Which) -> Result<PathBuf> {
+    let mut providers = providers::all()?;
+    providers.retain(|provider| which == Which::All || !provider.test_only);
     let route = Route::choose()?;
     say(&format!("components: {}", route.describe()));
     build(&route, &providers, &output_directory()?)
@@ -70,11 +80,10 @@ pub fn build_fallback_sample() -> Result<Option<PathBuf>> {
     build(&Route::fallback()?, &sample, &directory).map(Some)
 }
 
-/// Builds `providers` and puts their components into `directory`; whatever other component is there
-/// goes.
+/// Builds `providers` and puts their components into `directory`; a component there
+/// whose provider is no more goes.
 fn build(route: &Route, providers: &[Provider], directory: &Path) -> Result<PathBuf> {
     fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
-    let mut written = BTreeSet::new();
     for (manifest, members) in providers::by_manifest(providers) {
         for (provider, module) in route.build(manifest, &members)? {
             let bytes = fs::read(&module).with_context(|| format!("{}", module.display()))?;
@@ -91,12 +100,15 @@ fn build(route: &Route, providers: &[Provider], directory: &Path) -> Result<Path
                 let (size, wasi) = (component.len() / 1024, list.wasi().count());
                 say(&format!("{}: {size} KiB, {wasi} WASI imports", provider.name));
             }
-            written.insert(file);
         }
     }
+    let known: BTreeSet<String> = providers::all()?.into_iter().map(|p| p.name).collect();
     for entry in fs::read_dir(directory)?.flatten() {
         let path = entry.path();
-        if path.extension().is_some_and(|x| x == "wasm") && !written.contains(&path) {
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        if path.extension().is_some_and(|x| x == "wasm")
+            && !name.is_some_and(|n| known.contains(&n))
+        {
             fs::remove_file(&path)?;
         }
     }

@@ -102,13 +102,18 @@ impl Engine {
         let api = Api::new(directory.path().join("docker.sock"));
         let engine = Engine { api, directory, _lock: lock, daemon: Mutex::new(None) };
         engine.run_daemon().map_err(failed)?;
-        engine.import_image().map_err(failed)?;
+        engine.api.import_image().map_err(failed)?;
         Ok(engine)
+    }
+
+    /// What the engine does for a client.
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// The value for `DOCKER_HOST`.
     pub fn host(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        format!("unix://{}", self.api.socket().display())
     }
 
     /// Stops the engine as its operator would, and starts it on the same data.
@@ -157,8 +162,11 @@ impl Engine {
         let mut command =
             Command::new(Some(debian).filter(|d| d.exists()).or_else(|| program("docker"))?);
         command.env("DOCKER_HOST", self.host()).stdin(Stdio::null());
-        if let Some(version) =
-            self.get("/version").ok().and_then(|v| Some(v.get("ApiVersion")?.as_str()?.to_owned()))
+        if let Some(version) = self
+            .api
+            .get("/version")
+            .ok()
+            .and_then(|v| Some(v.get("ApiVersion")?.as_str()?.to_owned()))
         {
             command.env("DOCKER_API_VERSION", version);
         }
@@ -231,14 +239,6 @@ impl Engine {
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(io::Error::other(format!("{problem}; its last lines:\n{}", last.join("\n"))))
-    }
-}
-
-impl std::ops::Deref for Engine {
-    type Target = Api;
-
-    fn deref(&self) -> &Api {
-        &self.api
     }
 }
 

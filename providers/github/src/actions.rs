@@ -1,0 +1,273 @@
+//! Workflows, runs, jobs and their logs.
+//!
+//! A job's log is complete when the job is over, and its id belongs to one attempt of the run, so it
+//! is kept; until then it is empty, because GitHub has none, and asked for at each open. A log
+//! that GitHub has deleted (after 90 days, as a rule) is empty too.
+
+use crate::Id;
+use crate::api::{self, Run};
+use omnifs_sdk::*;
+use serde::Deserialize;
+
+pub struct RunObject {
+    repo: u64,
+    run: Run,
+    document: Content,
+}
+
+impl Object for RunObject {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("status", |r: &Self| optional(r.run.status.as_ref())),
+        leaf("conclusion", |r| optional(r.run.conclusion.as_ref())),
+        leaf("name", |r| optional(r.run.name.as_ref())),
+        leaf("event", |r| scalar(&r.run.event)),
+        leaf("branch", |r| optional(r.run.head_branch.as_ref())),
+        leaf("sha", |r| scalar(&r.run.head_sha)),
+        leaf("attempt", |r| scalar(r.run.run_attempt.unwrap_or(1))),
+        leaf("created", |r| scalar(&r.run.created_at)),
+        leaf("updated", |r| scalar(&r.run.updated_at)),
+        leaf("url", |r| scalar(&r.run.html_url)),
+        leaf("run.json", |r: &Self| r.document.clone()),
+        dir("jobs", |r: &Self| Id::Jobs(r.repo, r.run.id)),
+        own("log", |_| None).volatile_while(|r: &Self| !r.run.is_over()),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Run(self.repo, self.run.id)
+    }
+
+    fn modified(&self) -> Option<u64> {
+        api::ms(&self.run.updated_at)
+    }
+}
+
+impl RunObject {
+    /// `run.json` lacks the repositories, which are `repo.json`.
+    fn new(repo: u64, answer: Raw<Run>) -> Self {
+        let value = api::without(answer.json.clone(), &["repository", "head_repository"]);
+        RunObject { repo, run: (*answer).clone(), document: json(&value) }
+    }
+
+    fn entry(&self) -> Entry<Id> {
+        Entry::object(self.run.id.to_string(), self)
+    }
+}
+
+#[derive(Deserialize)]
+struct RunPage {
+    workflow_runs: Vec<Raw<Run>>,
+}
+
+/// The runs of a repository or of one workflow, newest first.
+pub fn runs(directory: &Id) -> Result<Listing<Id>> {
+    let (repo, request) = match directory {
+        Id::WorkflowRuns(repo, id) => {
+            (*repo, api::of(*repo, &["actions", "workflows", &id.to_string(), "runs"]))
+        }
+        Id::Runs(repo) => (*repo, api::of(*repo, &["actions", "runs"])),
+        _ => return Err(Error::NotFound),
+    };
+    let (runs, more) = api::pages(&request, &[], api::listing_bound(), |page: RunPage| {
+        page.workflow_runs.into_iter().map(|run| RunObject::new(repo, run).entry()).collect()
+    })?;
+    if !more {
+        return Ok(runs.into());
+    }
+    let note = api::bound_note(runs.len(), "runs");
+    Ok(Listing::partial(runs, note))
+}
+
+pub fn find_run(directory: &Id, name: &str) -> Result<Entry<Id>> {
+    let id = api::number(name).ok_or(Error::NotFound)?;
+    match directory {
+        Id::Runs(repo) => Ok(run(*repo, id)?.entry()),
+        Id::WorkflowRuns(repo, workflow) => {
+            let run = run(*repo, id)?;
+            if run.run.workflow_id == *workflow { Ok(run.entry()) } else { Err(Error::NotFound) }
+        }
+        _ => Err(Error::NotFound),
+    }
+}
+
+pub fn run(repo: u64, id: u64) -> Result<RunObject> {
+    let answer = api::of(repo, &["actions", "runs", &id.to_string()]).json()?;
+    Ok(RunObject::new(repo, answer))
+}
+
+/// The logs of all jobs, each below a line `==> JOB <==` as `tail` writes it.
+pub fn run_log(repo: u64, id: u64) -> Result<Vec<u8>> {
+    let mut whole = Vec::new();
+    for job in fetch_jobs(repo, id)? {
+        let log = log_of(repo, &job.job)?;
+        if !whole.is_empty() {
+            whole.push(b'\n');
+        }
+        whole.extend(format!("==> {} <==\n", content::one_line(&job.job.name)).bytes());
+        whole.extend(&log);
+        preload::offer_leaves(&job, [("log", Content(log))]);
+    }
+    Ok(whole)
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Job {
+    id: u64,
+    run_id: u64,
+    name: String,
+    status: String,
+    conclusion: Option<String>,
+    started_at: Option<String>,
+    completed_at: Option<String>,
+}
+
+pub struct JobObject {
+    repo: u64,
+    job: Job,
+}
+
+impl Object for JobObject {
+    type Id = Id;
+
+    /// Part of the run's jobs: a poll sees that a run went on, and not which job.
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("status", |j: &Self| scalar(&j.job.status)).part_of(JobObject::siblings),
+        leaf("conclusion", |j: &Self| optional(j.job.conclusion.as_ref()))
+            .part_of(JobObject::siblings),
+        own("log", |j: &Self| j.job.is_skipped().then(Content::default))
+            .part_of(JobObject::siblings)
+            .volatile_while(|j| j.job.status != "completed"),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Job(self.repo, self.job.id)
+    }
+
+    fn modified(&self) -> Option<u64> {
+        api::ms(self.job.completed_at.as_ref().or(self.job.started_at.as_ref())?)
+    }
+}
+
+impl JobObject {
+    fn siblings(&self) -> Id {
+        Id::Jobs(self.repo, self.job.run_id)
+    }
+}
+
+impl Job {
+    fn is_skipped(&self) -> bool {
+        self.conclusion.as_deref() == Some("skipped")
+    }
+}
+
+#[derive(Deserialize)]
+struct JobPage {
+    jobs: Vec<Job>,
+}
+
+/// The jobs of the last attempt, in GitHub's order.
+fn fetch_jobs(repo: u64, run: u64) -> Result<Vec<JobObject>> {
+    let request = api::of(repo, &["actions", "runs", &run.to_string(), "jobs"]);
+    let (jobs, _) = api::pages(&request, &[], api::listing_bound(), |page: JobPage| page.jobs)?;
+    Ok(jobs.into_iter().map(|job| JobObject { repo, job }).collect())
+}
+
+/// Two jobs may have one name.
+pub fn jobs(repo: u64, run: u64) -> Result<Vec<Entry<Id>>> {
+    let entry =
+        |job: &JobObject| Entry::object(job.job.name.as_str(), job).tie(job.job.id.to_string());
+    Ok(fetch_jobs(repo, run)?.iter().map(entry).collect())
+}
+
+pub fn job(repo: u64, id: u64) -> Result<JobObject> {
+    let job = api::of(repo, &["actions", "jobs", &id.to_string()]).json()?;
+    Ok(JobObject { repo, job })
+}
+
+pub fn job_log(repo: u64, id: u64) -> Result<Vec<u8>> {
+    log_of(repo, &job(repo, id)?.job)
+}
+
+fn log_of(repo: u64, job: &Job) -> Result<Vec<u8>> {
+    if job.status != "completed" || job.is_skipped() {
+        return Ok(Vec::new());
+    }
+    // Leads to another host.
+    match api::of(repo, &["actions", "jobs", &job.id.to_string(), "logs"]).ok() {
+        Ok(answer) => Ok(answer.body),
+        Err(Error::NotFound) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Workflow {
+    id: u64,
+    name: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    state: String,
+    created_at: String,
+    updated_at: String,
+    #[serde(default)]
+    html_url: String,
+}
+
+pub struct WorkflowObject {
+    repo: u64,
+    workflow: Raw<Workflow>,
+}
+
+impl Object for WorkflowObject {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("id", |w: &Self| scalar(w.workflow.id)).immutable(),
+        leaf("name", |w: &Self| scalar(&w.workflow.name)).part_of(WorkflowObject::all),
+        leaf("path", |w: &Self| scalar(&w.workflow.path)).part_of(WorkflowObject::all),
+        leaf("state", |w: &Self| scalar(&w.workflow.state)).part_of(WorkflowObject::all),
+        leaf("created", |w: &Self| scalar(&w.workflow.created_at)).part_of(WorkflowObject::all),
+        leaf("updated", |w: &Self| scalar(&w.workflow.updated_at)).part_of(WorkflowObject::all),
+        leaf("url", |w: &Self| scalar(&w.workflow.html_url)).part_of(WorkflowObject::all),
+        leaf("workflow.json", |w: &Self| json(&w.workflow.json)).part_of(WorkflowObject::all),
+        dir("runs", |w: &Self| Id::WorkflowRuns(w.repo, w.workflow.id)),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Workflow(self.repo, self.workflow.id)
+    }
+
+    fn modified(&self) -> Option<u64> {
+        api::ms(&self.workflow.updated_at)
+    }
+}
+
+impl WorkflowObject {
+    fn all(&self) -> Id {
+        Id::Workflows(self.repo)
+    }
+}
+
+#[derive(Deserialize)]
+struct WorkflowPage {
+    workflows: Vec<Raw<Workflow>>,
+}
+
+/// Two workflows may have one name: their files differ.
+pub fn workflows(repo: u64) -> Result<Vec<Entry<Id>>> {
+    let request = api::of(repo, &["actions", "workflows"]);
+    let (all, _) = api::pages(&request, &[], usize::MAX, |page: WorkflowPage| page.workflows)?;
+    let entry = |workflow: Raw<Workflow>| {
+        let name = if workflow.name.is_empty() { &workflow.path } else { &workflow.name };
+        let (name, tie) = (name.clone(), workflow.id.to_string());
+        Entry::object(name, &WorkflowObject { repo, workflow }).tie(tie)
+    };
+    Ok(all.into_iter().map(entry).collect())
+}
+
+pub fn workflow(repo: u64, id: u64) -> Result<WorkflowObject> {
+    let workflow = api::of(repo, &["actions", "workflows", &id.to_string()]).json()?;
+    Ok(WorkflowObject { repo, workflow })
+}

@@ -1,0 +1,368 @@
+//! GitHub as files: accounts, repositories, issues, pull requests, workflow runs, releases, refs and
+//! trees.
+//!
+//! Ids hold what GitHub never changes: repository id and number, run id, comment id, hash. So a
+//! renamed or transferred repository and a retitled issue keep theirs, and every request but the
+//! lookup of a repository goes to `/repositories/{id}/...`, the form in which GitHub itself writes
+//! redirects and `Link` headers.
+//!
+//! A scope is one kind of thing of one repository, so that losing the feed of one leaves the others
+//! alone, and only what somebody looks at is polled:
+//!
+//! | scope | holds |
+//! |---|---|
+//! | `owner:{kind}/{login}` | which repositories an account has |
+//! | `repo:{id}` | `repo.json` |
+//! | `issues:{id}` | issues, pull requests, comments, reviews |
+//! | `actions:{id}` | workflows, runs, jobs |
+//! | `releases:{id}` | releases |
+//! | `refs:{id}` | branches, tags, where a tree's ref points, `README.md` |
+//!
+//! Trees, blobs and assets have ids that GitHub never reuses, and are immutable. A scoped file holds
+//! nothing that changes without a feed noticing: `stable` in each module says what is left out.
+
+mod account;
+mod actions;
+mod api;
+mod comment;
+mod issue;
+mod markdown;
+mod poll;
+mod pull;
+mod refs;
+mod release;
+mod repo;
+mod thread;
+mod tree;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+use omnifs_sdk::manifest::{Credential, Endpoint, Feed, OAuth, Setting, gets};
+use omnifs_sdk::*;
+use std::fmt;
+use std::str::FromStr;
+
+/// The three directories of issues or pull requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Open,
+    Closed,
+    All,
+}
+
+impl View {
+    const EACH: [View; 3] = [View::Open, View::Closed, View::All];
+
+    /// As the API's `state` parameter has it.
+    fn state(self) -> &'static str {
+        match self {
+            View::Open => "open",
+            View::Closed => "closed",
+            View::All => "all",
+        }
+    }
+
+    /// Whether something in this state is shown.
+    fn shows(self, state: &str) -> bool {
+        self == View::All || self.state() == state
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state())
+    }
+}
+
+impl FromStr for View {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        View::EACH.into_iter().find(|view| view.state() == text).ok_or(())
+    }
+}
+
+fn issues(repo: &u64) -> Coherence {
+    scoped(format!("issues:{repo}"))
+}
+
+fn actions(repo: &u64) -> Coherence {
+    scoped(format!("actions:{repo}"))
+}
+
+fn releases(repo: &u64) -> Coherence {
+    scoped(format!("releases:{repo}"))
+}
+
+fn refs(repo: &u64) -> Coherence {
+    scoped(format!("refs:{repo}"))
+}
+
+ids! {
+    pub enum Id {
+        _: immutable(),
+        Root = "root": volatile(),
+        User(login: String) = "user": scoped(format!("owner:user/{login}")),
+        Org(login: String) = "org": scoped(format!("owner:org/{login}")),
+        Repo(repo: u64) = "repo",
+        RepoJson(repo: u64) = "repo-json": scoped(format!("repo:{repo}")),
+
+        Issues(repo: u64) = "issues",
+        IssueList(repo: u64, view: View) = "issue-list": issues(repo),
+        Issue(repo: u64, number: u64) = "issue": issues(repo),
+        Comments(repo: u64, number: u64) = "comments": issues(repo),
+        Comment(repo: u64, id: u64) = "comment": issues(repo),
+
+        Pulls(repo: u64) = "pulls",
+        PullList(repo: u64, view: View) = "pull-list": issues(repo),
+        Pull(repo: u64, number: u64) = "pull": issues(repo),
+        PullComments(repo: u64, number: u64) = "pull-comments": issues(repo),
+        Reviews(repo: u64, number: u64) = "reviews": issues(repo),
+        Review(repo: u64, number: u64, id: u64) = "review": issues(repo),
+
+        Actions(repo: u64) = "actions",
+        Runs(repo: u64) = "runs": actions(repo),
+        Run(repo: u64, id: u64) = "run": actions(repo),
+        Jobs(repo: u64, run: u64) = "jobs": actions(repo),
+        Job(repo: u64, id: u64) = "job": actions(repo),
+        Workflows(repo: u64) = "workflows": actions(repo),
+        Workflow(repo: u64, id: u64) = "workflow": actions(repo),
+        WorkflowRuns(repo: u64, id: u64) = "workflow-runs": actions(repo),
+
+        Releases(repo: u64) = "releases": releases(repo),
+        Release(repo: u64, id: u64) = "release": releases(repo),
+        Assets(repo: u64, release: u64) = "assets": releases(repo),
+        Asset(repo: u64, id: u64) = "asset",
+
+        /// Shown nowhere: what any moved ref may have changed is part of it.
+        Refs(repo: u64) = "refs": refs(repo),
+        Branches(repo: u64) = "branches": refs(repo),
+        Branch(repo: u64, name: String) = "branch": refs(repo),
+        Tags(repo: u64) = "tags": refs(repo),
+        Tag(repo: u64, name: String) = "tag": refs(repo),
+        Readme(repo: u64) = "readme": refs(repo),
+        Head(repo: u64) = "head": refs(repo),
+        Trees(repo: u64) = "trees": refs(repo),
+        TreeOf(repo: u64, name: String) = "tree-of": refs(repo),
+
+        /// A tree by its hash, or by that of its commit.
+        Tree(repo: u64, sha: String) = "tree",
+        /// One blob may show as each of these, and an object has one kind.
+        Blob(repo: u64, sha: String) = "blob",
+        Program(repo: u64, sha: String) = "program",
+        Link(repo: u64, sha: String) = "link",
+        Submodule(repo: u64, commit: String) = "submodule",
+    }
+}
+
+impl Tree for Id {
+    fn shape(self) -> Shape<Id> {
+        use Id::*;
+        match self {
+            Root => open_ended((), |()| account::list(), |(), name| account::find(name)),
+            User(_) | Org(_) => open_ended(self, repo::list, repo::find),
+            Repo(r) => fixed([
+                ("_issues", Issues(r)),
+                ("_prs", Pulls(r)),
+                ("_actions", Actions(r)),
+                ("_releases", Releases(r)),
+                ("_branches", Branches(r)),
+                ("_tags", Tags(r)),
+                ("_repo", Head(r)),
+                ("_tree", Trees(r)),
+                ("repo.json", RepoJson(r)),
+                ("README.md", Readme(r)),
+            ]),
+            RepoJson(r) => file(move || repo::json(r)),
+
+            Issues(r) => fixed([
+                ("_open", IssueList(r, View::Open)),
+                ("_closed", IssueList(r, View::Closed)),
+                ("_all", IssueList(r, View::All)),
+            ]),
+            IssueList(r, view) => open_ended(
+                (r, view),
+                |&(r, view)| issue::list(r, view),
+                |&(r, view), name| issue::find(r, view, name),
+            ),
+            Issue(r, number) => object(move || issue::fetch(r, number)),
+            Comments(r, number) | PullComments(r, number) => searchable(
+                (self, r, number),
+                |(directory, r, number)| comment::list(directory, *r, *number),
+                |(directory, r, number), name| comment::find(directory, *r, *number, name),
+            ),
+            Comment(r, id) => file(move || comment::read(r, id)),
+
+            Pulls(r) => fixed([
+                ("_open", PullList(r, View::Open)),
+                ("_closed", PullList(r, View::Closed)),
+                ("_all", PullList(r, View::All)),
+            ]),
+            PullList(r, view) => open_ended(
+                (r, view),
+                |&(r, view)| pull::list(r, view),
+                |&(r, view), name| pull::find(r, view, name),
+            ),
+            Pull(r, number) => object_reading(
+                (r, number),
+                |&(r, number)| pull::fetch(r, number),
+                |&(r, number), leaf| pull::read(r, number, leaf),
+            ),
+            Reviews(r, number) => listing(move || pull::reviews(r, number)),
+            Review(r, number, id) => file(move || pull::review(r, number, id)),
+
+            Actions(r) => fixed([("runs", Runs(r)), ("workflows", Workflows(r))]),
+            Runs(_) | WorkflowRuns(..) => open_ended(self, actions::runs, actions::find_run),
+            Run(r, id) => object_reading(
+                (r, id),
+                |&(r, id)| actions::run(r, id),
+                |&(r, id), _| actions::run_log(r, id),
+            ),
+            Jobs(r, run) => listing(move || actions::jobs(r, run)),
+            Job(r, id) => object_reading(
+                (r, id),
+                |&(r, id)| actions::job(r, id),
+                |&(r, id), _| actions::job_log(r, id),
+            ),
+            Workflows(r) => listing(move || actions::workflows(r)),
+            Workflow(r, id) => object(move || actions::workflow(r, id)),
+
+            Releases(r) => open_ended(r, |r| release::list(*r), |r, tag| release::find(*r, tag)),
+            Release(r, id) => object(move || release::fetch(r, id)),
+            Assets(r, release) => listing(move || release::assets(r, release)),
+            Asset(r, id) => file(move || release::download(r, id)),
+
+            Refs(_) => fixed([]),
+            Branches(r) => open_ended(r, |r| refs::branches(*r), |r, name| refs::branch(*r, name)),
+            Branch(r, name) => file(move || refs::branch_head(r, &name)),
+            Tags(r) => open_ended(r, |r| refs::tags(*r), |r, name| refs::tag(*r, name)),
+            Tag(r, name) => file(move || refs::tag_head(r, &name)),
+            Readme(r) => file(move || refs::readme(r)),
+            Trees(r) => open_ended(r, |r| refs::trees(*r), |r, name| tree::find(*r, name)),
+            Head(r) => listing(move || tree::at(r, "HEAD")),
+            TreeOf(r, name) => listing(move || tree::at(r, &name)),
+            Tree(r, sha) => listing(move || tree::at(r, &sha)),
+            Blob(r, sha) | Program(r, sha) | Link(r, sha) => file(move || tree::blob(r, &sha)),
+            Submodule(_, commit) => file(move || Ok(scalar(commit))),
+        }
+    }
+}
+
+/// The provider.
+#[derive(Debug)]
+pub struct GitHub;
+
+impl Provider for GitHub {
+    type Id = Id;
+    const ROOT: Id = Id::Root;
+    const MANIFEST: Manifest = Manifest {
+        config: &[
+            Setting {
+                name: "listing-bound",
+                description: "how many of the newest entries a listing shows",
+                default: Some("1000"),
+            },
+            Setting {
+                name: "comments-bound",
+                description: "up to how many comments of a repository are fetched together",
+                default: Some("3000"),
+            },
+        ],
+        endpoints: &[Endpoint {
+            allow: &gets([
+                "/user",
+                "/user/orgs",
+                "/user/repos",
+                "/users/*",
+                "/users/*/repos",
+                "/orgs/*/repos",
+                "/repos/*/*",
+                "/repositories/*",
+                "/repositories/*/issues",
+                "/repositories/*/issues/*",
+                "/repositories/*/issues/*/comments",
+                "/repositories/*/issues/comments/*",
+                "/repositories/*/pulls",
+                "/repositories/*/pulls/*",
+                "/repositories/*/pulls/*/commits",
+                "/repositories/*/pulls/*/files",
+                "/repositories/*/pulls/*/reviews",
+                "/repositories/*/pulls/*/reviews/*",
+                "/repositories/*/commits/*",
+                "/repositories/*/commits/*/check-runs",
+                "/repositories/*/actions/runs",
+                "/repositories/*/actions/runs/*",
+                "/repositories/*/actions/runs/*/jobs",
+                "/repositories/*/actions/jobs/*",
+                "/repositories/*/actions/jobs/*/logs",
+                "/repositories/*/actions/workflows",
+                "/repositories/*/actions/workflows/*",
+                "/repositories/*/actions/workflows/*/runs",
+                "/repositories/*/releases",
+                "/repositories/*/releases/*",
+                "/repositories/*/releases/tags/*",
+                "/repositories/*/releases/*/assets",
+                "/repositories/*/releases/assets/*",
+                "/repositories/*/branches",
+                "/repositories/*/branches/*",
+                "/repositories/*/tags",
+                "/repositories/*/readme",
+                "/repositories/*/git/trees/*",
+                "/repositories/*/git/blobs/*",
+            ]),
+            credential: Some("github"),
+            // Where GitHub keeps logs and release assets.
+            redirect_hosts: &[
+                "*.blob.core.windows.net",
+                "*.actions.githubusercontent.com",
+                "objects.githubusercontent.com",
+                "release-assets.githubusercontent.com",
+            ],
+            ..Endpoint::new(
+                "api",
+                "https://api.github.com",
+                "reads repositories, issues, pull requests, workflow runs, releases and code",
+            )
+        }],
+        credentials: &[Credential {
+            name: "github",
+            environment: &["GITHUB_TOKEN", "GH_TOKEN"],
+            raw_prefixes: &[],
+            oauth: Some(OAuth {
+                authorize_url: "https://github.com/login/oauth/authorize",
+                device_url: Some("https://github.com/login/device/code"),
+                token_url: "https://github.com/login/oauth/access_token",
+                client_id: None,
+                scopes: &["repo", "read:org"],
+            }),
+            help_url: "https://github.com/settings/tokens",
+        }],
+        feeds: &[
+            Feed::poll("issues", "issues:", "api"),
+            Feed::poll("actions", "actions:", "api"),
+            Feed::poll("refs", "refs:", "api"),
+            Feed::poll("releases", "releases:", "api"),
+            Feed::poll("repositories", "repo:", "api"),
+            Feed::poll("accounts", "owner:", "api"),
+            // Every scope there is.
+            Feed::webhook("webhooks", ""),
+        ],
+        ..Manifest::new(
+            "github",
+            env!("CARGO_PKG_VERSION"),
+            "Issues, pull requests, runs, releases and code at GitHub",
+        )
+    };
+
+    fn poll(position: &Position) -> Result<Progress> {
+        poll::poll(position)
+    }
+
+    fn deliver(delivery: &Delivery) -> Result<Changes> {
+        webhook::deliver(delivery)
+    }
+}
+
+export!(service, GitHub);

@@ -1,0 +1,165 @@
+//! Pull requests, and what of them is asked for by itself: commits, files, diff, patch, checks and
+//! reviews.
+
+use crate::thread::Thread;
+use crate::{Id, View, api, issue, markdown};
+use omnifs_sdk::json::null_as_default as null;
+use omnifs_sdk::*;
+use serde::Deserialize;
+use serde_json::json;
+
+/// GitHub lists at most 250 commits and 3,000 files of a pull request.
+const PARTS: usize = 3_000;
+
+pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
+    let bound = api::listing_bound();
+    let query = [("state", view.state())];
+    let (found, more) = api::pages(&api::of(repo, &["pulls"]), &query, bound, |page: Vec<_>| {
+        page.into_iter().map(|answer| Thread::pull(repo, answer)).collect()
+    })?;
+    Ok(issue::listing(repo, view, found, more, bound, "pull requests", Id::PullList))
+}
+
+pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {
+    let number = api::number(name).ok_or(Error::NotFound)?;
+    issue::shown(repo, view, &fetch(repo, number)?, Id::PullList)
+}
+
+pub fn fetch(repo: u64, number: u64) -> Result<Thread> {
+    let pull = Thread::pull(repo, api::of(repo, &["pulls", &number.to_string()]).json()?);
+    if pull.number() == number { Ok(pull) } else { Err(Error::NotFound) }
+}
+
+pub fn read(repo: u64, number: u64, leaf: &str) -> Result<Vec<u8>> {
+    match leaf {
+        "commits" => commits(repo, number),
+        "files" => files(repo, number),
+        "checks" => checks(repo, number),
+        // `diff` or `patch`: media types of the same names.
+        leaf => {
+            let accept = format!("application/vnd.github.{leaf}");
+            let answer = api::of_as(repo, &["pulls", &number.to_string()], &accept).send()?;
+            // Not acceptable, says GitHub of a diff beyond its limits.
+            if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body) }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    sha: String,
+    commit: CommitMessage,
+}
+
+#[derive(Deserialize)]
+struct CommitMessage {
+    #[serde(default, deserialize_with = "null")]
+    message: String,
+}
+
+/// `SHA SUBJECT`, oldest first.
+fn commits(repo: u64, number: u64) -> Result<Vec<u8>> {
+    let request = api::of(repo, &["pulls", &number.to_string(), "commits"]);
+    let (commits, _) = api::pages(&request, &[], PARTS, |page: Vec<Commit>| page)?;
+    let line = |c: &Commit| format!("{} {}", c.sha, api::subject(&c.commit.message));
+    Ok(lines(commits.iter().map(line)).0)
+}
+
+#[derive(Deserialize)]
+struct File {
+    filename: String,
+    previous_filename: Option<String>,
+    #[serde(default)]
+    status: String,
+}
+
+/// As `git diff --name-status` writes it.
+fn files(repo: u64, number: u64) -> Result<Vec<u8>> {
+    let request = api::of(repo, &["pulls", &number.to_string(), "files"]);
+    let (files, _) = api::pages(&request, &[], PARTS, |page: Vec<File>| page)?;
+    let line = |file: &File| {
+        let letter = match file.status.as_str() {
+            "added" => "A",
+            "removed" => "D",
+            "renamed" => "R",
+            "copied" => "C",
+            _ => "M",
+        };
+        match &file.previous_filename {
+            Some(previous) => format!("{letter}\t{previous}\t{}", file.filename),
+            None => format!("{letter}\t{}", file.filename),
+        }
+    };
+    Ok(lines(files.iter().map(line)).0)
+}
+
+#[derive(Deserialize)]
+struct CheckRuns {
+    check_runs: Vec<CheckRun>,
+}
+
+#[derive(Deserialize)]
+struct CheckRun {
+    name: String,
+    status: String,
+    conclusion: Option<String>,
+}
+
+/// `CONCLUSION NAME` of the checks of the head commit, or `STATUS NAME` until there is a conclusion,
+/// with a tab between.
+fn checks(repo: u64, number: u64) -> Result<Vec<u8>> {
+    let pull = fetch(repo, number)?;
+    let Some(head) = pull.head().filter(|head| !head.is_empty()) else { return Ok(Vec::new()) };
+    let request = api::of(repo, &["commits", head, "check-runs"]);
+    let (mut checks, _) = api::pages(&request, &[], PARTS, |page: CheckRuns| page.check_runs)?;
+    checks.sort_by(|a, b| a.name.cmp(&b.name));
+    let line = |check: &CheckRun| {
+        format!("{}\t{}", check.conclusion.as_ref().unwrap_or(&check.status), check.name)
+    };
+    Ok(lines(checks.iter().map(line)).0)
+}
+
+#[derive(Deserialize)]
+struct Review {
+    id: u64,
+    user: Option<api::Account>,
+    #[serde(default, deserialize_with = "null")]
+    body: String,
+    state: String,
+    /// Absent while its author has not submitted it.
+    submitted_at: Option<String>,
+    commit_id: Option<String>,
+    #[serde(default)]
+    html_url: String,
+}
+
+impl Review {
+    fn page(&self) -> Content {
+        let fields = [
+            ("author", json!(self.user.as_ref().map(|user| &user.login))),
+            ("state", json!(self.state.to_ascii_lowercase())),
+            ("submitted", json!(self.submitted_at)),
+            ("commit", json!(self.commit_id)),
+            ("url", json!(self.html_url)),
+        ];
+        markdown::page(&fields, &self.body)
+    }
+}
+
+/// Part of the pull request: what changes a review moves it.
+pub fn reviews(repo: u64, number: u64) -> Result<Vec<Entry<Id>>> {
+    let request = api::of(repo, &["pulls", &number.to_string(), "reviews"]);
+    let (reviews, _) = api::pages(&request, &[], PARTS, |page: Vec<Review>| page)?;
+    let entry = |review: &Review| {
+        Entry::file(format!("{}.md", review.id), Id::Review(repo, number, review.id))
+            .content(review.page())
+            .modified(review.submitted_at.as_deref().and_then(api::ms))
+            .part_of(&Id::Reviews(repo, number))
+    };
+    Ok(reviews.iter().map(entry).collect())
+}
+
+pub fn review(repo: u64, number: u64, id: u64) -> Result<Content> {
+    let path = ["pulls", &number.to_string(), "reviews", &id.to_string()];
+    Ok(api::of(repo, &path).json::<Review>()?.page())
+}

@@ -1,0 +1,124 @@
+//! Branches and tags: each a file with the hash of its commit. And what else a moved ref changes.
+
+use crate::Id;
+use crate::api;
+use omnifs_sdk::*;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Ref {
+    name: String,
+    commit: Commit,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Commit {
+    sha: String,
+}
+
+/// The kinds of refs that have a directory.
+#[derive(Clone, Copy)]
+enum Kind {
+    Branches,
+    Tags,
+}
+
+impl Kind {
+    fn path(self) -> &'static str {
+        match self {
+            Kind::Branches => "branches",
+            Kind::Tags => "tags",
+        }
+    }
+
+    fn id(self, repo: u64, name: &str) -> Id {
+        match self {
+            Kind::Branches => Id::Branch(repo, name.to_owned()),
+            Kind::Tags => Id::Tag(repo, name.to_owned()),
+        }
+    }
+
+    fn entry(self, repo: u64, name: &str, sha: &str) -> Entry<Id> {
+        let id = self.id(repo, name);
+        Entry::file(name, id).content(scalar(sha)).part_of(&Id::Refs(repo))
+    }
+
+    fn fetch(self, repo: u64) -> Result<(Vec<Ref>, bool)> {
+        let request = api::of(repo, &[self.path()]);
+        api::pages(&request, &[], api::listing_bound(), |page: Vec<Ref>| page)
+    }
+
+    fn list(self, repo: u64) -> Result<Listing<Id>> {
+        let (refs, more) = self.fetch(repo)?;
+        let entry = |one: &Ref| self.entry(repo, &one.name, &one.commit.sha);
+        Ok(bounded(refs.iter().map(entry).collect(), more, self.path()))
+    }
+}
+
+fn bounded(entries: Vec<Entry<Id>>, more: bool, what: &str) -> Listing<Id> {
+    if !more {
+        return entries.into();
+    }
+    let shown = entries.len();
+    let note = format!(
+        "the first {shown} {what} are listed, all can be opened; raise listing-bound to see more"
+    );
+    Listing::partial(entries, note)
+}
+
+pub fn branches(repo: u64) -> Result<Listing<Id>> {
+    Kind::Branches.list(repo)
+}
+
+pub fn tags(repo: u64) -> Result<Listing<Id>> {
+    Kind::Tags.list(repo)
+}
+
+/// `_tree`: every branch and tag. Any other name of a commit can be looked up.
+pub fn trees(repo: u64) -> Result<Listing<Id>> {
+    let (branches, more_branches) = Kind::Branches.fetch(repo)?;
+    let (tags, more_tags) = Kind::Tags.fetch(repo)?;
+    let entry = |one: &Ref| {
+        let name = one.name.as_str();
+        Entry::directory(name, Id::TreeOf(repo, name.to_owned())).part_of(&Id::Refs(repo))
+    };
+    let entries = branches.iter().chain(&tags).map(entry).collect();
+    Ok(bounded(entries, more_branches || more_tags, "branches and tags"))
+}
+
+pub fn branch(repo: u64, name: &str) -> Result<Entry<Id>> {
+    // Under a former name GitHub answers the renamed branch, which is then not this one.
+    let branch: Ref = api::of(repo, &["branches", name]).json()?;
+    Ok(Kind::Branches.entry(repo, &branch.name, &branch.commit.sha))
+}
+
+pub fn branch_head(repo: u64, name: &str) -> Result<Content> {
+    let branch: Ref = api::of(repo, &["branches", name]).json()?;
+    if branch.name == name { Ok(scalar(branch.commit.sha)) } else { Err(Error::NotFound) }
+}
+
+pub fn tag(repo: u64, name: &str) -> Result<Entry<Id>> {
+    Ok(Kind::Tags.entry(repo, name, &tag_commit(repo, name)?))
+}
+
+pub fn tag_head(repo: u64, name: &str) -> Result<Content> {
+    Ok(scalar(tag_commit(repo, name)?))
+}
+
+/// The commit of a tag, also of an annotated one, as the listing shows it.
+fn tag_commit(repo: u64, name: &str) -> Result<String> {
+    let name = format!("tags/{name}");
+    let answer = api::of_as(repo, &["commits", &name], "application/vnd.github.sha").send()?;
+    let sha = String::from_utf8(api::known_ref(answer)?.body).unwrap_or_default();
+    let hash = sha.len() >= 40 && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if hash { Ok(sha) } else { Err(Error::Invalid("api: a commit's hash is not one".to_owned())) }
+}
+
+/// The document GitHub shows below the files, whatever its name; empty where there is none.
+pub fn readme(repo: u64) -> Result<Content> {
+    match api::of_as(repo, &["readme"], "application/vnd.github.raw").ok() {
+        Ok(answer) => Ok(answer.body.into()),
+        Err(Error::NotFound) => Ok(Content::default()),
+        Err(error) => Err(error),
+    }
+}

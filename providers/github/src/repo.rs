@@ -1,0 +1,71 @@
+//! Repositories of an account, and `repo.json`.
+
+use crate::Id;
+use crate::api::{self, Account, Repository};
+use omnifs_sdk::http::Request;
+use omnifs_sdk::*;
+
+fn entry(name: &str, repo: &Repository) -> Entry<Id> {
+    // Its entries are the same from the first day on.
+    Entry::directory(name, Id::Repo(repo.id)).modified(api::ms(&repo.created_at))
+}
+
+/// The listing of an account's repositories that shows most: of the token's own account also the
+/// private ones.
+pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static str)])> {
+    match owner {
+        Id::Org(login) => Ok((api::get(&["orgs", login, "repos"]), &[])),
+        Id::User(login) => {
+            let me = match api::get(&["user"]).json::<Account>() {
+                Ok(me) => me.login,
+                // Without a token, or with one that stands for no user.
+                Err(Error::Denied(_) | Error::NotFound) => String::new(),
+                Err(error) => return Err(error),
+            };
+            if me.eq_ignore_ascii_case(login) {
+                Ok((api::get(&["user", "repos"]), &[("affiliation", "owner")]))
+            } else {
+                Ok((api::get(&["users", login, "repos"]), &[]))
+            }
+        }
+        _ => Err(Error::NotFound),
+    }
+}
+
+pub fn list(owner: &Id) -> Result<Listing<Id>> {
+    let (request, query) = all_of(owner)?;
+    let query: Vec<_> = query.iter().copied().chain([("sort", "pushed")]).collect();
+    let bound = api::listing_bound();
+    let (repos, more) = api::pages(&request, &query, bound, |page: Vec<Repository>| page)?;
+    let entries: Vec<_> = repos.iter().map(|repo| entry(&repo.name, repo)).collect();
+    if !more {
+        return Ok(entries.into());
+    }
+    let note = api::bound_note(entries.len(), "repositories");
+    Ok(Listing::partial(entries, note))
+}
+
+/// A former name leads to the repository as it does at GitHub, which redirects it for as long as
+/// nothing else takes it. Another spelling of the present name does not.
+pub fn find(owner: &Id, name: &str) -> Result<Entry<Id>> {
+    let (Id::User(login) | Id::Org(login)) = owner else { return Err(Error::NotFound) };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.len() > 100 || !name.bytes().all(plain) {
+        return Err(Error::NotFound);
+    }
+    let repo: Raw<Repository> = api::get(&["repos", login, name]).json()?;
+    let document = Entry::file("repo.json", Id::RepoJson(repo.id)).content(stable(&repo));
+    preload::part(Id::Repo(repo.id), vec![document]);
+    let current =
+        repo.owner.login.eq_ignore_ascii_case(login) && repo.name.eq_ignore_ascii_case(name);
+    Ok(entry(if current { &repo.name } else { name }, &repo))
+}
+
+pub fn json(repo: u64) -> Result<Content> {
+    Ok(stable(&api::of(repo, &[]).json::<Raw<Repository>>()?))
+}
+
+/// Without the token for cloning that GitHub hands to administrators.
+fn stable(repo: &Raw<Repository>) -> Content {
+    omnifs_sdk::json(&api::without(repo.json.clone(), &["temp_clone_token"]))
+}

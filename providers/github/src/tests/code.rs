@@ -1,0 +1,177 @@
+//! Accounts, repositories, refs, trees and releases.
+
+use super::*;
+use omnifs_sdk::{Error, Kind};
+
+#[test]
+fn the_root_lists_the_user_and_organizations_and_finds_any_other_account() {
+    let upstream = acme()
+        .get("/user", r#"{"login": "mira", "type": "User"}"#)
+        .get("/user/orgs?per_page=100", r#"[{"login": "acme"}]"#)
+        .get("/users/other", r#"{"login": "other", "type": "User"}"#)
+        .answer("GET /users/nobody", 404, &[], "{}");
+    let mount = mount(upstream);
+    assert_eq!(mount.list("").unwrap(), ["acme", "mira"]);
+    assert_eq!(mount.stat("acme").unwrap().id, "org/acme");
+    assert_eq!(mount.stat("other").unwrap().id, "user/other");
+    assert!(matches!(mount.stat("nobody"), Err(Error::NotFound)));
+    assert_eq!(mount.requests().len(), 4);
+    for name in [".hidden", "a b", "a%2Fb", "user"] {
+        if name != "user" {
+            assert!(matches!(mount.stat(name), Err(Error::NotFound)), "{name}");
+        }
+    }
+    assert_eq!(mount.requests(), [""; 0], "what can be no login is not asked for");
+}
+
+#[test]
+fn a_token_that_may_not_see_organizations_still_lists_its_user() {
+    let upstream = Recorded::new().get("/user", r#"{"login": "mira", "type": "User"}"#).answer(
+        "GET /user/orgs?per_page=100",
+        403,
+        &[],
+        r#"{"message": "no"}"#,
+    );
+    let mount = mount(upstream);
+    assert_eq!(mount.list("").unwrap(), ["mira"]);
+    assert_eq!(mount.partials().len(), 1);
+}
+
+#[test]
+fn a_former_name_leads_to_the_repository_and_another_spelling_does_not() {
+    let upstream = acme()
+        .get("/repos/acme/old", repository("api").to_string())
+        .get("/repos/acme/API", repository("api").to_string());
+    let mount = mount(upstream);
+    assert_eq!(mount.stat("acme/old").unwrap().id, "repo/7");
+    assert_eq!(mount.stat("acme/api").unwrap().id, "repo/7");
+    assert!(matches!(mount.stat("acme/API"), Err(Error::NotFound)));
+    let text = mount.read("acme/old/repo.json").unwrap();
+    assert!(text.contains("acme/api") && !text.contains("secret"), "{text}");
+    assert_eq!(mount.requests().len(), 4, "repo.json came with the lookup");
+}
+
+#[test]
+fn repositories_are_listed_as_each_kind_of_account_has_them() {
+    let repos = |name: &str| list([repository(name)]);
+    let upstream = acme()
+        .get("/user", r#"{"login": "mira", "type": "User"}"#)
+        .get("/users/mira", r#"{"login": "mira", "type": "User"}"#)
+        .get("/users/jun", r#"{"login": "jun", "type": "User"}"#)
+        .get("/orgs/acme/repos?per_page=100&sort=pushed", repos("api"))
+        .get("/user/repos?per_page=100&affiliation=owner&sort=pushed", repos("private"))
+        .get("/users/jun/repos?per_page=100&sort=pushed", repos("public"));
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme").unwrap(), ["api"]);
+    assert_eq!(mount.list("mira").unwrap(), ["private"]);
+    assert_eq!(mount.list("jun").unwrap(), ["public"]);
+}
+
+const TREE: &str = r#"{"sha": "t0", "truncated": false, "tree": [
+    {"path": "README.md", "mode": "100644", "type": "blob", "sha": "b1", "size": 6},
+    {"path": "src", "mode": "040000", "type": "tree", "sha": "t1"},
+    {"path": "src/main.rs", "mode": "100644", "type": "blob", "sha": "b2", "size": 3},
+    {"path": "src/deep", "mode": "040000", "type": "tree", "sha": "t2"},
+    {"path": "src/deep/run", "mode": "100755", "type": "blob", "sha": "b2", "size": 3},
+    {"path": "latest", "mode": "120000", "type": "blob", "sha": "b3", "size": 3},
+    {"path": "vendor", "mode": "160000", "type": "commit", "sha": "c9"}]}"#;
+
+#[test]
+fn one_request_shows_a_whole_tree_with_sizes_modes_and_links() {
+    let upstream = acme()
+        .get(&format!("{REPO}/git/trees/HEAD?recursive=1"), TREE)
+        .get(&format!("{REPO}/git/blobs/b1"), "readme")
+        .get(&format!("{REPO}/git/blobs/b2"), "run")
+        .get(&format!("{REPO}/git/blobs/b3"), "src");
+    let mount = mount(upstream);
+    let root = "acme/api/_repo";
+    assert_eq!(mount.list(root).unwrap(), ["README.md", "latest", "src", "vendor"]);
+    assert_eq!(mount.list(&format!("{root}/src/deep")).unwrap(), ["run"]);
+    let kind = |path: &str| mount.stat(&format!("{root}/{path}")).unwrap().kind;
+    assert!(matches!(kind("src/deep/run"), Kind::Executable));
+    assert!(matches!(kind("src/main.rs"), Kind::File));
+    assert!(matches!(kind("latest"), Kind::Symlink));
+    assert_eq!(mount.stat(&format!("{root}/README.md")).unwrap().size, Some(6));
+    assert_eq!(mount.read(&format!("{root}/vendor")).unwrap(), "c9\n");
+    assert_eq!(mount.requests().len(), 3);
+    let files = mount.read_all(root).unwrap();
+    assert_eq!(files["acme/api/_repo/latest"], b"src");
+    assert_eq!(files.len(), 5);
+}
+
+#[test]
+fn a_truncated_tree_is_asked_for_directory_by_directory() {
+    let cut = TREE.replace("false", "true");
+    let root = r#"{"truncated": false, "tree": [{"path": "src", "mode": "040000", "type": "tree", "sha": "t1"}]}"#;
+    let src = r#"{"truncated": false, "tree": [{"path": "main.rs", "mode": "100644", "type": "blob", "sha": "b2", "size": 3}]}"#;
+    let trees = format!("{REPO}/git/trees");
+    let upstream = acme()
+        .get(&format!("{trees}/feature%2Fx?recursive=1"), cut)
+        .get(&format!("{trees}/feature%2Fx"), root)
+        .get(&format!("{trees}/t1?recursive=1"), src);
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme/api/_tree/feature%2Fx").unwrap(), ["src"]);
+    assert_eq!(mount.list("acme/api/_tree/feature%2Fx/src").unwrap(), ["main.rs"]);
+    assert_eq!(mount.requests().len(), 2 + 3);
+}
+
+#[test]
+fn a_repository_without_a_commit_has_an_empty_tree_and_readme() {
+    let upstream = acme()
+        .answer(&format!("GET {REPO}/git/trees/HEAD?recursive=1"), 409, &[], "{}")
+        .answer(&format!("GET {REPO}/readme"), 404, &[], "{}");
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme/api/_repo").unwrap(), [""; 0]);
+    assert_eq!(mount.read("acme/api/README.md").unwrap(), "");
+}
+
+#[test]
+fn branches_and_tags_are_files_that_hold_a_commit() {
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let one = |name: &str| json!({"name": name, "commit": {"sha": sha}});
+    let upstream = acme()
+        .get(&format!("{REPO}/branches?per_page=100"), list([one("main"), one("feature/x")]))
+        .get(&format!("{REPO}/tags?per_page=100"), list([one("main"), one("v1")]))
+        .get(&format!("{REPO}/branches/old%2Fone"), one("old/one").to_string())
+        .get(&format!("{REPO}/branches/renamed"), one("other").to_string())
+        .get(&format!("{REPO}/commits/tags%2Fv0"), sha)
+        .answer(&format!("GET {REPO}/commits/tags%2Fnone"), 422, &[], "{}");
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme/api/_tree").unwrap(), ["feature%2Fx", "main", "v1"]);
+    assert_eq!(mount.list("acme/api/_branches").unwrap(), ["feature%2Fx", "main"]);
+    let line = format!("{sha}\n");
+    for path in ["_branches/main", "_branches/old%2Fone", "_tags/v0"] {
+        assert_eq!(mount.read(&format!("acme/api/{path}")).unwrap(), line, "{path}");
+    }
+    for path in ["_branches/renamed", "_tags/none"] {
+        let missing = mount.read(&format!("acme/api/{path}"));
+        assert!(matches!(missing, Err(Error::NotFound)), "{path}: {missing:?}");
+    }
+}
+
+#[test]
+fn a_release_shows_its_notes_and_assets_with_exact_sizes() {
+    let release = json!({
+        "id": 5, "tag_name": "v1/final", "body": "Notes", "draft": false, "published_at": null,
+        "updated_at": "2026-01-02T03:04:05Z", "reactions": {"+1": 1},
+        "assets": [
+            {"id": 8, "name": "a.tar", "size": 4, "state": "uploaded", "download_count": 9},
+            {"id": 9, "name": "b.tar", "size": 0, "state": "starter"},
+        ],
+    });
+    let draft = json!({"id": 6, "tag_name": "v2", "draft": true});
+    let upstream = acme()
+        .get(&format!("{REPO}/releases?per_page=100"), list([draft, release.clone()]))
+        .get(&format!("{REPO}/releases/tags/v1%2Ffinal"), release.to_string())
+        .get(&format!("{REPO}/releases/assets/8"), "tar!");
+    let mount = mount(upstream);
+    let at = "acme/api/_releases/v1%2Ffinal";
+    assert_eq!(mount.read(&format!("{at}/notes.md")).unwrap(), "Notes");
+    assert_eq!(mount.list("acme/api/_releases").unwrap(), ["v1%2Ffinal"]);
+    assert_eq!(mount.list(&format!("{at}/assets")).unwrap(), ["a.tar"]);
+    assert_eq!(mount.stat(&format!("{at}/assets/a.tar")).unwrap().size, Some(4));
+    assert_eq!(mount.read(&format!("{at}/assets/a.tar")).unwrap(), "tar!");
+    let document = mount.read(&format!("{at}/release.json")).unwrap();
+    assert!(!document.contains("download_count") && !document.contains("reactions"));
+    assert_eq!(mount.requests().len(), 2 + 3);
+}

@@ -1,0 +1,119 @@
+//! Workflows, runs, jobs and logs.
+
+use super::*;
+
+fn run(id: u64, status: &str) -> Value {
+    json!({
+        "id": id, "name": "CI", "status": status,
+        "conclusion": (status == "completed").then_some("failure"), "event": "push",
+        "head_branch": "main", "head_sha": "c1", "run_attempt": 2, "workflow_id": 40,
+        "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:05:05Z",
+        "html_url": "page", "repository": {"id": 7}, "head_repository": {"id": 7},
+    })
+}
+
+fn job(id: u64, name: &str, status: &str, conclusion: Option<&str>) -> Value {
+    json!({
+        "id": id, "run_id": 9801, "name": name, "status": status, "conclusion": conclusion,
+        "started_at": "2026-01-02T03:04:05Z", "completed_at": null,
+    })
+}
+
+fn runs() -> Recorded {
+    let jobs = json!({"total_count": 4, "jobs": [
+        job(1, "build", "completed", Some("success")),
+        job(2, "test / unit", "completed", Some("failure")),
+        job(3, "deploy", "completed", Some("skipped")),
+        job(4, "build", "in_progress", None),
+    ]});
+    let at = format!("{REPO}/actions");
+    acme()
+        .get(&format!("{at}/runs/9801"), run(9801, "completed").to_string())
+        .get(&format!("{at}/runs/9802"), run(9802, "in_progress").to_string())
+        .get(&format!("{at}/runs/9801/jobs?per_page=100"), jobs.to_string())
+        .get(&format!("{at}/runs/9802/jobs?per_page=100"), r#"{"jobs": []}"#)
+        .get(&format!("{at}/jobs/1/logs"), "one\n")
+        .answer(&format!("GET {at}/jobs/2/logs"), 410, &[], "")
+        .get(&format!("{at}/jobs/1"), jobs["jobs"][0].to_string())
+        .get(&format!("{at}/jobs/2"), jobs["jobs"][1].to_string())
+        .get(&format!("{at}/jobs/4"), jobs["jobs"][3].to_string())
+}
+
+const RUN: &str = "acme/api/_actions/runs/9801";
+
+#[test]
+fn a_run_costs_one_request_and_its_jobs_another() {
+    let mount = mount(runs());
+    let read = |leaf: &str| mount.read(&format!("{RUN}/{leaf}")).unwrap();
+    for (leaf, text) in [
+        ("status", "completed\n"),
+        ("conclusion", "failure\n"),
+        ("name", "CI\n"),
+        ("branch", "main\n"),
+        ("sha", "c1\n"),
+        ("attempt", "2\n"),
+    ] {
+        assert_eq!(read(leaf), text, "{leaf}");
+    }
+    assert!(!read("run.json").contains("repository"));
+    assert_eq!(mount.requests().len(), 3);
+    let names = ["build", "build@4", "deploy", "test %2F unit"];
+    assert_eq!(mount.list(&format!("{RUN}/jobs")).unwrap(), names);
+    assert_eq!(read("jobs/test %2F unit/conclusion"), "failure\n");
+    assert_eq!(read("jobs/deploy/log"), "", "a skipped job has no log");
+    assert_eq!(mount.requests().len(), 1);
+}
+
+#[test]
+fn a_runs_log_is_that_of_its_jobs_and_fills_theirs() {
+    let mount = mount(runs());
+    mount.list(&format!("{RUN}/jobs")).unwrap();
+    let log = mount.read(&format!("{RUN}/log")).unwrap();
+    let parts =
+        ["==> build <==\none\n", "==> test / unit <==\n", "==> deploy <==\n", "==> build <==\n"];
+    assert_eq!(log, parts.join("\n"));
+    mount.requests();
+    assert_eq!(mount.read(&format!("{RUN}/jobs/build/log")).unwrap(), "one\n");
+    assert_eq!(mount.requests(), [""; 0]);
+}
+
+#[test]
+fn the_log_of_what_still_runs_is_asked_for_at_each_open() {
+    let mount = mount(runs());
+    assert_eq!(mount.read("acme/api/_actions/runs/9802/log").unwrap(), "");
+    mount.requests();
+    assert_eq!(mount.read("acme/api/_actions/runs/9802/log").unwrap(), "");
+    assert!(!mount.requests().is_empty());
+    assert_eq!(mount.read(&format!("{RUN}/jobs/build@4/log")).unwrap(), "");
+}
+
+#[test]
+fn a_workflow_shows_its_runs() {
+    let workflow = json!({
+        "id": 40, "name": "CI", "path": ".github/workflows/ci.yml", "state": "active",
+        "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
+        "html_url": "page",
+    });
+    let other = {
+        let mut other = workflow.clone();
+        other["id"] = json!(41);
+        other
+    };
+    let at = format!("{REPO}/actions/workflows");
+    let upstream = runs()
+        .get(&format!("{at}?per_page=100"), json!({"workflows": [workflow, other]}).to_string())
+        .get(
+            &format!("{at}/40/runs?per_page=100"),
+            json!({"workflow_runs": [run(9801, "completed")]}).to_string(),
+        );
+    let mount = mount(upstream);
+    let workflows = "acme/api/_actions/workflows";
+    assert_eq!(mount.list(workflows).unwrap(), ["CI", "CI@41"]);
+    assert_eq!(mount.read(&format!("{workflows}/CI/path")).unwrap(), ".github/workflows/ci.yml\n");
+    assert_eq!(mount.list(&format!("{workflows}/CI/runs")).unwrap(), ["9801"]);
+    assert_eq!(
+        mount.stat(&format!("{workflows}/CI/runs/9801")).unwrap().id,
+        mount.stat(RUN).unwrap().id
+    );
+    assert_eq!(mount.requests().len(), 2 + 3);
+}

@@ -1,0 +1,237 @@
+//! What issues and pull requests show, as one table: at GitHub a pull request is an issue with more
+//! to it.
+//!
+//! A listing and the object's own answer must come to the same bytes, and no file may hold what
+//! changes without moving `updated_at`. So the JSON documents lack reactions, a milestone's counters,
+//! who closed an issue, and of a pull request what only its own answer has (`mergeable` and counts)
+//! and the two repositories. `issue.json` of a pull request is the part of `pull.json` that an issue
+//! has too.
+
+use crate::api::{self, Account, Label};
+use crate::{Id, markdown};
+use omnifs_sdk::*;
+use serde_json::{Map as Members, Value, json};
+
+/// An issue, or a pull request as a listing or its own answer shows it.
+pub struct Thread {
+    repo: u64,
+    inner: api::Thread,
+    /// `issue.json` or `pull.json`. Bytes, because a tree of values takes several times the room and a
+    /// listing holds thousands.
+    document: Content,
+    /// Of a pull request.
+    issue_document: Option<Content>,
+}
+
+impl Object for Thread {
+    type Id = Id;
+
+    const LEAVES: &'static [Leaf<Self>] = &[
+        leaf("title", |t: &Self| scalar(&t.inner.title)),
+        leaf("body", |t| document(t.inner.body.as_str())),
+        leaf("state", |t| scalar(&t.inner.state)),
+        leaf("author", |t: &Self| optional(t.author())),
+        leaf("assignees", |t: &Self| lines(t.assignees())),
+        leaf("labels", |t: &Self| lines(t.labels())),
+        leaf("milestone", |t: &Self| optional(t.inner.milestone.as_ref().map(|m| &m.title))),
+        leaf("created", |t| scalar(&t.inner.created_at)),
+        leaf("updated", |t| scalar(&t.inner.updated_at)),
+        leaf("closed", |t| optional(t.inner.closed_at.as_ref())),
+        leaf("url", |t| scalar(&t.inner.html_url)),
+        dir_holding("comments", |t: &Self| (t.comments(), Vec::new()))
+            .present_if(|t| t.inner.comments == Some(0)),
+        dir("comments", Thread::comments).present_if(|t| t.inner.comments != Some(0)),
+        leaf("issue.md", |t: &Self| t.page(false)),
+        leaf("issue.json", |t: &Self| t.issue_document.as_ref().unwrap_or(&t.document).clone()),
+        leaf("draft", |t: &Self| scalar(t.inner.draft)).present_if(Thread::is_pull),
+        leaf("merged", |t: &Self| scalar(t.inner.merged_at.is_some())).present_if(Thread::is_pull),
+        leaf("base", |t: &Self| optional(t.inner.base.as_ref().map(|b| &b.name)))
+            .present_if(Thread::is_pull),
+        leaf("head", |t: &Self| optional(t.inner.head.as_ref().map(|b| &b.name)))
+            .present_if(Thread::is_pull),
+        own("commits", |_| None).present_if(Thread::is_pull),
+        own("files", |_| None).present_if(Thread::is_pull),
+        own("diff", |_| None).present_if(Thread::is_pull),
+        own("patch", |_| None).present_if(Thread::is_pull),
+        dir("reviews", |t: &Self| Id::Reviews(t.repo, t.inner.number)).present_if(Thread::is_pull),
+        // Checks are made by any app, at any time, and move nothing of the pull request.
+        own("checks", |_| None).present_if(Thread::is_pull).volatile_while(|_| true),
+        leaf("pull.md", |t: &Self| t.page(true)).present_if(Thread::is_pull),
+        leaf("pull.json", |t: &Self| t.document.clone()).present_if(Thread::is_pull),
+    ];
+
+    fn id(&self) -> Id {
+        let number = self.inner.number;
+        if self.is_pull() { Id::Pull(self.repo, number) } else { Id::Issue(self.repo, number) }
+    }
+
+    fn modified(&self) -> Option<u64> {
+        api::ms(&self.inner.updated_at)
+    }
+}
+
+impl Thread {
+    /// `answer` is an issue of a listing of issues or of its own.
+    pub fn issue(repo: u64, mut answer: Raw<api::Thread>) -> Self {
+        let document = json(&stable(std::mem::take(&mut answer.json)));
+        Thread { repo, inner: (*answer).clone(), document, issue_document: None }
+    }
+
+    /// `answer` is a pull request of a listing of pull requests or of its own.
+    pub fn pull(repo: u64, mut answer: Raw<api::Thread>) -> Self {
+        let merged = answer.merged_at.is_some();
+        let value = stable_pull(std::mem::take(&mut answer.json), merged);
+        let issue_document = Some(json(&as_issue(&value)));
+        Thread { repo, inner: (*answer).clone(), document: json(&value), issue_document }
+    }
+
+    fn is_pull(&self) -> bool {
+        self.issue_document.is_some()
+    }
+
+    pub fn number(&self) -> u64 {
+        self.inner.number
+    }
+
+    pub fn state(&self) -> &str {
+        &self.inner.state
+    }
+
+    /// The commit at the head of a pull request.
+    pub fn head(&self) -> Option<&str> {
+        self.inner.head.as_ref().map(|head| head.sha.as_str())
+    }
+
+    fn comments(&self) -> Id {
+        let number = self.inner.number;
+        if self.is_pull() {
+            Id::PullComments(self.repo, number)
+        } else {
+            Id::Comments(self.repo, number)
+        }
+    }
+
+    fn author(&self) -> Option<&str> {
+        self.inner.user.as_ref().map(|user: &Account| user.login.as_str())
+    }
+
+    fn assignees(&self) -> Vec<&str> {
+        self.inner.assignees.iter().map(|user| user.login.as_str()).collect()
+    }
+
+    fn labels(&self) -> Vec<&str> {
+        self.inner.labels.iter().map(Label::name).collect()
+    }
+
+    pub fn entry(&self) -> Entry<Id> {
+        Entry::object(self.inner.number.to_string(), self)
+    }
+
+    /// The entry without its leaves, for a directory beside the one that shows them.
+    pub fn bare_entry(&self) -> Entry<Id> {
+        Entry::directory(self.inner.number.to_string(), self.id()).modified(self.modified())
+    }
+
+    /// `issue.md` or `pull.md`.
+    fn page(&self, as_pull: bool) -> Content {
+        let t = &self.inner;
+        let branch = |branch: &Option<api::Branch>| branch.as_ref().map(|b| b.name.clone());
+        let mut fields = vec![
+            ("title", json!(t.title)),
+            ("number", json!(t.number)),
+            ("state", json!(t.state)),
+            ("author", json!(self.author())),
+            ("assignees", json!(self.assignees())),
+            ("labels", json!(self.labels())),
+            ("milestone", json!(t.milestone.as_ref().map(|m| &m.title))),
+        ];
+        if as_pull {
+            fields.extend([
+                ("draft", json!(t.draft)),
+                ("merged", json!(t.merged_at)),
+                ("base", json!(branch(&t.base))),
+                ("head", json!(branch(&t.head))),
+            ]);
+        }
+        fields.extend([
+            ("created", json!(t.created_at)),
+            ("updated", json!(t.updated_at)),
+            ("closed", json!(t.closed_at)),
+            ("url", json!(t.html_url)),
+        ]);
+        markdown::page(&fields, &t.body)
+    }
+}
+
+/// A document's value in the SDK's one form.
+fn json(value: &Value) -> Content {
+    omnifs_sdk::json(value)
+}
+
+fn stable(value: Value) -> Value {
+    let mut value = api::without(value, &["reactions", "closed_by"]);
+    if let Some(milestone) = value.get_mut("milestone") {
+        *milestone =
+            api::without(milestone.take(), &["open_issues", "closed_issues", "updated_at"]);
+    }
+    value
+}
+
+fn stable_pull(value: Value, merged: bool) -> Value {
+    const OWN: [&str; 13] = [
+        "merged",
+        "mergeable",
+        "rebaseable",
+        "mergeable_state",
+        "merged_by",
+        "comments",
+        "review_comments",
+        "maintainer_can_modify",
+        "commits",
+        "additions",
+        "deletions",
+        "changed_files",
+        "auto_merge",
+    ];
+    let mut value = api::without(stable(value), &OWN);
+    if !merged {
+        // A trial merge, made anew whenever the base moves.
+        value = api::without(value, &["merge_commit_sha"]);
+    }
+    for side in ["base", "head"] {
+        if let Some(branch) = value.get_mut(side) {
+            *branch = api::without(branch.take(), &["repo"]);
+        }
+    }
+    value
+}
+
+fn as_issue(pull: &Value) -> Value {
+    const SHARED: [&str; 17] = [
+        "active_lock_reason",
+        "assignee",
+        "assignees",
+        "author_association",
+        "body",
+        "closed_at",
+        "comments_url",
+        "created_at",
+        "draft",
+        "html_url",
+        "labels",
+        "locked",
+        "milestone",
+        "number",
+        "state",
+        "title",
+        "updated_at",
+    ];
+    let member = |name: &str| Some((name.to_owned(), pull.get(name)?.clone()));
+    let mut issue: Members<_, _> = SHARED.iter().filter_map(|name| member(name)).collect();
+    issue.insert("url".to_owned(), pull["issue_url"].clone());
+    issue.insert("user".to_owned(), pull["user"].clone());
+    let links = ["url", "html_url", "diff_url", "patch_url", "merged_at"];
+    let links: Members<_, _> = links.iter().filter_map(|name| member(name)).collect();
+    issue.insert("pull_request".to_owned(), links.into());
+    Value::Object(issue)
+}

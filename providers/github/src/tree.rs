@@ -1,0 +1,112 @@
+//! Trees of code. One recursive request gives the names, modes, sizes and hashes of a whole tree,
+//! and every directory in it is offered; what is named by a hash never changes.
+//!
+//! GitHub cuts a recursive listing at 100,000 entries or 7 MB. Then the directory alone is asked for,
+//! and each one below it when somebody opens it.
+
+use crate::Id;
+use crate::api;
+use omnifs_sdk::*;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    tree: Vec<Node>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Node {
+    path: String,
+    mode: String,
+    sha: String,
+    size: Option<u64>,
+}
+
+const DIRECTORY: &str = "040000";
+
+/// `reference` is whatever GitHub takes for a tree: a hash of one or of a commit, a branch, a tag,
+/// `HEAD`.
+pub fn at(repo: u64, reference: &str) -> Result<Vec<Entry<Id>>> {
+    let request = api::of(repo, &["git", "trees", reference]);
+    let answer = request.clone().query("recursive", 1).send()?;
+    if answer.status == 409 {
+        // A repository without a commit.
+        return Ok(Vec::new());
+    }
+    let mut tree: Answer = api::known_ref(answer)?.json()?;
+    if tree.truncated {
+        tree = api::known_ref(request.send()?)?.json()?;
+        let nodes = tree.tree.iter().filter(|node| !node.path.contains('/'));
+        return Ok(nodes.map(|node| entry(repo, &node.path, node)).collect());
+    }
+    let mut directories: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    for node in &tree.tree {
+        let parent = node.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        directories.entry(parent).or_default().push(node);
+    }
+    Ok(entries(repo, "", &directories, 0))
+}
+
+/// As deep as the host walks.
+const DEPTH: usize = 64;
+
+fn entries(
+    repo: u64,
+    directory: &str,
+    all: &BTreeMap<&str, Vec<&Node>>,
+    depth: usize,
+) -> Vec<Entry<Id>> {
+    let nodes = all.get(directory).map(Vec::as_slice).unwrap_or_default();
+    let entry = |node: &&Node| {
+        let name = node.path.rsplit_once('/').map_or(&*node.path, |(_, name)| name);
+        if node.mode == DIRECTORY && depth < DEPTH {
+            let below = entries(repo, &node.path, all, depth + 1);
+            Entry::holding(name, Id::Tree(repo, node.sha.clone()), below)
+        } else {
+            entry(repo, name, node)
+        }
+    };
+    nodes.iter().map(entry).collect()
+}
+
+fn entry(repo: u64, name: &str, node: &Node) -> Entry<Id> {
+    let sha = node.sha.clone();
+    let sized = |entry: Entry<Id>| match node.size {
+        Some(bytes) => entry.size(bytes),
+        None => entry,
+    };
+    match node.mode.as_str() {
+        DIRECTORY => Entry::directory(name, Id::Tree(repo, sha)),
+        "100755" => sized(Entry::executable(name, Id::Program(repo, sha))),
+        "120000" => sized(Entry::symlink(name, Id::Link(repo, sha))),
+        // A submodule is a commit of another repository: a file that names it.
+        "160000" => {
+            let commit = scalar(&sha);
+            Entry::file(name, Id::Submodule(repo, sha)).content(commit)
+        }
+        _ => sized(Entry::file(name, Id::Blob(repo, sha))),
+    }
+}
+
+/// `_tree/{ref}`: found by asking for the tree itself, which comes along.
+pub fn find(repo: u64, name: &str) -> Result<Entry<Id>> {
+    let hash =
+        name.len() == 40 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if name.is_empty() || name.starts_with('.') {
+        return Err(Error::NotFound);
+    }
+    let entries = at(repo, name)?;
+    if hash {
+        // A commit, or a tree: no ref can move it.
+        return Ok(Entry::holding(name, Id::Tree(repo, name.to_owned()), entries));
+    }
+    let id = Id::TreeOf(repo, name.to_owned());
+    Ok(Entry::holding(name, id, entries).part_of(&Id::Refs(repo)))
+}
+
+pub fn blob(repo: u64, sha: &str) -> Result<Content> {
+    Ok(api::of_as(repo, &["git", "blobs", sha], "application/vnd.github.raw").ok()?.body.into())
+}
