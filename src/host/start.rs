@@ -96,11 +96,11 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
     let feeds = start_feeds(&working, &runtime);
     let webhook = listen(options, &working, &runtime).await?;
+    await_push(&working, &feeds).await;
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
         tokio::task::block_in_place(|| mount(runtime, options, &tokio))?
     };
-    await_push(&working, &feeds).await;
     let core = Core {
         runtime,
         working,
