@@ -4,7 +4,6 @@
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::executable::{Selection, SelectionSet};
 use omnifs_descriptions as check;
-use omnifs_descriptions as check;
 use omnifs_linear::query;
 use std::collections::BTreeMap;
 
