@@ -1,4 +1,4 @@
-//! Comments, each the author's text as it is.
+//! Comments: who wrote them and when, and their text as it is.
 
 use crate::Id;
 use crate::api::{
@@ -58,9 +58,20 @@ pub fn entries(issue: &Issue) -> (Id, Vec<Entry<Id>>) {
     (Id::Comments(issue.id.clone()), entries)
 }
 
+fn page(comment: &Comment) -> Content {
+    let fields = [
+        // Absent where an integration wrote it.
+        ("author", json!(comment.user.as_ref().map(|user| &user.display_name))),
+        ("created", json!(comment.created_at)),
+        ("updated", json!(comment.updated_at)),
+        ("url", json!(comment.url)),
+    ];
+    markdown::page(&fields, &comment.body)
+}
+
 fn entry(issue: &str, comment: &Comment) -> Entry<Id> {
     Entry::file(format!("{}.md", comment.id), Id::Comment(comment.id.clone()))
-        .content(document(comment.body.as_str()))
+        .content(page(comment))
         .modified(time::rfc3339_ms(&comment.updated_at))
         .part_of(&Id::Issue(issue.to_owned()))
 }
@@ -96,7 +107,7 @@ pub fn find(issue: &str, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn read(id: &str) -> Result<Content> {
-    Ok(document(fetch(id)?.body))
+    Ok(page(&fetch(id)?))
 }
 
 fn fetch(id: &str) -> Result<Comment> {
