@@ -30,10 +30,8 @@ pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manif
     let engine = wasm::Engine::new().map_err(refused)?;
     let loaded =
         wasm::Component::load(&engine, &component.bytes, name, Some(cache)).map_err(refused)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(refused)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
     runtime.block_on(loaded.describe()).map_err(refused)
 }
 

@@ -6,8 +6,8 @@ use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, ErrorStatus, FeedState, PartialStatus,
     ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
 };
-use crate::events::{self, Feeds};
 use crate::events::webhook::Receiver;
+use crate::events::{self, Feeds};
 use crate::provider::Cause;
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
 use futures_util::future::BoxFuture;
@@ -68,8 +68,7 @@ impl Core {
                     .filter(|(working, _)| working.name == *provider)
                     .flat_map(|(_, feeds)| feeds.status())
                     .find(|feed| feed.scope == *standing.scope);
-                let idle =
-                    feed.as_ref().is_some_and(|feed| feed.state == events::FeedState::Idle);
+                let idle = feed.as_ref().is_some_and(|feed| feed.state == events::FeedState::Idle);
                 let state = match standing.live {
                     false if idle => FeedState::Idle,
                     false => FeedState::Lost,
