@@ -1,7 +1,6 @@
 use super::failure::Failure;
 use super::{Context, mount, shown, terminal};
 use clap::Args;
-use omnifs::config::{Config, EndpointConfig};
 use omnifs::host;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,29 +18,22 @@ pub struct Demo {
 
 pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
     let demo = host::demo()?;
-    // The user's own configuration could point the demo at real services.
-    let mut config = Config::default();
-    for (instance, endpoint, url) in &demo.endpoints {
-        let placed = EndpointConfig { url: Some(url.clone()), ..EndpointConfig::default() };
-        let written = config.written.entry(instance.clone()).or_default();
-        written.endpoints.insert(endpoint.clone(), placed);
-    }
     let made = !args.path.exists();
     if made {
         let fail = |e| Failure::new(format!("cannot make {}: {e}", shown(&args.path)));
         std::fs::create_dir_all(&args.path).map_err(fail)?;
     }
-    let result = serve(context, config, &args.path, &demo);
+    let result = serve(context, &args.path, &demo);
     if made {
         // Not empty means that something else was put there since.
         let _ = std::fs::remove_dir(&args.path);
     }
-    drop(demo.services);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn serve(context: &Context, config: Config, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
-    let options = mount::options(context, config, path, &[])?;
+fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
+    // The user's own configuration could point the demo at real services.
+    let options = mount::options(context, demo.config.clone(), path, &[])?;
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let asked = shown(path);
     let mut printed = Ok(());
@@ -50,9 +42,11 @@ fn serve(context: &Context, config: Config, path: &Path, demo: &host::Demo) -> R
             terminal::tell("warning", warning);
         }
         let mut text = format!("mounted at {asked}; Ctrl-C unmounts. In another terminal:\n\n");
-        for (command, cost) in &demo.commands {
-            text.push_str(&format!("  cd {asked} && {command}\n      # {cost}\n"));
+        for command in &demo.commands {
+            let (line, cost) = (command.line, command.cost());
+            text.push_str(&format!("  cd {asked} && {line}\n      # {cost}\n"));
         }
+        text.push_str("\nTyped again, each costs nothing.\n");
         printed = terminal::print(&text);
     })?;
     printed

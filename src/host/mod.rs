@@ -6,7 +6,7 @@ mod start;
 mod status;
 
 pub use credentials::{CredentialStatus, LoginStep, credentials, keep, login, logout};
-pub use demo::{Demo, demo};
+pub use demo::{Command as DemoCommand, Demo, demo};
 pub use start::{Mounted, start};
 
 use crate::component::Component;

@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on: a private Docker [`Engine`], the built binary mounted on a
-//! private home ([`Omnifs`], [`Mounted`]), and a [`Proxy`] that counts and disturbs the requests to
-//! a unix socket.
+//! private home ([`Omnifs`], [`Mounted`]), ordinary [`tools`] that read it, and a [`Proxy`] that counts
+//! and disturbs the requests to a unix socket.
 //!
 //! Invariant: whatever a test starts here ends with the test process. A value's `Drop` stops it, also
 //! when the test panics; a process that outlives a killed test gets a signal from the kernel
@@ -19,6 +19,8 @@ pub mod skip;
 mod sweep;
 #[cfg(target_os = "linux")]
 pub mod tied;
+#[cfg(unix)]
+pub mod tools;
 pub mod wait;
 
 #[cfg(target_os = "linux")]

@@ -83,8 +83,11 @@ impl<'a> Ask<'a> {
             }
             ["user", "repos"] => {
                 let world = self.view.world;
+                let affiliation = self.pairs.iter().find(|(name, _)| name == "affiliation");
+                let owned_alone = affiliation.is_some_and(|(_, kinds)| kinds == "owner");
                 let mine = |login: &str| {
-                    login == world.viewer || world.organizations.iter().any(|o| o == login)
+                    login == world.viewer
+                        || !owned_alone && world.organizations.iter().any(|o| o == login)
                 };
                 self.repos(|repo| mine(&repo.owner))
             }

@@ -1,0 +1,96 @@
+//! `omnifs demo`: what it prints works, and costs what it says.
+
+#![cfg(target_os = "linux")]
+
+use omnifs::host;
+use omnifs_support::mount::is_mounted;
+use omnifs_support::tools::{shell, try_shell};
+use omnifs_support::{Omnifs, skip, tied, wait_until};
+use omnifs_twins::Request;
+use rustix::process::Signal;
+use std::fs::{self, File};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What only polls ask; they come once a minute, and at the first use of a scope.
+fn is_poll(request: &Request) -> bool {
+    let query = request.query.as_deref().unwrap_or_default();
+    let by_id = request.path.strip_prefix("/repositories/");
+    query.contains("since=")
+        || query.contains("sort=updated")
+        || by_id.is_some_and(|rest| !rest.contains('/'))
+        || request.body.windows(13).any(|part| part == b"query Changed")
+}
+
+#[test]
+fn each_command_costs_what_is_said_and_nothing_when_typed_again() {
+    if let Some(reason) = Omnifs::unavailable() {
+        return skip("demo_costs", &reason);
+    }
+    let demo = host::demo().expect("the demo's services");
+    let omnifs = Omnifs::new().expect("a home").env("OMNIFS_POLL_MS", "3600000");
+    let mut toml = String::new();
+    for (name, instance) in &demo.config.written {
+        for (endpoint, place) in &instance.endpoints {
+            let url = place.url.as_deref().expect("a place");
+            let hosts = &place.redirect_hosts;
+            toml += &format!(
+                "[instances.{name}.endpoints.{endpoint}]\nurl = {url:?}\nredirect-hosts = {hosts:?}\n"
+            );
+        }
+    }
+    omnifs.config(&toml).expect("a configuration");
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    let mut seen = 0;
+    let mut new = || {
+        let requests = demo.requests();
+        let lines: Vec<_> = requests.iter().filter(|r| !is_poll(r)).map(Request::line).collect();
+        let new = lines[seen.min(lines.len())..].len();
+        seen = lines.len();
+        (new as u64, lines)
+    };
+    let told: Vec<_> = demo.commands.iter().filter(|command| command.requests.is_some()).collect();
+    assert_eq!(told.len(), 5);
+    for command in &told {
+        assert!(!shell(mounted.path(), command.line).is_empty(), "{}", command.line);
+        let (count, lines) = new();
+        assert_eq!(Some(count), command.requests, "{}: {lines:#?}", command.line);
+    }
+    for command in &told {
+        shell(mounted.path(), command.line);
+        assert_eq!(new().0, 0, "{} again", command.line);
+    }
+}
+
+#[test]
+fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
+    if let Some(reason) = Omnifs::unavailable() {
+        return skip("demo_runs", &reason);
+    }
+    let omnifs = Omnifs::new().expect("a home");
+    let (point, printed) = (omnifs.path("try-it"), omnifs.path("printed"));
+    let output = File::create(&printed).expect("a file");
+    let mut command = omnifs.command();
+    command.arg("demo").arg(&point).stdout(output.try_clone().expect("dup")).stderr(output);
+    let mut demo = tied::spawn(command).expect("omnifs demo");
+    let said = || fs::read_to_string(&printed).unwrap_or_default();
+    let ready = wait_until(SOON, || said().contains("costs nothing").then_some(()));
+    assert!(ready.is_some(), "{}", said());
+    let lines: Vec<_> =
+        said().lines().filter_map(|l| Some(l.trim().split_once(" && ")?.1.to_owned())).collect();
+    assert_eq!(
+        lines.len(),
+        5,
+        "five commands, and none for an engine that is not there: {}",
+        said()
+    );
+    for line in &lines {
+        let output = try_shell(&point, line);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
+    }
+    tied::signal(&demo, Signal::INT);
+    let ended = tied::wait(&mut demo, Duration::from_secs(20));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
+    assert!(!is_mounted(&point) && !point.exists(), "the directory was made, and is removed");
+}
