@@ -64,9 +64,15 @@ struct Feed {
     events: u64,
 }
 
-#[derive(Debug, Default)]
+/// Whether an event with the first sequence number came after a fetch that began at the second. The
+/// one judgement that all of coherence rests on, and so the one that the model check replaces to
+/// see whether it would notice.
+pub type Overtakes = fn(event: u64, stamp: u64) -> bool;
+
+#[derive(Debug)]
 pub struct Ledger {
     sequence: u64,
+    overtakes: Overtakes,
     /// Events since the oldest fetch under way began.
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
@@ -83,7 +89,27 @@ pub fn covers(prefix: &str, id: &str) -> bool {
     id == prefix || (prefix.is_empty() || prefix.ends_with(':')) && id.starts_with(prefix)
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger::judging_by(|event, stamp| event > stamp)
+    }
+}
+
 impl Ledger {
+    /// A ledger with a judgement of its own: for the model check only.
+    #[doc(hidden)]
+    pub fn judging_by(overtakes: Overtakes) -> Self {
+        Ledger {
+            sequence: 0,
+            overtakes,
+            log: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            scopes: HashMap::new(),
+            feeds: Vec::new(),
+            polled: Vec::new(),
+        }
+    }
+
     /// Starts a fetch: the stamp of whatever it brings.
     pub fn begin(&mut self) -> u64 {
         *self.under_way.entry(self.sequence).or_default() += 1;
@@ -112,7 +138,9 @@ impl Ledger {
     pub fn hits(&self, instance: InstanceId, stamp: u64) -> impl Iterator<Item = (u64, &Change)> {
         self.log
             .iter()
-            .filter(move |(sequence, of, _)| *sequence > stamp && *of == instance)
+            .filter(move |(sequence, of, _)| {
+                *of == instance && (self.overtakes)(*sequence, stamp)
+            })
             .map(|(sequence, _, change)| (*sequence, change))
     }
 
