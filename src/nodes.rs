@@ -135,6 +135,12 @@ impl Node {
         self.kind == Kind::Directory
     }
 
+    /// How long the binding of a name in this directory to `child` holds. Nothing watches which names
+    /// a relisted directory has, so there it holds as long as the child itself.
+    pub fn binding(&self, child: &Node) -> Coherence {
+        if self.relisted { child.coherence.clone() } else { self.coherence.clone() }
+    }
+
     pub fn stamp(&self) -> u64 {
         self.stamp.load(Ordering::Acquire)
     }

@@ -296,6 +296,13 @@ impl Ledger {
         }
     }
 
+    /// Whether every feed of the instance vouches for what was fetched at `stamp`. Without a feed
+    /// none does.
+    pub fn vouches_for_all(&self, instance: InstanceId, stamp: u64) -> bool {
+        let mut feeds = self.feeds.iter().filter(|feed| feed.instance == instance).peekable();
+        feeds.peek().is_some() && feeds.all(|feed| stamp >= feed.covered_from)
+    }
+
     /// Forgets scopes that no node refers to any more, and names those that are left.
     pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<Arc<str>> {
         self.scopes.retain(|_, scope| Arc::strong_count(scope) > 1);

@@ -373,7 +373,7 @@ impl Landing<'_> {
             let memo = Memo::Child {
                 node: node.clone(),
                 stamp: self.call.stamp,
-                binding: self.call.node.coherence.clone(),
+                binding: self.call.node.binding(&node),
             };
             self.state.cache.insert(self.call.query.clone(), memo);
             self.keep_content(&node, keyed.node.content);
@@ -477,7 +477,7 @@ impl Landing<'_> {
             if spoiled.is_some() {
                 continue;
             }
-            let binding = parent.coherence.clone();
+            let binding = parent.binding(&node);
             let memo = Memo::Child { node: node.clone(), stamp, binding };
             self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
             self.keep_content(&node, content);

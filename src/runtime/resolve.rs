@@ -289,7 +289,11 @@ impl State {
             Some(Memo::Child { node, stamp, binding }) if binding_holds(binding, *stamp, node) => {
                 return Known::Present(Found { node: node.clone(), stamp: *stamp });
             }
-            Some(Memo::Absent { stamp, binding }) if binding.covers(*stamp) => {
+            Some(Memo::Absent { stamp, binding })
+                if binding.covers(*stamp)
+                    && (!directory.relisted
+                        || self.ledger.vouches_for_all(directory.instance, *stamp)) =>
+            {
                 return Known::Absent { stamp: *stamp };
             }
             Some(_) => return Known::Unknown,
@@ -297,7 +301,9 @@ impl State {
         }
         let Some(listing) = self.cache.listing(directory) else { return Known::Unknown };
         match listing.get(name) {
-            Some(entry) if binding_holds(&listing.coherence, listing.stamp, &entry.node) => {
+            Some(entry)
+                if binding_holds(&directory.binding(&entry.node), listing.stamp, &entry.node) =>
+            {
                 Known::Present(Found { node: entry.node.clone(), stamp: listing.stamp })
             }
             None if listing.complete && listing.coherence.covers(listing.stamp) => {
@@ -307,8 +313,23 @@ impl State {
         }
     }
 
-    /// Whether a back end may keep a binding of this age in `directory` until it is told otherwise.
-    pub(super) fn binding_is_live(&self, directory: &Node, stamp: u64) -> bool {
+    /// Whether what was found out at `stamp` about the entries of `directory` still stands.
+    pub(super) fn entries_are_live(&self, directory: &Node, stamp: u64) -> bool {
         directory.coherence.covers(stamp) && self.touched.sequence(directory.key) <= stamp
+    }
+
+    /// Whether a back end may keep a binding of this age in `directory` until it is told otherwise;
+    /// without a child, the absence of the name.
+    pub(super) fn binding_is_live(
+        &self,
+        directory: &Node,
+        child: Option<&Node>,
+        stamp: u64,
+    ) -> bool {
+        let covered = match child {
+            Some(child) => directory.binding(child).covers(stamp),
+            None => !directory.relisted || self.ledger.vouches_for_all(directory.instance, stamp),
+        };
+        covered && self.entries_are_live(directory, stamp)
     }
 }

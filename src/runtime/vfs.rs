@@ -54,7 +54,7 @@ impl Runtime {
             attr: self.attr(state, &found.node, shown),
             inode: found.node.inode,
             kind: shown,
-            cacheable: state.binding_is_live(directory, found.stamp),
+            cacheable: state.binding_is_live(directory, Some(&found.node), found.stamp),
         }
     }
 
@@ -141,7 +141,8 @@ impl Vfs for Runtime {
             Ok(found) => found,
             Err(Miss::Absent { stamp }) => {
                 let mut state = self.state();
-                let live = stamp.is_some_and(|stamp| state.binding_is_live(&directory, stamp));
+                let live = stamp
+                    .is_some_and(|stamp| state.binding_is_live(&directory, None, stamp));
                 // Under the lock that an event takes: it comes before, or finds what was told.
                 return if live && state.inodes.tell_absent(parent, name) {
                     Ok(None)
@@ -278,7 +279,7 @@ impl Vfs for Runtime {
             Err(error) => return Err(error),
         };
         let mut state = self.state();
-        let live = state.binding_is_live(&node, listing.stamp);
+        let live = state.entries_are_live(&node, listing.stamp);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         slot.opens += 1;
         let keep_cache = live && slot.paged == Some(listing.stamp) && !node.relisted;
