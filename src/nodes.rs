@@ -162,6 +162,12 @@ impl Node {
             || self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel) & use_ as u8 != 0
     }
 
+    /// Takes away what [`Node::usable`] would still grant this kind of use: the fetch that it asked
+    /// for has answered it.
+    pub fn spend(&self, use_: Use) {
+        self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel);
+    }
+
     /// Called when a fetch has just confirmed the node. Outside a live scope it grants one use of
     /// each kind.
     pub fn refresh(&self, stamp: u64) {

@@ -110,8 +110,10 @@ impl Ledger {
         }
     }
 
-    /// Starts a fetch: the stamp of whatever it brings.
+    /// Starts a fetch: the stamp of whatever it brings. No two fetches share one, so that stamps say
+    /// which answers came with the same call, also where no event lies between.
     pub fn begin(&mut self) -> u64 {
+        self.sequence += 1;
         *self.under_way.entry(self.sequence).or_default() += 1;
         self.sequence
     }

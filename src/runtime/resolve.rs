@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub node: Arc<Node>,
     pub stamp: u64,
+    /// The provider said so just now.
+    pub asked: bool,
 }
 
 /// What memory says about a name.
@@ -54,7 +56,7 @@ impl Runtime {
             if state.is_mount_root(directory) {
                 let found = state.roots.get(name).map(|entry| entry.node.clone());
                 return found
-                    .map(|node| Found { node, stamp: 0 })
+                    .map(|node| Found { node, stamp: 0, asked: false })
                     .ok_or(Miss::Absent { stamp: Some(0) });
             }
             match state.known(directory, name) {
@@ -70,15 +72,39 @@ impl Runtime {
                 Known::Unknown => state.cache.counters.misses += 1,
             }
         }
+        self.ask(directory, name).await
+    }
+
+    /// The entry `name` of `directory` from the provider.
+    async fn ask(&self, directory: &Arc<Node>, name: &str) -> std::result::Result<Found, Miss> {
         let landed = self.fetch(directory, Operation::Lookup(name.into())).await;
         match landed.result {
-            Ok(Fetched::Child(node)) => Ok(Found { node, stamp: landed.stamp }),
+            Ok(Fetched::Child(node)) => {
+                node.spend(Use::Lookup);
+                Ok(Found { node, stamp: landed.stamp, asked: true })
+            }
             Ok(_) => Err(Miss::Failed(Error::Invalid)),
             Err(failure) if failure.cause == Cause::NotFound => {
                 Err(Miss::Absent { stamp: Some(landed.stamp) })
             }
             Err(failure) => Err(Miss::Failed(self.failed(directory, Some(name), failure))),
         }
+    }
+
+    /// The entry `name` of `directory` for this use of it. Where memory may still answer a lookup of
+    /// the name but has answered this use before, the provider is asked.
+    async fn child_for(
+        &self,
+        directory: &Arc<Node>,
+        name: &str,
+        use_: Use,
+    ) -> std::result::Result<Found, Miss> {
+        let mut found = self.child(directory, name).await?;
+        if !found.asked && !found.node.usable(use_) {
+            found = self.ask(directory, name).await?;
+        }
+        found.node.spend(use_);
+        Ok(found)
     }
 
     /// The listing of `directory`, from memory or from the provider.
@@ -99,7 +125,10 @@ impl Runtime {
             state.cache.counters.misses += 1;
         }
         match self.fetch(directory, Operation::List).await.result {
-            Ok(Fetched::Listing(listing)) => Ok(listing),
+            Ok(Fetched::Listing(listing)) => {
+                directory.spend(Use::Listing);
+                Ok(listing)
+            }
             Ok(_) => Err(Error::Invalid),
             Err(failure) => Err(self.failed(directory, None, failure)),
         }
@@ -125,7 +154,7 @@ impl Runtime {
             };
             // Without its directory a position cannot be asked for; the object may still be.
             let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
-            match self.child(&parent, &link.name).await {
+            match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
                     return Ok(self.adopt(handle, &found.node));
@@ -138,7 +167,7 @@ impl Runtime {
                         }
                         Some(entry) => {
                             let name = entry.name.clone();
-                            if let Ok(found) = self.child(&parent, &name).await
+                            if let Ok(found) = self.child_for(&parent, &name, use_).await
                                 && found.node.id == node.id
                             {
                                 return Ok(self.adopt(handle, &found.node));
@@ -287,7 +316,7 @@ impl State {
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         match self.cache.get(&lookup) {
             Some(Memo::Child { node, stamp, binding }) if binding_holds(binding, *stamp, node) => {
-                return Known::Present(Found { node: node.clone(), stamp: *stamp });
+                return Known::Present(Found { node: node.clone(), stamp: *stamp, asked: false });
             }
             Some(Memo::Absent { stamp, binding })
                 if binding.covers(*stamp)
@@ -304,7 +333,8 @@ impl State {
             Some(entry)
                 if binding_holds(&directory.binding(&entry.node), listing.stamp, &entry.node) =>
             {
-                Known::Present(Found { node: entry.node.clone(), stamp: listing.stamp })
+                let (node, stamp) = (entry.node.clone(), listing.stamp);
+                Known::Present(Found { node, stamp, asked: false })
             }
             None if listing.complete && listing.coherence.covers(listing.stamp) => {
                 Known::Absent { stamp: listing.stamp }

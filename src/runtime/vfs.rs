@@ -109,7 +109,7 @@ impl Runtime {
         let node = newest.unwrap_or_else(|| entry.node.clone());
         // A link's kind depends on its target, which a listing does not read.
         let shown = (plus && node.kind != Kind::Symlink).then(|| {
-            let found = Found { node: node.clone(), stamp };
+            let found = Found { node: node.clone(), stamp, asked: false };
             let mut shown = self.enter(state, parent, directory, &entry.name, &found, node.kind);
             if !node.is_live() {
                 // Asked for again at the first use.
