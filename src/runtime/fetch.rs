@@ -7,7 +7,7 @@
 use super::{Runtime, State};
 use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::inodes::key;
-use crate::nodes::{Coherence, InstanceId, Key, Node};
+use crate::nodes::{Coherence, InstanceId, Key, Node, digest};
 use crate::provider::{self, Answer, Cause, Failure, Offer};
 use crate::scopes::covers;
 use bytes::Bytes;
@@ -168,7 +168,10 @@ impl Call {
                 let children = answer.value.into_iter().map(&mut keyed).collect();
                 (Body::Listing(children), answer.offers, answer.partials)
             }
-            Raw::Content(answer) => (Body::Content(answer.value), answer.offers, answer.partials),
+            Raw::Content(answer) => {
+                let digest = digest(&answer.value);
+                (Body::Content(answer.value, digest), answer.offers, answer.partials)
+            }
         };
         let offers = offers
             .into_iter()
@@ -212,7 +215,7 @@ impl Call {
         let (fetched, spoiled) = match body {
             Body::Child(child) => landing.child(child),
             Body::Listing(children) => landing.listing(children),
-            Body::Content(bytes) => landing.content(bytes),
+            Body::Content(bytes, digest) => landing.content(bytes, digest),
         };
         for offer in offers {
             landing.offer(offer);
@@ -268,7 +271,7 @@ struct KeyedOffer {
 enum Body {
     Child(Keyed),
     Listing(Vec<Keyed>),
-    Content(Bytes),
+    Content(Bytes, u64),
 }
 
 struct Prepared {
@@ -430,7 +433,7 @@ impl Landing<'_> {
         (Fetched::Listing(listing), spoiled)
     }
 
-    fn content(&mut self, bytes: Bytes) -> (Fetched, Option<u64>) {
+    fn content(&mut self, bytes: Bytes, digest: u64) -> (Fetched, Option<u64>) {
         let asked = &self.call.node;
         let owner = asked.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
@@ -439,10 +442,16 @@ impl Landing<'_> {
         if asked.is_volatile() {
             return (Fetched::Content(bytes, node), spoiled);
         }
-        if *asked.size.get_or_init(|| length) != length {
-            // The size that was announced is not the size of what was read. What was read is what
-            // is shown, and whoever cached the other size is told.
-            let interned = self.state.registry.intern(asked.resized(length));
+        let same_size = *asked.size.get_or_init(|| length) == length;
+        if !(same_size && *asked.digest.get_or_init(|| digest) == digest) {
+            // What was announced, or read before, is not what was read now. What was read now is
+            // shown, and whoever cached the other is told.
+            let fresh = asked.with_content(length, digest, self.call.stamp);
+            if spoiled.is_some() {
+                fresh.invalidate();
+                return (Fetched::Content(bytes, Arc::new(fresh)), spoiled);
+            }
+            let interned = self.state.registry.intern(fresh);
             if let Some(old) = interned.replaced {
                 self.state.displace(&old, self.changes);
             }

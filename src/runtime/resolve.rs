@@ -153,7 +153,7 @@ impl Runtime {
                 (slot.node.clone(), parent.map(|parent| (parent, link)))
             };
             // Without its directory a position cannot be asked for; the object may still be.
-            let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
+            let Some((parent, link)) = link else { return self.orphan(handle, &node, use_).await };
             match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
@@ -173,7 +173,7 @@ impl Runtime {
                                 return Ok(self.adopt(handle, &found.node));
                             }
                         }
-                        None => return self.orphan(handle, &node).await,
+                        None => return self.orphan(handle, &node, use_).await,
                     }
                 }
                 Err(Miss::Failed(error)) => return Err(error),
@@ -184,13 +184,24 @@ impl Runtime {
 
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
-    async fn orphan(&self, handle: Handle, node: &Arc<Node>) -> Result<Arc<Node>> {
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
         let operation = if node.is_directory() { Operation::List } else { Operation::Read };
         let landed = self.fetch(node, operation).await;
         match landed.result {
-            Ok(_) => {
-                node.refresh(landed.stamp);
-                Ok(node.clone())
+            Ok(fetched) => {
+                let node = match fetched {
+                    Fetched::Content(_, read) => read,
+                    _ => node.clone(),
+                };
+                // Under the lock that an event takes: one since the call began leaves the node
+                // marked, and the next use asks again.
+                let state = self.state();
+                if state.is_untouched(&node, landed.stamp) {
+                    node.refresh(landed.stamp);
+                    node.spend(use_);
+                }
+                drop(state);
+                Ok(self.adopt(handle, &node))
             }
             Err(failure) if failure.cause == Cause::NotFound => {
                 if let Some(slot) = self.state().inodes.slot_mut(handle) {
@@ -341,6 +352,12 @@ impl State {
             }
             _ => Known::Unknown,
         }
+    }
+
+    /// No event has named the object, or what it is part of, since a call began.
+    fn is_untouched(&self, node: &Node, stamp: u64) -> bool {
+        let owner = node.owner.as_ref().map(|(_, key)| self.touched.sequence(*key));
+        self.touched.sequence(node.key).max(owner.unwrap_or(0)) <= stamp
     }
 
     /// Whether what was found out at `stamp` about the entries of `directory` still stands.

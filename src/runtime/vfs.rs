@@ -4,16 +4,15 @@ use super::resolve::{Found, Miss};
 use super::{Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::inodes::{ROOT, ROOT_INODE};
-use crate::nodes::{Node, Use};
+use crate::nodes::{Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
 use omnifs_platform::{
     Attr, Change, DirEntry, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result,
     Statfs, Vfs,
 };
-use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Longest name a lookup may ask for, in bytes (NAME_MAX).
 const NAME_MAX: usize = 255;
@@ -345,10 +344,4 @@ impl Vfs for Runtime {
     fn changes(&self) -> Receiver<Vec<Change>> {
         self.subscribe()
     }
-}
-
-/// Tells contents apart, not keyed by anything a provider could know.
-fn digest(bytes: &[u8]) -> u64 {
-    static KEYS: OnceLock<RandomState> = OnceLock::new();
-    KEYS.get_or_init(RandomState::new).hash_one(bytes)
 }
