@@ -72,9 +72,15 @@ struct Feed {
     events: u64,
 }
 
-#[derive(Debug, Default)]
+/// Whether an event with the first sequence number came after a fetch that began at the second. The
+/// one judgement that all of coherence rests on, and so the one that the model check replaces to
+/// see whether it would notice.
+pub type Overtakes = fn(event: u64, stamp: u64) -> bool;
+
+#[derive(Debug)]
 pub struct Ledger {
     sequence: u64,
+    overtakes: Overtakes,
     /// Events since the oldest fetch under way began.
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
@@ -91,9 +97,31 @@ pub fn covers(prefix: &str, id: &str) -> bool {
     id == prefix || (prefix.is_empty() || prefix.ends_with(':')) && id.starts_with(prefix)
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger::judging_by(|event, stamp| event > stamp)
+    }
+}
+
 impl Ledger {
-    /// Starts a fetch: the stamp of whatever it brings.
+    /// A ledger with a judgement of its own: for the model check only.
+    #[doc(hidden)]
+    pub fn judging_by(overtakes: Overtakes) -> Self {
+        Ledger {
+            sequence: 0,
+            overtakes,
+            log: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            scopes: HashMap::new(),
+            feeds: Vec::new(),
+            polled: Vec::new(),
+        }
+    }
+
+    /// Starts a fetch: the stamp of whatever it brings. No two fetches share one, so that stamps say
+    /// which answers came with the same call, also where no event lies between.
     pub fn begin(&mut self) -> u64 {
+        self.sequence += 1;
         *self.under_way.entry(self.sequence).or_default() += 1;
         self.sequence
     }
@@ -120,7 +148,9 @@ impl Ledger {
     pub fn hits(&self, instance: InstanceId, stamp: u64) -> impl Iterator<Item = (u64, &Change)> {
         self.log
             .iter()
-            .filter(move |(sequence, of, _)| *sequence > stamp && *of == instance)
+            .filter(move |(sequence, of, _)| {
+                *of == instance && (self.overtakes)(*sequence, stamp)
+            })
             .map(|(sequence, _, change)| (*sequence, change))
     }
 
@@ -277,6 +307,13 @@ impl Ledger {
         for scope in self.scopes_under(instance, prefix) {
             scope.covered_from.store(from, Ordering::Release);
         }
+    }
+
+    /// Whether every feed of the instance vouches for what was fetched at `stamp`. Without a feed
+    /// none does.
+    pub fn vouches_for_all(&self, instance: InstanceId, stamp: u64) -> bool {
+        let mut feeds = self.feeds.iter().filter(|feed| feed.instance == instance).peekable();
+        feeds.peek().is_some() && feeds.all(|feed| stamp >= feed.covered_from)
     }
 
     /// Forgets scopes that no node refers to any more, and names those that are left, each with the

@@ -198,6 +198,17 @@ impl State {
                 out.push(Change::Entry { parent: link.parent, name, removed: None });
             }
         }
+        // Which names the instance's root lacks was vouched for by all of its feeds together.
+        let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
+        for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
+            for (name, told) in self.inodes.told(handle) {
+                if told == Told::Absent {
+                    let name = name.to_string();
+                    out.push(Change::Entry { parent: handle, name, removed: None });
+                }
+            }
+            self.inodes.clear_absent(handle);
+        }
     }
 }
 

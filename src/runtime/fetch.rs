@@ -7,7 +7,7 @@
 use super::{Runtime, State};
 use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::inodes::key;
-use crate::nodes::{Coherence, InstanceId, Key, Node};
+use crate::nodes::{Coherence, InstanceId, Key, Node, digest};
 use crate::provider::{self, Answer, Cause, Failure, Offer};
 use crate::scopes::covers;
 use bytes::Bytes;
@@ -174,7 +174,10 @@ impl Call {
                 let children = answer.value.into_iter().map(&mut keyed).collect();
                 (Body::Listing(children), answer.offers, answer.partials)
             }
-            Raw::Content(answer) => (Body::Content(answer.value), answer.offers, answer.partials),
+            Raw::Content(answer) => {
+                let digest = digest(&answer.value);
+                (Body::Content(answer.value, digest), answer.offers, answer.partials)
+            }
         };
         let offers = offers
             .into_iter()
@@ -218,7 +221,7 @@ impl Call {
         let (fetched, spoiled) = match body {
             Body::Child(child) => landing.child(child),
             Body::Listing(children) => landing.listing(children),
-            Body::Content(bytes) => landing.content(bytes),
+            Body::Content(bytes, digest) => landing.content(bytes, digest),
         };
         // A directory may be offered after what is in it.
         let mut waiting = offers;
@@ -280,7 +283,7 @@ struct KeyedOffer {
 enum Body {
     Child(Keyed),
     Listing(Vec<Keyed>),
-    Content(Bytes),
+    Content(Bytes, u64),
 }
 
 struct Prepared {
@@ -391,7 +394,7 @@ impl Landing<'_> {
             let memo = Memo::Child {
                 node: node.clone(),
                 stamp: self.call.stamp,
-                binding: self.call.node.coherence.clone(),
+                binding: self.call.node.binding(&node),
             };
             self.state.cache.insert(self.call.query.clone(), memo);
             self.keep_content(&node, keyed.node.content);
@@ -448,7 +451,7 @@ impl Landing<'_> {
         (Fetched::Listing(listing), spoiled)
     }
 
-    fn content(&mut self, bytes: Bytes) -> (Fetched, Option<u64>) {
+    fn content(&mut self, bytes: Bytes, digest: u64) -> (Fetched, Option<u64>) {
         let asked = &self.call.node;
         let owner = asked.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
@@ -457,10 +460,16 @@ impl Landing<'_> {
         if asked.is_volatile() {
             return (Fetched::Content(bytes, node), spoiled);
         }
-        if *asked.size.get_or_init(|| length) != length {
-            // The size that was announced is not the size of what was read. What was read is what
-            // is shown, and whoever cached the other size is told.
-            let interned = self.state.registry.intern(asked.resized(length));
+        let same_size = *asked.size.get_or_init(|| length) == length;
+        if !(same_size && *asked.digest.get_or_init(|| digest) == digest) {
+            // What was announced, or read before, is not what was read now. What was read now is
+            // shown, and whoever cached the other is told.
+            let fresh = asked.with_content(length, digest, self.call.stamp);
+            if spoiled.is_some() {
+                fresh.invalidate();
+                return (Fetched::Content(bytes, Arc::new(fresh)), spoiled);
+            }
+            let interned = self.state.registry.intern(fresh);
             if let Some(old) = interned.replaced {
                 self.state.displace(&old, self.changes);
             }
@@ -498,7 +507,7 @@ impl Landing<'_> {
             if spoiled.is_some() {
                 continue;
             }
-            let binding = parent.coherence.clone();
+            let binding = parent.binding(&node);
             let memo = Memo::Child { node: node.clone(), stamp, binding };
             self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
             self.keep_content(&node, content);
