@@ -295,8 +295,10 @@ impl Cache {
     }
 }
 
-/// Whether what was fetched at `stamp` under `binding` still answers a lookup or a listing. Outside
-/// a live scope the child's own grant decides, so that one fetch answers one use.
+/// Whether what was fetched at `stamp` under `binding` still answers a lookup. Outside a live scope
+/// the child's own grant decides, if it is of the same call: a call about the child at another
+/// place says nothing about this name.
 pub fn binding_holds(binding: &Coherence, stamp: u64, child: &Node) -> bool {
-    child.usable(Use::Lookup) && (binding.covers(stamp) || !child.is_live())
+    let granted = || stamp == child.stamp() && !child.is_live();
+    (binding.covers(stamp) || granted()) && child.usable(Use::Lookup)
 }

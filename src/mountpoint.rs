@@ -6,7 +6,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,23 +67,30 @@ impl Mounted {
         self.kind == "fuse.omnifs" || (self.kind.starts_with("fuse") && self.source == "omnifs")
     }
 
-    /// Its process has ended: every access answers ENOTCONN.
+    /// Its process has ended: what is asked of it answers ENOTCONN.
     pub fn dead(&self) -> bool {
-        /// The kernel mostly holds the root's attributes. Where it does not, it asks a process that
-        /// may hang, and one that hangs has not ended.
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let (sender, answer) = std::sync::mpsc::channel();
-        let path = self.path.clone();
-        std::thread::spawn(move || sender.send(std::fs::metadata(path).err()));
-        let error = answer.recv_timeout(PATIENCE).ok().flatten();
-        cfg!(unix) && error.and_then(|e| e.raw_os_error()) == Some(NOT_CONNECTED)
+        // Not `stat`: the kernel answers that from its cache, also after the end. A process that
+        // hangs is not dead, and must not hang this one.
+        #[cfg(unix)]
+        {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let path = self.path.clone();
+            let ask = move || sender.send(rustix::fs::statvfs(&path).err());
+            let asked = std::thread::Builder::new().name("omnifs-probe".into()).spawn(ask);
+            asked.is_ok()
+                && matches!(
+                    receiver.recv_timeout(ANSWER),
+                    Ok(Some(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED))
+                )
+        }
+        #[cfg(not(unix))]
+        false
     }
 }
 
+/// For a live process to answer `statfs`.
 #[cfg(unix)]
-const NOT_CONNECTED: i32 = libc::ENOTCONN;
-#[cfg(not(unix))]
-const NOT_CONNECTED: i32 = 0;
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Every mount of this mount namespace. Empty where the system has no such table.
 pub fn table() -> Vec<Mounted> {

@@ -8,6 +8,7 @@ use crate::provider::{Kind, Node as Answered};
 use crate::scopes::Scope;
 use omnifs_platform::Inode;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::SystemTime;
@@ -58,7 +59,8 @@ pub struct Node {
     /// Directories: the listing is asked for again at every open, while what was looked up in it
     /// holds as long as its own coherence says (the root of a provider instance).
     pub relisted: bool,
-    /// A digest of the content, once it has been read.
+    /// A digest of the content, once it has been read. A node has one content: another one makes
+    /// another node.
     pub digest: OnceLock<u64>,
     /// The ledger's sequence number when the newest fetch that confirmed this node began.
     stamp: AtomicU64,
@@ -103,10 +105,9 @@ impl Node {
         }
     }
 
-    /// The same object with another size: what a read found where the answer had said otherwise.
-    pub fn resized(&self, bytes: u64) -> Node {
-        let size = OnceLock::new();
-        let _ = size.set(bytes);
+    /// The same object with another content: what a call at `stamp` read where the answer had said
+    /// otherwise.
+    pub fn with_content(&self, bytes: u64, digest: u64, stamp: u64) -> Node {
         Node {
             instance: self.instance,
             id: self.id.clone(),
@@ -114,14 +115,14 @@ impl Node {
             owner: self.owner.clone(),
             kind: self.kind,
             inode: self.inode,
-            size,
+            size: OnceLock::from(bytes),
             modified: self.modified,
             version: self.version.clone(),
             coherence: self.coherence.clone(),
             complete: self.complete,
             relisted: self.relisted,
-            digest: OnceLock::new(),
-            stamp: AtomicU64::new(self.stamp()),
+            digest: OnceLock::from(digest),
+            stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
             fresh: AtomicU8::new(0),
         }
@@ -133,6 +134,12 @@ impl Node {
 
     pub fn is_directory(&self) -> bool {
         self.kind == Kind::Directory
+    }
+
+    /// How long the binding of a name in this directory to `child` holds. Nothing watches which names
+    /// a relisted directory has, so there it holds as long as the child itself.
+    pub fn binding(&self, child: &Node) -> Coherence {
+        if self.relisted { child.coherence.clone() } else { self.coherence.clone() }
     }
 
     pub fn stamp(&self) -> u64 {
@@ -154,6 +161,12 @@ impl Node {
         }
         self.coherence.covers(self.stamp())
             || self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel) & use_ as u8 != 0
+    }
+
+    /// Takes away what [`Node::usable`] would still grant this kind of use: the fetch that it asked
+    /// for has answered it.
+    pub fn spend(&self, use_: Use) {
+        self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel);
     }
 
     /// Called when a fetch has just confirmed the node. Outside a live scope it grants one use of
@@ -220,6 +233,12 @@ impl Coherence {
             _ => false,
         }
     }
+}
+
+/// Tells contents apart, not keyed by anything a provider could know.
+pub fn digest(bytes: &[u8]) -> u64 {
+    static KEYS: OnceLock<RandomState> = OnceLock::new();
+    KEYS.get_or_init(RandomState::new).hash_one(bytes)
 }
 
 /// The newest node of each object that anything still holds, reachable by its own id and by its

@@ -21,12 +21,13 @@ use crate::inodes::{Inodes, ROOT};
 use crate::nodes::{Key, Node, Registry};
 use crate::provider::Partial;
 use crate::router::{MOUNT, Router};
-use crate::scopes::Ledger;
+use crate::scopes::{Ledger, Overtakes};
 use bytes::Bytes;
 use fetch::Flight;
 use lru::LruCache;
 use omnifs_platform::{Change, Handle, OpenId};
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -49,6 +50,32 @@ pub struct Runtime {
     next_open: AtomicU64,
     /// Provider calls made, by instance.
     calls: Vec<AtomicU64>,
+    between: Option<Between>,
+}
+
+/// What the model check puts into a runtime to see it under every interleaving and with a known
+/// bug in it. `Default` is what everybody else uses.
+#[doc(hidden)]
+#[derive(Default)]
+pub struct Seams {
+    pub overtakes: Option<Overtakes>,
+    /// Called before each time the state is locked, with no lock held: where another thread might
+    /// come in.
+    pub between: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Seams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seams").finish_non_exhaustive()
+    }
+}
+
+struct Between(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Between")
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +90,17 @@ struct State {
     touched: Touched,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
+    clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
+}
+
+/// A service's own clock, by its last answer: seconds since the Unix epoch.
+#[derive(Clone)]
+pub struct ServiceClock(pub Arc<dyn Fn() -> Option<u64> + Send + Sync>);
+
+impl std::fmt::Debug for ServiceClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServiceClock")
+    }
 }
 
 #[derive(Debug)]
@@ -122,6 +160,17 @@ impl Runtime {
         epoch: SystemTime,
         tokio: tokio::runtime::Handle,
     ) -> Arc<Self> {
+        Runtime::with_seams(router, capacity, epoch, tokio, Seams::default())
+    }
+
+    #[doc(hidden)]
+    pub fn with_seams(
+        router: Router,
+        capacity: Capacity,
+        epoch: SystemTime,
+        tokio: tokio::runtime::Handle,
+        seams: Seams,
+    ) -> Arc<Self> {
         let mut registry = Registry::default();
         let root = registry.intern(Router::mount_root()).node;
         let entries = router
@@ -140,7 +189,7 @@ impl Runtime {
             me: me.clone(),
             router,
             state: Mutex::new(State {
-                ledger: Ledger::default(),
+                ledger: seams.overtakes.map_or_else(Ledger::default, Ledger::judging_by),
                 registry,
                 cache: Cache::new(capacity),
                 inodes: Inodes::new(root),
@@ -149,6 +198,7 @@ impl Runtime {
                 partials: HashMap::new(),
                 touched: Touched::new(),
                 roots,
+                clocks: HashMap::new(),
             }),
             observers: Mutex::new(Vec::new()),
             failures: Mutex::new(VecDeque::new()),
@@ -156,6 +206,7 @@ impl Runtime {
             tokio,
             next_open: AtomicU64::new(1),
             calls,
+            between: seams.between.map(Between),
         })
     }
 
@@ -164,6 +215,9 @@ impl Runtime {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
+        if let Some(Between(hook)) = &self.between {
+            hook();
+        }
         // A panic under the lock is a bug of ours; what the maps hold is still whole, since every
         // change to them is a single call.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -23,9 +23,17 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    /// The service's own time, in seconds since the Unix epoch, before which nothing of this scope
+    /// was fetched; 0 while unknown.
+    since: AtomicU64,
 }
 
 impl Scope {
+    /// Notes the service's time at the first fetch.
+    pub fn began(&self, seconds: u64) {
+        let _ = self.since.compare_exchange(0, seconds, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     pub fn covers(&self, stamp: u64) -> bool {
         stamp >= self.covered_from.load(Ordering::Acquire)
     }
@@ -64,9 +72,15 @@ struct Feed {
     events: u64,
 }
 
-#[derive(Debug, Default)]
+/// Whether an event with the first sequence number came after a fetch that began at the second. The
+/// one judgement that all of coherence rests on, and so the one that the model check replaces to
+/// see whether it would notice.
+pub type Overtakes = fn(event: u64, stamp: u64) -> bool;
+
+#[derive(Debug)]
 pub struct Ledger {
     sequence: u64,
+    overtakes: Overtakes,
     /// Events since the oldest fetch under way began.
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
@@ -83,9 +97,31 @@ pub fn covers(prefix: &str, id: &str) -> bool {
     id == prefix || (prefix.is_empty() || prefix.ends_with(':')) && id.starts_with(prefix)
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger::judging_by(|event, stamp| event > stamp)
+    }
+}
+
 impl Ledger {
-    /// Starts a fetch: the stamp of whatever it brings.
+    /// A ledger with a judgement of its own: for the model check only.
+    #[doc(hidden)]
+    pub fn judging_by(overtakes: Overtakes) -> Self {
+        Ledger {
+            sequence: 0,
+            overtakes,
+            log: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            scopes: HashMap::new(),
+            feeds: Vec::new(),
+            polled: Vec::new(),
+        }
+    }
+
+    /// Starts a fetch: the stamp of whatever it brings. No two fetches share one, so that stamps say
+    /// which answers came with the same call, also where no event lies between.
     pub fn begin(&mut self) -> u64 {
+        self.sequence += 1;
         *self.under_way.entry(self.sequence).or_default() += 1;
         self.sequence
     }
@@ -112,7 +148,9 @@ impl Ledger {
     pub fn hits(&self, instance: InstanceId, stamp: u64) -> impl Iterator<Item = (u64, &Change)> {
         self.log
             .iter()
-            .filter(move |(sequence, of, _)| *sequence > stamp && *of == instance)
+            .filter(move |(sequence, of, _)| {
+                *of == instance && (self.overtakes)(*sequence, stamp)
+            })
             .map(|(sequence, _, change)| (*sequence, change))
     }
 
@@ -182,6 +220,7 @@ impl Ledger {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            since: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
@@ -214,10 +253,8 @@ impl Ledger {
 
     /// The feed stands: what is fetched from now on is covered.
     pub fn up(&mut self, instance: InstanceId, prefix: &str) {
-        let feed = self.feed(instance, prefix);
-        // A polled scope is covered from its first fetch on: its first poll is no news, and what was
-        // asked for before that poll is as good as what is asked for after it.
-        if feed.covered_from != NEVER {
+        // Polls say so each time: what is under way in a live scope is not touched by that.
+        if self.feed(instance, prefix).covered_from != NEVER {
             return;
         }
         self.sequence += 1;
@@ -272,10 +309,20 @@ impl Ledger {
         }
     }
 
-    /// Forgets scopes that no node refers to any more, and names those that are left.
-    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<Arc<str>> {
+    /// Whether every feed of the instance vouches for what was fetched at `stamp`. Without a feed
+    /// none does.
+    pub fn vouches_for_all(&self, instance: InstanceId, stamp: u64) -> bool {
+        let mut feeds = self.feeds.iter().filter(|feed| feed.instance == instance).peekable();
+        feeds.peek().is_some() && feeds.all(|feed| stamp >= feed.covered_from)
+    }
+
+    /// Forgets scopes that no node refers to any more, and names those that are left, each with the
+    /// service's time before which nothing of it was fetched (0: unknown).
+    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<(Arc<str>, u64)> {
         self.scopes.retain(|_, scope| Arc::strong_count(scope) > 1);
-        self.scopes_under(instance, prefix).iter().map(|scope| scope.id.clone()).collect()
+        let scopes = self.scopes_under(instance, prefix);
+        let since = |scope: &Scope| scope.since.load(Ordering::Acquire);
+        scopes.iter().map(|scope| (scope.id.clone(), since(scope))).collect()
     }
 
     /// One row for each feed.
@@ -341,17 +388,6 @@ mod tests {
     }
 
     #[test]
-    fn the_first_poll_of_a_scope_does_not_spoil_the_fetch_that_made_it_known() {
-        let mut ledger = Ledger::default();
-        ledger.polled(I, "issues:");
-        let stamp = ledger.begin();
-        let scope = ledger.scope(I, &Arc::from("issues:7"), stamp);
-        ledger.up(I, "issues:7");
-        assert_eq!(ledger.hits(I, stamp).count(), 0);
-        assert!(scope.covers(stamp));
-    }
-
-    #[test]
     fn a_gap_spoils_a_later_resume() {
         let (mut ledger, scope) = ledger();
         ledger.up(I, "engine");
@@ -361,6 +397,15 @@ mod tests {
         ledger.record(I, &Change::Gap("engine".into()));
         ledger.resumed(I, "engine");
         assert!(!scope.covers(stamp));
+    }
+
+    #[test]
+    fn a_feed_that_is_up_already_spoils_no_fetch_by_saying_so_again() {
+        let (mut ledger, _) = ledger();
+        ledger.up(I, "engine");
+        let stamp = ledger.begin();
+        ledger.up(I, "engine");
+        assert_eq!(ledger.hits(I, stamp).count(), 0);
     }
 
     #[test]

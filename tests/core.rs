@@ -24,7 +24,12 @@ async fn core(style: Style, capacity: Capacity) -> Core {
     let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     let handle = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(vec![instance]), capacity, epoch, handle);
-    let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("the instance shows").handle;
+    let top = runtime
+        .lookup(runtime.root(), "m")
+        .await
+        .expect("lookup")
+        .expect("the instance shows")
+        .handle;
     Core { runtime, upstream, top }
 }
 

@@ -412,6 +412,7 @@ impl Exchange<'_> {
     fn observe(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<(), Limited> {
         let post = self.checked.method == Method::Post;
         let now = self.shared.clock.now();
+        self.shared.heard(headers);
         self.budget.observe(&self.route, self.fingerprint(), post, (status, headers, body), now)
     }
 

@@ -34,6 +34,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use validators::Validators;
 
@@ -177,6 +178,9 @@ struct Shared {
     validators: Arc<Validators>,
     limits: Limits,
     clock: Clock,
+    /// The service's own clock when it last answered, in seconds since the Unix epoch; 0: it never
+    /// said.
+    service_seconds: AtomicU64,
 }
 
 /// What `omnifs status` shows of an instance's requests.
@@ -221,6 +225,7 @@ impl Outbound {
                 validators: setup.validators,
                 limits: setup.limits,
                 clock: setup.clock,
+                service_seconds: AtomicU64::new(0),
             }),
             priority: None,
         })
@@ -229,6 +234,12 @@ impl Outbound {
     /// A view whose requests leave the reserve of the rate limit to interactive reads.
     pub fn background(&self) -> Outbound {
         Outbound { shared: self.shared.clone(), priority: Some(Priority::Background) }
+    }
+
+    /// The service's own clock (its `Date` header) when it last answered, in seconds since the Unix
+    /// epoch.
+    pub fn service_seconds(&self) -> Option<u64> {
+        Some(self.shared.service_seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 
     pub fn status(&self) -> OutboundStatus {
@@ -275,6 +286,16 @@ impl Upstream for Outbound {
 }
 
 impl Shared {
+    /// Notes the service's clock.
+    fn heard(&self, headers: &http::HeaderMap) {
+        let date = headers.get(http::header::DATE).and_then(|value| value.to_str().ok());
+        let date = date.and_then(budget::headers::date);
+        let since = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(since) = since {
+            self.service_seconds.store(since.as_secs(), Ordering::Relaxed);
+        }
+    }
+
     fn failure(&self, cause: Cause, detail: impl Into<String>) -> Failure {
         Failure {
             provider: self.instance.clone(),

@@ -9,11 +9,11 @@ use crate::component;
 use crate::config::{Config, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
-use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
+use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
 use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, ServiceClock};
 use crate::wasm;
 use crate::{mountpoint, paths};
 use futures_util::future::BoxFuture;
@@ -87,20 +87,18 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         };
         instances.push(router::Instance { name: instance.name.as_str().into(), root, provider });
     }
-    let capacity = Capacity {
-        nodes: config.cache.nodes as usize,
-        bytes: config.cache.bytes as usize - kept,
-    };
+    let capacity =
+        Capacity { nodes: config.cache.nodes as usize, bytes: config.cache.bytes as usize - kept };
     let epoch = installation(&options.paths.state).map_err(refused)?;
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
     let feeds = start_feeds(&working, &runtime);
     let webhook = listen(options, &working, &runtime).await?;
+    await_push(&working, &feeds).await;
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
         tokio::task::block_in_place(|| mount(runtime, options, &tokio))?
     };
-    await_push(&working, &feeds).await;
     let core = Core {
         runtime,
         working,
@@ -182,20 +180,9 @@ async fn load(
     };
     let upstream: Arc<dyn Upstream> = Arc::new(outbound.clone());
     let settings: BTreeMap<_, _> = instance.config.settings.clone();
-    let provider = wasm::Instance::new(
-        &instance.name,
-        loaded,
-        &manifest,
-        &settings,
-        Some(upstream),
-        limits,
-    );
-    Ok(Working {
-        name: instance.name.clone(),
-        manifest,
-        provider: Arc::new(provider),
-        outbound,
-    })
+    let provider =
+        wasm::Instance::new(&instance.name, loaded, &manifest, &settings, Some(upstream), limits);
+    Ok(Working { name: instance.name.clone(), manifest, provider: Arc::new(provider), outbound })
 }
 
 /// When omnifs was first used here: the time shown for what has none. A file's own modified time,
@@ -220,6 +207,9 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
                     runtime.polled(&instance.name, &feed.scopes);
                 }
             }
+            let outbound = instance.outbound.clone();
+            let clock = ServiceClock(Arc::new(move || outbound.service_seconds()));
+            runtime.set_clock(&instance.name, clock);
             FeedSupervisor::start(
                 &instance.name,
                 instance.provider.clone(),
@@ -267,11 +257,15 @@ async fn listen(
 
 async fn await_push(working: &[Working], feeds: &[Feeds]) {
     let deadline = Instant::now() + FEEDS_PATIENCE;
-    let push = |instance: &Working| instance.manifest.feeds.iter().any(|f| f.kind == FeedKind::Push);
+    let push =
+        |instance: &Working| instance.manifest.feeds.iter().any(|f| f.kind == FeedKind::Push);
     let connecting = || {
         working.iter().zip(feeds).any(|(instance, feeds)| {
             push(instance)
-                && feeds.status().iter().any(|f| f.kind == "push" && f.state == FeedState::Connecting)
+                && feeds
+                    .status()
+                    .iter()
+                    .any(|f| f.kind == "push" && f.state == FeedState::Connecting)
         })
     };
     while connecting() && Instant::now() < deadline {
@@ -302,7 +296,8 @@ fn mount(
     options: &Options,
     _: &tokio::runtime::Handle,
 ) -> Result<Box<dyn Mount>, Refused> {
-    let message = format!("this build cannot mount through {}", options.config.mount.backend.name());
+    let message =
+        format!("this build cannot mount through {}", options.config.mount.backend.name());
     Err(Refused { message, hint: None })
 }
 

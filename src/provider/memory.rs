@@ -9,7 +9,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -27,6 +27,7 @@ struct Item {
     version: u64,
     children: BTreeMap<String, Arc<str>>,
     volatile: bool,
+    part_of: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,11 +45,13 @@ pub struct Style {
     pub sizes: bool,
     /// Answers carry a version.
     pub versions: bool,
+    /// Answers carry a modified time: that of the version, see [`Memory::modified`].
+    pub modified: bool,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Style { inline: false, sizes: true, versions: true }
+        Style { inline: false, sizes: true, versions: true, modified: true }
     }
 }
 
@@ -107,6 +110,20 @@ impl Memory {
         self.add(parent, name, id, Item { content, volatile: true, ..Item::file() })
     }
 
+    /// Adds a file that is part of the object `whole`: an event names the whole.
+    pub fn part(
+        &self,
+        parent: &str,
+        name: &str,
+        id: &str,
+        whole: &str,
+        content: &[u8],
+    ) -> Vec<Change> {
+        let content = Bytes::copy_from_slice(content);
+        let part_of = Some(whole.into());
+        self.add(parent, name, id, Item { content, part_of, ..Item::file() })
+    }
+
     fn add(&self, parent: &str, name: &str, id: &str, item: Item) -> Vec<Change> {
         let mut tree = self.tree();
         let id: Arc<str> = id.into();
@@ -130,7 +147,7 @@ impl Memory {
         let Some(item) = tree.items.get_mut(id) else { return Vec::new() };
         item.content = Bytes::copy_from_slice(content);
         item.version = version;
-        vec![Change::Invalidated(id.into())]
+        vec![Change::Invalidated(item.part_of.clone().unwrap_or_else(|| id.into()))]
     }
 
     /// Renames an entry within a directory.
@@ -156,16 +173,19 @@ impl Memory {
         vec![Change::ChildrenChanged(parent.into())]
     }
 
-    /// Deletes an object wherever it shows.
+    /// Deletes an object and its parts wherever they show.
     pub fn delete(&self, id: &str) -> Vec<Change> {
         let mut tree = self.tree();
         tree.version += 1;
-        tree.items.remove(id);
+        let version = tree.version;
+        tree.items.retain(|known, item| **known != *id && item.part_of.as_deref() != Some(id));
         let mut changes = vec![Change::Removed(id.into())];
+        let left: HashSet<Arc<str>> = tree.items.keys().cloned().collect();
         for (parent, directory) in &mut tree.items {
             let before = directory.children.len();
-            directory.children.retain(|_, child| **child != *id);
+            directory.children.retain(|_, child| left.contains(child));
             if directory.children.len() != before {
+                directory.version = version;
                 changes.push(Change::ChildrenChanged(parent.clone()));
             }
         }
@@ -175,6 +195,18 @@ impl Memory {
     /// The content as the service has it now.
     pub fn content(&self, id: &str) -> Option<Bytes> {
         self.tree().items.get(id).map(|item| item.content.clone())
+    }
+
+    /// The entries of a directory, name to node-id, as the service has them now.
+    pub fn children(&self, id: &str) -> Option<BTreeMap<String, Arc<str>>> {
+        let tree = self.tree();
+        let item = tree.items.get(id).filter(|item| item.kind == Kind::Directory)?;
+        Some(item.children.clone())
+    }
+
+    /// The modified time that answers of now carry.
+    pub fn modified(&self, id: &str) -> Option<SystemTime> {
+        self.tree().items.get(id).map(Item::modified)
     }
 
     /// Holds every answer back, after it was computed, until the permits of the semaphore let it
@@ -196,9 +228,7 @@ impl Memory {
             name: name.to_owned(),
             kind: item.kind,
             size,
-            modified: Some(
-                SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + item.version),
-            ),
+            modified: self.style.modified.then(|| item.modified()),
             version: self.style.versions.then(|| item.version.to_string()),
             content: (leaf && self.style.inline).then(|| item.content.clone()),
             coherence: if item.volatile {
@@ -206,7 +236,7 @@ impl Memory {
             } else {
                 Coherence::Scoped(SCOPE.into())
             },
-            part_of: None,
+            part_of: item.part_of.clone(),
             complete: true,
         }
     }
@@ -245,6 +275,10 @@ impl Memory {
 }
 
 impl Item {
+    fn modified(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.version)
+    }
+
     fn directory() -> Self {
         Item { kind: Kind::Directory, ..Item::file() }
     }
@@ -256,6 +290,7 @@ impl Item {
             version: 0,
             children: BTreeMap::new(),
             volatile: false,
+            part_of: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The order in every event: the sequence moves and nodes are marked, memos are dropped, all under
 //! the lock; only then, with the lock released, are back ends told.
 
-use super::{Runtime, State};
+use super::{Runtime, ServiceClock, State};
 use crate::events::Ledger;
 use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
@@ -32,7 +32,7 @@ impl State {
                 let nodes = self.registry.invalidate(key);
                 self.cache.forget_children(instance, id);
                 for node in nodes {
-                    self.drop_unversioned(&node, instance, id);
+                    self.drop_unversioned(&node, id);
                     if node.is_directory() {
                         self.touched.touch(node.key, sequence, now);
                     }
@@ -66,11 +66,10 @@ impl State {
 
     /// What is part of an invalidated object goes from the cache, unless a version can later prove
     /// that its content is the same.
-    fn drop_unversioned(&mut self, node: &Node, instance: InstanceId, changed: &Arc<str>) {
+    fn drop_unversioned(&mut self, node: &Node, changed: &Arc<str>) {
         if node.version.is_none() {
             self.cache.forget_content(node.instance, &node.id);
         }
-        let _ = instance;
         if node.is_directory() && node.id != *changed {
             self.cache.forget_children(node.instance, &node.id);
         }
@@ -85,10 +84,12 @@ impl State {
             }
             if node.is_directory() {
                 self.expire_entries(handle, out);
-            } else if slot.opens > 0 && !node.is_volatile() {
+            } else if node.is_volatile() {
+                // Nothing of it is kept by anybody.
+            } else if slot.opens > 0 {
                 self.supersede(handle, out);
             } else {
-                out.push(Change::Content { handle, open: slot.opens > 0 });
+                out.push(Change::Content { handle, open: false });
             }
         }
     }
@@ -182,23 +183,31 @@ impl State {
                     && !slot.superseded
                     && slot.node.coherence.scope().is_some_and(|own| covers(scope, &own.id))
             })
-            .map(|(handle, slot)| {
-                (handle, slot.node.is_directory(), slot.opens > 0, slot.links.clone())
-            })
+            .map(|(handle, slot)| (handle, slot.node.is_directory(), slot.links.clone()))
             .collect();
-        for (handle, directory, open, links) in concerned {
+        for (handle, directory, links) in concerned {
             if directory {
                 self.expire_entries(handle, out);
             } else {
                 // Content that turns out to be the same keeps its pages: only the attributes are
                 // dropped here, and the next open compares.
-                let _ = open;
                 out.push(Change::Content { handle, open: true });
             }
             for link in links {
                 let name = link.name.to_string();
                 out.push(Change::Entry { parent: link.parent, name, removed: None });
             }
+        }
+        // Which names the instance's root lacks was vouched for by all of its feeds together.
+        let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
+        for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
+            for (name, told) in self.inodes.told(handle) {
+                if told == Told::Absent {
+                    let name = name.to_string();
+                    out.push(Change::Entry { parent: handle, name, removed: None });
+                }
+            }
+            self.inodes.clear_absent(handle);
         }
     }
 }
@@ -208,6 +217,11 @@ impl Runtime {
     /// covered from its own fetch on.
     pub fn polled(&self, instance: &str, prefix: &str) {
         self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
+    }
+
+    /// Gives the instance's service a clock: seconds since the Unix epoch when it last answered.
+    pub fn set_clock(&self, instance: &str, clock: ServiceClock) {
+        self.on(instance, |state, id, _| state.clocks.insert(id, clock));
     }
 
     /// Has everything at and below `path` (below the mount point, empty for all) asked for again
@@ -288,9 +302,6 @@ impl Ledger for Runtime {
     }
 
     fn active_scopes(&self, instance: &str, prefix: &str) -> Vec<(Arc<str>, u64)> {
-        self.on(instance, |state, id, _| {
-            state.ledger.active(id, prefix).into_iter().map(|scope| (scope, 0)).collect()
-        })
-        .unwrap_or_default()
+        self.on(instance, |state, id, _| state.ledger.active(id, prefix)).unwrap_or_default()
     }
 }

@@ -7,13 +7,14 @@
 use super::{Runtime, State};
 use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::inodes::key;
-use crate::nodes::{Coherence, InstanceId, Key, Node};
+use crate::nodes::{Coherence, InstanceId, Key, Node, digest};
 use crate::provider::{self, Answer, Cause, Failure, Offer};
 use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::Change;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// What a call brought.
@@ -93,6 +94,7 @@ impl Runtime {
             query: query.clone(),
             node: node.clone(),
             stamp,
+            began: Instant::now(),
             flight: flight.clone(),
         };
         // Its own task, so that the call lands whoever stops waiting for it.
@@ -106,8 +108,12 @@ struct Call {
     query: Query,
     node: Arc<Node>,
     stamp: u64,
+    began: Instant,
     flight: Arc<Flight>,
 }
+
+/// Services count whole seconds, and answer with the time at which they began to.
+const CLOCK_MARGIN: u64 = 2;
 
 impl Call {
     async fn run(self) {
@@ -168,7 +174,10 @@ impl Call {
                 let children = answer.value.into_iter().map(&mut keyed).collect();
                 (Body::Listing(children), answer.offers, answer.partials)
             }
-            Raw::Content(answer) => (Body::Content(answer.value), answer.offers, answer.partials),
+            Raw::Content(answer) => {
+                let digest = digest(&answer.value);
+                (Body::Content(answer.value, digest), answer.offers, answer.partials)
+            }
         };
         let offers = offers
             .into_iter()
@@ -212,7 +221,7 @@ impl Call {
         let (fetched, spoiled) = match body {
             Body::Child(child) => landing.child(child),
             Body::Listing(children) => landing.listing(children),
-            Body::Content(bytes) => landing.content(bytes),
+            Body::Content(bytes, digest) => landing.content(bytes, digest),
         };
         // A directory may be offered after what is in it.
         let mut waiting = offers;
@@ -274,7 +283,7 @@ struct KeyedOffer {
 enum Body {
     Child(Keyed),
     Listing(Vec<Keyed>),
-    Content(Bytes),
+    Content(Bytes, u64),
 }
 
 struct Prepared {
@@ -343,7 +352,13 @@ impl Landing<'_> {
             provider::Coherence::Immutable => Coherence::Immutable,
             provider::Coherence::Volatile => Coherence::Volatile,
             provider::Coherence::Scoped(scope) => {
-                Coherence::Scoped(self.state.ledger.scope(instance, scope, self.call.stamp))
+                let scope = self.state.ledger.scope(instance, scope, self.call.stamp);
+                let clock = self.state.clocks.get(&instance);
+                if let Some(answered) = clock.and_then(|clock| (clock.0)()) {
+                    let call = self.call.began.elapsed().as_secs() + CLOCK_MARGIN;
+                    scope.began(answered.saturating_sub(call));
+                }
+                Coherence::Scoped(scope)
             }
         };
         let spoiled =
@@ -379,7 +394,7 @@ impl Landing<'_> {
             let memo = Memo::Child {
                 node: node.clone(),
                 stamp: self.call.stamp,
-                binding: self.call.node.coherence.clone(),
+                binding: self.call.node.binding(&node),
             };
             self.state.cache.insert(self.call.query.clone(), memo);
             self.keep_content(&node, keyed.node.content);
@@ -436,7 +451,7 @@ impl Landing<'_> {
         (Fetched::Listing(listing), spoiled)
     }
 
-    fn content(&mut self, bytes: Bytes) -> (Fetched, Option<u64>) {
+    fn content(&mut self, bytes: Bytes, digest: u64) -> (Fetched, Option<u64>) {
         let asked = &self.call.node;
         let owner = asked.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
@@ -445,10 +460,16 @@ impl Landing<'_> {
         if asked.is_volatile() {
             return (Fetched::Content(bytes, node), spoiled);
         }
-        if *asked.size.get_or_init(|| length) != length {
-            // The size that was announced is not the size of what was read. What was read is what
-            // is shown, and whoever cached the other size is told.
-            let interned = self.state.registry.intern(asked.resized(length));
+        let same_size = *asked.size.get_or_init(|| length) == length;
+        if !(same_size && *asked.digest.get_or_init(|| digest) == digest) {
+            // What was announced, or read before, is not what was read now. What was read now is
+            // shown, and whoever cached the other is told.
+            let fresh = asked.with_content(length, digest, self.call.stamp);
+            if spoiled.is_some() {
+                fresh.invalidate();
+                return (Fetched::Content(bytes, Arc::new(fresh)), spoiled);
+            }
+            let interned = self.state.registry.intern(fresh);
             if let Some(old) = interned.replaced {
                 self.state.displace(&old, self.changes);
             }
@@ -486,7 +507,7 @@ impl Landing<'_> {
             if spoiled.is_some() {
                 continue;
             }
-            let binding = parent.coherence.clone();
+            let binding = parent.binding(&node);
             let memo = Memo::Child { node: node.clone(), stamp, binding };
             self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
             self.keep_content(&node, content);

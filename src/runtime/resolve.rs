@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub node: Arc<Node>,
     pub stamp: u64,
+    /// The provider said so just now.
+    pub asked: bool,
 }
 
 /// What memory says about a name.
@@ -54,7 +56,7 @@ impl Runtime {
             if state.is_mount_root(directory) {
                 let found = state.roots.get(name).map(|entry| entry.node.clone());
                 return found
-                    .map(|node| Found { node, stamp: 0 })
+                    .map(|node| Found { node, stamp: 0, asked: false })
                     .ok_or(Miss::Absent { stamp: Some(0) });
             }
             match state.known(directory, name) {
@@ -70,15 +72,39 @@ impl Runtime {
                 Known::Unknown => state.cache.counters.misses += 1,
             }
         }
+        self.ask(directory, name).await
+    }
+
+    /// The entry `name` of `directory` from the provider.
+    async fn ask(&self, directory: &Arc<Node>, name: &str) -> std::result::Result<Found, Miss> {
         let landed = self.fetch(directory, Operation::Lookup(name.into())).await;
         match landed.result {
-            Ok(Fetched::Child(node)) => Ok(Found { node, stamp: landed.stamp }),
+            Ok(Fetched::Child(node)) => {
+                node.spend(Use::Lookup);
+                Ok(Found { node, stamp: landed.stamp, asked: true })
+            }
             Ok(_) => Err(Miss::Failed(Error::Invalid)),
             Err(failure) if failure.cause == Cause::NotFound => {
                 Err(Miss::Absent { stamp: Some(landed.stamp) })
             }
             Err(failure) => Err(Miss::Failed(self.failed(directory, Some(name), failure))),
         }
+    }
+
+    /// The entry `name` of `directory` for this use of it. Where memory may still answer a lookup of
+    /// the name but has answered this use before, the provider is asked.
+    async fn child_for(
+        &self,
+        directory: &Arc<Node>,
+        name: &str,
+        use_: Use,
+    ) -> std::result::Result<Found, Miss> {
+        let mut found = self.child(directory, name).await?;
+        if !found.asked && !found.node.usable(use_) {
+            found = self.ask(directory, name).await?;
+        }
+        found.node.spend(use_);
+        Ok(found)
     }
 
     /// The listing of `directory`, from memory or from the provider.
@@ -99,7 +125,10 @@ impl Runtime {
             state.cache.counters.misses += 1;
         }
         match self.fetch(directory, Operation::List).await.result {
-            Ok(Fetched::Listing(listing)) => Ok(listing),
+            Ok(Fetched::Listing(listing)) => {
+                directory.spend(Use::Listing);
+                Ok(listing)
+            }
             Ok(_) => Err(Error::Invalid),
             Err(failure) => Err(self.failed(directory, None, failure)),
         }
@@ -127,8 +156,8 @@ impl Runtime {
                 (slot.node.clone(), parent.map(|parent| (parent, link)))
             };
             // Without its directory a position cannot be asked for; the object may still be.
-            let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
-            match self.child(&parent, &link.name).await {
+            let Some((parent, link)) = link else { return self.orphan(handle, &node, use_).await };
+            match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
                     return Ok(self.adopt(handle, &found.node));
@@ -141,13 +170,13 @@ impl Runtime {
                         }
                         Some(entry) => {
                             let name = entry.name.clone();
-                            if let Ok(found) = self.child(&parent, &name).await
+                            if let Ok(found) = self.child_for(&parent, &name, use_).await
                                 && found.node.id == node.id
                             {
                                 return Ok(self.adopt(handle, &found.node));
                             }
                         }
-                        None => return self.orphan(handle, &node).await,
+                        None => return self.orphan(handle, &node, use_).await,
                     }
                 }
                 Err(Miss::Failed(error)) => return Err(error),
@@ -158,13 +187,24 @@ impl Runtime {
 
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
-    async fn orphan(&self, handle: Handle, node: &Arc<Node>) -> Result<Arc<Node>> {
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
         let operation = if node.is_directory() { Operation::List } else { Operation::Read };
         let landed = self.fetch(node, operation).await;
         match landed.result {
-            Ok(_) => {
-                node.refresh(landed.stamp);
-                Ok(node.clone())
+            Ok(fetched) => {
+                let node = match fetched {
+                    Fetched::Content(_, read) => read,
+                    _ => node.clone(),
+                };
+                // Under the lock that an event takes: one since the call began leaves the node
+                // marked, and the next use asks again.
+                let state = self.state();
+                if state.is_untouched(&node, landed.stamp) {
+                    node.refresh(landed.stamp);
+                    node.spend(use_);
+                }
+                drop(state);
+                Ok(self.adopt(handle, &node))
             }
             Err(failure) if failure.cause == Cause::NotFound => {
                 if let Some(slot) = self.state().inodes.slot_mut(handle) {
@@ -290,9 +330,13 @@ impl State {
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         match self.cache.get(&lookup) {
             Some(Memo::Child { node, stamp, binding }) if binding_holds(binding, *stamp, node) => {
-                return Known::Present(Found { node: node.clone(), stamp: *stamp });
+                return Known::Present(Found { node: node.clone(), stamp: *stamp, asked: false });
             }
-            Some(Memo::Absent { stamp, binding }) if binding.covers(*stamp) => {
+            Some(Memo::Absent { stamp, binding })
+                if binding.covers(*stamp)
+                    && (!directory.relisted
+                        || self.ledger.vouches_for_all(directory.instance, *stamp)) =>
+            {
                 return Known::Absent { stamp: *stamp };
             }
             Some(_) => return Known::Unknown,
@@ -300,8 +344,11 @@ impl State {
         }
         let Some(listing) = self.cache.listing(directory) else { return Known::Unknown };
         match listing.get(name) {
-            Some(entry) if binding_holds(&listing.coherence, listing.stamp, &entry.node) => {
-                Known::Present(Found { node: entry.node.clone(), stamp: listing.stamp })
+            Some(entry)
+                if binding_holds(&directory.binding(&entry.node), listing.stamp, &entry.node) =>
+            {
+                let (node, stamp) = (entry.node.clone(), listing.stamp);
+                Known::Present(Found { node, stamp, asked: false })
             }
             None if listing.complete && listing.coherence.covers(listing.stamp) => {
                 Known::Absent { stamp: listing.stamp }
@@ -310,8 +357,29 @@ impl State {
         }
     }
 
-    /// Whether a back end may keep a binding of this age in `directory` until it is told otherwise.
-    pub(super) fn binding_is_live(&self, directory: &Node, stamp: u64) -> bool {
+    /// No event has named the object, or what it is part of, since a call began.
+    fn is_untouched(&self, node: &Node, stamp: u64) -> bool {
+        let owner = node.owner.as_ref().map(|(_, key)| self.touched.sequence(*key));
+        self.touched.sequence(node.key).max(owner.unwrap_or(0)) <= stamp
+    }
+
+    /// Whether what was found out at `stamp` about the entries of `directory` still stands.
+    pub(super) fn entries_are_live(&self, directory: &Node, stamp: u64) -> bool {
         directory.coherence.covers(stamp) && self.touched.sequence(directory.key) <= stamp
+    }
+
+    /// Whether a back end may keep a binding of this age in `directory` until it is told otherwise;
+    /// without a child, the absence of the name.
+    pub(super) fn binding_is_live(
+        &self,
+        directory: &Node,
+        child: Option<&Node>,
+        stamp: u64,
+    ) -> bool {
+        let covered = match child {
+            Some(child) => directory.binding(child).covers(stamp),
+            None => !directory.relisted || self.ledger.vouches_for_all(directory.instance, stamp),
+        };
+        covered && self.entries_are_live(directory, stamp)
     }
 }

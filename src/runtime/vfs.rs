@@ -4,16 +4,15 @@ use super::resolve::{Found, Miss};
 use super::{Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::inodes::{ROOT, ROOT_INODE};
-use crate::nodes::{Node, Use};
+use crate::nodes::{Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
 use omnifs_platform::{
     Attr, Change, DirEntry, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result,
     Statfs, Vfs,
 };
-use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Longest name a lookup may ask for, in bytes (NAME_MAX).
 const NAME_MAX: usize = 255;
@@ -54,7 +53,7 @@ impl Runtime {
             attr: self.attr(state, &found.node, shown),
             inode: found.node.inode,
             kind: shown,
-            cacheable: state.binding_is_live(directory, found.stamp),
+            cacheable: state.binding_is_live(directory, Some(&found.node), found.stamp),
         }
     }
 
@@ -109,7 +108,7 @@ impl Runtime {
         let node = newest.unwrap_or_else(|| entry.node.clone());
         // A link's kind depends on its target, which a listing does not read.
         let shown = (plus && node.kind != Kind::Symlink).then(|| {
-            let found = Found { node: node.clone(), stamp };
+            let found = Found { node: node.clone(), stamp, asked: false };
             let mut shown = self.enter(state, parent, directory, &entry.name, &found, node.kind);
             if !node.is_live() {
                 // Asked for again at the first use.
@@ -141,7 +140,8 @@ impl Vfs for Runtime {
             Ok(found) => found,
             Err(Miss::Absent { stamp }) => {
                 let mut state = self.state();
-                let live = stamp.is_some_and(|stamp| state.binding_is_live(&directory, stamp));
+                let live = stamp
+                    .is_some_and(|stamp| state.binding_is_live(&directory, None, stamp));
                 // Under the lock that an event takes: it comes before, or finds what was told.
                 return if live && state.inodes.tell_absent(parent, name) {
                     Ok(None)
@@ -278,7 +278,7 @@ impl Vfs for Runtime {
             Err(error) => return Err(error),
         };
         let mut state = self.state();
-        let live = state.binding_is_live(&node, listing.stamp);
+        let live = state.entries_are_live(&node, listing.stamp);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         slot.opens += 1;
         let keep_cache = live && slot.paged == Some(listing.stamp) && !node.relisted;
@@ -344,10 +344,4 @@ impl Vfs for Runtime {
     fn changes(&self) -> Receiver<Vec<Change>> {
         self.subscribe()
     }
-}
-
-/// Tells contents apart, not keyed by anything a provider could know.
-fn digest(bytes: &[u8]) -> u64 {
-    static KEYS: OnceLock<RandomState> = OnceLock::new();
-    KEYS.get_or_init(RandomState::new).hash_one(bytes)
 }

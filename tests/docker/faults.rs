@@ -86,7 +86,7 @@ fn an_engine_killed_and_started_again_is_read_without_a_remount() {
     }
     // Its own engine: killing the shared one would fail the other tests.
     let Some(engine) = Engine::start("killed") else { return };
-    let api: &omnifs_support::engine::Api = &engine;
+    let api = engine.api();
     api.create(&Container { name: "survivor", ..Container::default() }).expect("create");
     let omnifs = Omnifs::new().expect("a home").env("DOCKER_HOST", &engine.host());
     let mounted = omnifs.mount::<&str>(&[]).expect("mount");

@@ -44,13 +44,13 @@ impl World {
     fn new(test: &str) -> Option<World> {
         let engine = engine(test)?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let proxy = Proxy::start(engine.socket()).expect("a proxy");
+        let proxy = Proxy::start(engine.api().socket()).expect("a proxy");
         let omnifs = Omnifs::new().expect("a home").env("DOCKER_HOST", &proxy.host());
         Some(World { proxy, omnifs, engine, _turn: turn })
     }
 
     fn api(&self) -> &Api {
-        &self.engine
+        self.engine.api()
     }
 
     /// Mounts and waits until the event stream vouches for what is read.

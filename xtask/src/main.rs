@@ -78,8 +78,12 @@ fn run(command: Command) -> Result<()> {
             checked
         }
         Command::Setup => {
-            setup::need(setup::Goal::Test)?;
-            setup::need(setup::Goal::Fallback).map(drop)
+            let missing = setup::need(setup::Goal::Test)?;
+            missing.iter().for_each(|line| step::loud(line));
+            if missing.is_empty() {
+                step::say("everything is there");
+            }
+            Ok(())
         }
     }
 }

@@ -31,6 +31,8 @@ enum Probe {
     Program(&'static str),
     /// An existing file.
     File(&'static str),
+    /// A compiler of the system that is new enough for the providers.
+    SystemRustc,
     /// A busybox without shared libraries.
     StaticBusybox,
     /// A linker for wasm, of rustup or of the system.
@@ -46,7 +48,7 @@ struct Row {
 
 use Goal::{Build, Demo, Fallback, Test};
 use Need::{Optional, Required};
-use Probe::{File, Program, StaticBusybox, WasmLinker};
+use Probe::{File, Program, StaticBusybox, SystemRustc, WasmLinker};
 
 const fn row(
     probe: Probe,
@@ -58,7 +60,7 @@ const fn row(
 }
 
 const TESTED: &[(Goal, Need)] = &[(Test, Optional)];
-const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required)];
+const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required), (Test, Optional)];
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
@@ -82,7 +84,7 @@ const TABLE: &[Row] = &[
     row(Program("curl"), &["curl"], "delivers webhooks in tests", TESTED),
     row(Program("find"), &["findutils"], "walks the mount in tests", TESTED),
     row(Program("ps"), &["procps"], "looks at the daemon in tests", TESTED),
-    row(File("/usr/bin/rustc"), &["rustc-web"], "compiles components by the fallback", FALLBACK),
+    row(SystemRustc, &["rustc-web"], "compiles components by the fallback", FALLBACK),
     row(File("/usr/bin/cargo"), &["cargo-web"], "builds components by the fallback", FALLBACK),
     row(File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"), &["rust-web-src"],
         "the standard library's source for the fallback", FALLBACK),
@@ -90,11 +92,23 @@ const TABLE: &[Row] = &[
     row(WasmLinker, &["lld-22"], "links components by the fallback", FALLBACK),
 ];
 
+/// Rust 1.x that the providers need, as their Cargo.toml says.
+const RUSTC: u32 = 95;
+
+/// `95` of `rustc 1.95.0 (hash date)`.
+fn minor(version: &str) -> Option<u32> {
+    version.strip_prefix("rustc 1.")?.split('.').next()?.parse().ok()
+}
+
 impl Row {
     fn present(&self) -> bool {
         match self.probe {
             Program(name) => program(name).is_some(),
             File(path) => Path::new(path).exists(),
+            SystemRustc => {
+                let version = step::ask(Command::new("/usr/bin/rustc").arg("--version"));
+                version.and_then(|text| minor(&text)).is_some_and(|minor| minor >= RUSTC)
+            }
             #[cfg(target_os = "linux")]
             StaticBusybox => omnifs_support::engine::static_busybox().is_some(),
             #[cfg(not(target_os = "linux"))]
@@ -169,6 +183,8 @@ const INSTALL: &[&str] = &[
     "--no-remove",
     "-o",
     "DPkg::Lock::Timeout=120",
+    "-o",
+    "Dpkg::Use-Pty=0",
 ];
 
 fn apt() -> Command {
@@ -184,7 +200,7 @@ fn apt() -> Command {
 /// unit is masked while the package is installed. The mask lives in /run.
 struct NoService(bool);
 
-const UNITS: [&str; 2] = ["docker.service", "docker.socket"];
+const UNITS: [&str; 3] = ["docker.service", "docker.socket", "containerd.service"];
 
 impl NoService {
     fn begin(packages: &[&str]) -> NoService {
@@ -225,6 +241,16 @@ mod tests {
         for row in TABLE {
             assert!(!row.packages.is_empty() && !row.purpose.is_empty() && !row.goals.is_empty());
         }
+    }
+
+    #[test]
+    fn the_minor_version_of_a_compiler_is_read_from_what_it_says() {
+        assert_eq!(
+            minor("rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)"),
+            Some(96)
+        );
+        assert_eq!(minor("rustc 1.63.0"), Some(63));
+        assert_eq!(minor("something else"), None);
     }
 
     #[test]

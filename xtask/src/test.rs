@@ -39,24 +39,25 @@ impl Test {
         let host = step::run(&mut command, "building and testing the workspace", minutes(50));
         // A failure there must not hide one here.
         let native = components::test_natively();
+        let described = components::test_descriptions();
 
         let skipped = fs::read_to_string(&skipped).unwrap_or_default();
         for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {
             loud(line);
         }
-        match (host, native) {
-            (Ok(()), Ok(())) if left_out.is_empty() && skipped.is_empty() => {
-                say("all tests ran and passed");
-                Ok(())
-            }
-            (Ok(()), Ok(())) => {
-                say(
-                    "all tests that could run here passed; those that did not run are listed above",
-                );
-                Ok(())
-            }
-            (Err(host), Err(native)) => bail!("{host:#}; {native:#}"),
-            (Err(error), _) | (_, Err(error)) => Err(error),
+        let failures: Vec<_> = [host, native, described]
+            .into_iter()
+            .filter_map(|result| result.err().map(|error| format!("{error:#}")))
+            .collect();
+        if !failures.is_empty() {
+            bail!("{}", failures.join("; "));
         }
+        match left_out.is_empty() && skipped.is_empty() {
+            true => say("all tests ran and passed"),
+            false => {
+                say("all tests that could run here passed; those that did not run are listed above")
+            }
+        }
+        Ok(())
     }
 }

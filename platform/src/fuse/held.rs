@@ -18,6 +18,8 @@ struct Reference {
     count: u64,
     told: Told,
     directory: bool,
+    /// Bytes.
+    last: u64,
 }
 
 /// What size the kernel has been told of a handle, in bytes. Answers that cross each other may
@@ -59,7 +61,7 @@ impl References {
         if shard.closed {
             return false;
         }
-        let fresh = Reference { count: 0, told: Told::Nothing, directory };
+        let fresh = Reference { count: 0, told: Told::Nothing, last: 0, directory };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -93,7 +95,14 @@ impl References {
                 Told::Always(before) if before == size => Told::Always(size),
                 Told::Always(_) | Told::Several => Told::Several,
             };
+            reference.last = size;
         }
+    }
+
+    /// The size that the kernel was told last; 0 if none was. An answer that does not know the size
+    /// repeats it: the kernel would cut a mapping of the file at a smaller one.
+    pub fn last_size(&self, handle: Handle) -> u64 {
+        self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last)
     }
 
     /// Whether the kernel, if it knows a size at all, knows this one.

@@ -114,12 +114,13 @@ pub(super) fn mounted_at(path: &Path) -> io::Result<Option<Mount>> {
     }
 }
 
-/// What `stat` says; `None` if it does not return in time. The waiting thread is left behind: it
+/// What `statfs` says, which the kernel never answers from a cache; `None` if it does not return in
+/// time. The waiting thread is left behind: it
 /// cannot be interrupted, and ends with the mount.
 fn answers(point: &Path) -> Option<io::Result<()>> {
     let (sender, receiver) = mpsc::channel();
     let point: PathBuf = point.to_owned();
-    let probe = move || sender.send(fs::metadata(&point).map(drop));
+    let probe = move || sender.send(rustix::fs::statvfs(&point).map(drop).map_err(Into::into));
     thread::Builder::new().name("omnifs-probe".into()).spawn(probe).ok()?;
     receiver.recv_timeout(ANSWER).ok()
 }

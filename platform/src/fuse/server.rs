@@ -72,6 +72,15 @@ impl<V: Vfs> Server<V> {
         delivered
     }
 
+    /// The attributes to deliver with an entry, and whether the kernel may keep them.
+    fn entry_attr(&self, entry: &Entry) -> (fuser::FileAttr, bool) {
+        let (mut attr, kept) = self.owner.of_entry(entry.handle.0, entry);
+        if entry.attr.is_none() && entry.kind != crate::Kind::Directory {
+            attr.size = self.references.last_size(entry.handle);
+        }
+        (attr, kept)
+    }
+
     /// Gives references that were delivered back to the file system.
     pub fn take_back(&self, handle: Handle, count: u64) {
         let taken = self.references.sub(handle, count);
@@ -87,7 +96,7 @@ impl<V: Vfs> Server<V> {
                 if !self.deliver(&entry) {
                     return reply.error(fuser::Errno::ENODEV);
                 }
-                let (attr, kept) = self.owner.of_entry(entry.handle.0, &entry);
+                let (attr, kept) = self.entry_attr(&entry);
                 let fresh = stamp == self.notifier.stamp();
                 let attr_ttl = keep(kept && fresh);
                 reply.entry_with_ttls(&attr_ttl, &keep(entry.cacheable), &attr, GENERATION);
@@ -291,7 +300,7 @@ impl<V: Vfs> Server<V> {
                     full = true;
                     continue;
                 }
-                let (attr, kept) = self.owner.of_entry(entry.handle.0, &entry);
+                let (attr, kept) = self.entry_attr(&entry);
                 let fresh = stamp == self.notifier.stamp();
                 // One timeout for the name and the attributes.
                 let ttl = keep(entry.cacheable && kept && fresh);

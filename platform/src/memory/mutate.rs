@@ -228,7 +228,10 @@ impl Tree {
             version.content = content;
             version.modified = now;
             version.revision += 1;
-            changes.push(Change::Content { handle: current, open: version.opens > 0 });
+            // Of a volatile file nothing is kept by anybody.
+            if !volatile {
+                changes.push(Change::Content { handle: current, open: false });
+            }
             return Ok(());
         }
         // It is being read: its readers keep this handle, and the next lookup gets another.

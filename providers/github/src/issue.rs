@@ -5,12 +5,10 @@ use crate::thread::Thread;
 use crate::{Id, View};
 use omnifs_sdk::*;
 
-/// Pages asked for at most, as a multiple of those that would do if there were no pull requests.
-const SHARE: usize = 4;
-
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
     let bound = api::listing_bound();
-    let most = SHARE * bound.div_ceil(api::PAGE);
+    // The bound is one of cost too: where pull requests take up room, fewer issues are listed.
+    let most = bound.div_ceil(api::PAGE);
     let (mut found, mut pages) = (Vec::new(), 0);
     let query = [("state", view.state()), ("per_page", "100")];
     let more = api::each_page(&api::of(repo, &["issues"]), &query, |response| {

@@ -1,4 +1,4 @@
-//! Comments, each the author's text as it is.
+//! Comments: who wrote them and when, and their text as it is.
 
 use crate::Id;
 use crate::api::{
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 /// Issues whose comments are asked for together.
 const TOGETHER: usize = 50;
 
-/// Pages of 250 comments that one such question may take. Issues with so many are asked by
-/// themselves when somebody looks.
-const PAGES: usize = 4;
+/// Issues for each page of 250 comments that such a question may take. Where there are more
+/// comments, each issue is asked by itself when somebody looks.
+const FOR_A_PAGE: usize = 2;
 
 /// Settles which issues of a listing hold all their comments, of which `asked` came along. The rest
-/// are asked for many issues at once, with at most one request for each page of the listing.
+/// are asked for many issues at once.
 pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     let mut rest = Vec::new();
     for issue in issues.iter_mut() {
@@ -30,7 +30,8 @@ pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     for ids in rest.chunks(TOGETHER) {
         let variables = json!({ "issues": ids });
         let take = |data: OfComments<Page<Comment>>| data.comments;
-        let (comments, more) = ask_some(query::COMMENTS, variables, usize::MAX, PAGES, take)?;
+        let pages = ids.len().div_ceil(FOR_A_PAGE);
+        let (comments, more) = ask_some(query::COMMENTS, variables, usize::MAX, pages, take)?;
         if more {
             continue;
         }
@@ -57,9 +58,20 @@ pub fn entries(issue: &Issue) -> (Id, Vec<Entry<Id>>) {
     (Id::Comments(issue.id.clone()), entries)
 }
 
+fn page(comment: &Comment) -> Content {
+    let fields = [
+        // Absent where an integration wrote it.
+        ("author", json!(comment.user.as_ref().map(|user| &user.display_name))),
+        ("created", json!(comment.created_at)),
+        ("updated", json!(comment.updated_at)),
+        ("url", json!(comment.url)),
+    ];
+    markdown::page(&fields, &comment.body)
+}
+
 fn entry(issue: &str, comment: &Comment) -> Entry<Id> {
     Entry::file(format!("{}.md", comment.id), Id::Comment(comment.id.clone()))
-        .content(document(comment.body.as_str()))
+        .content(page(comment))
         .modified(time::rfc3339_ms(&comment.updated_at))
         .part_of(&Id::Issue(issue.to_owned()))
 }
@@ -95,7 +107,7 @@ pub fn find(issue: &str, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn read(id: &str) -> Result<Content> {
-    Ok(document(fetch(id)?.body))
+    Ok(page(&fetch(id)?))
 }
 
 fn fetch(id: &str) -> Result<Comment> {

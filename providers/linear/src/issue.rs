@@ -1,9 +1,9 @@
 //! One issue: its leaves.
 
-use crate::api::Issue;
+use crate::api::{Issue, Person};
 use crate::{Id, comment};
 use omnifs_sdk::*;
-use serde::Serialize;
+use serde_json::json;
 
 impl Object for Issue {
     type Id = Id;
@@ -26,7 +26,7 @@ impl Object for Issue {
         dir_holding("comments", comment::entries).present_if(|i| i.has_comments),
         dir("comments", |i: &Self| Id::Comments(i.id.clone())).present_if(|i| !i.has_comments),
         leaf("issue.md", Issue::document),
-        leaf("issue.json", |i| json(i)),
+        leaf("issue.json", omnifs_sdk::json),
     ];
 
     fn id(&self) -> Id {
@@ -43,50 +43,29 @@ impl Issue {
         self.trashed == Some(true)
     }
 
-    /// Front matter, an empty line, the description.
+    /// Front matter and the description, without comments.
     fn document(&self) -> Content {
-        let mut text = "---\n".to_owned();
-        let mut row = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\n"));
-        row("id", &self.identifier);
-        row("title", &quoted(&self.title));
-        row("state", &quoted(&self.state.name));
-        row("priority", &quoted(&self.priority_label));
-        let names: Vec<&String> = self.labels.iter().map(|label| &label.name).collect();
-        let person = |person: &Option<crate::api::Person>| {
-            person.as_ref().map(|person| quoted(&person.display_name))
-        };
-        let optional = [
+        let number =
+            |value: f64| if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
+        let person = |person: &Option<Person>| json!(person.as_ref().map(|who| &who.display_name));
+        let labels: Vec<_> = self.labels.iter().map(|label| &label.name).collect();
+        let fields = [
+            ("id", json!(self.identifier)),
+            ("title", json!(self.title)),
+            ("state", json!(self.state.name)),
+            ("priority", json!(self.priority_label)),
             ("assignee", person(&self.assignee)),
-            ("labels", (!names.is_empty()).then(|| quoted(&names))),
-            ("estimate", self.estimate.map(|points| points.to_string())),
-            ("cycle", self.cycle.as_ref().map(|cycle| cycle.number.to_string())),
-            ("project", self.project.as_ref().map(|project| quoted(&project.name))),
-            ("parent", self.parent.as_ref().map(|parent| parent.identifier.clone())),
-            ("due", self.due_date.clone()),
+            ("labels", json!(labels)),
+            ("estimate", json!(self.estimate.map(number))),
+            ("cycle", json!(self.cycle.as_ref().map(|cycle| number(cycle.number)))),
+            ("project", json!(self.project.as_ref().map(|project| &project.name))),
+            ("parent", json!(self.parent.as_ref().map(|parent| &parent.identifier))),
+            ("due", json!(self.due_date)),
             ("creator", person(&self.creator)),
+            ("created", json!(self.created_at)),
+            ("updated", json!(self.updated_at)),
+            ("url", json!(self.url)),
         ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                row(name, &value);
-            }
-        }
-        row("created", &self.created_at);
-        row("updated", &self.updated_at);
-        row("url", &self.url);
-        text.push_str("---\n");
-        if let Some(description) = &self.description {
-            text.push('\n');
-            text.push_str(description);
-            if !description.ends_with('\n') {
-                text.push('\n');
-            }
-        }
-        document(text)
+        markdown::page(&fields, self.description.as_deref().unwrap_or_default())
     }
-}
-
-/// A JSON text, which YAML reads as well, whatever it holds.
-fn quoted(value: &impl Serialize) -> String {
-    // Strings and lists of strings have a JSON text.
-    serde_json::to_string(value).unwrap_or_default()
 }

@@ -8,9 +8,8 @@
 //!   all teams because an issue that leaves a team shows in no query about that team.
 //! - [`OBJECTS`]: teams, states, cycles, projects, users.
 //!
-//! A team's members alone are asked for at each use: joining or leaving moves no time that a query
-//! could ask for. No scoped file holds what changes by itself: neither the progress of a cycle or
-//! project nor which cycle is the active one.
+//! No file holds what changes by itself: neither the progress of a cycle or project nor which cycle
+//! is the active one.
 //!
 //! A listing of issues costs one request for 50 issues with every leaf, labels and up to
 //! [`issues::INLINE`] comments each; issues with more share requests of up to 250 comments. Points
@@ -45,7 +44,7 @@ ids! {
         Team(id: String) = "team", TeamIssues(team: String) = "team-issues",
         Cycles(team: String) = "team-cycles", Cycle(id: String) = "cycle",
         TeamProjects(team: String) = "team-projects", Project(id: String) = "project",
-        Members(team: String) = "team-members": volatile(), User(id: String) = "user",
+        Members(team: String) = "team-members", User(id: String) = "user",
         States(team: String) = "team-states", State(id: String) = "state",
         ByState(team: String) = "team-by-state",
         Open(team: String) = "open": scoped(ISSUES), All(team: String) = "all": scoped(ISSUES),

@@ -46,7 +46,7 @@ impl Object for User {
         leaf("created", |u: &Self| scalar(&u.created_at)),
         leaf("updated", |u| scalar(&u.updated_at)),
         leaf("url", |u| scalar(&u.url)),
-        leaf("user.json", |u| json(u)),
+        leaf("user.json", json),
     ];
 
     fn id(&self) -> Id {

@@ -63,7 +63,7 @@ impl Object for Project {
         leaf("created", |p: &Self| scalar(&p.created_at)),
         leaf("updated", |p| scalar(&p.updated_at)),
         leaf("url", |p| scalar(&p.url)),
-        leaf("project.json", |p| json(p)),
+        leaf("project.json", json),
     ];
 
     fn id(&self) -> Id {

@@ -117,7 +117,7 @@ impl Object for State {
         leaf("description.md", |s| document(s.description.as_deref().unwrap_or_default())),
         leaf("created", |s: &Self| scalar(&s.created_at)),
         leaf("updated", |s| scalar(&s.updated_at)),
-        leaf("state.json", |s| json(s)),
+        leaf("state.json", json),
     ];
 
     fn id(&self) -> Id {
@@ -169,7 +169,7 @@ impl Object for Cycle {
         leaf("completed", |c| optional(c.completed_at.as_ref())),
         leaf("created", |c: &Self| scalar(&c.created_at)),
         leaf("updated", |c| scalar(&c.updated_at)),
-        leaf("cycle.json", |c| json(c)),
+        leaf("cycle.json", json),
     ];
 
     fn id(&self) -> Id {

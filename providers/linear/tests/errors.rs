@@ -7,13 +7,21 @@ use omnifs_sdk::testing::{Mount, Recorded};
 use serde_json::json;
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
-    let mount = Mount::<Linear>::new(Recorded::new().answer("POST /graphql", status, headers, body));
+    let mount =
+        Mount::<Linear>::new(Recorded::new().answer("POST /graphql", status, headers, body));
     mount.list("teams").unwrap_err()
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Error {
     let body = json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
-    answer(status, &[("x-ratelimit-requests-reset", "1767603700000"), ("date", "Mon, 05 Jan 2026 09:00:00 GMT")], &body.to_string())
+    answer(
+        status,
+        &[
+            ("x-ratelimit-requests-reset", "1767603700000"),
+            ("date", "Mon, 05 Jan 2026 09:00:00 GMT"),
+        ],
+        &body.to_string(),
+    )
 }
 
 #[test]
@@ -21,7 +29,8 @@ fn only_a_missing_entity_is_not_found() {
     let message = "Entity not found: Issue";
     assert!(matches!(refusal(200, "INPUT_ERROR", message), Error::NotFound));
     assert!(matches!(refusal(400, "INPUT_ERROR", message), Error::NotFound));
-    for (status, code) in [(400, "GRAPHQL_VALIDATION_FAILED"), (200, "INPUT_ERROR"), (400, "OTHER")] {
+    for (status, code) in [(400, "GRAPHQL_VALIDATION_FAILED"), (200, "INPUT_ERROR"), (400, "OTHER")]
+    {
         match refusal(status, code, "no\nsuch field") {
             Error::Invalid(text) => assert_eq!(text, "no such field"),
             other => panic!("{other:?}"),
@@ -31,7 +40,9 @@ fn only_a_missing_entity_is_not_found() {
 
 #[test]
 fn a_refused_credential_is_denied() {
-    for (status, code) in [(401, "AUTHENTICATION_ERROR"), (400, "AUTHENTICATION_ERROR"), (403, "FORBIDDEN")] {
+    for (status, code) in
+        [(401, "AUTHENTICATION_ERROR"), (400, "AUTHENTICATION_ERROR"), (403, "FORBIDDEN")]
+    {
         assert!(matches!(refusal(status, code, "not authenticated"), Error::Denied(_)), "{status}");
     }
     assert!(matches!(answer(403, &[], "<html>"), Error::Denied(_)));

@@ -17,7 +17,9 @@ fn a_cold_field_costs_two_requests_and_its_neighbours_none() {
     assert_eq!(linear.read(&format!("{OPEN}/ENG-204/priority")), "High\n");
     assert_eq!(linear.asked(), 2, "the team and the issue");
     assert_eq!(linear.read(&format!("{OPEN}/ENG-204/state")), "In Progress\n");
-    assert_eq!(linear.read(&format!("{OPEN}/ENG-204/comments/{}.md", comment(&linear, 0))), "The race is in the session cache, see the API issue 2853.");
+    let said = linear.read(&format!("{OPEN}/ENG-204/comments/{}.md", comment(&linear, 0)));
+    assert!(said.starts_with("---\nauthor: jun\ncreated: 2025-11-"), "{said}");
+    assert!(said.ends_with("---\n\nThe race is in the session cache, see the API issue 2853."));
     assert_eq!(linear.list("teams/ENG/issues/by-state").len(), 6);
     assert_eq!(linear.read("teams/ENG/states/Todo/type"), "unstarted\n");
     assert_eq!(linear.asked(), 0, "all of it came along");
@@ -55,7 +57,7 @@ fn an_issue_shows_every_leaf() {
     let description = linear.read(&format!("{issue}/description.md"));
     assert!(description.starts_with("The refresh must") && description.ends_with("refresh\n"));
     let document = linear.read(&format!("{issue}/issue.md"));
-    assert!(document.starts_with("---\nid: ENG-204\ntitle: \"Rotate auth"), "{document}");
+    assert!(document.starts_with("---\nid: ENG-204\ntitle: Rotate auth"), "{document}");
     assert!(document.ends_with(&format!("---\n\n{description}")), "{document}");
     assert!(!document.contains("race is in the session cache"), "comments are not part of it");
     let json: serde_json::Value =
@@ -96,21 +98,25 @@ fn a_walk_of_many_issues_costs_a_request_for_fifty_and_nothing_again() {
     assert!(files.keys().any(|path| path.contains("/comments/")));
     assert_eq!(linear.mount.read_all("teams/BIG/issues/_open").unwrap(), files);
     assert_eq!(linear.asked(), 0, "warm");
-    println!("{issues} issues, {} files: {asked} requests, {} points", files.len(), linear.twin.points());
+    println!(
+        "{issues} issues, {} files: {asked} requests, {} points",
+        files.len(),
+        linear.twin.points()
+    );
 }
 
 #[test]
 fn comments_beyond_those_that_come_along_are_asked_for_many_issues_at_once() {
-    // 25 issues share 2,000 comments.
-    let linear = big(50, 2_000, &[]);
+    // 25 issues share them.
+    let linear = big(50, 4_000, &[]);
     linear.list("teams/BIG");
     linear.asked();
     let files = linear.mount.read_all("teams/BIG/issues/_all").unwrap();
     let comments = files.iter().filter(|(path, _)| path.contains("/comments/"));
-    // More than 1,000 together: those issues are asked by themselves.
-    assert_eq!(comments.clone().count(), 2_000);
+    assert_eq!(comments.count(), 4_000);
     let asked = linear.asked();
-    assert!(asked <= 1 + 4 + 25, "{asked}");
+    // Too many for one question: in vain 13 pages, then two for each issue.
+    assert!((1 + 13 + 25..=1 + 13 + 50).contains(&asked), "{asked}");
 
     let linear = big(50, 900, &[]);
     linear.list("teams/BIG");
@@ -122,7 +128,9 @@ fn comments_beyond_those_that_come_along_are_asked_for_many_issues_at_once() {
     for (path, body) in held {
         let id = path.rsplit('/').next().unwrap().trim_end_matches(".md");
         let told = linear.twin.value(&format!("comment:{id}")).unwrap();
-        assert_eq!(told["body"].as_str().unwrap().as_bytes(), body.as_slice(), "{path}");
+        let text = String::from_utf8(body.clone()).unwrap();
+        let shown = text.split_once("\n---\n\n").unwrap().1;
+        assert_eq!(told["body"].as_str().unwrap(), shown, "{path}");
     }
 }
 
@@ -147,11 +155,17 @@ fn a_listing_stops_at_its_bound_and_what_is_beyond_is_found_by_name() {
 #[test]
 fn an_issue_by_itself_and_in_a_listing_holds_the_same_bytes() {
     let linear = big(60, 90, &[]);
-    linear.twin.edit_issue("BIG-3", &IssueEdit {
-        labels: Some(vec!["auth".into(), "Bug".into(), "area/api".into()]),
-        parent: Some(Some("BIG-1".into())),
-        ..IssueEdit::default()
-    }).unwrap();
+    linear
+        .twin
+        .edit_issue(
+            "BIG-3",
+            &IssueEdit {
+                labels: Some(vec!["auth".into(), "Bug".into(), "area/api".into()]),
+                parent: Some(Some("BIG-1".into())),
+                ..IssueEdit::default()
+            },
+        )
+        .unwrap();
     let listed = linear.mount.read_all("teams/BIG/issues/_all").unwrap();
     let single = linear.remount(&[]);
     for name in single.twin.identifiers("BIG").iter().take(12) {
@@ -187,7 +201,11 @@ fn an_issue_is_the_same_node_wherever_it_shows_and_whatever_changes() {
     let id = |path: &str| linear.mount.stat(path).unwrap().id;
     assert_eq!(id(&format!("teams/OPS/issues/_all/{moved}")), issue);
     assert_eq!(id(&format!("teams/OPS/issues/by-state/Done/{moved}/title")), leaf);
-    for gone in [format!("{OPEN}/ENG-204"), "teams/ENG/issues/_all/ENG-204".into(), format!("teams/OPS/issues/_open/{moved}")] {
+    for gone in [
+        format!("{OPEN}/ENG-204"),
+        "teams/ENG/issues/_all/ENG-204".into(),
+        format!("teams/OPS/issues/_open/{moved}"),
+    ] {
         assert!(matches!(linear.mount.stat(&gone), Err(Error::NotFound)), "{gone}");
     }
 }
@@ -209,13 +227,18 @@ fn what_cannot_be_an_identifier_is_not_asked_for() {
     let linear = demo();
     linear.mount.stat(OPEN).unwrap();
     linear.asked();
-    for name in ["README.md", "ENG", "ENG-", "-1", "ENG-1x", "ENG 1-1", "x/../ENG-204", "\u{202e}-1"] {
+    for name in
+        ["README.md", "ENG", "ENG-", "-1", "ENG-1x", "ENG 1-1", "x/../ENG-204", "\u{202e}-1"]
+    {
         assert!(linear.mount.stat(&format!("{OPEN}/{name}")).is_err(), "{name}");
     }
     assert!(linear.mount.stat("teams/no team").is_err());
     assert_eq!(linear.asked(), 0);
     for name in ["eng-204", "ENG-0204", "OPS-17", "ENG-99999", "ENG-188"] {
-        assert!(matches!(linear.mount.stat(&format!("{OPEN}/{name}")), Err(Error::NotFound)), "{name}");
+        assert!(
+            matches!(linear.mount.stat(&format!("{OPEN}/{name}")), Err(Error::NotFound)),
+            "{name}"
+        );
     }
     assert!(matches!(linear.mount.stat("teams/NOPE"), Err(Error::NotFound)));
 }
@@ -239,9 +262,15 @@ fn titles_keep_their_bytes_but_for_line_ends() {
 fn teams_projects_people_and_states_show() {
     let linear = demo();
     assert_eq!(linear.list(""), ["my", "projects", "teams", "users"]);
-    assert_eq!(BTreeSet::from_iter(linear.list("teams")), BTreeSet::from(["ENG".into(), "OPS".into()]));
+    assert_eq!(
+        BTreeSet::from_iter(linear.list("teams")),
+        BTreeSet::from(["ENG".into(), "OPS".into()])
+    );
     assert_eq!(linear.list("teams/ENG").len(), 5);
-    assert_eq!(BTreeSet::from_iter(linear.list("teams/ENG/cycles")), ["11", "12", "13"].map(String::from).into());
+    assert_eq!(
+        BTreeSet::from_iter(linear.list("teams/ENG/cycles")),
+        ["11", "12", "13"].map(String::from).into()
+    );
     assert_eq!(linear.read("teams/ENG/cycles/12/name"), "Sign-in week\n");
     assert_eq!(linear.list("teams/ENG/projects"), ["Sign-in"]);
     assert_eq!(linear.read("teams/ENG/projects/Sign-in/status"), "started\n");

@@ -36,6 +36,7 @@ pub mod id;
 pub mod json;
 pub mod log;
 pub mod manifest;
+pub mod markdown;
 pub mod name;
 mod object;
 pub mod preload;

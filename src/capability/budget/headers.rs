@@ -247,7 +247,7 @@ pub(in crate::capability) fn pause_asked(headers: &HeaderMap, now: SystemTime) -
     retry_after(headers, &Skew::of(headers, now))
 }
 
-fn date(value: &str) -> Option<SystemTime> {
+pub(in crate::capability) fn date(value: &str) -> Option<SystemTime> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok().map(Into::into)
 }
 

@@ -152,7 +152,8 @@ impl Omnifs {
         self.mount_at(&self.mount_point(), args)
     }
 
-    /// Runs `omnifs mount POINT --foreground ARGS` and waits until its root can be listed. An error
+    /// Runs `omnifs mount POINT --foreground ARGS` and waits until it says that
+    /// it is mounted and its root can be listed. An error
     /// holds what the binary printed.
     pub fn mount_at<S: AsRef<OsStr>>(&self, point: &Path, args: &[S]) -> io::Result<Mounted<'_>> {
         let log = self.path("mount.log");
@@ -167,7 +168,8 @@ impl Omnifs {
                 return Some(Err(format!("omnifs mount ended with {status}")));
             }
             // A mount that does not answer must not be touched: the call could not be bounded.
-            (is_mounted(point) && listed(point)).then_some(Ok(()))
+            let said = mounted.log().contains("mounted at ");
+            (said && is_mounted(point) && listed(point)).then_some(Ok(()))
         });
         match ready {
             Some(Ok(())) => Ok(mounted),

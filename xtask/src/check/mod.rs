@@ -35,7 +35,7 @@ pub fn run() -> Result<()> {
             say("all checks passed");
             Ok(())
         }
-        count => bail!("{count} checks failed, each named above"),
+        count => bail!("checks that failed: {count}, each named above"),
     }
 }
 

@@ -130,6 +130,16 @@ pub fn test_natively() -> Result<()> {
     step::run(&mut command, "testing the providers natively", minutes(20))
 }
 
+/// Tests the twins, and the providers' queries, against the services' own descriptions. They are in a
+/// workspace of their own, and share the providers' target directory, whose tests use them too.
+pub fn test_descriptions() -> Result<()> {
+    let mut command = cargo::cargo();
+    command.args(["test", "--no-fail-fast", "--manifest-path"]);
+    command.arg(cargo::root().join("tests/descriptions/Cargo.toml"));
+    command.env("CARGO_TARGET_DIR", providers::target()?);
+    step::run(&mut command, "testing against the services' descriptions", minutes(20))
+}
+
 /// The manifests of the providers' workspace and of the crates beside it.
 pub fn manifests() -> Result<Vec<PathBuf>> {
     let all = providers::all()?;

@@ -86,6 +86,18 @@ fn a_listing_stops_at_the_bound_and_what_lies_beyond_is_still_found() {
 }
 
 #[test]
+fn pull_requests_among_the_newest_cost_no_further_page() {
+    let item = |n: u64| if n.is_multiple_of(2) { issue(n, 0) } else { pull_among_issues(n) };
+    let newest: Vec<_> = (0..500).map(|n| item(900 - n)).collect();
+    let upstream = acme().setting("listing-bound", "200");
+    let path = format!("{REPO}/issues");
+    let mount = mount(pages(upstream, &path, "state=open&per_page=100", &newest));
+    assert_eq!(mount.list(OPEN).unwrap().len(), 100);
+    assert_eq!(mount.requests().len(), 2 + 2);
+    assert_eq!(mount.partials().len(), 1);
+}
+
+#[test]
 fn a_complete_listing_of_all_fills_open_and_closed_and_leaves_out_pull_requests() {
     let items = [issue(5, 0), pull_among_issues(4), closed(3), issue(2, 0)];
     let upstream = pages(acme(), &format!("{REPO}/issues"), "state=all&per_page=100", &items);

@@ -158,15 +158,23 @@ pub struct Issue {
     pub has_comments: bool,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comment {
     pub id: String,
     pub body: String,
     pub created_at: String,
     pub updated_at: String,
+    pub url: String,
+    pub user: Option<Author>,
     pub issue_id: Option<String>,
     pub archived_at: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Author {
+    pub display_name: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -17,7 +17,9 @@ macro_rules! issue {
 
 macro_rules! comment {
     () => {
-        "fragment CommentFields on Comment { id body createdAt updatedAt } "
+        "fragment CommentFields on Comment { \
+           id body createdAt updatedAt url user { displayName } \
+         } "
     };
 }
 
@@ -275,7 +277,8 @@ pub const CHANGED_ISSUES: &str = concat!(
     changed!()
 );
 
-pub const CHANGED_COMMENTS: &str = "query ChangedComments($since: DateTimeOrDuration!, $after: String) { \
+pub const CHANGED_COMMENTS: &str = "query ChangedComments(\
+       $since: DateTimeOrDuration!, $after: String) { \
        comments(filter: { updatedAt: { gt: $since } }, first: 250, after: $after, \
          includeArchived: true, orderBy: updatedAt) { \
          nodes { id createdAt updatedAt archivedAt issueId } pageInfo { hasNextPage endCursor } \
@@ -287,6 +290,13 @@ pub const CONCERNED: &str = "query Concerned($filter: IssueFilter!) { \
     issues(filter: $filter, first: 100, includeArchived: true) { nodes { id } } \
   }";
 
+/// The comments that name a renamed person.
+pub const WRITTEN: &str = "query Written($people: [ID!]) { \
+    comments(filter: { user: { id: { in: $people } } }, first: 100, includeArchived: true) { \
+      nodes { id } \
+    } \
+  }";
+
 /// The projects that name a renamed person.
 pub const LED: &str = "query Led($people: [ID!]) { \
     projects(filter: { lead: { id: { in: $people } } }, first: 100, includeArchived: true) { \
@@ -295,7 +305,7 @@ pub const LED: &str = "query Led($people: [ID!]) { \
   }";
 
 /// Each with its name, for the tests that hold it against Linear's schema.
-pub const EVERY: [(&str, &str); 26] = [
+pub const EVERY: [(&str, &str); 27] = [
     ("ISSUES", ISSUES),
     ("MORE_ISSUES", MORE_ISSUES),
     ("ISSUE", ISSUE),
@@ -321,5 +331,6 @@ pub const EVERY: [(&str, &str); 26] = [
     ("CHANGED_ISSUES", CHANGED_ISSUES),
     ("CHANGED_COMMENTS", CHANGED_COMMENTS),
     ("CONCERNED", CONCERNED),
+    ("WRITTEN", WRITTEN),
     ("LED", LED),
 ];

@@ -71,7 +71,7 @@ impl Cursor {
 
     /// Moves the mark to the newest of `seen` and keeps those that the next poll will see again.
     pub fn remember(&mut self, mut seen: Vec<Seen>) {
-        seen.sort_by(|a, b| b.at.cmp(&a.at));
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.at));
         self.mark = seen.first().map_or(self.mark, |newest| newest.at.max(self.mark));
         let from = self.mark.saturating_sub(OVERLAP);
         let again = seen.iter().filter(|seen| seen.at >= from).take(REMEMBERED);

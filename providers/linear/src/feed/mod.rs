@@ -5,8 +5,9 @@
 //!
 //! - a deleted issue, by the number of issues there are: fewer than before and those made since is
 //!   a gap;
-//! - a deleted comment, or anything else that moved no time, by a gap every [`RECHECK`] seconds of
-//!   Linear's clock, after which everything is asked for again as it is used;
+//! - a deleted comment, somebody who joins or leaves a team, and anything else that moves no time, by
+//!   a gap every [`RECHECK`] seconds of Linear's clock, after which everything is asked for again as
+//!   it is used;
 //! - a renamed state, label, project, cycle or person moves the time of no issue that names it: those
 //!   issues are asked for, and where there are more than a page of them it is a gap.
 //!
@@ -19,7 +20,7 @@ mod tick;
 
 pub use delivery::deliver;
 
-use crate::api::{Nodes, OfIssues, OfProjects, ask, query};
+use crate::api::{Nodes, OfComments, OfIssues, OfProjects, ask, query};
 use crate::{ISSUES, Id, OBJECTS};
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -52,14 +53,18 @@ fn issue_gone(id: &str, changes: &mut Changes) {
     changes.removed([Id::Issue(id.to_owned()), Id::Comments(id.to_owned())]);
 }
 
-/// Objects that issues name: what a filter says of them, and their ids.
+/// Objects that issues and comments name.
 #[derive(Debug, Default)]
-struct Names(Vec<Value>);
+struct Names {
+    /// What an issue that names one of them passes.
+    filters: Vec<Value>,
+    people: Vec<String>,
+}
 
 impl Names {
     fn add(&mut self, ids: &[String], filter: impl Fn(Value) -> Value) {
         if !ids.is_empty() {
-            self.0.push(filter(json!({ "id": { "in": ids } })));
+            self.filters.push(filter(json!({ "id": { "in": ids } })));
         }
     }
 
@@ -82,6 +87,7 @@ impl Names {
     fn people(&mut self, ids: &[String]) {
         self.add(ids, |ids| json!({ "assignee": ids }));
         self.add(ids, |ids| json!({ "creator": ids }));
+        self.people.extend_from_slice(ids);
     }
 
     /// An issue that moves to another team gets another identifier, which its children name.
@@ -89,19 +95,28 @@ impl Names {
         self.add(ids, |ids| json!({ "parent": ids }));
     }
 
-    /// The issues that name one of these changed.
+    /// The issues and comments that name one of these changed.
     fn tell(self, changes: &mut Changes) -> Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
+        if !self.filters.is_empty() {
+            let variables = json!({ "filter": { "or": self.filters } });
+            let found: OfIssues<Nodes<Found>> = ask(query::CONCERNED, variables)?;
+            tell_all(found.issues, Id::Issue, ISSUES, changes);
         }
-        let variables = json!({ "filter": { "or": self.0 } });
-        let OfIssues { issues } = ask::<OfIssues<Nodes<Found>>>(query::CONCERNED, variables)?;
-        if issues.nodes.len() < 100 {
-            changes.invalidated(issues.nodes.into_iter().map(|issue| Id::Issue(issue.id)));
-        } else {
-            changes.gap(ISSUES);
+        if !self.people.is_empty() {
+            let variables = json!({ "people": self.people });
+            let found: OfComments<Nodes<Found>> = ask(query::WRITTEN, variables)?;
+            tell_all(found.comments, Id::Comment, ISSUES, changes);
         }
         Ok(())
+    }
+}
+
+/// These changed; where they fill the page of 100 there may be more.
+fn tell_all(found: Nodes<Found>, id: fn(String) -> Id, scope: &str, changes: &mut Changes) {
+    if found.nodes.len() < 100 {
+        changes.invalidated(found.nodes.into_iter().map(|found| id(found.id)));
+    } else {
+        changes.gap(scope);
     }
 }
 
@@ -111,11 +126,7 @@ fn tell_led(people: &[String], changes: &mut Changes) -> Result<()> {
         return Ok(());
     }
     let variables = json!({ "people": people });
-    let OfProjects { projects } = ask::<OfProjects<Nodes<Found>>>(query::LED, variables)?;
-    if projects.nodes.len() < 100 {
-        changes.invalidated(projects.nodes.into_iter().map(|project| Id::Project(project.id)));
-    } else {
-        changes.gap(OBJECTS);
-    }
+    let found: OfProjects<Nodes<Found>> = ask(query::LED, variables)?;
+    tell_all(found.projects, Id::Project, OBJECTS, changes);
     Ok(())
 }

@@ -23,8 +23,10 @@ pub struct Recorded {
 /// with their names in lower case, body.
 type Answer = (u16, Vec<(String, String)>, Vec<u8>);
 
+type Serve = dyn Fn(&str, &[u8]) -> Answer;
+
 #[derive(Clone)]
-struct Service(Arc<dyn Fn(&str, &[u8]) -> Answer>);
+struct Service(Arc<Serve>);
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,135 @@
+//! Providers that misbehave, beside one that does not.
+
+use crate::{component, home};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+const EIO: i32 = 5;
+const EFBIG: i32 = 27;
+
+fn mount_argument(name: &str, file: &Path) -> [String; 2] {
+    ["--provider".into(), format!("{name}={}", file.display())]
+}
+
+#[test]
+fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else() {
+    let Some(omnifs) = home("hostile") else { return };
+    let arguments = [
+        mount_argument("hostile", &component("hostile")),
+        mount_argument("hello", &component("hello")),
+    ]
+    .concat();
+    let mounted = omnifs.mount(&arguments).expect("mount");
+    let before: Vec<_> = names(mounted.path());
+    // What is listed, the errno, the cause in `omnifs status`.
+    let misdeeds = [
+        ("dotdot", EIO, "invalid"),
+        ("escape", EIO, "invalid"),
+        ("empty-name", EIO, "invalid"),
+        ("duplicate-name", EIO, "invalid"),
+        ("control-name", EIO, "invalid"),
+        ("nul-name", EIO, "invalid"),
+        ("both-kinds", EIO, "invalid"),
+        ("content-of-directory", EIO, "invalid"),
+        ("wrong-size", EIO, "invalid"),
+        ("empty-id", EIO, "invalid"),
+        ("long-name", EIO, "limit"),
+        ("long-id", EIO, "limit"),
+        ("huge-listing", EIO, "limit"),
+        ("offer-bad", EIO, "invalid"),
+        ("panic", EIO, "trap"),
+        ("unreachable", EIO, "trap"),
+        ("recurse", EIO, "trap"),
+        ("exit", EIO, "trap"),
+        ("loop", EIO, "limit"),
+        ("allocate", EIO, "limit"),
+        ("huge-content", EFBIG, "too-large"),
+    ];
+    let mut wrong = Vec::new();
+    for (misdeed, errno, cause) in misdeeds {
+        let error = match fs::read_dir(mounted.join("hostile").join(misdeed)) {
+            Ok(entries) => {
+                wrong.push(format!("{misdeed}: listed {} entries", entries.count()));
+                continue;
+            }
+            Err(error) => error,
+        };
+        let status = mounted.status().expect("status");
+        let last = &status["errors"][0];
+        let seen = (error.raw_os_error(), last["cause"].as_str().unwrap_or_default().to_owned());
+        let named = last["provider"] == "hostile" && last["path"] == format!("hostile/{misdeed}");
+        let told = last["detail"].as_str().is_some_and(|d| !d.is_empty() && !d.contains('\n'));
+        if seen != (Some(errno), cause.to_owned()) || !named || !told {
+            wrong.push(format!("{misdeed}: {seen:?} {last}"));
+        }
+        assert_eq!(
+            fs::read_to_string(mounted.join("hello/hello.txt")).expect("hello"),
+            "Hello, world!\n"
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(names(mounted.path()), before, "nothing leaked into the parent directory");
+    assert_eq!(names(&mounted.join("hostile/good")), ["deeper", "hello", "inline"]);
+    assert_eq!(fs::read_to_string(mounted.join("hostile/good/inline")).expect("read"), "inline\n");
+}
+
+#[test]
+fn a_tree_without_end_ends_at_the_depth_limit() {
+    let Some(omnifs) = home("depth") else { return };
+    let mounted = omnifs.mount(&mount_argument("hostile", &component("hostile"))).expect("mount");
+    // Level by level through open directories: every directory answers to its listing alone.
+    let mut here = fs::File::open(mounted.join("hostile/self")).expect("the first level");
+    let mut depth = 2;
+    let error = loop {
+        let path = format!("/proc/self/fd/{}", here.as_raw_fd());
+        depth += 1;
+        let listed = fs::read_dir(&path).map(Iterator::count);
+        match listed.and_then(|_| fs::File::open(format!("{path}/again"))) {
+            Ok(next) => here = next,
+            Err(error) => break error,
+        }
+        assert!(depth <= 64, "{depth} levels");
+    };
+    assert_eq!((depth, error.raw_os_error()), (65, Some(EIO)));
+    let status = mounted.status().expect("status");
+    assert_eq!(status["errors"][0]["cause"], "limit", "{}", status["errors"]);
+}
+
+#[test]
+fn a_file_that_is_no_provider_is_named_and_the_others_are_mounted() {
+    let Some(omnifs) = home("not_a_provider") else { return };
+    let file = omnifs.path("text.wasm");
+    fs::write(&file, "not a component").expect("write");
+    let module = omnifs.path("module.wasm");
+    fs::write(&module, b"\0asm\x01\0\0\0").expect("write");
+    let arguments = [
+        mount_argument("text", &file),
+        mount_argument("module", &module),
+        mount_argument("absent", &omnifs.path("absent.wasm")),
+        mount_argument("hello", &component("hello")),
+    ]
+    .concat();
+    let mounted = omnifs.mount(&arguments).expect("mount");
+    for name in ["text", "module", "absent"] {
+        let error = fs::read_dir(mounted.join(name)).expect_err("no provider");
+        assert_eq!(error.raw_os_error(), Some(EIO), "{name}");
+        assert!(mounted.log().contains(&format!("{name}: ")), "{}", mounted.log());
+        let status = mounted.status().expect("status");
+        let providers = status["providers"].as_array().expect("providers");
+        let row = providers.iter().find(|row| row["name"] == name).expect("a row");
+        assert!(row["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{row}");
+    }
+    assert_eq!(
+        fs::read_to_string(mounted.join("hello/hello.txt")).expect("hello"),
+        "Hello, world!\n"
+    );
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("list");
+    let mut names: Vec<_> =
+        entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,99 @@
+//! A mount from its first moment to its last, and how a provider gets into it.
+
+use crate::{component, home};
+use omnifs_support::mount::is_mounted;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+#[test]
+fn a_mount_goes_to_the_background_when_it_answers_and_unmount_ends_it() {
+    let Some(omnifs) = home("background") else { return };
+    let point = omnifs.mount_point();
+    let provider = format!("hello={}", component("hello").display());
+    let text = point.to_string_lossy().into_owned();
+    let ran = omnifs.run(&["mount", &text, "--provider", &provider]).expect("run");
+    assert!(ran.status.success(), "{}", ran.stderr);
+    let greeting = fs::read_to_string(point.join("hello/hello.txt"));
+    assert_eq!(greeting.expect("it answers at once"), "Hello, world!\n");
+    let again = omnifs.run(&["mount", &text]).expect("run");
+    assert_eq!(again.status.code(), Some(4), "already mounted: {}", again.stderr);
+    assert!(again.stderr.contains("unmount"), "{}", again.stderr);
+    let ran = omnifs.run(&["unmount", &text]).expect("run");
+    assert!(ran.status.success(), "{}", ran.stderr);
+    assert!(!is_mounted(&point));
+}
+
+#[test]
+fn what_a_killed_process_left_mounted_is_repaired_by_the_next_mount() {
+    let Some(omnifs) = home("killed") else { return };
+    let provider = format!("hello={}", component("hello").display());
+    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount");
+    let inode = fs::metadata(mounted.join("hello/hello.txt")).expect("stat").ino();
+    mounted.kill();
+    let point = omnifs.mount_point();
+    assert!(is_mounted(&point), "a killed process leaves its mount");
+    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount again");
+    assert_eq!(fs::metadata(mounted.join("hello/hello.txt")).expect("stat").ino(), inode);
+    assert!(mounted.unmount());
+}
+
+#[test]
+fn a_component_dropped_into_the_directory_mounts_once_it_is_approved() {
+    let Some(omnifs) = home("approved") else { return };
+    let directory = omnifs.path("data/omnifs/providers");
+    fs::create_dir_all(&directory).expect("mkdir");
+    fs::copy(component("hello"), directory.join("hello.wasm")).expect("copy");
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    let error = fs::read_dir(mounted.join("hello")).expect_err("nobody approved it");
+    assert_eq!(error.raw_os_error(), Some(5));
+    assert!(mounted.log().contains("providers add"), "{}", mounted.log());
+    assert!(mounted.unmount());
+
+    let file = directory.join("hello.wasm").to_string_lossy().into_owned();
+    let ran = omnifs.run(&["providers", "add", &file, "--yes"]).expect("run");
+    assert!(ran.status.success(), "{}{}", ran.stdout, ran.stderr);
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    let greeting = fs::read_to_string(mounted.join("hello/hello.txt"));
+    assert_eq!(greeting.expect("approved"), "Hello, world!\n");
+    assert!(mounted.unmount());
+
+    // Other bytes are another approval.
+    let mut bytes = fs::read(component("hostile")).expect("read");
+    bytes.push(0);
+    fs::write(directory.join("hello.wasm"), bytes).expect("write");
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    assert!(fs::read_dir(mounted.join("hello")).is_err(), "the file was changed");
+}
+
+#[test]
+fn each_signal_unmounts_and_ends_the_process() {
+    use rustix::process::Signal;
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let Some(omnifs) = home("signals") else { return };
+        let mut mounted = omnifs.mount::<&str>(&[]).expect("mount");
+        mounted.signal(signal);
+        let ended = mounted.ended(Duration::from_secs(20));
+        assert!(ended.is_some_and(|status| status.success()), "{signal:?}: {ended:?}");
+        assert!(!is_mounted(&omnifs.mount_point()), "{signal:?}");
+    }
+}
+
+#[test]
+fn every_write_is_refused_as_a_read_only_file_system() {
+    let Some(omnifs) = home("writes") else { return };
+    let provider = format!("hello={}", component("hello").display());
+    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount");
+    let file = mounted.join("hello/hello.txt");
+    let attempts: [(&str, std::io::Result<()>); 5] = [
+        ("open for writing", fs::OpenOptions::new().write(true).open(&file).map(drop)),
+        ("create", fs::write(mounted.join("hello/new"), "x")),
+        ("mkdir", fs::create_dir(mounted.join("hello/new"))),
+        ("unlink", fs::remove_file(&file)),
+        ("rename", fs::rename(&file, mounted.join("hello/other"))),
+    ];
+    for (attempt, result) in attempts {
+        let error = result.expect_err(attempt);
+        assert_eq!(error.raw_os_error(), Some(30), "{attempt}: {error}");
+    }
+}
