@@ -89,7 +89,8 @@ fn titles_priorities_comments_and_new_tickets_show_by_the_polls() {
     await_content(&open.join("ENG-204/priority"), "Urgent\n", SOON);
     let comment = world.twin.add_comment("ENG-204", "lars", "Nearly there.").expect("a comment");
     let path = open.join(format!("ENG-204/comments/{comment}.md"));
-    await_content(&path, "Nearly there.", SOON);
+    let shown = wait_until(SOON, || fs::read_to_string(&path).ok()).expect("the comment");
+    assert!(shown.ends_with("\n---\n\nNearly there."), "verbatim below its front matter: {shown}");
     let new =
         NewIssue { title: "Fresh".to_owned(), state: "Todo".to_owned(), ..NewIssue::default() };
     let name = world.twin.create_issue("ENG", &new).expect("an issue");
