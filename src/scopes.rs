@@ -23,9 +23,21 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    era: AtomicU64,
 }
 
 impl Scope {
+    /// Moves with each turn of the feed. What was granted in an earlier era is not a grant any more:
+    /// it would serve after a reconnect what was fetched before.
+    pub fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    fn turn(&self, covered_from: u64) {
+        self.covered_from.store(covered_from, Ordering::Release);
+        self.era.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub fn covers(&self, stamp: u64) -> bool {
         stamp >= self.covered_from.load(Ordering::Acquire)
     }
@@ -155,9 +167,7 @@ impl Ledger {
         if let Change::Gap(scope) = change {
             let from = self.sequence;
             for known in self.scopes_under(instance, scope) {
-                if known.is_live() {
-                    known.covered_from.store(from, Ordering::Release);
-                }
+                known.turn(if known.is_live() { from } else { NEVER });
             }
             for feed in self.feeds.iter_mut().filter(|f| f.instance == instance) {
                 if covers(scope, &feed.prefix) || covers(&feed.prefix, scope) {
@@ -212,6 +222,7 @@ impl Ledger {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            era: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
@@ -294,7 +305,7 @@ impl Ledger {
 
     fn set(&mut self, instance: InstanceId, prefix: &str, from: u64) {
         for scope in self.scopes_under(instance, prefix) {
-            scope.covered_from.store(from, Ordering::Release);
+            scope.turn(from);
         }
     }
 
