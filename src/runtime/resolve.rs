@@ -141,7 +141,7 @@ impl Runtime {
             let (node, link) = {
                 let state = self.state();
                 let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-                if slot.gone && slot.opens == 0 {
+                if (slot.gone || slot.superseded) && slot.opens == 0 {
                     return Err(Error::Stale);
                 }
                 // The snapshot that open files hold does not change any more.
@@ -218,6 +218,11 @@ impl Runtime {
     fn adopt(&self, handle: Handle, node: &Arc<Node>) -> Arc<Node> {
         match self.state().inodes.slot_mut(handle) {
             Some(slot) if slot.superseded => slot.node.clone(),
+            // An answer that was overtaken serves who asked, and never takes the place of what is
+            // known better; who has that open is shown nothing else.
+            Some(slot) if !node.is_valid() && slot.node.is_valid() => {
+                if slot.opens > 0 { slot.node.clone() } else { node.clone() }
+            }
             Some(slot) => {
                 slot.node = node.clone();
                 node.clone()
