@@ -192,6 +192,11 @@ impl Node {
         self.fresh.store(0, Ordering::Release);
     }
 
+    /// A file whose content an open file keeps, and that no event has called out of date.
+    pub fn is_snapshot(&self) -> bool {
+        self.is_valid() && !self.is_directory() && !self.is_volatile()
+    }
+
     pub fn is_valid(&self) -> bool {
         self.valid.load(Ordering::Acquire)
     }

@@ -142,7 +142,7 @@ impl Budget {
         let mut state = self.lock();
         state.belong_to(fingerprint);
         for window in &seen.windows {
-            state.learn(route, window, now);
+            state.learn(route, window, seen.limited, now);
         }
         if !seen.limited {
             state.strikes = 0;
@@ -225,7 +225,9 @@ impl State {
         Ok(())
     }
 
-    fn learn(&mut self, route: &Route, window: &Window, now: SystemTime) {
+    /// `refused`: the answer is the service's refusal, whose own reset is believed also where it comes
+    /// before the one that is known.
+    fn learn(&mut self, route: &Route, window: &Window, refused: bool, now: SystemTime) {
         /// Servers of one service do not agree to the second about the same reset.
         const SLACK: Duration = Duration::from_secs(5);
         /// A bound on what a service can make us hold.
@@ -246,7 +248,7 @@ impl State {
                     && window.reset <= held.reset + SLACK
                     && held.reset <= window.reset + SLACK;
                 let older = window.falls_only && window.reset + SLACK < held.reset;
-                if older && held.reset > now {
+                if older && held.reset > now && !refused {
                     return;
                 }
                 held.remaining =

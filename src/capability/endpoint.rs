@@ -343,7 +343,10 @@ impl Target {
         let local = matches!(self.base, Base::Unix(_) | Base::Pipe(_));
         let host =
             self.redirects.iter().find(|host| !local && host.admits(&url)).ok_or_else(|| {
-                format!("a redirect to {place}, which is not a declared redirect host")
+                format!(
+                    "a redirect to {place}, which is not a declared redirect host; \
+                     if it is the service's own, name it in redirect-hosts of this endpoint"
+                )
             })?;
         check_host(&url, host.configured)?;
         Ok(url)

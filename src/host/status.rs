@@ -8,7 +8,7 @@ use crate::control::{
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, Feeds};
-use crate::provider::Cause;
+use crate::provider::{Cause, Failure};
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Core {
                         resource: window.resource.clone(),
                         limit: Some(window.limit),
                         remaining: Some(window.remaining),
-                        resets: Some(window.resets_at),
+                        resets: Some(window.resets_at * 1000),
                         exhausted: window.remaining == 0 || budget.stopped_until.is_some(),
                     });
                 }
@@ -112,7 +112,7 @@ impl Core {
                         resource: "requests".into(),
                         limit: None,
                         remaining: None,
-                        resets: budget.stopped_until,
+                        resets: budget.stopped_until.map(|seconds| seconds * 1000),
                         exhausted: true,
                     });
                 }
@@ -136,14 +136,43 @@ fn cause(cause: Cause) -> &'static str {
     }
 }
 
+/// What happened, as the failure has it, and what to do where it does not say.
+fn advised(failure: &Failure) -> String {
+    const SAID: [&str; 6] =
+        ["omnifs ", "redirect-hosts", "resume at", "is it running?", "online?", "ca_file"];
+    let Failure { provider, cause, detail, .. } = failure;
+    if SAID.iter().any(|said| detail.contains(said)) {
+        return detail.clone();
+    }
+    let advice = match cause {
+        Cause::Denied => {
+            format!("`omnifs auth status {provider}` shows which credential was refused")
+        }
+        Cause::Unavailable => "it is asked again at the next use".into(),
+        Cause::TimedOut => {
+            "it is asked again at the next use; request-time in [limits] is how long it may take"
+                .into()
+        }
+        Cause::Invalid => {
+            "it is asked again at the next use; if that does not help, `omnifs logs` has more"
+                .into()
+        }
+        Cause::Trap => "a mistake of the provider: report it with what `omnifs logs` shows".into(),
+        Cause::Limit => "guest-memory and call-time in [limits] bound a provider".into(),
+        Cause::NotFound | Cause::RateLimited | Cause::TooLarge => return detail.clone(),
+    };
+    format!("{detail}; {advice}")
+}
+
 fn error(record: FailureRecord) -> ErrorStatus {
+    let detail = advised(&record.failure);
     ErrorStatus {
         at: millis(record.at),
         count: record.count,
         provider: record.failure.provider.to_string(),
         path: Some(record.path),
         cause: cause(record.failure.cause).into(),
-        detail: record.failure.detail,
+        detail,
         retry_at: record.failure.retry_after.map(|after| millis(record.at + after)),
     }
 }

@@ -144,8 +144,11 @@ impl Runtime {
                 if (slot.gone || slot.superseded) && slot.opens == 0 {
                     return Err(Error::Stale);
                 }
+                // Reading an open file has the kernel ask for its attributes again and again; they are
+                // those of what was opened. Who comes by the path has looked it up before.
+                let opened = use_ == Use::Attributes && slot.opens > 0 && slot.node.is_snapshot();
                 // The snapshot that open files hold does not change any more.
-                if slot.superseded || slot.gone || slot.node.usable(use_) {
+                if slot.superseded || slot.gone || opened || slot.node.usable(use_) {
                     return Ok(slot.node.clone());
                 }
                 let Some(link) = slot.links.last().cloned() else { return Err(Error::Stale) };

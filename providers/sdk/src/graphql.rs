@@ -64,7 +64,8 @@ impl Complaint {
     fn cause(self, response: &Response) -> Error {
         let code = self.extensions["code"].as_str();
         let kind = self.kind.as_deref().or(code).or(self.extensions["type"].as_str());
-        let message = content::one_line(&self.message);
+        let said = content::one_line(&self.message);
+        let message = response.saying(&said);
         match kind.unwrap_or_default().to_ascii_uppercase().as_str() {
             "NOT_FOUND" => Error::NotFound,
             "RATE_LIMITED" | "RATELIMITED" | "GRAPHQL_RATE_LIMIT" => {
@@ -76,7 +77,7 @@ impl Complaint {
             | "AUTHENTICATION_ERROR"
             | "UNAUTHENTICATED" => Error::Denied(message),
             "INTERNAL_SERVER_ERROR" | "INTERNAL_ERROR" => Error::Unavailable(message),
-            _ if message.starts_with("Entity not found") => Error::NotFound,
+            _ if said.starts_with("Entity not found") => Error::NotFound,
             _ => match response.clone().ok() {
                 Err(error) if response.status != 400 => error,
                 _ => Error::Invalid(message),

@@ -233,15 +233,19 @@ impl Response {
 
     /// `ENDPOINT: STATUS: MESSAGE`, one line.
     fn complaint(&self) -> String {
-        const LONGEST: usize = 200;
         let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
         let message = json.as_ref().and_then(|json| {
             let texts = [&json["message"], &json["error_description"], &json["error"]];
             texts.into_iter().find_map(serde_json::Value::as_str)
         });
+        self.saying(&content::one_line(message.unwrap_or_default()))
+    }
+
+    /// The same with a message that was found elsewhere.
+    pub(crate) fn saying(&self, message: &str) -> String {
+        const LONGEST: usize = 200;
         let mut line = format!("{}: {}", self.endpoint, self.status);
-        if let Some(message) = message {
-            let message = content::one_line(message);
+        if !message.is_empty() {
             let end = message.floor_char_boundary(LONGEST);
             let _ = write!(line, ": {}", &message[..end]);
         }
