@@ -299,6 +299,7 @@ impl Cache {
 /// the child's own grant decides, if it is of the same call: a call about the child at another
 /// place says nothing about this name.
 pub fn binding_holds(binding: &Coherence, stamp: u64, child: &Node) -> bool {
-    let granted = || stamp == child.stamp() && !child.is_live();
+    // A volatile child's grant knows nothing of the turns of the directory's feed.
+    let granted = || stamp == child.stamp() && !child.is_live() && !child.is_volatile();
     (binding.covers(stamp) || granted()) && child.usable(Use::Lookup)
 }

@@ -9,7 +9,7 @@ use crate::scopes::Scope;
 use omnifs_platform::Inode;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::SystemTime;
 
@@ -40,6 +40,10 @@ pub enum Use {
     Listing = 8,
 }
 
+/// Kinds of use, and the bits of all of them.
+const USES: u32 = 4;
+const ALL_USES: u64 = (1 << USES) - 1;
+
 #[derive(Debug)]
 pub struct Node {
     pub instance: InstanceId,
@@ -65,8 +69,9 @@ pub struct Node {
     /// The ledger's sequence number when the newest fetch that confirmed this node began.
     stamp: AtomicU64,
     valid: AtomicBool,
-    /// One bit for each [`Use`] that a fetch outside a live scope still covers.
-    fresh: AtomicU8,
+    /// One bit for each [`Use`] that a fetch outside a live scope still covers, below the era of the
+    /// scope in which it was granted.
+    fresh: AtomicU64,
 }
 
 impl Node {
@@ -101,7 +106,7 @@ impl Node {
             digest: OnceLock::new(),
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
-            fresh: AtomicU8::new(0),
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -124,7 +129,7 @@ impl Node {
             digest: OnceLock::from(digest),
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
-            fresh: AtomicU8::new(0),
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -159,21 +164,25 @@ impl Node {
         if !self.valid.load(Ordering::Acquire) {
             return false;
         }
-        self.coherence.covers(self.stamp())
-            || self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel) & use_ as u8 != 0
+        if self.coherence.covers(self.stamp()) {
+            return true;
+        }
+        let granted = self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
+        granted & use_ as u64 != 0 && granted >> USES == self.coherence.era()
     }
 
     /// Takes away what [`Node::usable`] would still grant this kind of use: the fetch that it asked
     /// for has answered it.
     pub fn spend(&self, use_: Use) {
-        self.fresh.fetch_and(!(use_ as u8), Ordering::AcqRel);
+        self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
     }
 
     /// Called when a fetch has just confirmed the node. Outside a live scope it grants one use of
-    /// each kind.
+    /// each kind, until the feed turns.
     pub fn refresh(&self, stamp: u64) {
         self.stamp.fetch_max(stamp, Ordering::AcqRel);
-        let granted = if self.coherence.covers(self.stamp()) { 0 } else { 0b1111 };
+        let covered = self.coherence.covers(self.stamp());
+        let granted = if covered { 0 } else { self.coherence.era() << USES | ALL_USES };
         self.fresh.store(granted, Ordering::Release);
         self.valid.store(true, Ordering::Release);
     }
@@ -216,6 +225,11 @@ impl Coherence {
             Coherence::Scoped(scope) => scope.covers(stamp),
             Coherence::Volatile => false,
         }
+    }
+
+    /// Moves whenever the feed is lost, comes back or reports a gap.
+    fn era(&self) -> u64 {
+        self.scope().map_or(0, |scope| scope.era())
     }
 
     pub fn scope(&self) -> Option<&Arc<Scope>> {

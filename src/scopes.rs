@@ -23,6 +23,7 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    era: AtomicU64,
     /// The service's own time, in seconds since the Unix epoch, before which nothing of this scope
     /// was fetched; 0 while unknown.
     since: AtomicU64,
@@ -32,6 +33,17 @@ impl Scope {
     /// Notes the service's time at the first fetch.
     pub fn began(&self, seconds: u64) {
         let _ = self.since.compare_exchange(0, seconds, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Moves with each turn of the feed. What was granted in an earlier era is not a grant any more:
+    /// it would serve after a reconnect what was fetched before.
+    pub fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    fn turn(&self, covered_from: u64) {
+        self.covered_from.store(covered_from, Ordering::Release);
+        self.era.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn covers(&self, stamp: u64) -> bool {
@@ -163,9 +175,7 @@ impl Ledger {
         if let Change::Gap(scope) = change {
             let from = self.sequence;
             for known in self.scopes_under(instance, scope) {
-                if known.is_live() {
-                    known.covered_from.store(from, Ordering::Release);
-                }
+                known.turn(if known.is_live() { from } else { NEVER });
             }
             for feed in self.feeds.iter_mut().filter(|f| f.instance == instance) {
                 if covers(scope, &feed.prefix) || covers(&feed.prefix, scope) {
@@ -220,6 +230,7 @@ impl Ledger {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            era: AtomicU64::new(0),
             since: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
@@ -305,7 +316,7 @@ impl Ledger {
 
     fn set(&mut self, instance: InstanceId, prefix: &str, from: u64) {
         for scope in self.scopes_under(instance, prefix) {
-            scope.covered_from.store(from, Ordering::Release);
+            scope.turn(from);
         }
     }
 

@@ -18,15 +18,18 @@ pub struct Demo {
 
 pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
     let demo = host::demo()?;
-    let made = !args.path.exists();
+    // The mount leaves the working directory behind.
+    let path = std::path::absolute(&args.path)
+        .map_err(|e| Failure::new(format!("{}: {e}", shown(&args.path))))?;
+    let made = !path.exists();
     if made {
         let fail = |e| Failure::new(format!("cannot make {}: {e}", shown(&args.path)));
-        std::fs::create_dir_all(&args.path).map_err(fail)?;
+        std::fs::create_dir_all(&path).map_err(fail)?;
     }
     let result = serve(context, &args.path, &demo);
     if made {
         // Not empty means that something else was put there since.
-        let _ = std::fs::remove_dir(&args.path);
+        let _ = std::fs::remove_dir(&path);
     }
     result.map(|()| ExitCode::SUCCESS)
 }

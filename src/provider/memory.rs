@@ -9,7 +9,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,7 +32,8 @@ struct Item {
 
 #[derive(Debug, Default)]
 struct Tree {
-    items: HashMap<Arc<str>, Item>,
+    /// Ordered, so that a run with one seed is the same every time.
+    items: BTreeMap<Arc<str>, Item>,
     version: u64,
 }
 

@@ -322,9 +322,12 @@ impl Events {
     fn on_binding(&self, directory: &Node) -> Option<u64> {
         let owner = directory.owner.as_ref().map(|(id, _)| &**id);
         let object = self.on_object(&directory.id, owner, &directory.coherence);
-        let children = self.first(
-            |change| matches!(change, provider::Change::ChildrenChanged(of) if *of == directory.id),
-        );
+        let children = self.first(|change| match change {
+            provider::Change::ChildrenChanged(of) => *of == directory.id,
+            // Belongs to no scope, and so to all of them.
+            provider::Change::Gap(_) => directory.relisted,
+            _ => false,
+        });
         [object, children].into_iter().flatten().min()
     }
 

@@ -141,7 +141,7 @@ impl Runtime {
             let (node, link) = {
                 let state = self.state();
                 let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-                if slot.gone && slot.opens == 0 {
+                if (slot.gone || slot.superseded) && slot.opens == 0 {
                     return Err(Error::Stale);
                 }
                 // Reading an open file has the kernel ask for its attributes again and again; they are
@@ -156,7 +156,7 @@ impl Runtime {
                 (slot.node.clone(), parent.map(|parent| (parent, link)))
             };
             // Without its directory a position cannot be asked for; the object may still be.
-            let Some((parent, link)) = link else { return self.orphan(handle, &node, use_).await };
+            let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
             match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
@@ -176,7 +176,7 @@ impl Runtime {
                                 return Ok(self.adopt(handle, &found.node));
                             }
                         }
-                        None => return self.orphan(handle, &node, use_).await,
+                        None => return self.orphan(handle, &node).await,
                     }
                 }
                 Err(Miss::Failed(error)) => return Err(error),
@@ -187,7 +187,7 @@ impl Runtime {
 
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
-    async fn orphan(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>) -> Result<Arc<Node>> {
         let operation = if node.is_directory() { Operation::List } else { Operation::Read };
         let landed = self.fetch(node, operation).await;
         match landed.result {
@@ -197,11 +197,10 @@ impl Runtime {
                     _ => node.clone(),
                 };
                 // Under the lock that an event takes: one since the call began leaves the node
-                // marked, and the next use asks again.
+                // marked, and so does a loss of the feed. Then the next use asks again.
                 let state = self.state();
-                if state.is_untouched(&node, landed.stamp) {
+                if state.is_untouched(&node, landed.stamp) && node.coherence.covers(landed.stamp) {
                     node.refresh(landed.stamp);
-                    node.spend(use_);
                 }
                 drop(state);
                 Ok(self.adopt(handle, &node))
@@ -221,6 +220,11 @@ impl Runtime {
     fn adopt(&self, handle: Handle, node: &Arc<Node>) -> Arc<Node> {
         match self.state().inodes.slot_mut(handle) {
             Some(slot) if slot.superseded => slot.node.clone(),
+            // An answer that was overtaken serves who asked, and never takes the place of what is
+            // known better; who has that open is shown nothing else.
+            Some(slot) if !node.is_valid() && slot.node.is_valid() => {
+                if slot.opens > 0 { slot.node.clone() } else { node.clone() }
+            }
             Some(slot) => {
                 slot.node = node.clone();
                 node.clone()

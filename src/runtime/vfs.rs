@@ -231,9 +231,18 @@ impl Vfs for Runtime {
         let keep_cache = !volatile && slot.paged == Some(digest);
         slot.paged = Some(digest).filter(|_| !volatile);
         slot.latest = volatile.then_some(bytes.len() as u64);
+        if !volatile && !node.is_valid() {
+            // Something newer is known by now and may have been told: this open has its handle, and
+            // with it its size, for itself.
+            slot.node = node;
+            changes.push(Change::Content { handle, open: true });
+            state.supersede(handle, &mut changes);
+        }
         let id = self.next_open();
         let size = bytes.len() as u64;
         state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
+        drop(state);
+        self.notify(changes);
         Ok(OpenFile { id, size, keep_cache, direct: volatile })
     }
 
