@@ -344,3 +344,22 @@ async fn a_volatile_file_is_read_again_at_every_open_and_grows_while_it_is_open(
     assert_eq!(&core.runtime.read(open.id, 8, 99).await.expect("read")[..], b"three\n");
     assert_eq!(core.cat("log").await.expect("cat"), b"one\ntwo\nthree\n");
 }
+
+#[tokio::test]
+async fn a_tree_is_at_most_sixty_four_levels_deep() {
+    let core = Core::live().await;
+    let mut parent = ROOT.to_owned();
+    for n in 0..70 {
+        let id = format!("level{n}");
+        core.upstream.directory(&parent, "d", &id);
+        parent = id;
+    }
+    let mut handle = core.top;
+    // The instance's own directory is the first level.
+    for level in 2..=64 {
+        let entry = core.runtime.lookup(handle, "d").await.expect("lookup");
+        handle = entry.unwrap_or_else(|| panic!("level {level} is missing")).handle;
+    }
+    assert_eq!(core.runtime.lookup(handle, "d").await.expect_err("too deep"), Error::Invalid);
+    assert_eq!(core.runtime.snapshot().failures[0].failure.cause, Cause::Limit);
+}
