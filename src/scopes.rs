@@ -160,9 +160,7 @@ impl Ledger {
     pub fn hits(&self, instance: InstanceId, stamp: u64) -> impl Iterator<Item = (u64, &Change)> {
         self.log
             .iter()
-            .filter(move |(sequence, of, _)| {
-                *of == instance && (self.overtakes)(*sequence, stamp)
-            })
+            .filter(move |(sequence, of, _)| *of == instance && (self.overtakes)(*sequence, stamp))
             .map(|(sequence, _, change)| (*sequence, change))
     }
 

@@ -223,7 +223,11 @@ impl Runtime {
             // An answer that was overtaken serves who asked, and never takes the place of what is
             // known better; who has that open is shown nothing else.
             Some(slot) if !node.is_valid() && slot.node.is_valid() => {
-                if slot.opens > 0 { slot.node.clone() } else { node.clone() }
+                if slot.opens > 0 {
+                    slot.node.clone()
+                } else {
+                    node.clone()
+                }
             }
             Some(slot) => {
                 slot.node = node.clone();

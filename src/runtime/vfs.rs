@@ -11,8 +11,8 @@ use omnifs_platform::{
     Attr, Change, DirEntry, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result,
     Statfs, Vfs,
 };
-use std::sync::mpsc::Receiver;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// Longest name a lookup may ask for, in bytes (NAME_MAX).
 const NAME_MAX: usize = 255;
@@ -140,8 +140,8 @@ impl Vfs for Runtime {
             Ok(found) => found,
             Err(Miss::Absent { stamp }) => {
                 let mut state = self.state();
-                let live = stamp
-                    .is_some_and(|stamp| state.binding_is_live(&directory, None, stamp));
+                let live =
+                    stamp.is_some_and(|stamp| state.binding_is_live(&directory, None, stamp));
                 // Under the lock that an event takes: it comes before, or finds what was told.
                 return if live && state.inodes.tell_absent(parent, name) {
                     Ok(None)
