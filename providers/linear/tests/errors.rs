@@ -29,10 +29,13 @@ fn only_a_missing_entity_is_not_found() {
     let message = "Entity not found: Issue";
     assert!(matches!(refusal(200, "INPUT_ERROR", message), Error::NotFound));
     assert!(matches!(refusal(400, "INPUT_ERROR", message), Error::NotFound));
-    for (status, code) in [(400, "GRAPHQL_VALIDATION_FAILED"), (200, "INPUT_ERROR"), (400, "OTHER")]
-    {
+    for (status, code, expected) in [
+        (400, "GRAPHQL_VALIDATION_FAILED", "api: 400: no such field"),
+        (200, "INPUT_ERROR", "no such field"),
+        (400, "OTHER", "api: 400: no such field"),
+    ] {
         match refusal(status, code, "no\nsuch field") {
-            Error::Invalid(text) => assert_eq!(text, "no such field"),
+            Error::Invalid(text) => assert_eq!(text, expected),
             other => panic!("{other:?}"),
         }
     }

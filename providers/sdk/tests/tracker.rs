@@ -341,7 +341,7 @@ fn a_graphql_error_is_never_an_empty_answer() {
         (
             400,
             r#"{"errors":[{"message":"x","extensions":{"code":"AUTHENTICATION_ERROR"}}]}"#,
-            "Denied(\"x\")",
+            "Denied(\"api: 400: x\")",
         ),
         (
             200,
