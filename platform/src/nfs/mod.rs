@@ -171,7 +171,7 @@ pub fn serve<V: Vfs>(
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?
     };
-    runtime.spawn(accept(listener, service, peers.clone(), stop.clone()));
+    runtime.spawn(accept(service, peers.clone(), stop.clone(), listener));
     Ok(Server { port, token: identity.token, stop, peers })
 }
 
@@ -237,11 +237,13 @@ impl Peers {
     }
 }
 
+/// The listener is the last argument, so it is the first that is dropped: once the references are
+/// given back, the port is free.
 async fn accept<V: Vfs>(
-    listener: tokio::net::TcpListener,
     service: Arc<Service<V>>,
     peers: Arc<Peers>,
     stop: Arc<Notify>,
+    listener: tokio::net::TcpListener,
 ) {
     let slots = Arc::new(Semaphore::new(WAITING));
     let mut turn = tokio::time::interval(SWEEP);
