@@ -14,6 +14,7 @@
 
 mod connection;
 mod handle;
+pub mod mounting;
 mod objects;
 mod positions;
 mod procedures;
@@ -35,6 +36,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -106,6 +108,7 @@ pub struct Server {
     token: String,
     stop: Arc<Notify>,
     peers: Arc<Peers>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -118,6 +121,12 @@ impl Server {
     /// everything, so it is not for logs.
     pub fn export(&self) -> String {
         format!("/{}", self.token)
+    }
+
+    /// Has the export mounted by nobody any more. Who has mounted it keeps it, also over a restart: the
+    /// name is needed for a mount's first handle only, and every user can read it in the mount table.
+    pub fn close_export(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Connections at this moment.
@@ -155,12 +164,14 @@ pub fn serve<V: Vfs>(
     // A nanosecond count, so that change times of this run differ from those of the last one.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let first = u64::from(now.subsec_nanos() / 2) + 1;
+    let closed = Arc::new(AtomicBool::new(false));
     let service = Arc::new(Service {
         objects: Objects::new(vfs.clone(), positions, root, OBJECTS, first),
         vfs,
         export: Export { uid: options.uid, gid: options.gid, fsid: sealer.number() },
         sealer,
         token: identity.token.clone(),
+        closed: closed.clone(),
         allow_other: options.allow_other,
         files: Streams::new(FILES, FILE_BYTES),
         listings: Streams::new(LISTINGS, u64::MAX),
@@ -172,7 +183,7 @@ pub fn serve<V: Vfs>(
         tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?
     };
     runtime.spawn(accept(service, peers.clone(), stop.clone(), listener));
-    Ok(Server { port, token: identity.token, stop, peers })
+    Ok(Server { port, token: identity.token, stop, peers, closed })
 }
 
 /// The port of the last run, so that its mounts go on; if somebody else has it, any other.

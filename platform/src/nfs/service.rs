@@ -9,6 +9,7 @@ use crate::{Attr, Change, Error, Result, Vfs};
 use bytes::Bytes;
 use nfs3_types::nfs3::{fattr3, nfs_fh3, nfsstat3};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Bytes of one READ at most, told by FSINFO and kept to.
@@ -57,6 +58,8 @@ pub(super) struct Service<V: Vfs> {
     pub export: Export,
     /// The name of the export.
     pub token: String,
+    /// Nobody may mount the export any more.
+    pub closed: Arc<AtomicBool>,
     pub allow_other: bool,
     pub files: Streams<File<V>>,
     pub listings: Streams<Listing<V>>,

@@ -7,12 +7,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "identity";
+/// By which a mount's source is known in the mount table.
+const PREFIX: &str = "omnifs-";
 
 /// Who this server is to its clients.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub key: [u8; 16],
-    /// The name under which the tree is exported: 32 hexadecimal digits that cannot be guessed.
+    /// The name under which the tree is exported: [`PREFIX`] and 32 hexadecimal digits that cannot be
+    /// guessed.
     pub token: String,
     /// The port of the last run; 0 before the first.
     pub port: u16,
@@ -41,7 +44,7 @@ impl Identity {
         let (mut key, mut token) = ([0; 16], [0; 16]);
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         getrandom::fill(&mut token).map_err(io::Error::other)?;
-        Ok(Identity { key, token: hexadecimal(&token), port: 0 })
+        Ok(Identity { key, token: format!("{PREFIX}{}", hexadecimal(&token)), port: 0 })
     }
 
     /// Replaces the file as a whole.
@@ -70,7 +73,7 @@ fn parse(text: &str) -> Option<Identity> {
     };
     let digits = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let key = field("key").filter(|key| digits(key))?;
-    let token = field("token").filter(|token| digits(token))?;
+    let token = field("token").filter(|token| token.strip_prefix(PREFIX).is_some_and(digits))?;
     let key = u128::from_str_radix(key, 16).ok()?.to_be_bytes();
     Some(Identity { key, token: token.to_owned(), port: field("port")?.parse().ok()? })
 }

@@ -22,7 +22,7 @@ pub struct Client {
 pub enum Refusal {
     Denied(rejected_reply),
     NotAccepted(accept_stat_data),
-    Closed(io::Error),
+    Closed,
 }
 
 pub fn auth(uid: u32) -> opaque_auth<'static> {
@@ -77,8 +77,8 @@ impl Client {
     /// What follows the head of a successful reply.
     pub fn raw(&mut self, prog: u32, proc: u32, args: &[u8]) -> Result<Vec<u8>, Refusal> {
         let message = self.message(prog, proc, args);
-        self.send(&message).map_err(Refusal::Closed)?;
-        let reply = self.receive().map_err(Refusal::Closed)?;
+        self.send(&message).map_err(|_| Refusal::Closed)?;
+        let reply = self.receive().map_err(|_| Refusal::Closed)?;
         let (head, length) = rpc_msg::unpack(&mut Cursor::new(&reply)).unwrap();
         assert_eq!(head.xid, self.xid);
         match head.body {

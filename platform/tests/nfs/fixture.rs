@@ -3,6 +3,7 @@
 use crate::client::Client;
 use omnifs_platform::memory::Memory;
 use omnifs_platform::nfs::{Options, Server, serve};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ pub struct Fixture {
     pub memory: Arc<Memory>,
     pub server: Option<Server>,
     pub options: Options,
-    pub state: TempDir,
+    _state: TempDir,
     pub runtime: Runtime,
 }
 
@@ -31,7 +32,8 @@ impl Fixture {
     pub fn with(memory: Arc<Memory>, uid: u32) -> Fixture {
         let state = tempfile::tempdir().unwrap();
         let options = Options { uid, gid: uid, ..Options::new(state.path().join("nfs")) };
-        let mut fixture = Fixture { memory, server: None, options, state, runtime: runtime() };
+        let mut fixture =
+            Fixture { memory, server: None, options, _state: state, runtime: runtime() };
         fixture.start();
         fixture
     }
@@ -79,10 +81,17 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a test that needs `needs` can run; says it loudly if not.
+/// Whether a test that needs `needs` can run; says it loudly if not, also in the summary of
+/// `cargo xtask test`.
 pub fn possible(needs: bool, what: &str) -> bool {
     if !needs {
-        eprintln!("\n*** NOT RUN: {what}\n");
+        let test = std::thread::current().name().unwrap_or("a test of NFS").to_owned();
+        let line = format!("DID NOT RUN: {test}: {what}\n");
+        eprint!("\n*** {line}\n");
+        if let Some(file) = std::env::var_os("OMNIFS_SKIPPED") {
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+            opened.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
+        }
     }
     needs
 }

@@ -87,9 +87,14 @@ fn the_export_is_told_to_nobody_and_mounted_as_often_as_asked() {
     assert_eq!(client.mount(&format!("{export}/")).unwrap(), root);
     assert_eq!(client.mount(&format!("{export}/d")).unwrap(), client.walk(&root, "d"));
     let said = |result: Result<_, mount::mountstat3>| result.unwrap_err() as u32;
-    for wrong in
-        ["", "/", "/d", &export[..20], &format!("{export}0"), "/00000000000000000000000000000000"]
-    {
+    for wrong in [
+        "",
+        "/",
+        "/d",
+        &export[..20],
+        &format!("{export}0"),
+        "/omnifs-00000000000000000000000000000000",
+    ] {
         assert_eq!(said(client.mount(wrong)), 13, "{wrong}");
     }
     assert_eq!(said(client.mount(&format!("{export}/absent"))), 2);
@@ -99,6 +104,10 @@ fn the_export_is_told_to_nobody_and_mounted_as_often_as_asked() {
     let path = packed(&mount::dirpath(Opaque::owned(export.into_bytes())));
     assert!(second.raw(mount::PROGRAM, 3, &path).unwrap().is_empty());
     assert!(client.getattr(&root).is_ok());
+    // Once it is closed, whoever has the root keeps it, and nobody else gets it.
+    fixture.server().close_export();
+    assert_eq!(said(client.mount(&fixture.server().export())), 13);
+    assert!(client.getattr(&root).is_ok() && second.getattr(&root).is_ok());
 }
 
 #[test]

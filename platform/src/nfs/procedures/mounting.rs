@@ -8,6 +8,7 @@ use crate::nfs::wire::{Args, pack};
 use nfs3_types::mount::{MNTPATHLEN, MOUNT_PROGRAM, fhandle3, mountres3, mountres3_ok, mountstat3};
 use nfs3_types::nfs3::nfsstat3;
 use nfs3_types::xdr_codec::Opaque;
+use std::sync::atomic::Ordering;
 
 const AUTH_SYS: u32 = 1;
 
@@ -61,11 +62,11 @@ impl<V: Vfs> Service<V> {
         Ok(())
     }
 
-    /// The directory at `/TOKEN` or below it.
+    /// The directory at the export's name or below it.
     async fn mounted(&self, path: &[u8]) -> Result<Place, mountstat3> {
         let mut names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         let token = names.next().unwrap_or_default();
-        if !same(token, self.token.as_bytes()) {
+        if self.closed.load(Ordering::Relaxed) || !same(token, self.token.as_bytes()) {
             return Err(mountstat3::MNT3ERR_ACCES);
         }
         let mut at = self.objects.root();

@@ -186,8 +186,8 @@ fn pack(room: &Path, modules: &Path, busybox: &Path, test: &str, control: &str) 
     }
     let linked = Command::new("ldd").arg(&this).output().unwrap().stdout;
     for library in String::from_utf8(linked).unwrap().split_whitespace() {
-        if library.starts_with('/') {
-            let copy = root.join(&library[1..]);
+        if let Some(below) = library.strip_prefix('/') {
+            let copy = root.join(below);
             fs::create_dir_all(copy.parent().unwrap()).unwrap();
             fs::copy(library, copy).unwrap();
         }

@@ -64,7 +64,7 @@ fn changes_reach_a_linux_kernel_and_its_files_survive_a_restart() {
     let memory = fixture.memory.clone();
     let directory = memory.add(ROOT, "d", New::Directory).unwrap();
     let file = memory.add(directory, "f", New::file("content 0")).unwrap();
-    let held = memory.add(directory, "held", New::file("held\n".repeat(5000))).unwrap();
+    let held = memory.add(directory, "held", New::file("held ".repeat(5000))).unwrap();
     machine.mount(fixture.server().port(), &fixture.server().export(), "");
 
     // The same length, and times that differ by nanoseconds: a new open sees it.
