@@ -5,6 +5,7 @@
 //! fetched once into the target directory; Linear's is read from the reference data beside the
 //! checkout. Where one cannot be had, that is said loudly once and nothing is checked.
 
+pub mod http;
 mod openapi;
 
 use std::io::{Read as _, Write as _};

@@ -135,9 +135,14 @@ pub fn test_natively() -> Result<()> {
 pub fn test_descriptions() -> Result<()> {
     let mut command = cargo::cargo();
     command.args(["test", "--no-fail-fast", "--manifest-path"]);
-    command.arg(cargo::root().join("tests/descriptions/Cargo.toml"));
+    command.arg(descriptions());
     command.env("CARGO_TARGET_DIR", providers::target()?);
     step::run(&mut command, "testing against the services' descriptions", minutes(20))
+}
+
+/// The manifest of the checks against the services' own descriptions.
+pub fn descriptions() -> PathBuf {
+    cargo::root().join("tests/descriptions/Cargo.toml")
 }
 
 /// The manifests of the providers' workspace and of the crates beside it.
