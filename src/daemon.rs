@@ -190,10 +190,8 @@ fn harden() {
         let files = getrlimit(Resource::Nofile);
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     }
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = crate::credentials::set_not_dumpable() {
+        tracing::warn!(%error, "core dumps and other processes may see this one's memory");
     }
 }
 
