@@ -1,0 +1,81 @@
+//! The handlers' side of a call that the daemon makes on its own mount.
+
+use super::desk::Answer;
+use crate::fuse::attr::NEVER;
+use crate::fuse::held::Shown;
+use crate::fuse::server::{GENERATION, Server};
+use crate::{Entry, Handle, Inode, Kind, Vfs};
+use fuser::{Errno, FileAttr, INodeNo, ReplyAttr, ReplyEntry};
+use std::time::SystemTime;
+
+impl<V: Vfs> Server<V> {
+    pub fn own_lookup(&self, parent: INodeNo, name: &str, reply: ReplyEntry) {
+        match self.desk.lookup(parent.0, name) {
+            Some(Answer::Known(handle)) => match self.hold(handle) {
+                Some(shown) => self.once(&self.attr_again(handle.0, shown), reply),
+                None => reply.error(Errno::ESTALE),
+            },
+            Some(Answer::StandIn(node, kind)) => {
+                self.once(&self.owner.attr(node, kind, 0, SystemTime::UNIX_EPOCH), reply);
+            }
+            Some(Answer::Absent) => reply.error(Errno::ENOENT),
+            None => reply.error(Errno::EROFS),
+        }
+    }
+
+    /// One more reference to what the kernel holds.
+    fn hold(&self, handle: Handle) -> Option<Shown> {
+        let shown = self.references.shown(handle)?;
+        if !self.vfs.hold(handle) {
+            return None;
+        }
+        if !self.references.add(handle, shown.inode, shown.kind) {
+            self.vfs.forget(handle, 1);
+            return None;
+        }
+        Some(shown)
+    }
+
+    fn attr_again(&self, number: u64, shown: Shown) -> FileAttr {
+        self.owner.attr(number, shown.kind, shown.size, shown.modified)
+    }
+
+    /// An entry for this call only: whoever uses the name next asks.
+    fn once(&self, attr: &FileAttr, reply: ReplyEntry) {
+        reply.entry_with_ttls(&NEVER, &NEVER, attr, GENERATION);
+    }
+
+    /// Answers what the kernel knows already, so that nothing of it changes.
+    pub fn own_touch(&self, node: INodeNo, reply: ReplyAttr) {
+        let shown = if node == INodeNo::ROOT {
+            Some(Shown::new(Inode(INodeNo::ROOT.0), Kind::Directory))
+        } else {
+            self.references.shown(Handle(node.0))
+        };
+        match shown {
+            Some(shown) if self.desk.touches() => {
+                reply.attr(&NEVER, &self.attr_again(shown.inode.0, shown));
+            }
+            Some(_) | None => reply.error(Errno::EROFS),
+        }
+    }
+
+    /// Answers a call that makes a node of one of these kinds.
+    pub fn own_make(&self, parent: INodeNo, name: &str, kinds: &[Kind], reply: ReplyEntry) {
+        let Some(entry) = self.desk.make(parent.0, name) else { return reply.error(Errno::EROFS) };
+        // The kernel refuses a node of another kind than it asked for.
+        if !kinds.contains(&entry.kind) {
+            self.vfs.forget(entry.handle, 1);
+            return reply.error(Errno::EIO);
+        }
+        self.show_once(&entry, reply);
+    }
+
+    fn show_once(&self, entry: &Entry, reply: ReplyEntry) {
+        if !self.deliver(entry) {
+            return reply.error(Errno::ENODEV);
+        }
+        let (attr, _) = self.entry_attr(entry);
+        self.once(&attr, reply);
+    }
+}
