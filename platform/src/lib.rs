@@ -105,8 +105,8 @@ pub trait Vfs: Send + Sync + 'static {
     // The rest is for back ends that raise events on their own mount. It answers from memory, at
     // once, and never asks a provider.
 
-    /// Each (directory, name) by which `handle` shows now. None for one that no name leads to any
-    /// more, though it may be held open.
+    /// Each (directory, name) at which `handle` shows: for a directory one; for a file those of its
+    /// object, also where a newer handle shows it now.
     fn places(&self, _handle: Handle) -> Vec<(Handle, String)> {
         Vec::new()
     }

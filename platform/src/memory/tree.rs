@@ -216,7 +216,7 @@ impl Tree {
         }
     }
 
-    /// Where a handle shows. A superseded version shows until its successor is looked up.
+    /// Where the object of a handle shows.
     pub fn places(&self, handle: Handle) -> Vec<(Handle, String)> {
         if self.places.contains_key(&handle) {
             let named = self.by_name.iter().filter(|(_, child)| **child == handle);
@@ -224,10 +224,6 @@ impl Tree {
         }
         let Some(version) = self.versions.get(&handle) else { return Vec::new() };
         let Some(node) = self.nodes.get(&version.inode) else { return Vec::new() };
-        let Body::Leaf { current, .. } = node.body else { return Vec::new() };
-        if current != handle && self.references.contains_key(&current) {
-            return Vec::new();
-        }
         let shown = |(directory, name): &(Inode, String)| {
             let places = match &self.nodes.get(directory)?.body {
                 Body::Directory(directory) => directory.places.clone(),

@@ -53,7 +53,7 @@ impl<V: Vfs> Server<V> {
             self.references.shown(Handle(node.0))
         };
         match shown {
-            Some(shown) if self.desk.touches() => {
+            Some(shown) if self.desk.touches(node.0) => {
                 reply.attr(&NEVER, &self.attr_again(shown.inode.0, shown));
             }
             Some(_) | None => reply.error(Errno::EROFS),

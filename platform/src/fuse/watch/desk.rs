@@ -43,6 +43,17 @@ pub(super) struct Layout {
     /// The kernel has asked what the last name is. Where it has not, it holds something else under
     /// that name, and that must not be touched.
     asked: bool,
+    /// The nodes whose times were set.
+    touched: Vec<u64>,
+}
+
+/// What the kernel has asked for in a call.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The write that it did not come to.
+    pub left: Option<Write>,
+    /// The nodes whose times it set.
+    pub touched: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -72,18 +83,19 @@ impl Desk {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `call` with its requests answered as laid out. Gives back what was to be made where
-    /// the kernel did not come to it.
+    /// Makes `call` with its requests answered as laid out, and says what came of it.
     pub(super) fn during<T>(
         &self,
         names: Vec<(u64, String, Answer)>,
         write: Write,
         call: impl FnOnce() -> T,
-    ) -> (T, Option<Write>) {
-        *self.lock() = Some(Layout { names, write: Some(write), asked: false });
+    ) -> (T, Outcome) {
+        let layout = Layout { names, write: Some(write), asked: false, touched: Vec::new() };
+        *self.lock() = Some(layout);
         let made = call();
-        let left = self.lock().take().and_then(|layout| layout.write);
-        (made, left)
+        let layout = self.lock().take();
+        let outcome = layout.map(|Layout { write, touched, .. }| Outcome { left: write, touched });
+        (made, outcome.unwrap_or_default())
     }
 
     /// Whether this request is made by the watching thread.
@@ -109,8 +121,15 @@ impl Desk {
 
     /// Whether times may be set now. The answer repeats what the kernel was told, so it does not
     /// matter on what.
-    pub fn touches(&self) -> bool {
-        self.lock().as_ref().is_some_and(|layout| matches!(layout.write, Some(Write::Touch)))
+    pub fn touches(&self, node: u64) -> bool {
+        let mut guard = self.lock();
+        match guard.as_mut().filter(|layout| matches!(layout.write, Some(Write::Touch))) {
+            Some(layout) => {
+                layout.touched.push(node);
+                true
+            }
+            None => false,
+        }
     }
 
     /// The entry to answer with where `name` in `parent` is being made.
@@ -169,20 +188,20 @@ mod tests {
         let desk = Desk::default();
         let stand_in = Answer::StandIn(99, Kind::Directory);
         let names = vec![(1, "d".into(), Answer::Known(Handle(5))), (5, "gone".into(), stand_in)];
-        let (_, left) = desk.during(names.clone(), Write::Unmake, || {
+        let (_, outcome) = desk.during(names.clone(), Write::Unmake, || {
             assert_eq!(desk.lookup(1, "d"), Some(Answer::Known(Handle(5))));
             assert!(!desk.unmakes(5, "gone"), "the kernel holds something under that name");
         });
-        assert!(left.is_some());
-        let (_, left) = desk.during(names, Write::Unmake, || {
+        assert!(outcome.left.is_some());
+        let (_, outcome) = desk.during(names, Write::Unmake, || {
             assert_eq!(desk.lookup(5, "other"), None);
             assert_eq!(desk.lookup(5, "gone"), Some(stand_in));
-            assert!(!desk.touches() && !desk.unmakes(5, "d") && !desk.unmakes(1, "gone"));
+            assert!(!desk.touches(5) && !desk.unmakes(5, "d") && !desk.unmakes(1, "gone"));
             assert!(!desk.renames(5, "gone", 5, "new") && desk.make(5, "gone").is_none());
             assert!(desk.unmakes(5, "gone"));
             assert!(!desk.unmakes(5, "gone"));
         });
-        assert!(left.is_none());
+        assert!(outcome.left.is_none());
         assert_eq!(desk.lookup(5, "gone"), None);
     }
 

@@ -26,7 +26,7 @@ mod queue;
 use super::held::References;
 use super::notify::Notifier;
 use crate::{Event, Handle, Kind, Vfs};
-use desk::{Answer, Write};
+use desk::{Answer, Outcome, Write};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -189,21 +189,22 @@ impl<V: Vfs> Raising<'_, V> {
             };
             raiser.vfs.places(handle).into_iter().filter_map(end).collect()
         };
-        if ends.is_empty() && !directory {
-            // Held open, and no path leads to it any more: only those who watch it by itself.
-            let nameless = self.nobody();
-            let way = Answer::StandIn(nameless, Kind::Directory);
-            let name = format!("{:x}", handle.0);
-            let names = vec![
-                (ROOT_NODE, NAMELESS.to_owned(), way),
-                (nameless, name, Answer::Known(handle)),
-            ];
-            return self.touch(names, directory);
+        let mut touched = Vec::new();
+        for names in ends {
+            touched.extend(self.touch(names, directory));
         }
-        ends.into_iter().for_each(|names| self.touch(names, directory));
+        if directory || touched.contains(&raiser.node(handle)) {
+            return;
+        }
+        // Held open, and no path leads to it any more: those who watch it by itself.
+        let nameless = self.nobody();
+        let way = Answer::StandIn(nameless, Kind::Directory);
+        let end = (nameless, format!("{:x}", handle.0), Answer::Known(handle));
+        self.touch(vec![(ROOT_NODE, NAMELESS.to_owned(), way), end], false);
     }
 
-    fn touch(&self, names: Names, directory: bool) {
+    /// Gives the nodes that it came to.
+    fn touch(&self, names: Names, directory: bool) -> Vec<u64> {
         let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
         let some = Timespec { tv_sec: 0, tv_nsec: 0 };
         // The modified time alone is IN_MODIFY, both are IN_ATTRIB (fsnotify_change in the kernel).
@@ -216,7 +217,8 @@ impl<V: Vfs> Raising<'_, V> {
             kinds.iter().try_for_each(|times| {
                 rustix::fs::utimensat(&end, c"", times, AtFlags::EMPTY_PATH)
             })
-        });
+        })
+        .touched
     }
 
     fn created(&mut self, parent: Handle, name: &str) {
@@ -230,7 +232,7 @@ impl<V: Vfs> Raising<'_, V> {
         let (handle, kind) = (entry.handle, entry.kind);
         let mut names = way;
         names.push((raiser.node(parent), name.to_owned(), Answer::Absent));
-        let left = self.call(names, Write::Make(entry), |root, names| {
+        let outcome = self.call(names, Write::Make(entry), |root, names| {
             let (name, way) = names.split_last().ok_or(Errno::INVAL)?;
             let directory = reach(root, way)?;
             let mode = Mode::from_raw_mode(kind.permissions().into());
@@ -243,7 +245,7 @@ impl<V: Vfs> Raising<'_, V> {
                 }
             }
         });
-        if left.is_some() {
+        if outcome.left.is_some() {
             raiser.vfs.forget(handle, 1);
         }
     }
@@ -262,12 +264,12 @@ impl<V: Vfs> Raising<'_, V> {
             let Some(mut names) = raiser.way(parent) else { return };
             let stand_in = Answer::StandIn(self.nobody(), kind);
             names.push((raiser.node(parent), name.to_owned(), stand_in));
-            let left = self.call(names, Write::Unmake, |root, names| {
+            let outcome = self.call(names, Write::Unmake, |root, names| {
                 let (name, way) = names.split_last().ok_or(Errno::INVAL)?;
                 let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                 rustix::fs::unlinkat(reach(root, way)?, &name.1, flags)
             });
-            if left.is_none() {
+            if outcome.left.is_none() {
                 return;
             }
             // The kernel was sure of what that name is. It asks again after this.
@@ -301,12 +303,12 @@ impl<V: Vfs> Raising<'_, V> {
             there.append(&mut names);
             let mut names = there;
             names.push((raiser.node(from.0), from.1.clone(), what));
-            let left = self.call(names, write, |root, names| {
+            let outcome = self.call(names, write, |root, names| {
                 let new = reach(root, &names[..directories])?;
                 let old = reach(root, &names[directories..directories + old_way])?;
                 rustix::fs::renameat(old, &from.1, new, &to.1)
             });
-            if left.is_none() {
+            if outcome.left.is_none() {
                 return;
             }
             raiser.notifier.wire.expire_entry(raiser.node(from.0), &from.1);
@@ -326,24 +328,24 @@ impl<V: Vfs> Raising<'_, V> {
         Some(entry.handle).filter(|handle| self.raiser.references.contains(*handle))
     }
 
-    /// Makes one call. Gives the write back if the kernel did not come to it.
+    /// Makes one call.
     fn call(
         &self,
         names: Names,
         write: Write,
         make: impl FnOnce(&OwnedFd, &Names) -> rustix::io::Result<()>,
-    ) -> Option<Write> {
+    ) -> Outcome {
         if !is_short(&names) {
-            return Some(write);
+            return Outcome { left: Some(write), touched: Vec::new() };
         }
         let laid = names.clone();
-        let (made, left) = self.raiser.desk.during(laid, write, || {
+        let (made, outcome) = self.raiser.desk.during(laid, write, || {
             let root = self.raiser.root()?;
             make(&root, &names)
         });
         if let Err(error) = made {
             tracing::debug!(%error, path = path(&names), "watchers were not told");
         }
-        left
+        outcome
     }
 }
