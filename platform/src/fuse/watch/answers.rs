@@ -1,7 +1,7 @@
 //! The handlers' side of a call that the daemon makes on its own mount.
 
 use super::desk::Answer;
-use crate::fuse::attr::NEVER;
+use crate::fuse::attr::{NEVER, keep};
 use crate::fuse::held::Shown;
 use crate::fuse::server::{GENERATION, Server};
 use crate::{Entry, Handle, Inode, Kind, Vfs};
@@ -15,12 +15,29 @@ impl<V: Vfs> Server<V> {
                 Some(shown) => self.once(&self.attr_again(handle.0, shown), reply),
                 None => reply.error(Errno::ESTALE),
             },
+            Some(Answer::Bound(handle)) => match self.bound(parent, name, handle) {
+                Some((attr, kept)) => {
+                    reply.entry_with_ttls(&NEVER, &keep(kept), &attr, GENERATION);
+                }
+                None => reply.error(Errno::ESTALE),
+            },
             Some(Answer::StandIn(node, kind)) => {
                 self.once(&self.owner.attr(node, kind, 0, SystemTime::UNIX_EPOCH), reply);
             }
             Some(Answer::Absent) => reply.error(Errno::ENOENT),
             None => reply.error(Errno::EROFS),
         }
+    }
+
+    /// What a name is now, so that the kernel may keep it as after any lookup: it holds no name
+    /// that it would have to ask for, and of what it does not hold no later change could be told.
+    /// As the kernel knows `handle` where it would take a request.
+    fn bound(&self, parent: INodeNo, name: &str, handle: Handle) -> Option<(FileAttr, bool)> {
+        if let Some(entry) = self.vfs.recall(self.handle(parent), name) {
+            let delivered = self.deliver(&entry);
+            return delivered.then(|| (self.entry_attr(&entry).0, entry.cacheable));
+        }
+        self.hold(handle).map(|shown| (self.attr_again(handle.0, shown), false))
     }
 
     /// One more reference to what the kernel holds.

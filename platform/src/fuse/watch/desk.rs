@@ -17,6 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(in crate::fuse) enum Answer {
     /// What the kernel may know already.
     Known(Handle),
+    /// What the name is now, and the kernel may keep it; else this.
+    Bound(Handle),
     /// A node that is nobody's, in the place of what is gone. The kernel forgets it with the call.
     StandIn(u64, Kind),
     /// There is no such name.

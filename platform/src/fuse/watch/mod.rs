@@ -38,7 +38,7 @@ pub(super) use desk::Desk;
 pub(super) use queue::Queue;
 
 /// How often a call is made again when the kernel holds something else under the name.
-const TRIES: usize = 4;
+const TRIES: usize = 16;
 /// A directory that only this thread's lookups find, below the root. What has no name any more but
 /// is held open has one there, by its number.
 const NAMELESS: &str = ".omnifs-nameless";
@@ -174,17 +174,14 @@ impl<V: Vfs> Raising<'_, V> {
 
     fn modified(&mut self, handle: Handle) {
         let raiser = self.raiser;
-        if !raiser.is_held(handle) {
-            return;
-        }
-        let directory =
-            raiser.node(handle) == ROOT_NODE || raiser.references.is_directory(handle);
+        let Some(kind) = self.kind(handle) else { return };
+        let directory = kind == Kind::Directory;
         let ends: Vec<Names> = if directory {
             raiser.way(handle).into_iter().collect()
         } else {
             let end = |(parent, name): (Handle, String)| {
                 let mut names = raiser.way(parent)?;
-                names.push((raiser.node(parent), name, Answer::Known(handle)));
+                names.push((raiser.node(parent), name, Answer::Bound(handle)));
                 Some(names)
             };
             raiser.vfs.places(handle).into_iter().filter_map(end).collect()
@@ -193,7 +190,8 @@ impl<V: Vfs> Raising<'_, V> {
         for names in ends {
             touched.extend(self.touch(names, directory));
         }
-        if directory || touched.contains(&raiser.node(handle)) {
+        let done = directory || touched.contains(&raiser.node(handle));
+        if done || !raiser.is_held(handle) {
             return;
         }
         // Held open, and no path leads to it any more: those who watch it by itself.
@@ -201,6 +199,22 @@ impl<V: Vfs> Raising<'_, V> {
         let way = Answer::StandIn(nameless, Kind::Directory);
         let end = (nameless, format!("{:x}", handle.0), Answer::Known(handle));
         self.touch(vec![(ROOT_NODE, NAMELESS.to_owned(), way), end], false);
+    }
+
+    /// What the kernel holds under this number; or what it held until a moment ago under a name, in
+    /// a directory that it still holds.
+    fn kind(&self, handle: Handle) -> Option<Kind> {
+        let raiser = self.raiser;
+        if raiser.node(handle) == ROOT_NODE {
+            return Some(Kind::Directory);
+        }
+        if let Some(shown) = raiser.references.shown(handle) {
+            return Some(shown.kind);
+        }
+        let (parent, name) = raiser.vfs.places(handle).pop()?;
+        let entry = raiser.vfs.recall(parent, &name)?;
+        raiser.vfs.forget(entry.handle, 1);
+        Some(entry.kind).filter(|_| raiser.is_held(parent))
     }
 
     /// Gives the nodes that it came to.
