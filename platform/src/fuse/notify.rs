@@ -151,7 +151,9 @@ impl Notifier {
                     let removed = removed.map(|handle| self.node(handle));
                     board.job(self.node(parent)).names.insert(name, removed);
                 }
-                Change::Event(event) => events.push(event),
+                // Nobody watches what the kernel does not hold.
+                Change::Event(event) if self.is_held_at(&event) => events.push(event),
+                Change::Event(_) => {}
             }
         }
         self.reinforce(&mut board);
@@ -162,6 +164,15 @@ impl Notifier {
             queue.push(events);
         }
         open
+    }
+
+    fn is_held_at(&self, event: &Event) -> bool {
+        let held = |handle: Handle| handle == self.root || self.references.contains(handle);
+        match event {
+            Event::Modified(handle) => held(*handle),
+            Event::Created { parent, .. } | Event::Deleted { parent, .. } => held(*parent),
+            Event::Moved { from, to, .. } => held(from.0) || held(to.0),
+        }
     }
 
     /// Wakes a worker for what is ready, or adds one where nobody is free.
