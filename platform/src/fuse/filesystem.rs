@@ -129,7 +129,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         });
     }
 
-    fn open(&self, _: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() == OpenAccMode::O_WRONLY && self.0.desk.is_own(request) {
+            return self.0.own_open(node, reply);
+        }
         if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
             return reply.error(Errno::EROFS);
         }
@@ -320,7 +323,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply: ReplyAttr,
     ) {
         if self.0.desk.is_own(request) {
-            return self.0.own_touch(node, reply);
+            return self.0.own_times(node, reply);
         }
         reply.error(Errno::EROFS);
     }
@@ -422,27 +425,33 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
 
     fn fallocate(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        node: INodeNo,
         _: FileHandle,
         _: u64,
         _: u64,
         _: i32,
         reply: ReplyEmpty,
     ) {
+        if self.0.desk.is_own(request) {
+            return self.0.own_touch(node, reply);
+        }
         reply.error(Errno::EROFS);
     }
 
     fn setxattr(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        node: INodeNo,
         _: &OsStr,
         _: &[u8],
         _: i32,
         _: u32,
         reply: ReplyEmpty,
     ) {
+        if self.0.desk.is_own(request) {
+            return self.0.own_touch(node, reply);
+        }
         reply.error(Errno::EROFS);
     }
 

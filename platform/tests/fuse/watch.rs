@@ -8,7 +8,7 @@ use omnifs_platform::fuse::{MountOptions, Unmount, helper, mount};
 use omnifs_platform::memory::{Memory, New, ROOT};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::fs::{AtFlags, CWD, Timestamps};
+use rustix::fs::{AtFlags, CWD, Timestamps, XattrFlags};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
@@ -31,6 +31,7 @@ impl Watch {
     pub fn on(path: &Path) -> Watch {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
         let all = WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB
             | WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -104,10 +105,10 @@ fn new_content_is_a_modification_for_the_file_and_its_directory() {
         let content = "x".repeat(round * 997 % 5000 + 1);
         fixture.memory.set_content(file, content.clone()).unwrap();
         on_file.wait(ReadFlags::MODIFY, "");
+        on_file.wait(ReadFlags::CLOSE_WRITE, "");
         // Who reacts by reading sees the new, and all of it.
         assert_eq!(fs::metadata(&path).unwrap().len(), content.len() as u64);
         assert_eq!(fs::read_to_string(&path).unwrap(), content, "round {round}");
-        on_file.wait(ReadFlags::ATTRIB, "");
         on_directory.wait(ReadFlags::MODIFY, "f");
         on_directory.wait(ReadFlags::ATTRIB, "f");
     }
@@ -208,6 +209,7 @@ fn a_file_held_open_goes_on_telling_its_watchers_and_keeps_its_snapshot() {
         fixture.memory.set_content(file, content.clone()).unwrap();
         on_file.wait(ReadFlags::MODIFY, "");
         on_file.wait(ReadFlags::ATTRIB, "");
+        on_file.wait(ReadFlags::CLOSE_WRITE, "");
         if round % 2 == 0 {
             on_directory.wait(ReadFlags::MODIFY, "f");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
@@ -281,6 +283,8 @@ fn nobody_else_may_write_while_the_daemon_raises_events() {
                     rustix::fs::utimensat(CWD, path("f"), &times, AtFlags::empty())
                         .map_err(Into::into),
                     File::create_new(path("new")).map(drop),
+                    rustix::fs::setxattr(path("f"), "user.omnifs", b"", XattrFlags::empty())
+                        .map_err(Into::into),
                 ];
                 for (which, tried) in tried.into_iter().enumerate() {
                     let Err(error) = tried else { panic!("write {which} went through") };

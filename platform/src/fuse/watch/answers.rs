@@ -1,12 +1,17 @@
 //! The handlers' side of a call that the daemon makes on its own mount.
 
-use super::desk::Answer;
+use super::desk::{Answer, Made};
 use crate::fuse::attr::{NEVER, keep};
 use crate::fuse::held::Shown;
 use crate::fuse::server::{GENERATION, Server};
-use crate::{Entry, Handle, Inode, Kind, Vfs};
-use fuser::{Errno, FileAttr, INodeNo, ReplyAttr, ReplyEntry};
+use crate::{Handle, Kind, Vfs};
+use fuser::{
+    Errno, FileAttr, FileHandle, FopenFlags, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen,
+};
 use std::time::SystemTime;
+
+/// The number of an open file that is none. Streams count up from 1.
+const NOTHING_OPEN: u64 = 0;
 
 impl<V: Vfs> Server<V> {
     pub fn own_lookup(&self, parent: INodeNo, name: &str, reply: ReplyEntry) {
@@ -62,37 +67,50 @@ impl<V: Vfs> Server<V> {
         reply.entry_with_ttls(&NEVER, &NEVER, attr, GENERATION);
     }
 
-    /// Answers what the kernel knows already, so that nothing of it changes.
-    pub fn own_touch(&self, node: INodeNo, reply: ReplyAttr) {
-        let shown = if node == INodeNo::ROOT {
-            Some(Shown::new(Inode(INodeNo::ROOT.0), Kind::Directory))
-        } else {
-            self.references.shown(Handle(node.0))
-        };
-        match shown {
-            Some(shown) if self.desk.touches(node.0) => {
+    /// Answers what the kernel knows already. Only links come here: the kernel takes a size in such
+    /// an answer for the newest, and cuts the pages of a file at it.
+    pub fn own_times(&self, node: INodeNo, reply: ReplyAttr) {
+        match self.references.shown(Handle(node.0)) {
+            Some(shown) if shown.kind == Kind::Symlink && self.desk.touches(node.0) => {
                 reply.attr(&NEVER, &self.attr_again(shown.inode.0, shown));
             }
             Some(_) | None => reply.error(Errno::EROFS),
         }
     }
 
-    /// Answers a call that makes a node of one of these kinds.
-    pub fn own_make(&self, parent: INodeNo, name: &str, kinds: &[Kind], reply: ReplyEntry) {
-        let Some(entry) = self.desk.make(parent.0, name) else { return reply.error(Errno::EROFS) };
-        // The kernel refuses a node of another kind than it asked for.
-        if !kinds.contains(&entry.kind) {
-            self.vfs.forget(entry.handle, 1);
-            return reply.error(Errno::EIO);
+    /// An open for writing in which nothing is written. What is cached stays.
+    pub fn own_open(&self, node: INodeNo, reply: ReplyOpen) {
+        if !self.desk.touches(node.0) {
+            return reply.error(Errno::EROFS);
         }
-        self.show_once(&entry, reply);
+        let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
+        reply.opened(FileHandle(NOTHING_OPEN), flags);
     }
 
-    fn show_once(&self, entry: &Entry, reply: ReplyEntry) {
-        if !self.deliver(entry) {
-            return reply.error(Errno::ENODEV);
+    /// A touch whose answer says nothing.
+    pub fn own_touch(&self, node: INodeNo, reply: ReplyEmpty) {
+        if self.desk.touches(node.0) { reply.ok() } else { reply.error(Errno::EROFS) }
+    }
+
+    /// Answers a call that makes a node of one of these kinds.
+    pub fn own_make(&self, parent: INodeNo, name: &str, kinds: &[Kind], reply: ReplyEntry) {
+        // The kernel refuses a node of another kind than it asked for.
+        match self.desk.make(parent.0, name) {
+            Some(Made::Directory(entry)) if kinds.contains(&entry.kind) => {
+                if !self.deliver(&entry) {
+                    return reply.error(Errno::ENODEV);
+                }
+                self.once(&self.entry_attr(&entry).0, reply);
+            }
+            Some(Made::Directory(entry)) => {
+                self.vfs.forget(entry.handle, 1);
+                reply.error(Errno::EIO);
+            }
+            Some(Made::StandIn(node, kind)) if kinds.contains(&kind) => {
+                self.once(&self.owner.attr(node, kind, 0, SystemTime::UNIX_EPOCH), reply);
+            }
+            Some(Made::StandIn(..)) => reply.error(Errno::EIO),
+            None => reply.error(Errno::EROFS),
         }
-        let (attr, _) = self.entry_attr(entry);
-        self.once(&attr, reply);
     }
 }

@@ -28,13 +28,22 @@ pub(in crate::fuse) enum Answer {
 /// The one write that a call may end in.
 #[derive(Debug)]
 pub(in crate::fuse) enum Write {
-    /// Times set on the object at the end of the path.
+    /// Something about the object at the end of the path set, which changes nothing.
     Touch,
-    /// The name of the path's end made, as this entry.
-    Make(Entry),
+    Make(Made),
     Unmake,
     /// Renamed to this name in this directory.
     Rename(u64, String),
+}
+
+/// What a name that is made becomes.
+#[derive(Debug)]
+pub(in crate::fuse) enum Made {
+    /// Itself, so that a shell in it keeps its path.
+    Directory(Entry),
+    /// A node that is nobody's. The kernel takes the attributes of what is made for the newest there
+    /// are, whatever it was told meanwhile; a file that is being read could be cut by them.
+    StandIn(u64, Kind),
 }
 
 #[derive(Debug)]
@@ -45,7 +54,7 @@ pub(super) struct Layout {
     /// The kernel has asked what the last name is. Where it has not, it holds something else under
     /// that name, and that must not be touched.
     asked: bool,
-    /// The nodes whose times were set.
+    /// The nodes that were touched.
     touched: Vec<u64>,
 }
 
@@ -54,7 +63,7 @@ pub(super) struct Layout {
 pub(super) struct Outcome {
     /// The write that it did not come to.
     pub left: Option<Write>,
-    /// The nodes whose times it set.
+    /// The nodes that it touched.
     pub touched: Vec<u64>,
 }
 
@@ -121,8 +130,7 @@ impl Desk {
         Some(layout.names[at].2)
     }
 
-    /// Whether times may be set now. The answer repeats what the kernel was told, so it does not
-    /// matter on what.
+    /// Whether something may be touched now. It changes nothing, so it does not matter what.
     pub fn touches(&self, node: u64) -> bool {
         let mut guard = self.lock();
         match guard.as_mut().filter(|layout| matches!(layout.write, Some(Write::Touch))) {
@@ -134,10 +142,10 @@ impl Desk {
         }
     }
 
-    /// The entry to answer with where `name` in `parent` is being made.
-    pub fn make(&self, parent: u64, name: &str) -> Option<Entry> {
+    /// What to answer with where `name` in `parent` is being made.
+    pub fn make(&self, parent: u64, name: &str) -> Option<Made> {
         self.write(parent, name, |write| match write {
-            Write::Make(entry) => Ok(entry),
+            Write::Make(made) => Ok(made),
             other => Err(other),
         })
     }

@@ -6,11 +6,15 @@
 //!
 //! | change | call | events |
 //! |---|---|---|
-//! | content | utimensat, modified time only | `IN_MODIFY` |
-//! | content, or a directory's entries | utimensat, both times | `IN_ATTRIB` |
+//! | content | open for writing, fallocate that keeps the size | `IN_OPEN`, `IN_MODIFY`, `IN_CLOSE_WRITE` |
+//! | content, or a directory's entries | setxattr | `IN_ATTRIB` |
+//! | a link's target | utimensat | `IN_MODIFY`, `IN_ATTRIB` |
 //! | a new name | mkdir, mknod, symlink | `IN_CREATE` |
 //! | a name gone | unlink, rmdir | `IN_DELETE` |
 //! | a name moved | rename | `IN_MOVED_FROM`, `IN_MOVED_TO`, and `IN_MOVE_SELF` |
+//!
+//! truncate and utimensat would do for files too, but their answer carries a size, and the kernel
+//! cuts the file's pages at it, under those who read the file.
 //!
 //! Nothing changes by these calls: what the kernel asks on the way is answered as laid out on the
 //! [`Desk`], with what it was told before or with a node that is nobody's, and for the length of
@@ -26,10 +30,12 @@ mod queue;
 use super::held::References;
 use super::notify::Notifier;
 use crate::{Event, Handle, Kind, Vfs};
-use desk::{Answer, Outcome, Write};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps};
+use desk::{Answer, Made, Outcome, Write};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps, XattrFlags,
+};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -45,6 +51,8 @@ const NAMELESS: &str = ".omnifs-nameless";
 /// Nodes that are nobody's count up from here. Their numbers are not used again, so the kernel
 /// never takes one for what it knew.
 const NOBODYS: u64 = 0xfff0_0000_0000_0000;
+/// Set to nothing, and kept nowhere.
+const ATTRIBUTE: &str = "user.omnifs";
 /// PATH_MAX, with room for the mount point.
 const LONGEST_PATH: usize = 3500;
 /// Deeper than any tree; a circle in what the core answers ends here.
@@ -188,7 +196,7 @@ impl<V: Vfs> Raising<'_, V> {
         };
         let mut touched = Vec::new();
         for names in ends {
-            touched.extend(self.touch(names, directory));
+            touched.extend(self.touch(names, kind));
         }
         let done = directory || touched.contains(&raiser.node(handle));
         if done || !raiser.is_held(handle) {
@@ -198,7 +206,7 @@ impl<V: Vfs> Raising<'_, V> {
         let nameless = self.nobody();
         let way = Answer::StandIn(nameless, Kind::Directory);
         let end = (nameless, format!("{:x}", handle.0), Answer::Known(handle));
-        self.touch(vec![(ROOT_NODE, NAMELESS.to_owned(), way), end], false);
+        self.touch(vec![(ROOT_NODE, NAMELESS.to_owned(), way), end], kind);
     }
 
     /// What the kernel holds under this number; or what it held until a moment ago under a name, in
@@ -218,19 +226,33 @@ impl<V: Vfs> Raising<'_, V> {
     }
 
     /// Gives the nodes that it came to.
-    fn touch(&self, names: Names, directory: bool) -> Vec<u64> {
-        let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-        let some = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // The modified time alone is IN_MODIFY, both are IN_ATTRIB (fsnotify_change in the kernel).
-        // The times themselves go nowhere.
-        let written = Timestamps { last_access: omit, last_modification: some.clone() };
-        let looked_after = Timestamps { last_access: some.clone(), last_modification: some };
-        let kinds = if directory { vec![looked_after] } else { vec![written, looked_after] };
-        self.call(names, Write::Touch, |root, names| {
-            let end = reach(root, names)?;
-            kinds.iter().try_for_each(|times| {
-                rustix::fs::utimensat(&end, c"", times, AtFlags::EMPTY_PATH)
-            })
+    fn touch(&self, names: Names, kind: Kind) -> Vec<u64> {
+        self.call(names, Write::Touch, |root, names| match kind {
+            Kind::File => {
+                // A program is left out: while it is open for writing nobody can run it.
+                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(root, path(names), flags, Mode::empty())?;
+                rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 1)?;
+                rustix::fs::fsetxattr(&file, ATTRIBUTE, &[], XattrFlags::empty())
+            }
+            Kind::Executable | Kind::Directory => {
+                // There is no call that sets an attribute by such a descriptor itself.
+                let link = format!("/proc/self/fd/{}", reach(root, names)?.as_raw_fd());
+                rustix::fs::setxattr(link, ATTRIBUTE, &[], XattrFlags::empty())
+            }
+            Kind::Symlink => {
+                let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+                let some = Timespec { tv_sec: 0, tv_nsec: 0 };
+                // The modified time alone is IN_MODIFY, both are IN_ATTRIB (fsnotify_change in the
+                // kernel). The times themselves go nowhere.
+                let one = Timestamps { last_access: omit, last_modification: some.clone() };
+                let both = Timestamps { last_access: some.clone(), last_modification: some };
+                let end = reach(root, names)?;
+                let mut times = [one, both].into_iter();
+                times.try_for_each(|times| {
+                    rustix::fs::utimensat(&end, c"", &times, AtFlags::EMPTY_PATH)
+                })
+            }
         })
         .touched
     }
@@ -244,9 +266,14 @@ impl<V: Vfs> Raising<'_, V> {
         // Gone again, or not known without asking.
         let Some(entry) = raiser.vfs.recall(parent, name) else { return };
         let (handle, kind) = (entry.handle, entry.kind);
+        let made = if kind == Kind::Directory {
+            Made::Directory(entry)
+        } else {
+            Made::StandIn(self.nobody(), kind)
+        };
         let mut names = way;
         names.push((raiser.node(parent), name.to_owned(), Answer::Absent));
-        let outcome = self.call(names, Write::Make(entry), |root, names| {
+        let outcome = self.call(names.clone(), Write::Make(made), |root, names| {
             let (name, way) = names.split_last().ok_or(Errno::INVAL)?;
             let directory = reach(root, way)?;
             let mode = Mode::from_raw_mode(kind.permissions().into());
@@ -259,9 +286,18 @@ impl<V: Vfs> Raising<'_, V> {
                 }
             }
         });
-        if outcome.left.is_some() {
-            raiser.vfs.forget(handle, 1);
+        match outcome.left {
+            Some(_) => {}
+            None if kind == Kind::Directory => return,
+            None => {
+                // What comes next happens to the file itself.
+                if let Some(end) = names.last_mut() {
+                    end.2 = Answer::Bound(handle);
+                }
+                self.call(names, Write::Touch, |root, names| reach(root, names).map(drop));
+            }
         }
+        raiser.vfs.forget(handle, 1);
     }
 
     fn deleted(&mut self, parent: Handle, name: &str, directory: bool) {
