@@ -21,6 +21,8 @@ use tokio::sync::{Notify, mpsc};
 pub struct Options {
     /// Absolute, without symbolic links.
     pub mountpoint: PathBuf,
+    /// Mount nothing here, only serve what others mount. The mountpoint is then a name for it.
+    pub serve_only: bool,
     pub config: Config,
     /// Enabled ones only.
     pub instances: Vec<Instance>,
@@ -38,6 +40,11 @@ pub trait Mount: Send {
 
     /// Ready once it was unmounted from outside. May be dropped and asked again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Commands by which others can mount it, each with the system it is for.
+    fn commands(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +79,11 @@ impl Error {
 /// How long a panic leaves to the orderly end before the mountpoint is taken back by force.
 const PANIC_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Mounts, calls `ready` with the warnings of the start, and serves until the mount ends.
+/// Mounts, calls `ready` with the mount, and serves until the mount ends.
 ///
 /// For a process that does nothing else: it takes over signals, the panic hook and the working
 /// directory.
-pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error> {
+pub fn run(options: Options, ready: impl FnOnce(&Mounted)) -> Result<(), Error> {
     run_with(options, host::start, ready)
 }
 
@@ -84,7 +91,7 @@ pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error>
 pub fn run_with(
     options: Options,
     start: impl AsyncFnOnce(&Options) -> Result<Mounted, Refused>,
-    ready: impl FnOnce(&[String]),
+    ready: impl FnOnce(&Mounted),
 ) -> Result<(), Error> {
     harden();
     let registry = Registry::new(options.paths.mounts());
@@ -113,7 +120,7 @@ pub fn run_with(
             }
         };
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
-        ready(&mounted.warnings);
+        ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;
         server.stop().await;
         result

@@ -57,7 +57,8 @@ fn child() {
     let log = logs::path(&paths.logs(), &key(&at));
     logs::start(&log, tracing::level_filters::LevelFilter::INFO, false).unwrap();
     let config = Config::default();
-    let options = Options { mountpoint: at, config, instances: Vec::new(), paths, log };
+    let instances = Vec::new();
+    let options = Options { mountpoint: at, serve_only: false, config, instances, paths, log };
     let start = async |options: &Options| {
         let hardened = rustix::process::dumpable_behavior().unwrap();
         assert_eq!(hardened, rustix::process::DumpableBehavior::NotDumpable);

@@ -13,6 +13,7 @@ mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod memory;
+pub mod nfs;
 mod types;
 
 pub use error::{Error, Result};

@@ -85,6 +85,12 @@ const TABLE: &[Row] = &[
     row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
     row(Program("python3"), &["python3"], "maps files of the mount in tests", TESTED),
     row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
+    row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests", TESTED),
+    row(Program("qemu-system-x86_64"), &["qemu-system-x86"],
+        "the machine of the Linux kernel that is a client in tests", TESTED),
+    row(Program("cpio"), &["cpio"], "packs that machine's first file system", TESTED),
+    row(Program("dumpcap"), &["wireshark-common"], "captures what the NFS tests send", TESTED),
+    row(Program("tshark"), &["tshark"], "checks the frames that the NFS back end sends", TESTED),
     row(Program("find"), &["findutils"], "walks the mount in tests", TESTED),
     row(Program("npm"), &["npm"], "fetches the services' descriptions and examples for tests", TESTED),
     row(SystemRustc, &["rustc-web"], "compiles components by the fallback", FALLBACK),
@@ -155,15 +161,19 @@ pub fn need(goal: Goal) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// Installs packages without asking and without removing others. Failures show in what is still
-/// missing afterwards.
-fn install(packages: &[&str]) {
-    let _guard = NoService::begin(packages);
+pub fn refresh_lists() {
     let update =
         step::run(apt().args(["update", "-q"]), "refreshing the package lists", minutes(5));
     if let Err(error) = update {
         say(&format!("{error:#}; going on with the lists as they are"));
     }
+}
+
+/// Installs packages without asking and without removing others. Failures show in what is still
+/// missing afterwards.
+fn install(packages: &[&str]) {
+    let _guard = NoService::begin(packages);
+    refresh_lists();
     let what = format!("installing {}", packages.join(" "));
     let all = step::run(apt().args(INSTALL).args(packages), &what, minutes(15));
     if all.is_ok() || packages.len() == 1 {

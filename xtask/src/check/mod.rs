@@ -2,6 +2,7 @@
 
 mod advisories;
 mod licences;
+mod macos;
 mod spdx;
 
 use crate::step::{loud, minutes, say};
@@ -33,6 +34,7 @@ pub fn run() -> Result<()> {
     for manifest in sources() {
         note(lints(manifest));
     }
+    note(macos::lints());
     match failures {
         0 => {
             say("all checks passed");
