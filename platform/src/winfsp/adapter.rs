@@ -15,7 +15,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::runtime;
 use tokio::sync::watch;
@@ -56,7 +56,9 @@ impl Default for MountOptions {
 /// A mounted volume. Dropping it unmounts.
 pub struct Mounted {
     point: PathBuf,
-    host: Option<Box<dyn Host>>,
+    /// Behind a lock only because a host may be used by one thread at a time, and a [`Mounted`] by
+    /// many.
+    host: Mutex<Option<Box<dyn Host>>>,
     ended: watch::Receiver<bool>,
 }
 
@@ -183,7 +185,7 @@ pub fn mount<V: Vfs>(
     host.mount(at.to_string())
         .map_err(|error| mountpoint::not_mounted(&at, status_of(&error), &Machine))?;
     let host = Box::new(Running { filesystem, host });
-    Ok(Mounted { point: at.path(), host: Some(host), ended })
+    Ok(Mounted { point: at.path(), host: Mutex::new(Some(host)), ended })
 }
 
 impl Mounted {
@@ -200,7 +202,8 @@ impl Mounted {
 
     /// Takes the volume away. What is open in it fails from now on. Blocks.
     pub fn unmount(&mut self) {
-        if let Some(host) = self.host.take() {
+        let host = self.host.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(host) = host {
             host.end();
         }
     }

@@ -130,8 +130,8 @@ mod tests {
         let at = |seconds: i64, nanos: u32| {
             let base = SystemTime::UNIX_EPOCH;
             let shift = Duration::from_secs(seconds.unsigned_abs());
-            let time = if seconds < 0 { base - shift } else { base + shift };
-            filetime(time + Duration::from_nanos(nanos.into()))
+            let time = if seconds < 0 { base.checked_sub(shift) } else { Some(base + shift) };
+            time.map(|time| filetime(time + Duration::from_nanos(nanos.into())))
         };
         let rows = [
             (0, 0, 116_444_736_000_000_000),
@@ -142,7 +142,12 @@ mod tests {
             (-11_644_473_599, 100, 10_000_001),
         ];
         for (seconds, nanos, expected) in rows {
-            assert_eq!(at(seconds, nanos), expected, "{seconds} s {nanos} ns");
+            // On Windows itself there is no time before the first.
+            let Some(told) = at(seconds, nanos) else {
+                assert!(cfg!(windows) && seconds < -11_644_473_600);
+                continue;
+            };
+            assert_eq!(told, expected, "{seconds} s {nanos} ns");
         }
     }
 
