@@ -56,9 +56,8 @@ impl Watch {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             self.take();
-            let found = |(events, of, _): &(ReadFlags, String, u32)| {
-                events.contains(wanted) && of == name
-            };
+            let found =
+                |(events, of, _): &(ReadFlags, String, u32)| events.contains(wanted) && of == name;
             if let Some(at) = self.seen.iter().position(found) {
                 let (_, _, cookie) = self.seen.drain(..=at).next_back().unwrap();
                 return cookie;
@@ -140,11 +139,14 @@ fn names_that_come_go_and_move_are_told_to_the_watchers_of_their_directory() {
             let found = fs::symlink_metadata(&path).unwrap();
             let expected = memory.find(&format!("one/{name}")).unwrap().0;
             assert_eq!(found.ino(), expected);
-            assert_eq!(found.len(), match &new {
-                New::File(bytes) | New::Executable(bytes) => bytes.len() as u64,
-                New::Symlink(target) => target.len() as u64,
-                _ => 0,
-            });
+            assert_eq!(
+                found.len(),
+                match &new {
+                    New::File(bytes) | New::Executable(bytes) => bytes.len() as u64,
+                    New::Symlink(target) => target.len() as u64,
+                    _ => 0,
+                }
+            );
 
             memory.rename(one, name, one, "renamed").unwrap();
             let cookie = on_one.wait(ReadFlags::MOVED_FROM | directory, name);

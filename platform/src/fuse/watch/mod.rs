@@ -32,7 +32,8 @@ use super::notify::Notifier;
 use crate::{Event, Handle, Kind, Vfs};
 use desk::{Answer, Made, Outcome, Write};
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps, XattrFlags,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps,
+    XattrFlags,
 };
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
