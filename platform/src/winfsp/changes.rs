@@ -122,6 +122,8 @@ impl<V: Vfs> Changes<V> {
                     waiting.add(&path, content | LAST_WRITE, MODIFIED);
                 }
             }
+            // What is dropped is told to watchers already; an event adds nothing to it here.
+            Change::Event(_) => {}
             Change::Entry { parent, name, removed } => {
                 let shown = cases.shown(parent, &name).unwrap_or_else(|| names::encode(&name));
                 cases.forget(parent);
