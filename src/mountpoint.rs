@@ -3,10 +3,13 @@
 //! Invariant: nothing here waits for a file system that may hang. What lies above the mountpoint is
 //! resolved, the mountpoint itself is judged by the system's own table of mounts.
 
-use omnifs_platform::nfs::mounting;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub use windows::{detach, point, prepare, resolve};
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +31,9 @@ pub enum Error {
     Busy(PathBuf),
     #[error("cannot unmount {}: {why}", path.display())]
     Detach { path: PathBuf, why: String },
+    /// Says what to do itself.
+    #[error(transparent)]
+    Windows(#[from] omnifs_platform::winfsp::Refusal),
 }
 
 impl Error {
@@ -44,7 +50,7 @@ impl Error {
             Error::Dead { path, .. } => {
                 format!("detach it first: fusermount3 -uz {}", path.display())
             }
-            Error::Unusable { .. } => return None,
+            Error::Unusable { .. } | Error::Windows(_) => return None,
             Error::Busy(path) => format!(
                 "close what uses it (`lsof +f -- {0}` lists it), or: omnifs unmount --force {0}",
                 path.display()
@@ -186,6 +192,7 @@ pub fn mounted_at(path: &Path) -> Option<Mounted> {
 ///
 /// # Errors
 /// A directory above it does not exist or cannot be entered.
+#[cfg(unix)]
 pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let path = std::path::absolute(path).map_err(unusable)?;
@@ -207,6 +214,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
+#[cfg(unix)]
 fn wrong(path: PathBuf, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::NotFound => Error::Missing(path),
@@ -218,6 +226,7 @@ fn wrong(path: PathBuf, source: io::Error) -> Error {
 
 /// Checks that the resolved path can be mounted over, and detaches what an omnifs that was killed
 /// left there. True: something was detached.
+#[cfg(unix)]
 pub fn prepare(path: &Path) -> Result<bool, Error> {
     let mut repaired = false;
     while let Some(mount) = mounted_at(path) {
@@ -237,20 +246,18 @@ pub fn prepare(path: &Path) -> Result<bool, Error> {
     if std::fs::read_dir(path).map_err(wrong)?.next().is_some() {
         return Err(Error::NotEmpty(path.to_owned()));
     }
-    #[cfg(unix)]
-    {
-        // What fusermount3 asks of a user who is not root.
-        use rustix::fs::{Access, access};
-        let root = rustix::process::geteuid().is_root();
-        if !root && access(path, Access::WRITE_OK).is_err() {
-            return Err(Error::NotPermitted(path.to_owned()));
-        }
+    // What fusermount3 asks of a user who is not root.
+    use rustix::fs::{Access, access};
+    let root = rustix::process::geteuid().is_root();
+    if !root && access(path, Access::WRITE_OK).is_err() {
+        return Err(Error::NotPermitted(path.to_owned()));
     }
     Ok(repaired)
 }
 
 /// Unmounts what is at the path. With `lazy` also where files are in use: they keep working until
 /// they are closed.
+#[cfg(unix)]
 pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
     #[cfg(target_os = "linux")]
     {
@@ -265,6 +272,8 @@ pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
             }
         }
     }
+    use omnifs_platform::nfs::mounting;
+    use std::process::Command;
     let commands = if cfg!(target_os = "linux") {
         let how = if lazy { "-uz" } else { "-u" };
         vec![("fusermount3".into(), vec![how.into(), "--".into(), path.into()])]

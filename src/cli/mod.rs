@@ -143,6 +143,8 @@ fn shown(path: &Path) -> String {
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
+    // Any command may hold a secret. Where it is refused, the daemon says so in its log.
+    let _ = omnifs::credentials::set_not_dumpable();
     let cli = Cli::parse();
     let ready_on_stdout = cli.ready_on_stdout;
     match run(cli) {
