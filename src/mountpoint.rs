@@ -11,6 +11,8 @@ pub use windows::{detach, point, prepare, resolve};
 use omnifs_platform::nfs::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::Command;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -273,7 +275,6 @@ pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
             }
         }
     }
-    use std::process::Command;
     let commands = if cfg!(target_os = "linux") {
         let how = if lazy { "-uz" } else { "-u" };
         vec![("fusermount3".into(), vec![how.into(), "--".into(), path.into()])]

@@ -11,11 +11,13 @@ use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
 use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
+#[cfg(any(target_os = "linux", windows))]
+use crate::mountpoint;
 use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
 use crate::runtime::{Runtime, ServiceClock};
-use crate::wasm;
-use crate::{mountpoint, paths};
+use crate::{paths, wasm};
+#[cfg(any(target_os = "linux", windows))]
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
