@@ -87,7 +87,8 @@ fn settle(fixture: &Fixture) {
 }
 
 fn fixture() -> Option<Fixture> {
-    let fixture = Fixture::new()?;
+    let options = MountOptions { watch_events: true, ..MountOptions::default() };
+    let fixture = Fixture::with(Memory::new(), &options)?;
     fixture.memory.add(ROOT, "beacon", New::file("")).unwrap();
     Some(fixture)
 }
