@@ -87,7 +87,8 @@ fn settle(fixture: &Fixture) {
 }
 
 fn fixture() -> Option<Fixture> {
-    let fixture = Fixture::new()?;
+    let options = MountOptions { watch_events: true, ..MountOptions::default() };
+    let fixture = Fixture::with(Memory::new(), &options)?;
     fixture.memory.add(ROOT, "beacon", New::file("")).unwrap();
     Some(fixture)
 }
@@ -383,7 +384,13 @@ fn a_mount_is_not_made_busy_by_its_events_and_can_do_without() {
 fn watch_as_a_user(place: &Path) {
     let runtime = runtime();
     let memory = Memory::new();
-    let mounted = mount(memory.clone(), place, &MountOptions::default(), runtime.handle()).unwrap();
+    let mounted = mount(
+        memory.clone(),
+        place,
+        &MountOptions { watch_events: true, ..MountOptions::default() },
+        runtime.handle(),
+    )
+    .unwrap();
     let file = memory.add(ROOT, "f", New::file("first")).unwrap();
     let path = place.join("f");
     let mut on_root = Watch::on(place);

@@ -59,7 +59,8 @@ fn frames(file: &Path, port: u16, filter: &str) -> Vec<String> {
         .args(["-d", &format!("tcp.port=={port},rpc"), "-Y", filter])
         .output()
         .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    // 2: the capture is being written and ends in the middle of a frame, which is read the next time.
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{output:?}");
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
