@@ -34,6 +34,7 @@ mod linux {
     const AIM: f64 = 15_000.0;
     /// How much slower the last thousand may be than the first.
     const DRIFT: f64 = 1.25;
+    const TURNS: usize = 20;
 
     const NFS: u32 = 100_003;
     const MOUNT: u32 = 100_005;
@@ -92,23 +93,58 @@ mod linux {
         result[4..4 + length].to_vec()
     }
 
-    fn by_nfs(runtime: &Arc<Runtime>, tokio: &tokio::runtime::Runtime) -> Vec<Duration> {
-        let state = tempfile::tempdir().expect("a directory");
-        let options = nfs::Options::new(state.path().join("nfs"));
-        let server = nfs::serve(runtime.clone(), &options, tokio.handle()).expect("serve");
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
-        stream.set_nodelay(true).expect("nodelay");
-        let mut client = Client { stream, uid: options.uid };
-        let mut reply = Vec::new();
-        let mount = client.message(MOUNT, MNT, &opaque(server.export().as_bytes()));
-        let mut at = handle(client.call(&mount, &mut reply));
-        for name in ["m", "f"] {
-            let args = [opaque(&at), opaque(name.as_bytes())].concat();
-            let lookup = client.message(NFS, LOOKUP, &args);
-            at = handle(client.call(&lookup, &mut reply));
+    /// A server, and a client that asks it for the attributes of one file.
+    struct Asked {
+        client: Client,
+        getattr: Vec<u8>,
+        reply: Vec<u8>,
+        _server: (nfs::Server, tempfile::TempDir),
+    }
+
+    impl Asked {
+        fn new(runtime: &Arc<Runtime>, tokio: &tokio::runtime::Runtime) -> Asked {
+            let state = tempfile::tempdir().expect("a directory");
+            let options = nfs::Options::new(state.path().join("nfs"));
+            let server = nfs::serve(runtime.clone(), &options, tokio.handle()).expect("serve");
+            let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
+            stream.set_nodelay(true).expect("nodelay");
+            let mut client = Client { stream, uid: options.uid };
+            let mut reply = Vec::new();
+            let mount = client.message(MOUNT, MNT, &opaque(server.export().as_bytes()));
+            let mut at = handle(client.call(&mount, &mut reply));
+            for name in ["m", "f"] {
+                let args = [opaque(&at), opaque(name.as_bytes())].concat();
+                let lookup = client.message(NFS, LOOKUP, &args);
+                at = handle(client.call(&lookup, &mut reply));
+            }
+            let getattr = client.message(NFS, GETATTR, &opaque(&at));
+            Asked { client, getattr, reply, _server: (server, state) }
         }
-        let getattr = client.message(NFS, GETATTR, &opaque(&at));
-        timed(|| assert_eq!(client.call(&getattr, &mut reply).len(), 84))
+
+        fn ask(&mut self) {
+            assert_eq!(self.client.call(&self.getattr, &mut self.reply).len(), 84);
+        }
+
+        fn thousand(&mut self) -> Duration {
+            let start = Instant::now();
+            (0..THOUSAND).for_each(|_| self.ask());
+            start.elapsed()
+        }
+    }
+
+    /// The time of each thousand, and how much slower a thousand is after all of them than on a new
+    /// connection to a new server. The machine itself changes its pace by more than that within a
+    /// run, so the two take turns, and the best of each counts.
+    fn by_nfs(runtime: &Arc<Runtime>, tokio: &tokio::runtime::Runtime) -> (Vec<Duration>, f64) {
+        let mut old = Asked::new(runtime, tokio);
+        let times = timed(|| old.ask());
+        let mut best = [Duration::MAX; 2];
+        let mut new = Asked::new(runtime, tokio);
+        for _ in 0..TURNS {
+            best[0] = best[0].min(old.thousand());
+            best[1] = best[1].min(new.thousand());
+        }
+        (times, best[0].as_secs_f64() / best[1].as_secs_f64())
     }
 
     fn by_fuse(runtime: &Arc<Runtime>, tokio: &tokio::runtime::Runtime) -> Vec<Duration> {
@@ -147,26 +183,24 @@ mod linux {
             let micros = |time: Duration| time.as_secs_f64() * 1e6 / THOUSAND as f64;
             let total: Duration = times.iter().sum();
             let rate = CALLS as f64 / total.as_secs_f64();
-            // Noise only ever adds, so of twenty thousands at each end the best speaks.
-            let best =
-                |times: &[Duration]| times.iter().copied().map(micros).fold(f64::MAX, f64::min);
-            let (first, last) = (best(&times[..20]), best(&times[times.len() - 20..]));
+            let (first, last) = (micros(times[0]), micros(times[times.len() - 1]));
             println!(
-                "  by {name}: {rate:.0} a second; first thousand {:.1} us each, last {:.1} us; the \
-                 best of the first and of the last twenty thousands {first:.1} and {last:.1} us",
-                micros(times[0]),
-                micros(times[times.len() - 1]),
+                "  by {name}: {rate:.0} a second; first thousand {first:.1} us, last {last:.1} us"
             );
-            (rate, last / first)
+            rate
         };
         if fuse::check(false).is_ok() {
             told("FUSE, past the kernel's cache", &by_fuse(&runtime, &tokio));
         } else {
             eprintln!("DID NOT RUN: the comparison with FUSE, which cannot be mounted here");
         }
-        let (rate, drift) = told("NFS, on one connection", &by_nfs(&runtime, &tokio));
+        let (times, drift) = by_nfs(&runtime, &tokio);
+        let rate = told("NFS, on one connection", &times);
         let verdict = |met| if met { "met" } else { "MISSED" };
         println!("  aim >= {AIM} a second: {}", verdict(rate >= AIM));
-        println!("  aim last <= {DRIFT} x first: {} ({drift:.2})", verdict(drift <= DRIFT));
+        println!(
+            "  aim the last thousand <= {DRIFT} x a first one in turns: {} ({drift:.2})",
+            verdict(drift <= DRIFT)
+        );
     }
 }
