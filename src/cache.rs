@@ -301,5 +301,7 @@ impl Cache {
 pub fn binding_holds(binding: &Coherence, stamp: u64, child: &Node) -> bool {
     // A volatile child's grant knows nothing of the turns of the directory's feed.
     let granted = || stamp == child.stamp() && !child.is_live() && !child.is_volatile();
-    (binding.covers(stamp) || granted()) && child.usable(Use::Lookup)
+    // What is asked for at each use of a volatile file is its content.
+    let named = || child.is_volatile_file() && binding.covers(stamp);
+    named() || (binding.covers(stamp) || granted()) && child.usable(Use::Lookup)
 }

@@ -95,6 +95,7 @@ pub fn run_with(
     ready: impl FnOnce(&Mounted),
 ) -> Result<(), Error> {
     harden();
+    keep_one_heap();
     let registry = Registry::new(options.paths.mounts());
     let claim = registry.claim(&options.mountpoint)?;
     if mountpoint::prepare(&options.mountpoint)? {
@@ -207,6 +208,17 @@ fn harden() {
     }
     if let Err(error) = crate::credentials::set_not_dumpable() {
         tracing::warn!(%error, "core dumps and other processes may see this one's memory");
+    }
+}
+
+/// glibc gives each few threads a heap of their own, and each holds on to what the largest listing once
+/// needed: with a cache of 16 MiB that came to 30 MiB more. What is small and often allocated comes
+/// from a thread's own store in either case.
+fn keep_one_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number that the allocator reads, under its own lock. A refusal changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

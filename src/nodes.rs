@@ -137,6 +137,11 @@ impl Node {
         matches!(self.coherence, Coherence::Volatile)
     }
 
+    /// A file that is read anew at each use, and that no event has named since it was fetched.
+    pub fn is_volatile_file(&self) -> bool {
+        self.is_valid() && self.is_volatile() && !self.is_directory()
+    }
+
     pub fn is_directory(&self) -> bool {
         self.kind == Kind::Directory
     }

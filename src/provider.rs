@@ -49,6 +49,13 @@ pub struct Offer {
     pub whole: bool,
 }
 
+/// The content of another file that an answer happened to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Along {
+    pub node: Arc<str>,
+    pub bytes: Bytes,
+}
+
 /// A listing that stops short of the end.
 #[derive(Clone, Debug)]
 pub struct Partial {
@@ -63,12 +70,13 @@ pub struct Partial {
 pub struct Answer<T> {
     pub value: T,
     pub offers: Vec<Offer>,
+    pub along: Vec<Along>,
     pub partials: Vec<Partial>,
 }
 
 impl<T> Answer<T> {
     pub fn plain(value: T) -> Self {
-        Answer { value, offers: Vec::new(), partials: Vec::new() }
+        Answer { value, offers: Vec::new(), along: Vec::new(), partials: Vec::new() }
     }
 }
 

@@ -374,6 +374,102 @@ async fn a_volatile_file_is_read_again_at_every_open_and_grows_while_it_is_open(
     assert_eq!(core.cat("log").await.expect("cat"), b"one\ntwo\nthree\n");
 }
 
+/// A tree with the files `a`, `b` and the volatile `log`, of which a read of `a` brings the others.
+async fn core_with_company() -> Core {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    core.upstream.file(ROOT, "b", "id-b", b"other");
+    core.upstream.volatile(ROOT, "log", "log", b"begun\n");
+    core.upstream.brings("id-a", "id-b");
+    core.upstream.brings("id-a", "log");
+    core
+}
+
+#[tokio::test]
+async fn a_content_that_came_along_is_not_asked_for() {
+    let core = core_with_company().await;
+    core.names(core.top).await;
+    assert_eq!(core.cat("a").await.expect("cat"), b"one");
+    let calls = core.upstream.calls();
+    assert_eq!(core.cat("b").await.expect("cat"), b"other");
+    assert_eq!(core.upstream.calls(), calls);
+    // An event about it, and it is asked for like any other.
+    core.apply(core.upstream.set("id-b", b"changed"));
+    assert_eq!(core.cat("b").await.expect("cat"), b"changed");
+    core.upstream.set("log", b"begun\nmore\n");
+    assert_eq!(core.cat("log").await.expect("cat"), b"begun\nmore\n", "a volatile one is not kept");
+}
+
+#[tokio::test]
+async fn a_content_that_came_along_is_not_kept_where_it_may_be_old() {
+    // Overtaken by an event about the file it is of.
+    let core = core_with_company().await;
+    core.names(core.top).await;
+    let gate = Arc::new(Semaphore::new(0));
+    core.upstream.hold(Some(gate.clone()));
+    let (read, ()) = tokio::join!(core.cat("a"), async {
+        while core.upstream.calls() < 2 {
+            tokio::task::yield_now().await;
+        }
+        core.apply(core.upstream.set("id-b", b"changed"));
+        core.upstream.hold(None);
+        gate.add_permits(99);
+    });
+    assert_eq!(read.expect("cat"), b"one");
+    assert_eq!(core.cat("b").await.expect("cat"), b"changed");
+
+    // Without a feed nothing would tell that the file has changed since.
+    let core = core_with_company().await;
+    core.names(core.top).await;
+    core.runtime.lost("m", SCOPE, "cut");
+    core.cat("a").await.expect("cat");
+    core.upstream.set("id-b", b"changed");
+    assert_eq!(core.cat("b").await.expect("cat"), b"changed");
+}
+
+#[tokio::test]
+async fn each_open_of_a_volatile_file_in_a_covered_directory_is_one_call() {
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "d");
+    core.upstream.volatile("d", "log", "log", b"one\n");
+    let directory = core.lookup("d").await.expect("lookup").handle;
+    let lookup = || async { core.runtime.lookup(directory, "log").await.expect("lookup") };
+    let handle = lookup().await.expect("it is there").handle;
+    let read = || async {
+        let open = core.runtime.open(handle).await?;
+        core.runtime.read(open.id, 0, 99).await
+    };
+    let found = core.upstream.calls();
+    for _ in 0..3 {
+        assert_eq!(lookup().await.expect("it is there").handle, handle);
+    }
+    assert_eq!(core.upstream.calls(), found, "its name is known");
+    assert_eq!(&read().await.expect("read")[..], b"one\n");
+    for content in [&b"one\ntwo\n"[..], b"one\ntwo\nthree\n"] {
+        core.upstream.set("log", content);
+        let calls = core.upstream.calls();
+        assert_eq!(&read().await.expect("read")[..], content);
+        assert_eq!(core.upstream.calls(), calls + 1, "the content, and not its name");
+    }
+    // An event on the file or its directory, and without a feed: the name is asked for as well.
+    let more = core.upstream.set("log", b"four\n");
+    for event in [more, vec![omnifs::provider::Change::ChildrenChanged("d".into())]] {
+        core.apply(event);
+        let calls = core.upstream.calls();
+        assert_eq!(&read().await.expect("read")[..], b"four\n");
+        assert_eq!(core.upstream.calls(), calls + 2);
+    }
+    core.runtime.lost("m", SCOPE, "cut");
+    let calls = core.upstream.calls();
+    read().await.expect("read");
+    assert!(core.upstream.calls() >= calls + 2);
+    // One that is gone, of which no event has come yet.
+    core.runtime.up("m", SCOPE);
+    read().await.expect("read");
+    core.upstream.delete("log");
+    assert_eq!(read().await.expect_err("gone"), Error::Stale);
+}
+
 #[tokio::test]
 async fn a_tree_is_at_most_sixty_four_levels_deep() {
     let core = Core::live().await;

@@ -4,8 +4,8 @@
 //! bring, and the test decides when, whether and in what order they arrive.
 
 use super::{
-    Answer, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position, Progress, Provider,
-    Reply, Request,
+    Along, Answer, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position, Progress,
+    Provider, Reply, Request,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -28,6 +28,8 @@ struct Item {
     children: BTreeMap<String, Arc<str>>,
     volatile: bool,
     part_of: Option<Arc<str>>,
+    /// Files whose content a read of this one brings along.
+    along: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,13 @@ impl Memory {
             changes.push(Change::ChildrenChanged(parent.into()));
         }
         changes
+    }
+
+    /// From now on a read of the file `id` brings the content of `other` along.
+    pub fn brings(&self, id: &str, other: &str) {
+        if let Some(item) = self.tree().items.get_mut(id) {
+            item.along.push(other.into());
+        }
     }
 
     /// Replaces the content of a file.
@@ -292,6 +301,7 @@ impl Item {
             children: BTreeMap::new(),
             volatile: false,
             part_of: None,
+            along: Vec::new(),
         }
     }
 }
@@ -317,9 +327,18 @@ impl Provider for Memory {
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
-        self.answer(|tree| {
+        let along = {
+            let tree = self.tree();
+            let others = tree.items.get(node).into_iter().flat_map(|item| &item.along);
+            let content = |id: &Arc<str>| {
+                Some(Along { node: id.clone(), bytes: tree.items.get(id)?.content.clone() })
+            };
+            others.filter_map(content).collect()
+        };
+        let reply = self.answer(|tree| {
             tree.items.get(node).map(|item| item.content.clone()).ok_or(Cause::NotFound)
-        })
+        });
+        async move { Ok(Answer { along, ..reply.await? }) }.boxed()
     }
 
     fn open_feed<'a>(&'a self, _: &'a Position) -> Reply<'a, Request> {

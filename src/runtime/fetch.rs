@@ -8,7 +8,7 @@ use super::{Runtime, State};
 use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::inodes::key;
 use crate::nodes::{Coherence, InstanceId, Key, Node, digest};
-use crate::provider::{self, Answer, Cause, Failure, Offer};
+use crate::provider::{self, Along, Answer, Cause, Failure, Kind, Offer};
 use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::Change;
@@ -166,19 +166,26 @@ impl Call {
             });
             Keyed { key: key(&instance, &node.id), owner, node }
         };
-        let (body, offers, partials) = match raw {
+        let (body, offers, along, partials) = match raw {
             Raw::Child(answer) => {
-                (Body::Child(keyed(answer.value)), answer.offers, answer.partials)
+                (Body::Child(keyed(answer.value)), answer.offers, answer.along, answer.partials)
             }
             Raw::Listing(answer) => {
                 let children = answer.value.into_iter().map(&mut keyed).collect();
-                (Body::Listing(children), answer.offers, answer.partials)
+                (Body::Listing(children), answer.offers, answer.along, answer.partials)
             }
             Raw::Content(answer) => {
-                let digest = digest(&answer.value);
-                (Body::Content(answer.value, digest), answer.offers, answer.partials)
+                let body = Body::Content(answer.value.clone(), digest(&answer.value));
+                (body, answer.offers, answer.along, answer.partials)
             }
         };
+        let along = along.into_iter().map(|Along { node, bytes }| KeyedContent {
+            key: key(&instance, &node),
+            digest: digest(&bytes),
+            node,
+            bytes,
+        });
+        let along = along.collect();
         let offers = offers
             .into_iter()
             .map(|Offer { parent, children, whole }| KeyedOffer {
@@ -188,7 +195,7 @@ impl Call {
                 whole,
             })
             .collect();
-        Prepared { body, offers, partials }
+        Prepared { body, offers, along, partials }
     }
 
     /// Judges the answer against the events since it was asked for, and keeps what may be kept.
@@ -215,7 +222,7 @@ impl Call {
                 return Landed { result: Err(failure), stamp: self.stamp, spoiled };
             }
         };
-        let Prepared { body, offers, partials } = prepared;
+        let Prepared { body, offers, along, partials } = prepared;
         let partial = partials.iter().any(|partial| partial.directory == self.query.id);
         let mut landing = Landing { call: self, state, events: &events, changes, partial };
         let (fetched, spoiled) = match body {
@@ -231,6 +238,9 @@ impl Call {
             if waiting.is_empty() || waiting.len() == before {
                 break;
             }
+        }
+        for content in along {
+            landing.along(content);
         }
         if let Operation::List = self.query.operation {
             let directory = (self.query.instance, self.query.id.clone());
@@ -280,6 +290,13 @@ struct KeyedOffer {
     whole: bool,
 }
 
+struct KeyedContent {
+    node: Arc<str>,
+    key: Key,
+    bytes: Bytes,
+    digest: u64,
+}
+
 enum Body {
     Child(Keyed),
     Listing(Vec<Keyed>),
@@ -289,6 +306,7 @@ enum Body {
 struct Prepared {
     body: Body,
     offers: Vec<KeyedOffer>,
+    along: Vec<KeyedContent>,
     partials: Vec<provider::Partial>,
 }
 
@@ -456,13 +474,31 @@ impl Landing<'_> {
     }
 
     fn content(&mut self, bytes: Bytes, digest: u64) -> (Fetched, Option<u64>) {
-        let asked = &self.call.node;
+        let asked = self.call.node.clone();
+        let (node, spoiled) = self.read(&asked, &bytes, digest);
+        (Fetched::Content(bytes, node), spoiled)
+    }
+
+    /// Keeps the content of another file that came along, where what is known of that file is not
+    /// newer. Outside a live scope nothing would tell.
+    fn along(&mut self, content: KeyedContent) {
+        let Some(node) = self.state.registry.get(content.key, &content.node) else { return };
+        let owner = node.owner.as_ref().map(|(id, _)| &**id);
+        let spoiled = self.events.on_object(&node.id, owner, &node.coherence);
+        let known = node.is_live() && node.stamp() <= self.call.stamp && spoiled.is_none();
+        if known && matches!(node.kind, Kind::File | Kind::Executable) {
+            self.read(&node, &content.bytes, content.digest);
+        }
+    }
+
+    /// Keeps what was read of `asked`; gives the node whose content it is.
+    fn read(&mut self, asked: &Arc<Node>, bytes: &Bytes, digest: u64) -> (Arc<Node>, Option<u64>) {
         let owner = asked.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
         let length = bytes.len() as u64;
         let mut node = asked.clone();
         if asked.is_volatile() {
-            return (Fetched::Content(bytes, node), spoiled);
+            return (node, spoiled);
         }
         let same_size = *asked.size.get_or_init(|| length) == length;
         if !(same_size && *asked.digest.get_or_init(|| digest) == digest) {
@@ -471,7 +507,7 @@ impl Landing<'_> {
             let fresh = asked.with_content(length, digest, self.call.stamp);
             if spoiled.is_some() {
                 fresh.invalidate();
-                return (Fetched::Content(bytes, Arc::new(fresh)), spoiled);
+                return (Arc::new(fresh), spoiled);
             }
             let interned = self.state.registry.intern(fresh);
             if let Some(old) = interned.replaced {
@@ -481,9 +517,9 @@ impl Landing<'_> {
         }
         if spoiled.is_none() && node.is_valid() {
             let content = Content { bytes: bytes.clone(), node: node.clone() };
-            self.state.cache.insert(self.call.query.clone(), Memo::Content(content));
+            self.state.cache.insert(Query::new(asked, Operation::Read), Memo::Content(content));
         }
-        (Fetched::Content(bytes, node), spoiled)
+        (node, spoiled)
     }
 
     /// Keeps entries that came along for another directory. Gives the offer back where that

@@ -153,6 +153,13 @@ impl Runtime {
                 }
                 let Some(link) = slot.links.last().cloned() else { return Err(Error::Stale) };
                 let parent = state.inodes.slot(link.parent).map(|slot| slot.node.clone());
+                // Of a volatile file the content is asked for at each use, and that is enough where
+                // events would tell that its name or what it is part of has changed.
+                let shown =
+                    |parent| state.binding_is_live(parent, Some(&slot.node), slot.node.stamp());
+                if slot.node.is_volatile_file() && parent.as_deref().is_some_and(shown) {
+                    return Ok(slot.node.clone());
+                }
                 (slot.node.clone(), parent.map(|parent| (parent, link)))
             };
             // Without its directory a position cannot be asked for; the object may still be.
@@ -264,7 +271,10 @@ impl Runtime {
                     return Ok((bytes, node));
                 }
                 Ok(_) => return Err(Error::Invalid),
-                Err(failure) if failure.cause == Cause::NotFound && node.is_live() => {
+                Err(failure)
+                    if failure.cause == Cause::NotFound
+                        && (node.is_live() || node.is_volatile_file()) =>
+                {
                     // The directory shows it and its content is not there: ask about it again.
                     node.invalidate();
                 }

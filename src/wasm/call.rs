@@ -7,7 +7,7 @@ use super::host::{Grants, Refusal, State};
 use super::limits::{self, Limits};
 use super::meter::{Meter, Stop};
 use super::text::one_line;
-use crate::provider::{Cause, Failure, Offer, Partial};
+use crate::provider::{Along, Cause, Failure, Offer, Partial};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -20,6 +20,7 @@ use wasmtime_wasi::I32Exit;
 pub(super) struct Answered<T> {
     pub(super) value: T,
     pub(super) offers: Vec<Offer>,
+    pub(super) along: Vec<Along>,
     pub(super) partials: Vec<Partial>,
 }
 
@@ -69,6 +70,7 @@ where
         Ok(Ok(Ok(value))) => Ok(Answered {
             value,
             offers: std::mem::take(&mut state.offers),
+            along: std::mem::take(&mut state.along),
             partials: std::mem::take(&mut state.partials),
         }),
         Ok(Ok(Err(error))) => Err(convert::failure(&grants.provider, error, &state.failed)),

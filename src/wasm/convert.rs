@@ -8,7 +8,7 @@ use super::limits;
 use super::text::one_line;
 use crate::names::{self, Quoted};
 use crate::provider::{
-    Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
+    Along, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
 };
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -84,6 +84,12 @@ pub(super) fn offer(
     id(&parent, "the directory of an offer")?;
     let children = listing(children, &parent)?;
     Ok(Offer { parent: parent.into(), children, whole })
+}
+
+pub(super) fn along(node: String, bytes: Vec<u8>) -> Result<Along, Fault> {
+    id(&node, "an offered content")?;
+    check_content(&bytes, false, &format!("{}", Quoted(&node)))?;
+    Ok(Along { node: node.into(), bytes: bytes.into() })
 }
 
 pub(super) fn partial(directory: String, shown: u32, note: &str) -> Result<Partial, Fault> {

@@ -10,7 +10,7 @@ use super::convert::{self, Fault};
 use super::limits::{self, Limits};
 use super::meter::Meter;
 use super::text::one_line;
-use crate::provider::{Cause, Failure, Offer, Partial, Upstream};
+use crate::provider::{Along, Cause, Failure, Offer, Partial, Upstream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -37,6 +37,7 @@ pub(super) struct State {
     pub(super) meter: Arc<Meter>,
     pub(super) memory: Memory,
     pub(super) offers: Vec<Offer>,
+    pub(super) along: Vec<Along>,
     pub(super) partials: Vec<Partial>,
     /// Why a host function ended the call.
     pub(super) fault: Option<Fault>,
@@ -71,6 +72,7 @@ impl State {
             grants,
             meter,
             offers: Vec::new(),
+            along: Vec::new(),
             partials: Vec::new(),
             fault: None,
             failed: Vec::new(),
@@ -90,6 +92,25 @@ impl State {
         let error = wasmtime::Error::msg(fault.detail.clone());
         self.fault = Some(fault);
         error
+    }
+
+    /// Whether this much more may be offered; counts it.
+    fn takes(&mut self, nodes: usize, bytes: usize) -> bool {
+        let fits = self.offered_nodes + nodes <= limits::OFFERED_NODES_MAX
+            && self.offered_bytes + bytes <= limits::OFFERED_BYTES_MAX;
+        if fits {
+            self.offered_nodes += nodes;
+            self.offered_bytes += bytes;
+        } else if !std::mem::replace(&mut self.offers_dropped, true) {
+            tracing::warn!(
+                target: "omnifs::provider",
+                provider = &*self.grants.provider,
+                "offers beyond {} nodes or {} MiB in one call are dropped",
+                limits::OFFERED_NODES_MAX,
+                limits::OFFERED_BYTES_MAX >> 20,
+            );
+        }
+        fits
     }
 
     /// After the call: what was logged beyond the limit.
@@ -165,27 +186,24 @@ impl preload::Host for State {
         coverage: preload::Coverage,
     ) -> wasmtime::Result<()> {
         let bytes = parent.len() + children.iter().map(convert::weight).sum::<usize>();
-        let fits = self.offered_nodes + children.len() <= limits::OFFERED_NODES_MAX
-            && self.offered_bytes + bytes <= limits::OFFERED_BYTES_MAX;
-        if !fits {
-            if !self.offers_dropped {
-                self.offers_dropped = true;
-                tracing::warn!(
-                    target: "omnifs::provider",
-                    provider = &*self.grants.provider,
-                    "offers beyond {} nodes or {} MiB in one call are dropped",
-                    limits::OFFERED_NODES_MAX,
-                    limits::OFFERED_BYTES_MAX >> 20,
-                );
-            }
+        // An empty offer counts, so that their number is bounded too.
+        if !self.takes(children.len().max(1), bytes) {
             return Ok(());
         }
-        // An empty offer counts, so that their number is bounded too.
-        self.offered_nodes += children.len().max(1);
-        self.offered_bytes += bytes;
         let whole = coverage == preload::Coverage::Whole;
         match convert::offer(parent, children, whole) {
             Ok(offer) => self.offers.push(offer),
+            Err(fault) => return Err(self.end(fault)),
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, node: String, bytes: Vec<u8>) -> wasmtime::Result<()> {
+        if !self.takes(1, node.len() + bytes.len()) {
+            return Ok(());
+        }
+        match convert::along(node, bytes) {
+            Ok(along) => self.along.push(along),
             Err(fault) => return Err(self.end(fault)),
         }
         Ok(())

@@ -192,7 +192,8 @@ impl Provider for Instance {
             let nodes = std::slice::from_ref(&node);
             convert::consistent(parent, true, nodes, &answered.offers)
                 .map_err(|f| self.refused(f))?;
-            Ok(Answer { value: node, offers: answered.offers, partials: answered.partials })
+            let Answered { offers, along, partials, .. } = answered;
+            Ok(Answer { value: node, offers, along, partials })
         })
     }
 
@@ -205,7 +206,8 @@ impl Provider for Instance {
             let nodes = convert::listing(answered.value, parent).map_err(|f| self.refused(f))?;
             convert::consistent(parent, true, &nodes, &answered.offers)
                 .map_err(|f| self.refused(f))?;
-            Ok(Answer { value: nodes, offers: answered.offers, partials: answered.partials })
+            let Answered { offers, along, partials, .. } = answered;
+            Ok(Answer { value: nodes, offers, along, partials })
         })
     }
 
@@ -216,7 +218,8 @@ impl Provider for Instance {
                 guest!(self, provider, |guest, store| guest.call_read_file(store, &asked)).await?;
             let value = convert::content(answered.value, node).map_err(|f| self.refused(f))?;
             convert::consistent(node, false, &[], &answered.offers).map_err(|f| self.refused(f))?;
-            Ok(Answer { value, offers: answered.offers, partials: answered.partials })
+            let Answered { offers, along, partials, .. } = answered;
+            Ok(Answer { value, offers, along, partials })
         })
     }
 

@@ -1,7 +1,7 @@
 //! Requests to the engine are counted exactly: what is cached is not asked for again.
 
-use crate::{World, read, shell};
-use omnifs_support::Container;
+use crate::{SOON, World, read, shell, stdout};
+use omnifs_support::{Container, wait_until};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -33,24 +33,74 @@ fn two_hundred_containers_cost_one_listing_and_one_inspection_each() {
     }
     let mounted = world.mount();
     let listing = shell(&mounted.join("docker/containers/by-name"), "ls -l | grep -c many-");
-    assert_eq!(crate::stdout(&listing), "200");
+    assert_eq!(stdout(&listing), "200");
     let requests = world.requests();
     assert!(requests.len() <= 2, "{requests:?}");
 
     let by_name = mounted.join("docker/containers/by-name");
     let labels = shell(&by_name, "cat many-*/labels/team many-*/state | sort | uniq -c");
     let expected = ["200 created", "200 infra"];
-    let counted = crate::stdout(&labels);
+    let counted = stdout(&labels);
     assert_eq!(counted.lines().map(str::trim).collect::<Vec<_>>(), expected);
     let requests = world.requests();
     assert!(requests.is_empty(), "the listing held them: {} more", requests.len());
     shell(&by_name, "grep -rc sleep many-* > /dev/null");
     let requests = world.requests();
-    assert!(requests.len() <= 200, "{} requests", requests.len());
+    assert_eq!(kinds(&requests), (200, 0), "what never ran has no log to ask for");
     shell(&by_name, "grep -rc sleep many-* > /dev/null; ls -lR many-* > /dev/null");
     assert_eq!(world.requests(), [""; 0], "warm");
     drop(mounted);
     for name in &names {
+        api.remove(name).expect("remove");
+    }
+}
+
+/// The requests of each kind for containers: inspections and logs.
+fn kinds(requests: &[String]) -> (usize, usize) {
+    let count = |kind: &str| requests.iter().filter(|path| path.contains(kind)).count();
+    let (inspections, logs) = (count("/json"), count("/logs?"));
+    assert_eq!(inspections + logs, requests.len(), "{requests:?}");
+    (inspections, logs)
+}
+
+#[test]
+fn grep_r_costs_two_requests_where_a_container_has_ended_and_four_where_it_runs() {
+    let Some(world) = World::new("grep_r") else { return };
+    let api = world.api();
+    let talk = ["sh", "-c", "echo needle; echo needle >&2"];
+    let stay = ["sh", "-c", "echo needle; echo needle >&2; sleep 3600"];
+    let ended: Vec<_> = (0..20).map(|n| format!("ended-{n:02}")).collect();
+    let running: Vec<_> = (0..5).map(|n| format!("running-{n:02}")).collect();
+    for name in &ended {
+        api.run(&Container { name, command: &talk, ..Container::default() }).expect("run");
+        api.wait(name).expect("wait");
+    }
+    for name in &running {
+        api.run(&Container { name, command: &stay, ..Container::default() }).expect("run");
+        let said = || api.logs(name).ok().filter(|log| log.len() == 2 * "needle\n".len());
+        assert!(wait_until(SOON, said).is_some(), "{name} says nothing");
+    }
+    let mounted = world.mount();
+    let by_name = mounted.join("docker/containers/by-name");
+    assert_eq!(stdout(&shell(&by_name, "ls | wc -l")), "25");
+    assert_eq!(world.requests(), ["/containers/json?all=1"]);
+
+    // 2 lines in `logs`, 1 in each stream's file, 1 in `command`, 2 in `inspect.json`.
+    let found = "grep -r needle PLACES | wc -l";
+    let walk = |places: &str| stdout(&shell(&by_name, &found.replace("PLACES", places)));
+    let cold = walk("ended-*");
+    assert_eq!(kinds(&world.requests()), (20, 20), "one inspection and one log each");
+    assert!(cold.parse::<usize>().expect("a number") >= 20 * 5, "{cold}");
+    assert_eq!(walk("ended-*"), cold);
+    shell(&by_name, "ls -lR ended-* > /dev/null; tar cf /dev/null ended-*");
+    assert_eq!(world.requests(), [""; 0], "warm");
+
+    let cold = walk("running-*");
+    assert_eq!(kinds(&world.requests()), (5, 15), "and each of three logs that may have grown");
+    assert_eq!(walk("running-*"), cold);
+    assert_eq!(kinds(&world.requests()), (0, 15), "warm, their logs aside");
+    drop(mounted);
+    for name in ended.iter().chain(&running) {
         api.remove(name).expect("remove");
     }
 }

@@ -2,9 +2,11 @@
 //! "no such file", and recovery without a remount.
 
 use crate::{SOON, World, await_live, engine};
-use omnifs_support::{Container, Engine, Fault, Omnifs, skip, wait_until};
-use std::io;
+use omnifs_support::{Container, Engine, Fault, Omnifs, Proxy, skip, wait_until};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Linux errno.
@@ -77,6 +79,47 @@ fn a_stalled_engine_is_etimedout_within_the_deadline() {
     world.proxy.mend();
     recovers(&path, "created\n");
     api.remove("stalled").expect("remove");
+}
+
+#[test]
+fn an_engine_killed_while_it_is_being_read_is_eio_to_the_reader_and_recovers() {
+    if engine("killed_mid_read").is_none() {
+        return;
+    }
+    let Some(engine) = Engine::start("killed_mid_read") else { return };
+    let api = engine.api();
+    let proxy = Proxy::start(api.socket()).expect("a proxy");
+    for name in ["held", "unread"] {
+        api.create(&Container { name, ..Container::default() }).expect("create");
+    }
+    let omnifs = Omnifs::new().expect("a home").env("DOCKER_HOST", &proxy.host());
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    await_live(&mounted);
+    let by_name = mounted.join("docker/containers/by-name");
+    let mut held = File::open(by_name.join("held/name")).expect("open");
+    // The engine takes the request, and will never answer it.
+    engine.pause();
+    proxy.take();
+    let path = by_name.join("unread/state");
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || fails(&path)
+    });
+    let arrived = proxy.wait_for("/containers/unread/json", SOON);
+    assert!(arrived.is_some(), "{:?}", proxy.requests());
+    assert!(!reader.is_finished(), "the engine has not answered");
+    engine.kill();
+    assert_eq!(reader.join().expect("join"), EIO);
+    assert_eq!(fails(&path), EIO, "and it stays so while there is no engine");
+    assert_eq!(fails(&by_name.join("stranger/state")), EIO);
+    let mut text = String::new();
+    held.read_to_string(&mut text).expect("what was opened before still reads");
+    assert_eq!(text, "held\n");
+    engine.start_again().expect("start again");
+    await_live(&mounted);
+    recovers(&path, "created\n");
+    let listed = fs::read_dir(&by_name).expect("list").count();
+    assert_eq!(listed, 2);
 }
 
 #[test]

@@ -43,12 +43,12 @@ fn four_finds_over_both_places_see_no_error_in_a_hundred_rounds() {
     let mounted = world.mount();
     let base = mounted.join("docker/containers");
     let line = format!(
-        "for n in $(seq 25); do find by-name/walked by-id/{id} -ls > /dev/null || exit 1; done"
+        "for n in $(seq 100); do find by-name/walked by-id/{id} -ls > /dev/null || exit 1; done"
     );
     let walkers: Vec<_> = (0..4)
         .map(|_| {
             Command::new("timeout")
-                .args(["120", "bash", "-c", &line])
+                .args(["240", "bash", "-c", &line])
                 .current_dir(&base)
                 .stderr(Stdio::piped())
                 .spawn()

@@ -1,9 +1,10 @@
 //! Ordinary tools agree with the engine and with each other about every file.
 
-use crate::{World, read, shell, stdout};
-use omnifs_support::{Container, program, skip};
+use crate::{SOON, World, read, shell, stdout};
+use omnifs_support::{Container, program, skip, wait_until};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const TOOLS: [&str; 14] = [
@@ -23,10 +24,12 @@ const TOOLS: [&str; 14] = [
     "python3",
 ];
 
-/// A container of each state, with labels, ports, a mount and logs on both streams.
+const NAMES: [&str; 4] = ["tool-running", "tool-exited", "tool-created", "tool-composed"];
+
+/// A container of each state, with labels, ports, a mount, a health and logs on both streams.
 fn populate(world: &World) {
     let api = world.api();
-    let labels = [("team", "infra"), ("app.kubernetes.io/name", "api")];
+    let labels = [("team", "infra"), ("app.kubernetes.io/name", "api"), ("empty", "")];
     api.create_volume("tooldata").expect("volume");
     let talk = ["sh", "-c", "echo out; echo err >&2; sleep 3600"];
     api.run(&Container {
@@ -34,7 +37,7 @@ fn populate(world: &World) {
         command: &talk,
         labels: &labels,
         exposed_ports: &["80/tcp"],
-        binds: &["tooldata:/data"],
+        binds: &["tooldata:/data", "/tmp:/host:ro"],
         ..Container::default()
     })
     .expect("run");
@@ -43,10 +46,26 @@ fn populate(world: &World) {
         .expect("run");
     api.wait("tool-exited").expect("wait");
     api.create(&Container { name: "tool-created", ..Container::default() }).expect("create");
+    api.run(&Container {
+        name: "tool-composed",
+        labels: &[
+            ("com.docker.compose.project", "shop"),
+            ("com.docker.compose.service", "web"),
+            ("com.docker.compose.container-number", "2"),
+        ],
+        health: Some("true"),
+        ..Container::default()
+    })
+    .expect("run");
+    let healthy = || {
+        let inspect = api.inspect("tool-composed").ok()?;
+        (inspect["State"]["Health"]["Status"] == "healthy").then_some(())
+    };
+    assert!(wait_until(SOON, healthy).is_some(), "the health check never succeeded");
 }
 
 fn clear(world: &World) {
-    for name in ["tool-running", "tool-exited", "tool-created"] {
+    for name in NAMES {
         world.api().remove(name).expect("remove");
     }
 }
@@ -61,9 +80,13 @@ fn every_tool_agrees_with_docker_inspect_and_with_the_others() {
     populate(&world);
     let mounted = world.mount();
     let by_name = mounted.join("docker/containers/by-name");
-    for name in ["tool-running", "tool-exited", "tool-created"] {
+    for name in NAMES {
         agrees_with_inspect(&world, &by_name.join(name), name);
     }
+    images_agree(&world, &mounted.join("docker/images"));
+    volumes_agree(&world, &mounted.join("docker/volumes"));
+    networks_agree(&world, &mounted.join("docker/networks"));
+    compose_agrees(&mounted.join("docker"));
     // A running container's log may grow between two tools; this one has said all it will say.
     let tree = mounted.join("docker");
     sizes_are_exact(&tree);
@@ -73,32 +96,124 @@ fn every_tool_agrees_with_docker_inspect_and_with_the_others() {
     clear(&world);
 }
 
+/// A scalar's one line.
+fn line(file: &Path) -> String {
+    let text = read(file);
+    if !text.is_empty() {
+        let whole = text.ends_with('\n') && text.matches('\n').count() == 1;
+        assert!(whole, "{}: {text:?}", file.display());
+    }
+    text.trim_end_matches('\n').to_owned()
+}
+
+/// The lines of a list, sorted.
+fn list(file: &Path) -> Vec<String> {
+    let text = read(file);
+    assert!(text.is_empty() || text.ends_with('\n'), "{}: {text:?}", file.display());
+    sorted(text.lines().map(str::to_owned))
+}
+
+fn sorted(items: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut items: Vec<_> = items.into_iter().collect();
+    items.sort();
+    items
+}
+
+/// What a value is as a scalar.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn document(file: &Path) -> Value {
+    serde_json::from_str(&read(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The names in a directory, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let entries =
+        fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    sorted(entries.map(|entry| entry.file_name().into_string().expect("UTF-8")))
+}
+
+/// A directory shows the members of `map`: a file for each, `/` in a key written `%2F`.
+fn map_agrees(directory: &Path, map: &Value) {
+    let map = map.as_object().cloned().unwrap_or_default();
+    let shown = |key: &String| key.replace('/', "%2F");
+    assert_eq!(names(directory), sorted(map.keys().map(shown)), "{}", directory.display());
+    for (key, value) in &map {
+        let text = read(&directory.join(shown(key)));
+        assert_eq!(text, format!("{}\n", word(value)), "{}/{key}", directory.display());
+    }
+}
+
+/// `Up 3 minutes (healthy)` without its age.
+fn ageless(status: &str) -> String {
+    if let Some(up) = status.strip_prefix("Up ") {
+        return match up.find(" (") {
+            Some(note) => format!("Up{}", &up[note..]),
+            None => "Up".to_owned(),
+        };
+    }
+    status.split_inclusive(')').next().unwrap_or_default().to_owned()
+}
+
 fn agrees_with_inspect(world: &World, container: &Path, name: &str) {
     let inspect = world.api().inspect(name).expect("inspect");
-    let leaf = |leaf: &str| {
-        let text = read(&container.join(leaf));
-        if !text.is_empty() {
-            assert!(text.ends_with('\n') && text.matches('\n').count() == 1, "{leaf}: {text:?}");
-        }
-        text.trim_end().to_owned()
-    };
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let all = world.api().list().expect("list");
+    let listed = all.iter().find(|c| c["Id"] == inspect["Id"]).expect("it is listed");
+    let leaf = |leaf: &str| line(&container.join(leaf));
+    let lines = |leaf: &str| list(&container.join(leaf));
+    let state = &inspect["State"];
     assert_eq!(leaf("id"), word(&inspect["Id"]));
     assert_eq!(leaf("name"), name);
-    assert_eq!(leaf("state"), word(&inspect["State"]["Status"]));
-    assert_eq!(leaf("exit-code"), word(&inspect["State"]["ExitCode"]));
-    assert_eq!(leaf("started"), word(&inspect["State"]["StartedAt"]));
-    assert_eq!(leaf("finished"), word(&inspect["State"]["FinishedAt"]));
-    assert_eq!(leaf("restart-count"), word(&inspect["RestartCount"]));
     assert_eq!(leaf("image"), word(&inspect["Config"]["Image"]));
-    let shown: Value = serde_json::from_str(&read(&container.join("inspect.json"))).expect("json");
-    for field in ["Id", "Created", "Path", "Args", "Config", "HostConfig"] {
+    assert_eq!(leaf("state"), word(&state["Status"]));
+    let status = match name {
+        "tool-running" => "Up",
+        "tool-composed" => "Up (healthy)",
+        "tool-exited" => "Exited (3)",
+        _ => "Created",
+    };
+    assert_eq!(leaf("status"), status);
+    assert_eq!(leaf("status"), ageless(&word(&listed["Status"])));
+    assert_eq!(leaf("exit-code"), word(&state["ExitCode"]));
+    assert_eq!(leaf("created"), word(&inspect["Created"]));
+    assert_eq!(leaf("started"), word(&state["StartedAt"]));
+    assert_eq!(leaf("finished"), word(&state["FinishedAt"]));
+    assert_eq!(leaf("command"), word(&listed["Command"]));
+    assert_eq!(leaf("restart-count"), word(&inspect["RestartCount"]));
+    let health = state["Health"]["Status"].as_str().unwrap_or("none");
+    assert_eq!(leaf("health"), health);
+    assert_eq!(health == "healthy", name == "tool-composed");
+
+    let ports = inspect["NetworkSettings"]["Ports"].as_object().cloned().unwrap_or_default();
+    let bound = |(port, bindings): (&String, &Value)| -> Vec<String> {
+        let bindings = bindings.as_array().cloned().unwrap_or_default();
+        let to = |b: &Value| format!("{port} -> {}:{}", word(&b["HostIp"]), word(&b["HostPort"]));
+        if bindings.is_empty() { vec![port.clone()] } else { bindings.iter().map(to).collect() }
+    };
+    assert_eq!(lines("ports"), sorted(ports.iter().flat_map(bound)));
+    let mounts = inspect["Mounts"].as_array().cloned().unwrap_or_default();
+    let mount = |mount: &Value| {
+        let source = mount.get("Name").unwrap_or(&mount["Source"]);
+        let mode = if mount["RW"] == true { "rw" } else { "ro" };
+        format!("{}:{}:{mode}", word(source), word(&mount["Destination"]))
+    };
+    assert_eq!(lines("mounts"), sorted(mounts.iter().map(mount)));
+    if name == "tool-running" {
+        assert_eq!(lines("mounts"), ["/tmp:/host:ro", "tooldata:/data:rw"]);
+    }
+    let networks = inspect["NetworkSettings"]["Networks"].as_object().expect("networks");
+    assert_eq!(lines("networks"), sorted(networks.keys().cloned()));
+    assert_eq!(lines("networks"), ["none"]);
+    map_agrees(&container.join("labels"), &inspect["Config"]["Labels"]);
+
+    let shown = document(&container.join("inspect.json"));
+    for field in ["Id", "Created", "Path", "Args", "Config", "HostConfig", "NetworkSettings"] {
         assert_eq!(shown[field], inspect[field], "{field} of {name}");
     }
-    let labels = inspect["Config"]["Labels"].as_object().cloned().unwrap_or_default();
-    assert_eq!(fs::read_dir(container.join("labels")).expect("labels").count(), labels.len());
     let picked = stdout(&shell(container, "jq -r .State.Status inspect.json"));
-    assert_eq!(picked, word(&inspect["State"]["Status"]));
+    assert_eq!(picked, word(&state["Status"]));
     if name == "tool-exited" {
         assert!(read(&container.join("logs")).ends_with(" bye\n"));
     }
@@ -109,6 +224,116 @@ fn agrees_with_inspect(world: &World, container: &Path, name: &str) {
         assert!(both.contains(" out\n") && both.contains(" err\n"), "{both:?}");
         assert_eq!(read(&container.join("labels/team")), "infra\n");
     }
+}
+
+fn get(world: &World, path: &str) -> Value {
+    world.api().get(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The texts of an array.
+fn texts(array: &Value) -> Vec<String> {
+    sorted(array.as_array().into_iter().flatten().map(word))
+}
+
+fn images_agree(world: &World, images: &Path) {
+    let all = get(world, "/images/json");
+    let all = all.as_array().expect("images");
+    assert!(!all.is_empty(), "the containers have an image");
+    assert_eq!(names(&images.join("by-id")), sorted(all.iter().map(|image| word(&image["Id"]))));
+    let tags = sorted(all.iter().flat_map(|image| texts(&image["RepoTags"])));
+    assert_eq!(names(&images.join("by-name")), tags);
+    for tag in &tags {
+        let inspect = get(world, &format!("/images/{tag}/json"));
+        for image in
+            [images.join("by-name").join(tag), images.join("by-id").join(word(&inspect["Id"]))]
+        {
+            assert_eq!(line(&image.join("id")), word(&inspect["Id"]));
+            assert_eq!(list(&image.join("tags")), texts(&inspect["RepoTags"]));
+            assert_eq!(list(&image.join("digests")), texts(&inspect["RepoDigests"]));
+            assert_eq!(line(&image.join("created")), word(&inspect["Created"]));
+            assert_eq!(line(&image.join("size")), word(&inspect["Size"]));
+            assert_eq!(line(&image.join("architecture")), word(&inspect["Architecture"]));
+            assert_eq!(line(&image.join("os")), word(&inspect["Os"]));
+            map_agrees(&image.join("labels"), &inspect["Config"]["Labels"]);
+            assert_eq!(document(&image.join("inspect.json")), inspect);
+            let history = get(world, &format!("/images/{tag}/history"));
+            let shown = document(&image.join("history.json"));
+            let shown = shown.as_array().expect("layers");
+            assert_eq!(shown.len(), history.as_array().expect("layers").len());
+            assert_eq!(shown[0]["Id"], history[0]["Id"]);
+        }
+    }
+}
+
+fn volumes_agree(world: &World, volumes: &Path) {
+    let all = get(world, "/volumes");
+    let all = all["Volumes"].as_array().expect("volumes");
+    assert_eq!(names(volumes), sorted(all.iter().map(|volume| word(&volume["Name"]))));
+    assert!(names(volumes).contains(&"tooldata".to_owned()));
+    for name in names(volumes) {
+        let inspect = get(world, &format!("/volumes/{name}"));
+        let volume = volumes.join(&name);
+        let leaves = [
+            ("name", "Name"),
+            ("driver", "Driver"),
+            ("mountpoint", "Mountpoint"),
+            ("created", "CreatedAt"),
+            ("scope", "Scope"),
+        ];
+        for (leaf, field) in leaves {
+            assert_eq!(line(&volume.join(leaf)), word(&inspect[field]), "{leaf} of {name}");
+        }
+        map_agrees(&volume.join("labels"), &inspect["Labels"]);
+        map_agrees(&volume.join("options"), &inspect["Options"]);
+        assert_eq!(document(&volume.join("inspect.json"))["Mountpoint"], inspect["Mountpoint"]);
+    }
+}
+
+fn networks_agree(world: &World, networks: &Path) {
+    let all = get(world, "/networks");
+    let all = all.as_array().expect("networks");
+    assert_eq!(names(networks), sorted(all.iter().map(|network| word(&network["Name"]))));
+    for network in all {
+        let inspect = get(world, &format!("/networks/{}", word(&network["Id"])));
+        let shown = networks.join(word(&network["Name"]));
+        let leaves = [
+            ("id", "Id"),
+            ("name", "Name"),
+            ("driver", "Driver"),
+            ("scope", "Scope"),
+            ("created", "Created"),
+            ("internal", "Internal"),
+            ("attachable", "Attachable"),
+            ("ipv6", "EnableIPv6"),
+        ];
+        for (leaf, field) in leaves {
+            assert_eq!(line(&shown.join(leaf)), word(&inspect[field]), "{leaf} of {network}");
+        }
+        let pools = inspect["IPAM"]["Config"].as_array().cloned().unwrap_or_default();
+        let subnets = sorted(pools.iter().map(|pool| word(&pool["Subnet"])));
+        assert_eq!(list(&shown.join("subnets")), subnets);
+        let members = inspect["Containers"].as_object().cloned().unwrap_or_default();
+        let members = sorted(members.values().map(|member| word(&member["Name"])));
+        assert_eq!(list(&shown.join("containers")), members);
+        map_agrees(&shown.join("labels"), &inspect["Labels"]);
+        map_agrees(&shown.join("options"), &inspect["Options"]);
+        assert_eq!(document(&shown.join("inspect.json"))["IPAM"], inspect["IPAM"]);
+    }
+    let without = list(&networks.join("none/containers"));
+    assert!(without.contains(&"tool-running".to_owned()), "{without:?}");
+}
+
+/// A container that compose made shows as the second of its service, and is the same object there.
+fn compose_agrees(docker: &Path) {
+    assert_eq!(names(&docker.join("compose")), ["shop"]);
+    assert_eq!(names(&docker.join("compose/shop")), ["web"]);
+    assert_eq!(names(&docker.join("compose/shop/web")), ["2"]);
+    let composed = docker.join("compose/shop/web/2");
+    let named = docker.join("containers/by-name/tool-composed");
+    assert_eq!(line(&composed.join("name")), "tool-composed");
+    assert_eq!(read(&composed.join("inspect.json")), read(&named.join("inspect.json")));
+    let inode = |path: &Path| fs::metadata(path).expect("stat").ino();
+    assert_eq!(inode(&composed), inode(&named));
 }
 
 /// `stat`, `wc -c`, `cat`, `du`, a memory map and the bytes read agree for each file.

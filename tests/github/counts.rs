@@ -4,7 +4,9 @@
 use crate::{API, Wish, World, await_polled, issues};
 use omnifs_support::Mounted;
 use omnifs_support::tools::{read, shell, try_shell};
-use std::path::PathBuf;
+use omnifs_twins::GithubSetup;
+use omnifs_twins::github::RepoShape;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -68,6 +70,56 @@ fn four_walks_over_three_thousand_issues_cost_fifty_requests_and_then_none() {
     assert_eq!(cold[0], cold[1], "grep -r saw every file");
     let warm: Vec<_> = walks.iter().map(|line| shell(&open, line)).collect();
     assert_eq!(warm, cold);
+    assert_eq!(world.requests(), [""; 0], "warm");
+}
+
+#[test]
+fn pull_requests_cost_a_request_for_each_hundred_and_all_their_comments_one_listing() {
+    // About half of them are open.
+    let mut shape = RepoShape::issues("acme", "api", 20, 250);
+    shape.pulls = 500;
+    let setup = GithubSetup { demo: false, repos: vec![shape], ..GithubSetup::default() };
+    let Some(world) = World::new("pulls", Wish { setup, ..Wish::default() }) else { return };
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_prs/_open");
+    assert!(open.is_dir());
+    world.requests();
+    let pulls: usize = shell(&open, "ls -l | grep -c '^d'").parse().expect("a number");
+    assert!((201..=300).contains(&pulls), "{pulls} are three pages");
+    let requests = world.requests();
+    assert_eq!(requests.len(), 3, "{requests:#?}");
+    assert_eq!(pages(&requests, "/pulls"), 3);
+
+    // Everything but what is asked for on demand.
+    let held = "find . -mindepth 2 -maxdepth 2 -type f -not -name commits -not -name files \
+        -not -name diff -not -name patch -not -name checks -print0 | sort -z";
+    let files = shell(&open, &format!("{held} | xargs -0 -n1 basename -a | sort | uniq -c"));
+    for leaf in ["title", "body", "head", "merged", "pull.md", "pull.json", "issue.json"] {
+        assert!(files.lines().any(|line| line.trim() == format!("{pulls} {leaf}")), "{files}");
+    }
+    let read = shell(&open, &format!("{held} | xargs -0 cat | wc -c"));
+    let told =
+        shell(&open, &format!("{held} | xargs -0 stat -c %s | awk '{{n += $1}} END {{print n}}'"));
+    assert_eq!(read, told);
+    assert_eq!(world.requests(), [""; 0], "the listing held them");
+
+    let comments = "find . -path '*/comments/*.md' -exec cat {} + | grep -c ^created:";
+    let expected: usize = shell(&open, "ls")
+        .lines()
+        .map(|number| world.twin.comment_ids("acme/api", number.parse().expect("a number")).len())
+        .sum();
+    assert!(expected > 30, "{expected} comments");
+    let comments_of =
+        |directory: &Path| shell(directory, comments).parse::<usize>().expect("a number");
+    // `find` walks the reviews too, which belong to one pull request each.
+    let of_comments =
+        |requests: &[String]| pages(requests, "/comments") + pages(requests, "/issues");
+    assert_eq!(comments_of(&open), expected);
+    let requests = world.requests();
+    assert_eq!(of_comments(&requests), 3 + 1, "{requests:#?}");
+    assert_eq!(pages(&requests, "/reviews"), pulls);
+    assert_eq!(requests.len(), 4 + pulls);
+    assert_eq!(comments_of(&open), expected);
     assert_eq!(world.requests(), [""; 0], "warm");
 }
 

@@ -60,9 +60,7 @@ impl World {
 
     /// One team ENG with this many issues and comments.
     fn team(test: &str, issues: usize, comments: usize, awkward: bool) -> Option<World> {
-        let (key, name) = ("ENG".to_owned(), "Engineering".to_owned());
-        let teams = vec![TeamShape { key, name, issues, comments, awkward }];
-        World::new(test, LinearSetup { demo: false, teams, ..LinearSetup::default() }, NEVER, "")
+        World::new(test, engineering(issues, comments, awkward), NEVER, "")
     }
 
     fn mount(&self) -> Mounted<'_> {
@@ -79,6 +77,13 @@ impl World {
         let new = requests.iter().filter(|request| request.id > from);
         new.map(query).filter(|name| !is_poll(name)).collect()
     }
+}
+
+/// One team ENG with this many issues and comments.
+fn engineering(issues: usize, comments: usize, awkward: bool) -> LinearSetup {
+    let (key, name) = ("ENG".to_owned(), "Engineering".to_owned());
+    let teams = vec![TeamShape { key, name, issues, comments, awkward }];
+    LinearSetup { demo: false, teams, ..LinearSetup::default() }
 }
 
 /// `Issues` of `query Issues(...) {...}`.

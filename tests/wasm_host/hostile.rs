@@ -32,6 +32,7 @@ async fn each_misdeed_is_one_clear_error_and_the_next_call_is_unharmed() {
         ("wrong-size", Cause::Invalid, "a size of 7 and a content of 1 bytes"),
         ("huge-listing", Cause::Limit, "listed 100001 entries"),
         ("huge-content", Cause::TooLarge, "a content of 67108865 bytes, more than 67108864"),
+        ("offer-content-of-nothing", Cause::Invalid, "gave an empty id for an offered content"),
         ("offer-bad", Cause::Invalid, "gave `../x` as a name in `good`"),
         ("no such directory", Cause::NotFound, "there is no such object"),
     ];
@@ -212,6 +213,20 @@ async fn offers_are_taken_and_a_flood_of_them_is_cut() {
         .flat_map(|o| &o.children)
         .map(|n| n.content.as_ref().unwrap().len())
         .sum();
+    assert!(bytes <= 128 << 20 && bytes > 100 << 20, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn contents_of_other_files_are_taken_and_a_flood_of_them_is_cut() {
+    let answer = deed("offer-content").await.unwrap();
+    let along: Vec<_> = answer.along.iter().map(|along| (&*along.node, &along.bytes[..])).collect();
+    let expected: [(&str, &[u8]); 3] =
+        [("hello", b"hello\n"), ("good", b"a directory"), ("unheard of", b"x")];
+    assert_eq!(along, expected);
+
+    let answer = deed("offer-content-flood").await.unwrap();
+    assert_eq!(answer.value.len(), 3, "an offer never changes the answer");
+    let bytes: usize = answer.along.iter().map(|along| along.bytes.len()).sum();
     assert!(bytes <= 128 << 20 && bytes > 100 << 20, "{bytes} bytes");
 }
 

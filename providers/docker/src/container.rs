@@ -92,18 +92,19 @@ pub fn inspect(id: &str) -> Result<Container> {
     Ok(DOCKER.get(&["containers", id, "json"]).json::<Raw<ContainerInspect>>()?.into())
 }
 
+/// The three files that show a container's log.
+const LOGS: [&str; 3] = ["logs", "stdout.log", "stderr.log"];
+
 /// Logs up to this size fill all three files at once; beyond it memory is better spent on the one
 /// that was asked for.
 const SHARED: usize = 4 << 20;
 
 /// `logs`, `stdout.log` or `stderr.log`, each line with the engine's time. Of a log beyond the
 /// host's limit, as many of the last lines as fit.
+///
+/// The container's state is not asked for: whether a log may be kept was settled when its file was
+/// shown, and the host keeps the other two only where that said so.
 pub fn read_log(id: &str, leaf: &str) -> Result<Vec<u8>> {
-    // Whether the log may be kept depends on the state, and an empty one needs no request.
-    let container = inspect(id)?;
-    if let Some(empty) = container.no_log() {
-        return Ok(empty.0);
-    }
     let fetch = |tail| {
         let request = DOCKER.get(&["containers", id, "logs"]).query("stdout", 1).query("stderr", 1);
         request.query("timestamps", 1).query("tail", tail).ok()
@@ -116,10 +117,11 @@ pub fn read_log(id: &str, leaf: &str) -> Result<Vec<u8>> {
         }
     }
     let body = answer?.body;
-    if body.len() <= SHARED && !container.is_running() {
-        let others = ["logs", "stdout.log", "stderr.log"].into_iter().filter(|name| *name != leaf);
-        let contents = others.map(|name| Ok((name, Content(select(body.clone(), name)?))));
-        preload::offer_leaves(&container, contents.collect::<Result<Vec<_>>>()?);
+    if body.len() <= SHARED {
+        let container = Id::Container(id.to_owned());
+        for other in LOGS.into_iter().filter(|other| *other != leaf) {
+            preload::leaf_content(&container, other, &select(body.clone(), other)?);
+        }
     }
     select(body, leaf)
 }

@@ -15,6 +15,19 @@
 //! One thing the engine keeps to itself: no event tells that a container was connected to a network
 //! while it was stopped. Its `networks` show that from its next event on.
 //!
+//! What it costs in calls to the engine, while the event stream is live:
+//!
+//! - one listing fills every directory of containers, and of each container `id`, `name`, `state`,
+//!   `status`, `command`, `ports`, `labels`, `mounts` and `networks`, most often also `image`,
+//!   `exit-code` and `health`;
+//! - one inspection fills the rest of one container, its log aside;
+//! - the log of a container that is not running is one call for `logs`, `stdout.log` and `stderr.log`
+//!   together up to 4 MiB, one for each beyond; that of a container that never started is none;
+//! - the log of a running one may grow with no event, so each open of one of the three files is a call.
+//!
+//! So `grep -r` over a listed container costs 1 where it was never started, 2 where it has ended, 4
+//! where it is running; and again 0, 0 and 3.
+//!
 //! JSON is pretty-printed with sorted keys. Other values are the engine's own words; a time that
 //! has not come is its `0001-01-01T00:00:00Z`.
 

@@ -169,13 +169,7 @@ fn one_inspect_fills_the_rest_of_a_container() {
     mount.list("containers/by-name").unwrap();
     mount.requests();
     let all = mount.read_all("containers/by-name/job").unwrap();
-    let inspect = format!("GET /containers/{}/json", id("job"));
-    // One for what the listing lacks; one more with the log, whose state decides whether it may be
-    // kept.
-    let log = format!("GET /containers/{}/logs?stdout=1&stderr=1&timestamps=1&tail=all", id("job"));
-    let mut requests = mount.requests();
-    requests.sort();
-    assert_eq!(requests, [inspect.clone(), inspect, log]);
+    assert_eq!(sorted(mount.requests()), [inspect("job"), log("job")]);
     assert_eq!(mount.read_all("containers/_stopped/job").unwrap().len(), all.len());
     assert_eq!(mount.requests(), Vec::<String>::new());
     let said = said("GET /containers/job/json");
@@ -185,6 +179,81 @@ fn one_inspect_fills_the_rest_of_a_container() {
     assert_eq!(text("created"), format!("{}\n", said["Created"].as_str().unwrap()));
     assert_eq!(text("restart-count"), "0\n");
     assert_eq!(text("command"), "sh -c 'echo done; echo warned >&2; exit 3'\n");
+}
+
+fn inspect(name: &str) -> String {
+    format!("GET /containers/{}/json", id(name))
+}
+
+fn log(name: &str) -> String {
+    format!("GET /containers/{}/logs?stdout=1&stderr=1&timestamps=1&tail=all", id(name))
+}
+
+#[test]
+fn a_container_costs_what_the_documentation_says_in_whichever_order_its_files_are_read() {
+    let once = |name: &str| vec![inspect(name), log(name)];
+    let each = |name: &str| vec![inspect(name), log(name), log(name), log(name)];
+    let costs = [
+        // Its log is empty, and known to be.
+        ("waiting", vec![inspect("waiting")], vec![]),
+        ("job", once("job"), vec![]),
+        ("tty", once("tty"), vec![]),
+        ("api-server", each("api-server"), vec![log("api-server"); 3]),
+        ("idle", each("idle"), vec![log("idle"); 3]),
+    ];
+    for (name, cold, warm) in costs {
+        let mount = mount();
+        mount.list("containers/by-name").unwrap();
+        mount.requests();
+        let path = format!("containers/by-name/{name}");
+        let leaves = mount.list(&path).unwrap();
+        for order in [leaves.clone(), leaves.into_iter().rev().collect()] {
+            let mount = self::mount();
+            mount.list("containers/by-name").unwrap();
+            mount.requests();
+            for leaf in order.iter().filter(|leaf| *leaf != "labels") {
+                mount.read(&format!("{path}/{leaf}")).unwrap();
+            }
+            assert_eq!(sorted(mount.requests()), cold, "{name}, cold, {} first", order[0]);
+            mount.read_all(&path).unwrap();
+            assert_eq!(mount.requests(), warm, "{name}, warm");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_came_along_is_the_one_that_would_have_been_read() {
+    let path = |leaf: &str| format!("containers/by-name/job/{leaf}");
+    let logs = ["logs", "stdout.log", "stderr.log"];
+    for first in logs {
+        let mount = mount();
+        mount.read(&path(first)).unwrap();
+        mount.requests();
+        for leaf in logs {
+            let alone = self::mount().read(&path(leaf)).unwrap();
+            assert_eq!(mount.read(&path(leaf)).unwrap(), alone, "{leaf} with {first}");
+        }
+        assert_eq!(mount.requests(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_log_that_was_kept_is_asked_for_again_once_its_container_runs() {
+    let mount = mount();
+    mount.read("containers/by-name/job/logs").unwrap();
+    let position = omnifs_sdk::Position {
+        feed: "events".into(),
+        scope: "engine".into(),
+        ..Default::default()
+    };
+    let id = id("job");
+    let event = format!(
+        r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{id}","Attributes":{{"name":"job"}}}},"time":1,"timeNano":1000000001}}"#
+    );
+    mount.line(&position, &event).unwrap();
+    mount.requests();
+    mount.read("containers/by-name/job/stderr.log").unwrap();
+    assert!(mount.requests().contains(&log("job")));
 }
 
 #[test]
@@ -286,7 +355,7 @@ fn only_a_running_container_has_volatile_logs() {
     mount.read("containers/by-name/api-server/logs").unwrap();
     mount.requests();
     mount.read("containers/by-name/api-server/logs").unwrap();
-    assert_eq!(mount.requests().len(), 2, "asked again: state and log");
+    assert_eq!(mount.requests(), [log("api-server")], "asked again, and for nothing else");
 }
 
 #[test]

@@ -45,6 +45,9 @@ const DEEDS: &[&str] = &[
     "loop",
     "nul-name",
     "offer-bad",
+    "offer-content",
+    "offer-content-flood",
+    "offer-content-of-nothing",
     "offer-flood",
     "offer-good",
     "offer-to-file",
@@ -218,6 +221,23 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
         }
         "offer-bad" => {
             preload::offer("good", &[file("x", "../x")], preload::Coverage::Part);
+            Ok(good())
+        }
+        "offer-content" => {
+            preload::content("hello", b"hello\n");
+            // Neither is shown as a file: both are dropped by whoever keeps contents.
+            preload::content("good", b"a directory");
+            preload::content("unheard of", b"x");
+            Ok(good())
+        }
+        "offer-content-of-nothing" => {
+            preload::content("", b"x");
+            Ok(good())
+        }
+        "offer-content-flood" => {
+            for n in 0..1_000 {
+                preload::content(&n.to_string(), &vec![0; 1 << 20]);
+            }
             Ok(good())
         }
         "offer-to-file" => {

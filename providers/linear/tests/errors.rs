@@ -42,6 +42,16 @@ fn only_a_missing_entity_is_not_found() {
 }
 
 #[test]
+fn an_address_without_the_service_says_nothing_of_any_issue() {
+    for status in [404, 410] {
+        for error in [answer(status, &[], "<html>"), refusal(status, "NOT_FOUND", "Not found")] {
+            let Error::Invalid(text) = error else { panic!("{error:?}") };
+            assert!(text.contains("check the endpoint's address"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_credential_is_denied() {
     for (status, code) in
         [(401, "AUTHENTICATION_ERROR"), (400, "AUTHENTICATION_ERROR"), (403, "FORBIDDEN")]

@@ -26,6 +26,12 @@ pub fn dated<T: DeserializeOwned>(
 ) -> Result<(T, Option<u64>)> {
     let body = json!({ "query": query, "variables": variables });
     let response = client.post(segments, &body).send()?;
+    // Objects that are not there are told in an answer. This is an address where nothing answers
+    // queries, and no reason to take any object for gone.
+    if matches!(response.status, 404 | 410) {
+        let what = "no GraphQL service is there: check the endpoint's address";
+        return Err(Error::Invalid(response.saying(what)));
+    }
     // A refusal may come with any status: Linear throttles with 400, GitHub with 200.
     let answer = match response.json::<Answer>() {
         Ok(answer) => answer,

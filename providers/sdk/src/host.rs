@@ -19,6 +19,10 @@ mod imports {
         wit::preload::offer(parent, children, coverage);
     }
 
+    pub fn content(node: &str, bytes: &[u8]) {
+        wit::preload::content(node, bytes);
+    }
+
     pub fn partial(directory: &str, shown: u32, note: &str) {
         wit::preload::partial(directory, shown, note);
     }
@@ -45,6 +49,10 @@ mod imports {
         host::offer(parent, children, coverage);
     }
 
+    pub fn content(node: &str, bytes: &[u8]) {
+        host::content(node, bytes);
+    }
+
     pub fn partial(directory: &str, shown: u32, note: &str) {
         host::partial(directory, shown, note);
     }
@@ -58,7 +66,7 @@ mod imports {
     }
 }
 
-pub(crate) use imports::{config, fetch, log, offer, partial};
+pub(crate) use imports::{config, content, fetch, log, offer, partial};
 
 /// Lets a panic say what happened before it becomes a trap.
 #[cfg(target_arch = "wasm32")]

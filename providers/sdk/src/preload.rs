@@ -4,7 +4,7 @@
 
 use crate::entry::{self, Entry, Offer};
 use crate::shape::Tree;
-use crate::{Error, Result};
+use crate::{Error, Result, host, id};
 use std::collections::BTreeSet;
 
 pub use crate::object::offer_leaves;
@@ -17,6 +17,12 @@ pub fn whole<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
 /// Some entries of another directory.
 pub fn part<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
     offer(directory, entries, false);
+}
+
+/// The content of `leaf` of the object `id`, which the answer to a read of another leaf holds as
+/// well. Kept where the host shows that leaf and may keep it: neither needs to be known here.
+pub fn leaf_content<I: Tree>(object: &I, leaf: &str, content: &[u8]) {
+    host::content(&id::leaf(&object.encode(), leaf, None), content);
 }
 
 /// The entries of `asked`, where one answer fills several directories: every other one of

@@ -173,6 +173,37 @@ fn where_a_repository_has_too_many_comments_those_of_one_issue_are_asked_for() {
 }
 
 #[test]
+fn the_comments_of_every_pull_request_cost_one_listing_and_the_newest_number() {
+    let pulls: Vec<_> = (1..=250).rev().map(|n| pull(2 * n)).collect();
+    // 450 comments: two on some pull requests, the rest on issues between them.
+    let comments: Vec<_> = (1..=450)
+        .map(|n| match n % 3 {
+            0 => comment(9000 + n, n / 3 * 2, "pull"),
+            _ => comment(9000 + n, n / 3 * 2 + 1, "issues"),
+        })
+        .collect();
+    let upstream = pages(acme(), &format!("{REPO}/pulls"), "per_page=100&state=open", &pulls);
+    let upstream = pages(upstream, &format!("{REPO}/issues/comments"), "per_page=100", &comments)
+        .get(&format!("{REPO}/issues?state=all&per_page=1"), list([pull_among_issues(500)]))
+        // One that was opened since, and that nothing is known of.
+        .get(&format!("{REPO}/pulls/501"), pull(501).to_string());
+    let mount = mount(upstream);
+    let open = "acme/api/_prs/_open";
+    let numbers = mount.list(open).unwrap();
+    assert_eq!(numbers.len(), 250);
+    assert_eq!(mount.requests().len() - 2, 3, "owner and repository aside");
+    let listed = |number: &String| mount.list(&format!("{open}/{number}/comments")).unwrap();
+    let found: Vec<String> = numbers.iter().flat_map(listed).collect();
+    assert_eq!(found.len(), 150);
+    assert_eq!(listed(&"2".to_owned()), ["9003.md"]);
+    assert_eq!(mount.requests().len(), 5 + 1);
+    mount.read(&format!("{open}/501/title")).unwrap();
+    mount.requests();
+    assert_eq!(listed(&"501".to_owned()), [""; 0]);
+    assert_eq!(mount.requests().len(), 5 + 1, "it was asked for, not taken for silent");
+}
+
+#[test]
 fn a_pull_request_shows_more_than_an_issue_and_asks_for_the_rest_on_demand() {
     let at = format!("{REPO}/pulls/6");
     let mut full = pull(6);
@@ -189,7 +220,8 @@ fn a_pull_request_shows_more_than_an_issue_and_asks_for_the_rest_on_demand() {
             &format!("{REPO}/commits/bb/check-runs?per_page=100"),
             r#"{"check_runs": [{"name": "test", "status": "queued"}, {"name": "build", "status": "completed", "conclusion": "success"}]}"#,
         )
-        .get(&format!("{REPO}/issues/6/comments?per_page=100"), "[]");
+        .get(&format!("{REPO}/issues/comments?per_page=100"), list([comment(9, 4, "issues")]))
+        .get(&format!("{REPO}/issues?state=all&per_page=1"), list([issue(8, 0)]));
     let mount = mount(upstream);
     let pulls = "acme/api/_prs/_open";
     assert_eq!(mount.list(pulls).unwrap(), ["6"]);
@@ -214,7 +246,7 @@ fn a_pull_request_shows_more_than_an_issue_and_asks_for_the_rest_on_demand() {
     assert_eq!(read("files"), "R\ta\tb\nM\tc\n");
     assert!(read("reviews/3.md").contains("state: approved\n"));
     assert_eq!(mount.list(&format!("{pulls}/6/comments")).unwrap(), [""; 0]);
-    assert_eq!(mount.requests().len(), 4);
+    assert_eq!(mount.requests().len(), 5);
     let whole = Recorded::new().get(&at, full.to_string());
     mount.upstream_changes(whole);
     assert_eq!(read("checks"), "success\tbuild\nqueued\ttest\n");

@@ -13,6 +13,7 @@ use std::cell::RefCell;
 pub(crate) struct Trace {
     pub requests: Vec<Request>,
     pub offers: Vec<(String, Vec<Node>, bool)>,
+    pub contents: Vec<(String, Vec<u8>)>,
     pub partials: Vec<(String, u32, String)>,
     pub log: Vec<String>,
 }
@@ -61,6 +62,10 @@ pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
 pub(crate) fn offer(parent: &str, children: &[Node], coverage: Coverage) {
     let whole = matches!(coverage, Coverage::Whole);
     with(|host| host.trace.offers.push((parent.to_owned(), children.to_vec(), whole)));
+}
+
+pub(crate) fn content(node: &str, bytes: &[u8]) {
+    with(|host| host.trace.contents.push((node.to_owned(), bytes.to_vec())));
 }
 
 pub(crate) fn partial(directory: &str, shown: u32, note: &str) {

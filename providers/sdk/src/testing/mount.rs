@@ -205,12 +205,15 @@ impl<P: Provider> Mount<P> {
     fn call<T>(&self, call: impl FnOnce() -> T) -> T {
         let mut state = self.state.borrow_mut();
         let (value, trace) = host::run(P::MANIFEST, &mut state.upstream, call);
-        let Trace { requests, offers, partials, log } = trace;
+        let Trace { requests, offers, contents, partials, log } = trace;
         state.requests.extend(requests.iter().map(recorded::line));
         state.partials.extend(partials);
         state.log.extend(log);
         for (parent, nodes, whole) in offers {
             state.cache.keep(&parent, nodes, whole);
+        }
+        for (id, bytes) in contents {
+            state.cache.keep_content(&id, bytes);
         }
         value
     }
@@ -259,6 +262,16 @@ impl Cache {
                 }
                 _ => drop(self.nodes.insert(node.id.clone(), node)),
             }
+        }
+    }
+
+    /// Only of what is shown already and may be kept.
+    fn keep_content(&mut self, id: &str, content: Vec<u8>) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        assert!(!matches!(node.kind, Kind::Directory), "{id} is a directory and has no content");
+        if !matches!(node.coherence, Coherence::Volatile) {
+            node.size = Some(content.len() as u64);
+            node.content = Some(content);
         }
     }
 

@@ -267,6 +267,7 @@ impl Service for Shared {
                 "Authentication required, not authenticated",
             ),
             Fault::Status(403) => refusal(403, "FORBIDDEN", "forbidden", "Forbidden"),
+            Fault::Status(404) => refusal(404, "NOT_FOUND", "invalid input", "Not found"),
             Fault::Status(status) => {
                 refusal(status, "INTERNAL_SERVER_ERROR", "internal error", "Internal server error")
             }
