@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test, with the set-up it needs.
 
 use crate::step::{loud, minutes, say};
-use crate::{cargo, components, setup, step};
+use crate::{cargo, components, setup, step, windows};
 use anyhow::{Context, Result, bail};
 use std::fs;
 
@@ -40,12 +40,13 @@ impl Test {
         // A failure there must not hide one here.
         let native = components::test_natively();
         let described = components::test_descriptions();
+        let windows = windows::test_platform().map(|why| left_out.extend(why));
 
         let skipped = fs::read_to_string(&skipped).unwrap_or_default();
         for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {
             loud(line);
         }
-        let failures: Vec<_> = [host, native, described]
+        let failures: Vec<_> = [host, native, described, windows]
             .into_iter()
             .filter_map(|result| result.err().map(|error| format!("{error:#}")))
             .collect();

@@ -1,8 +1,11 @@
-//! `cargo xtask check`: formatting, lints, lock files, licences, advisories.
+//! `cargo xtask check`: formatting, lints, also for Windows, lock files, licences, advisories.
 
 mod advisories;
 mod licences;
 mod spdx;
+mod windows;
+
+pub use windows::{libclang, target_added};
 
 use crate::step::{loud, minutes, say};
 use crate::{cargo, components, setup, step};
@@ -30,6 +33,7 @@ pub fn run() -> Result<()> {
     for manifest in &manifests {
         note(lints(manifest));
     }
+    note(windows::run());
     match failures {
         0 => {
             say("all checks passed");
