@@ -22,6 +22,8 @@ use tokio::sync::{Notify, mpsc};
 pub struct Options {
     /// Absolute, without symbolic links.
     pub mountpoint: PathBuf,
+    /// Mount nothing here, only serve what others mount. The mountpoint is then a name for it.
+    pub serve_only: bool,
     pub config: Config,
     /// Enabled ones only.
     pub instances: Vec<Instance>,
@@ -39,6 +41,11 @@ pub trait Mount: Send {
 
     /// Ready once it was unmounted from outside. May be dropped and asked again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Commands by which others can mount it, each with the system it is for.
+    fn commands(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +80,11 @@ impl Error {
 /// How long a panic leaves to the orderly end before the mountpoint is taken back by force.
 const PANIC_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Mounts, calls `ready` with the warnings of the start, and serves until the mount ends.
+/// Mounts, calls `ready` with the mount, and serves until the mount ends.
 ///
 /// For a process that does nothing else: it takes over signals, the panic hook and the working
 /// directory.
-pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error> {
+pub fn run(options: Options, ready: impl FnOnce(&Mounted)) -> Result<(), Error> {
     run_with(options, host::start, ready)
 }
 
@@ -85,7 +92,7 @@ pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error>
 pub fn run_with(
     options: Options,
     start: impl AsyncFnOnce(&Options) -> Result<Mounted, Refused>,
-    ready: impl FnOnce(&[String]),
+    ready: impl FnOnce(&Mounted),
 ) -> Result<(), Error> {
     harden();
     let registry = Registry::new(options.paths.mounts());
@@ -114,7 +121,7 @@ pub fn run_with(
             }
         };
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
-        ready(&mounted.warnings);
+        ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;
         server.stop().await;
         result
@@ -198,10 +205,8 @@ fn harden() {
         let files = getrlimit(Resource::Nofile);
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     }
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = crate::credentials::set_not_dumpable() {
+        tracing::warn!(%error, "core dumps and other processes may see this one's memory");
     }
 }
 

@@ -7,12 +7,14 @@
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
 //! - `changes`: events in, notifications out
+//! - `watch`: what file watchers are told
 
 mod changes;
 mod fetch;
 mod resolve;
 mod status;
 mod vfs;
+mod watch;
 
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
@@ -88,6 +90,7 @@ struct State {
     opens: HashMap<OpenId, Open>,
     partials: HashMap<(crate::nodes::InstanceId, Arc<str>), Partial>,
     touched: Touched,
+    before: watch::Before,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
     clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
@@ -197,6 +200,7 @@ impl Runtime {
                 opens: HashMap::new(),
                 partials: HashMap::new(),
                 touched: Touched::new(),
+                before: watch::Before::new(),
                 roots,
                 clocks: HashMap::new(),
             }),

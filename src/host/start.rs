@@ -1,12 +1,12 @@
 //! From configured instances to a mount that answers.
 
 use super::status::Core;
-use super::{credentials, refused, shipped};
+use super::{credentials, nfs, refused, shipped};
 use crate::cache::Capacity;
 use crate::capability::validators::Validators;
 use crate::capability::{Outbound, Override, Setup};
 use crate::component;
-use crate::config::{Config, Instance};
+use crate::config::{Backend, Config, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
@@ -56,13 +56,10 @@ pub(super) struct Working {
 /// Loads the instances' components, and mounts them. What it began it takes back when it fails or
 /// is dropped.
 pub async fn start(options: &Options) -> Result<Mounted, Refused> {
-    let native = crate::config::Backend::native();
-    if options.config.mount.backend != native {
+    let (backend, native) = (options.config.mount.backend, Backend::native());
+    if backend != native && backend != Backend::Nfs {
         return Err(Refused {
-            message: format!(
-                "this build cannot mount through {}",
-                options.config.mount.backend.name()
-            ),
+            message: format!("this build cannot mount through {}", backend.name()),
             hint: Some(format!("use --backend {}", native.name())),
         });
     }
@@ -98,7 +95,10 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     await_push(&working, &feeds).await;
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
-        tokio::task::block_in_place(|| mount(runtime, options, &tokio))?
+        tokio::task::block_in_place(|| match backend {
+            Backend::Nfs => nfs::mount(runtime, options, &tokio),
+            _ => mount(runtime, options, &tokio),
+        })?
     };
     let core = Core {
         runtime,

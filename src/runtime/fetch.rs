@@ -448,6 +448,7 @@ impl Landing<'_> {
         ));
         if spoiled.is_none() {
             let instance = directory.instance;
+            self.state.compare(&directory, &listing, self.changes);
             self.state.cache.forget_children(instance, &directory.id);
             self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
         }
@@ -498,6 +499,7 @@ impl Landing<'_> {
         if offer.whole {
             let entries = self.entries(offer.children);
             let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            self.state.compare(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);
             let query = Query::new(&parent, Operation::List);
             self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));

@@ -17,6 +17,9 @@ pub fn all(context: &Context) -> Vec<Finding> {
         findings.push(fusermount());
         findings.push(user_allow_other(effective.mount.allow_other));
     }
+    if effective.mount.backend == Backend::Nfs {
+        findings.push(nfs_client());
+    }
     #[cfg(all(windows, target_env = "msvc"))]
     if effective.mount.backend == Backend::Winfsp {
         findings.push(match omnifs_platform::winfsp::check() {
@@ -73,6 +76,18 @@ fn fuse_device() -> Finding {
             "load the kernel module: sudo modprobe fuse",
         ),
     }
+}
+
+fn nfs_client() -> Finding {
+    use omnifs_platform::nfs::mounting::{AttachError, has_client};
+    let missing = if !has_client() {
+        AttachError::NoClient
+    } else if cfg!(target_os = "linux") && !is_root() {
+        AttachError::NotPermitted
+    } else {
+        return Finding::good("this kernel can mount NFS");
+    };
+    Finding::bad(missing.to_string(), missing.hint().unwrap_or_default())
 }
 
 /// The first file of this name in `PATH`.
