@@ -8,6 +8,7 @@ mod windows;
 #[cfg(windows)]
 pub use windows::{detach, point, prepare, resolve};
 
+use omnifs_platform::nfs::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -272,7 +273,6 @@ pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
             }
         }
     }
-    use omnifs_platform::nfs::mounting;
     use std::process::Command;
     let commands = if cfg!(target_os = "linux") {
         let how = if lazy { "-uz" } else { "-u" };

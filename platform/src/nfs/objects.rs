@@ -307,7 +307,8 @@ impl<V: Vfs> Objects<V> {
             table.sequence += 1;
             match change {
                 // Only attributes are in doubt, and those are asked for each time.
-                Change::Content { open: true, .. } => {}
+                // NFS version 3 has nobody to tell of an event.
+                Change::Content { open: true, .. } | Change::Event(_) => {}
                 Change::Content { handle, open: false } => {
                     for place in table.places.get(handle).into_iter().flatten() {
                         if let Some(object) = table.objects.peek_mut(place) {
