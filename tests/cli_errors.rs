@@ -5,7 +5,6 @@ mod cli;
 
 use cli::Home;
 use omnifs::control::{Record, Registry, Token, key};
-#[cfg(unix)]
 use std::path::Path;
 
 #[test]
