@@ -246,8 +246,8 @@ impl<V: Vfs> Raising<'_, V> {
                 let some = Timespec { tv_sec: 0, tv_nsec: 0 };
                 // The modified time alone is IN_MODIFY, both are IN_ATTRIB (fsnotify_change in the
                 // kernel). The times themselves go nowhere.
-                let one = Timestamps { last_access: omit, last_modification: some.clone() };
-                let both = Timestamps { last_access: some.clone(), last_modification: some };
+                let one = Timestamps { last_access: omit, last_modification: some };
+                let both = Timestamps { last_access: some, last_modification: some };
                 let end = reach(root, names)?;
                 let mut times = [one, both].into_iter();
                 times.try_for_each(|times| {
