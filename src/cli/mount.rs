@@ -61,6 +61,11 @@ pub struct MountOptions {
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
         env = "OMNIFS_STALE_IF_ERROR", hide_env_values = true, hide_possible_values = true)]
     stale_if_error: Option<bool>,
+    /// Raise inotify events for what changes upstream
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        env = "OMNIFS_WATCH_EVENTS", hide_env_values = true, hide_possible_values = true)]
+    watch_events: Option<bool>,
     /// Event loops of the back end
     #[arg(long, value_name = "N", value_parser = threads, env = "OMNIFS_THREADS",
         hide_env_values = true)]
@@ -98,6 +103,7 @@ impl MountOptions {
             allow_other: self.allow_other,
             threads: self.threads,
             stale_if_error: self.stale_if_error,
+            watch_events: self.watch_events,
             webhook_listen: self.webhook_listen,
             cache_capacity: self.cache_capacity,
         }

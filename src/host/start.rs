@@ -286,6 +286,7 @@ fn mount(
     use omnifs_platform::fuse;
     let mut wanted = fuse::MountOptions {
         allow_other: options.config.mount.allow_other,
+        watch_events: options.config.mount.watch_events,
         ..fuse::MountOptions::default()
     };
     wanted.threads = options.config.mount.threads.try_into().unwrap_or(wanted.threads);

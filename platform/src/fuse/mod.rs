@@ -163,6 +163,7 @@ fn serve<V: Vfs>(
         queue,
         point: point.clone(),
         minor: mount.minor,
+        runtime: runtime.clone(),
     });
     let server = Arc::new(Server {
         vfs,

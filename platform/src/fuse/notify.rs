@@ -151,7 +151,7 @@ impl Notifier {
                     let removed = removed.map(|handle| self.node(handle));
                     board.job(self.node(parent)).names.insert(name, removed);
                 }
-                // Nobody watches what the kernel does not hold.
+                // Nobody watches a directory that the kernel does not hold.
                 Change::Event(event) if self.is_held_at(&event) => events.push(event),
                 Change::Event(_) => {}
             }
@@ -169,7 +169,8 @@ impl Notifier {
     fn is_held_at(&self, event: &Event) -> bool {
         let held = |handle: Handle| handle == self.root || self.references.contains(handle);
         match event {
-            Event::Modified(handle) => held(*handle),
+            // By name also where it is not held itself.
+            Event::Modified(_) => true,
             Event::Created { parent, .. } | Event::Deleted { parent, .. } => held(*parent),
             Event::Moved { from, to, .. } => held(from.0) || held(to.0),
         }

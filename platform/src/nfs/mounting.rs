@@ -173,8 +173,8 @@ pub fn has_client() -> bool {
     if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "nfs") {
         return true;
     }
-    let release = rustix::system::uname();
-    let modules = Path::new("/lib/modules").join(release.release().to_string_lossy().as_ref());
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let modules = Path::new("/lib/modules").join(release.trim());
     let list = std::fs::read_to_string(modules.join("modules.dep")).unwrap_or_default();
     list.lines().any(|line| line.split(':').next().is_some_and(|m| m.contains("/nfs/nfsv3.ko")))
 }

@@ -269,7 +269,7 @@ fn nobody_else_may_write_while_the_daemon_raises_events() {
     assert!(path("f").exists());
     let over = AtomicBool::new(false);
     let now = rustix::fs::Timespec { tv_sec: 1, tv_nsec: 1 };
-    let times = Timestamps { last_access: now.clone(), last_modification: now };
+    let times = Timestamps { last_access: now, last_modification: now };
     thread::scope(|scope| {
         // In this process, as the daemon itself: what counts is the thread.
         let writer = scope.spawn(|| {

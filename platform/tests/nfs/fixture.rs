@@ -3,6 +3,7 @@
 use crate::client::Client;
 use omnifs_platform::memory::Memory;
 use omnifs_platform::nfs::{Options, Server, serve};
+#[cfg(target_os = "linux")]
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,6 +84,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Whether a test that needs `needs` can run; says it loudly if not, also in the summary of
 /// `cargo xtask test`.
+#[cfg(target_os = "linux")]
 pub fn possible(needs: bool, what: &str) -> bool {
     if !needs {
         let test = std::thread::current().name().unwrap_or("a test of NFS").to_owned();

@@ -4,8 +4,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+mod capture;
 mod client;
 mod fixture;
+mod fuzz;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,6 @@ use nfs3_types::nfs3::*;
 use nfs3_types::rpc::{accept_stat_data, auth_stat, opaque_auth, rejected_reply};
 use nfs3_types::xdr_codec::Opaque;
 use omnifs_platform::memory::{New, ROOT};
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
 fn fixture() -> Fixture {
@@ -194,6 +193,7 @@ fn resident() -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn lengths_that_promise_gigabytes_cost_a_closed_connection_and_no_memory() {
+    use std::io::{Read, Write};
     let fixture = fixture();
     unharmed(&fixture);
     let before = resident();

@@ -25,12 +25,15 @@
 
 mod answers;
 mod desk;
+mod lister;
 mod queue;
+mod watched;
 
 use super::held::References;
 use super::notify::Notifier;
 use crate::{Event, Handle, Kind, Vfs};
 use desk::{Answer, Made, Outcome, Write};
+use lister::{Changed, Lister};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps,
     XattrFlags,
@@ -39,7 +42,9 @@ use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
+use tokio::runtime;
 
 pub(super) use desk::Desk;
 pub(super) use queue::Queue;
@@ -74,13 +79,21 @@ pub(super) struct Raiser<V: Vfs> {
     pub point: PathBuf,
     /// The mount's device number.
     pub minor: u32,
+    pub runtime: runtime::Handle,
 }
 
 impl<V: Vfs> Raiser<V> {
     /// Starts the thread. It ends when the queue is closed.
     pub fn start(self) -> std::io::Result<()> {
+        let lister = Lister {
+            vfs: self.vfs.clone(),
+            runtime: self.runtime.clone(),
+            minor: self.minor,
+            queue: self.queue.clone(),
+        };
+        let lister = lister.start()?;
         let run = move || {
-            let mut raising = Raising { raiser: &self, next: NOBODYS };
+            let mut raising = Raising { raiser: &self, lister, next: NOBODYS };
             let seat = self.desk.sit();
             while let Some(event) = self.queue.next(|event| self.is_told(event)) {
                 raising.raise(&event);
@@ -160,6 +173,7 @@ fn is_short(names: &[(u64, String, Answer)]) -> bool {
 
 struct Raising<'a, V: Vfs> {
     raiser: &'a Raiser<V>,
+    lister: Sender<Changed>,
     next: u64,
 }
 
@@ -195,6 +209,13 @@ impl<V: Vfs> Raising<'_, V> {
             };
             raiser.vfs.places(handle).into_iter().filter_map(end).collect()
         };
+        if directory && let Some(names) = ends.first() {
+            let inode = raiser.references.shown(handle).map_or(ROOT_NODE, |shown| shown.inode.0);
+            let inodes = [inode, raiser.node(handle)];
+            let path = raiser.point.join(path(names));
+            // It lives as long as this thread does.
+            let _ = self.lister.send(Changed { handle, inodes, path });
+        }
         let mut touched = Vec::new();
         for names in ends {
             touched.extend(self.touch(names, kind));

@@ -19,6 +19,7 @@ struct State {
     /// Told of something since the last look.
     stirred: bool,
     raising: bool,
+    listing: bool,
     paused: bool,
     closed: bool,
 }
@@ -112,13 +113,26 @@ impl Queue {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         state.paused = true;
-        while state.raising {
+        while state.raising || state.listing {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
             state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Runs what holds the mount busy, unless that is paused.
+    pub fn unless_paused(&self, run: impl FnOnce()) {
+        let mut state = self.lock();
+        if state.paused || state.closed {
+            return;
+        }
+        state.listing = true;
+        drop(state);
+        run();
+        self.lock().listing = false;
+        self.moved.notify_all();
     }
 
     pub fn resume(&self) {
