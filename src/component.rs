@@ -61,9 +61,15 @@ impl Error {
 /// Reads a component's file.
 pub fn read(path: &Path) -> Result<Component, Error> {
     let fail = |source| Error::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(fail)?;
+    let no_file = || fail(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Windows does not open directories as files.
+        Err(_) if path.is_dir() => return Err(no_file()),
+        Err(error) => return Err(fail(error)),
+    };
     if !file.metadata().map_err(fail)?.is_file() {
-        return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+        return Err(no_file());
     }
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;

@@ -98,7 +98,7 @@ pub fn run_with(
     keep_one_heap();
     let registry = Registry::new(options.paths.mounts());
     let claim = registry.claim(&options.mountpoint)?;
-    if mountpoint::prepare(&options.mountpoint)? {
+    if !options.serve_only && mountpoint::prepare(&options.mountpoint)? {
         tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
     }
     // Not the directory it was started in: that one could then not be unmounted or removed.

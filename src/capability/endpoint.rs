@@ -165,6 +165,15 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     })
 }
 
+/// The path of the named pipe in `npipe:////./pipe/NAME`, as the Docker command writes it, or
+/// `npipe://./pipe/NAME`.
+pub fn pipe(url: &str) -> Option<String> {
+    let path = url.strip_prefix("npipe:")?.replace('/', "\\");
+    let name = path.trim_start_matches('\\').strip_prefix(".\\pipe\\")?;
+    let right = !name.is_empty() && !name.contains(['\\', '\0']);
+    right.then(|| format!("\\\\.\\pipe\\{name}"))
+}
+
 fn base(text: &str, source: &Placed) -> Result<Base, String> {
     if let Some(path) = text.strip_prefix("unix://") {
         if !path.starts_with('/') || path.contains('\0') {
@@ -172,14 +181,9 @@ fn base(text: &str, source: &Placed) -> Result<Base, String> {
         }
         return Ok(Base::Unix(PathBuf::from(path)));
     }
-    if let Some(path) = text.strip_prefix("npipe:") {
-        let path = path.replace('/', "\\");
-        // `npipe:////./pipe/NAME` as the Docker command writes it, and `npipe://./pipe/NAME`.
-        let name = path.trim_start_matches('\\').strip_prefix(".\\pipe\\").unwrap_or_default();
-        if name.is_empty() || name.contains(['\\', '\0']) {
-            return Err(format!("{text:?} must be npipe:////./pipe/NAME"));
-        }
-        return Ok(Base::Pipe(format!("\\\\.\\pipe\\{name}")));
+    if text.starts_with("npipe:") {
+        let fail = || format!("{text:?} must be npipe:////./pipe/NAME");
+        return pipe(text).map(Base::Pipe).ok_or_else(fail);
     }
     let tcp = text.strip_prefix("tcp://").map(|rest| format!("http://{rest}"));
     let mut url = Url::parse(tcp.as_deref().unwrap_or(text))

@@ -20,7 +20,7 @@ mod stream;
 pub mod validators;
 
 pub use address::{Resolver, system_resolver};
-pub use endpoint::{Override, SetupError};
+pub use endpoint::{Override, SetupError, pipe};
 pub use stream::Opened;
 
 use crate::credentials::{Chain, Environment};

@@ -21,7 +21,7 @@ use tracing::level_filters::LevelFilter;
 /// not affected. What an `omnifs` that was killed left mounted at PATH is detached first.
 #[derive(Debug, Args)]
 pub struct Mount {
-    /// An empty directory
+    /// An empty directory; on Windows `O:`, `*` for a free letter, or a new directory
     path: PathBuf,
     /// Stay in the foreground and log to standard error; Ctrl-C unmounts
     #[arg(long, short)]

@@ -153,8 +153,7 @@ fn engine_answers() -> bool {
     let ping = || -> std::io::Result<bool> {
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let host = host.as_deref().unwrap_or("npipe:////./pipe/docker_engine");
-        let Some(path) = host.strip_prefix("npipe:") else { return Ok(false) };
-        let path = path.replace('/', "\\");
+        let Some(path) = crate::capability::pipe(host) else { return Ok(false) };
         let mut pipe = std::fs::File::options().read(true).write(true).open(path)?;
         pipe.write_all(b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut status = [0; 12];

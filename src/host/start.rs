@@ -11,13 +11,13 @@ use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
 use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
-#[cfg(any(target_os = "linux", windows))]
+#[cfg(any(target_os = "linux", all(windows, target_env = "msvc")))]
 use crate::mountpoint;
 use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
 use crate::runtime::{Runtime, ServiceClock};
 use crate::{paths, wasm};
-#[cfg(any(target_os = "linux", windows))]
+#[cfg(any(target_os = "linux", all(windows, target_env = "msvc")))]
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,6 +3,7 @@
 use crate::support::*;
 use omnifs::provider::Cause;
 use omnifs::wasm::Component;
+#[cfg(unix)]
 use std::path::Path;
 
 /// A component with these imports and the exports of these interfaces. Every function takes and

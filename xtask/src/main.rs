@@ -12,6 +12,7 @@ mod guest;
 mod setup;
 mod step;
 mod test;
+mod windows;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,6 +40,8 @@ enum Command {
     Bench(bench::Bench),
     /// Checks formatting, lints, lock files, licences and advisories
     Check,
+    /// Builds omnifs for Windows with mingw-w64 and runs what of it Wine can run
+    Windows(windows::Windows),
     /// What CI runs: check, then test
     Ci,
     /// Installs what the other commands need; they do so themselves
@@ -72,6 +75,7 @@ fn run(command: Command) -> Result<()> {
         Command::Components(components) => components.run(),
         Command::Bench(bench) => bench.run(),
         Command::Check => check::run(),
+        Command::Windows(windows) => windows.run(),
         Command::Ci => {
             // A wrongly formatted line must not hide what the tests say.
             let checked = check::run();
@@ -95,6 +99,12 @@ impl Build {
         components::build_all(components::Which::Shipped)?;
         let binary = cargo::build_binary(self.release)?;
         step::say(&format!("built {}", binary.display()));
+        if cfg!(windows) {
+            step::loud(
+                "this binary holds the WinFsp back end, whose library is GPL-3.0: whoever passes it on \
+                 does so under GPL-3.0, with the source. docs/windows.md says more",
+            );
+        }
         Ok(())
     }
 }

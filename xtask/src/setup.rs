@@ -19,6 +19,10 @@ pub enum Goal {
     Test,
     /// Building components without rustup's wasm target.
     Fallback,
+    /// Checking for Windows without one.
+    Windows,
+    /// Running on Windows's interfaces without one.
+    Wine,
 }
 
 #[derive(Clone, Copy)]
@@ -42,6 +46,8 @@ enum Probe {
     StaticBusybox,
     /// A linker for wasm, of rustup or of the system.
     WasmLinker,
+    /// The library of a C compiler, with the compiler's own headers.
+    Libclang,
 }
 
 struct Row {
@@ -51,9 +57,9 @@ struct Row {
     goals: &'static [(Goal, Need)],
 }
 
-use Goal::{Beside, Build, Demo, Fallback, Mount, Test};
+use Goal::{Beside, Build, Demo, Fallback, Mount, Test, Windows, Wine};
 use Need::{Optional, Required};
-use Probe::{File, Program, StaticBusybox, SystemRustc, WasmLinker};
+use Probe::{File, Libclang, Program, StaticBusybox, SystemRustc, WasmLinker};
 
 const fn row(
     probe: Probe,
@@ -85,7 +91,8 @@ const TABLE: &[Row] = &[
     row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
     row(Program("python3"), &["python3"], "maps files of the mount in tests", TESTED),
     row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
-    row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests", TESTED),
+    row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests",
+        &[(Test, Optional), (Wine, Optional)]),
     row(Program("qemu-system-x86_64"), &["qemu-system-x86"],
         "the machine of the Linux kernel that is a client in tests", TESTED),
     row(Program("cpio"), &["cpio"], "packs that machine's first file system", TESTED),
@@ -103,6 +110,12 @@ const TABLE: &[Row] = &[
         "the standard library's source for the fallback", FALLBACK),
     // The linker must read what rustc-web's LLVM writes; Debian's plain `lld` is years older.
     row(WasmLinker, &["lld-22"], "links components by the fallback", FALLBACK),
+    row(Program("x86_64-w64-mingw32-gcc"), &["gcc-mingw-w64-x86-64-posix"],
+        "compiles C for Windows", &[(Windows, Optional), (Wine, Optional)]),
+    row(File("/usr/x86_64-w64-mingw32/include/windows.h"), &["mingw-w64-x86-64-dev"],
+        "Windows's headers", &[(Windows, Optional), (Wine, Optional)]),
+    row(Libclang, &["libclang-dev"], "reads WinFsp's headers", &[(Windows, Optional)]),
+    row(File("/usr/lib/wine/wine64"), &["wine64"], "runs programs for Windows", &[(Wine, Optional)]),
 ];
 
 /// Rust 1.x that the providers need, as their Cargo.toml says.
@@ -127,6 +140,7 @@ impl Row {
             #[cfg(not(target_os = "linux"))]
             StaticBusybox => false,
             WasmLinker => crate::components::wasm_linker().is_some(),
+            Libclang => crate::check::libclang().is_some(),
         }
     }
 

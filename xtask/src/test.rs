@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test, with the set-up it needs.
 
 use crate::step::{loud, minutes, say};
-use crate::{cargo, components, guest, setup, step};
+use crate::{cargo, components, guest, setup, step, windows};
 use anyhow::{Context, Result, bail};
 use std::fs;
 
@@ -50,12 +50,16 @@ impl Test {
             true => (components::test_natively(&skipped), components::test_descriptions(&skipped)),
             false => (Ok(()), Ok(())),
         };
+        let windows = match self.arguments.is_empty() {
+            true => windows::test_platform().map(|why| left_out.extend(why)),
+            false => Ok(()),
+        };
 
         let skipped = fs::read_to_string(&skipped).unwrap_or_default();
         for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {
             loud(line);
         }
-        let failures: Vec<_> = [host, native, described]
+        let failures: Vec<_> = [host, native, described, windows]
             .into_iter()
             .filter_map(|result| result.err().map(|error| format!("{error:#}")))
             .collect();

@@ -212,6 +212,13 @@ struct Journal {
 
 impl Journal {
     fn rewrite(path: PathBuf, shared: &Shared) -> io::Result<Journal> {
+        let (file, count, next) = Journal::beside(&path, shared)?;
+        fs::rename(&next, &path)?;
+        Ok(Journal { path, file, count })
+    }
+
+    /// Writes the table to a new file: the file, its steps, and where it is.
+    fn beside(path: &Path, shared: &Shared) -> io::Result<(File, usize, PathBuf)> {
         let mut out = MAGIC.to_vec();
         let count = {
             let mut table = shared.table();
@@ -224,8 +231,7 @@ impl Journal {
         let next = path.with_extension("next");
         let mut file = private_file(&next)?;
         file.write_all(&out)?;
-        fs::rename(&next, &path)?;
-        Ok(Journal { path, file, count })
+        Ok((file, count, next))
     }
 
     /// Writes what is entered until the table ends.
@@ -255,8 +261,10 @@ impl Journal {
     }
 
     fn replace(&mut self, shared: &Shared) -> io::Result<()> {
-        *self = Journal::rewrite(self.path.clone(), shared)?;
-        Ok(())
+        let (file, count, next) = Journal::beside(&self.path, shared)?;
+        // The old one is closed by this: not every system replaces a file that is open.
+        (self.file, self.count) = (file, count);
+        fs::rename(next, &self.path)
     }
 
     fn append(&mut self, fresh: &[Step]) -> io::Result<()> {

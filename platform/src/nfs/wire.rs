@@ -79,7 +79,14 @@ pub(super) fn status(error: Error) -> nfsstat3 {
 
 /// The protocol counts seconds from 1970 to 2106; what is outside is shown at the near end.
 pub(super) fn time(time: SystemTime) -> nfstime3 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    shown(since_1970(time))
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+fn shown(since: Duration) -> nfstime3 {
     match u32::try_from(since.as_secs()) {
         Ok(seconds) => nfstime3 { seconds, nseconds: since.subsec_nanos() },
         Err(_) => nfstime3 { seconds: u32::MAX, nseconds: 0 },
@@ -99,8 +106,8 @@ impl Export {
     /// by times and size; where a service's own time does not move with the content, this does.
     pub fn attributes(self, attr: &Attr, moved: u64) -> fattr3 {
         let mtime = time(attr.modified);
-        let changed = attr.modified.checked_add(Duration::from_nanos(moved));
-        let ctime = time(changed.unwrap_or(attr.modified));
+        // Not added to the time itself: a system's clock may count in more than nanoseconds.
+        let ctime = shown(since_1970(attr.modified).saturating_add(Duration::from_nanos(moved)));
         fattr3 {
             type_: match attr.kind {
                 Kind::Directory => ftype3::NF3DIR,
@@ -159,7 +166,8 @@ mod tests {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(time(at(7)), nfstime3 { seconds: 7, nseconds: 0 });
         assert_eq!(time(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).seconds, 0);
-        assert_eq!(time(at(1 << 40)).seconds, u32::MAX);
+        // The latest that every system's clock can say is some 28,000 years away.
+        assert_eq!(time(at(1 << 36)).seconds, u32::MAX);
     }
 
     #[test]

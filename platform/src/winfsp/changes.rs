@@ -2,7 +2,8 @@
 //!
 //! Changes wait in their channel until the next tick, or until a look-up needs to know that what it
 //! remembers of a directory is still true. Each then becomes notices for the paths that are known:
-//! a notice drops what the system's caches hold of the path, and tells those who watch it.
+//! a notice drops what the system's caches hold of the path, and that of an event also tells those
+//! who watch it.
 //!
 //! What may not be kept is taken back at the next tick after it was told: WinFsp has one timeout
 //! for the volume, and it is infinite.
@@ -10,7 +11,7 @@
 use super::cases::Cases;
 use super::names;
 use super::position::Table;
-use crate::{Change, Handle, Kind, Vfs};
+use crate::{Change, Event, Handle, Kind, Vfs};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -30,6 +31,9 @@ pub mod action {
     pub const ADDED: u32 = 1;
     pub const REMOVED: u32 = 2;
     pub const MODIFIED: u32 = 3;
+    /// Directly before [`RENAMED_TO`].
+    pub const RENAMED_FROM: u32 = 4;
+    pub const RENAMED_TO: u32 = 5;
 }
 
 /// One call of `FspFileSystemNotify`.
@@ -54,33 +58,40 @@ pub(super) struct Changes<V: Vfs> {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// By path and action.
-    notices: HashMap<(Vec<u16>, u32), u32>,
-    /// Keys of `notices` in the order they came.
-    order: Vec<(Vec<u16>, u32)>,
+    /// In the order they came: what a name went through counts.
+    notices: Vec<Notice>,
+    /// Where the notice of a change of a path is: one is enough.
+    modified: HashMap<Vec<u16>, usize>,
     overflow: bool,
 }
 
 impl Waiting {
-    fn add(&mut self, path: &[u16], filter: u32, action: u32) {
-        if self.order.len() >= MOST {
-            self.notices.clear();
-            self.order.clear();
-            self.overflow = true;
-        }
-        if self.overflow {
-            return;
-        }
-        let key = (path.to_vec(), action);
-        match self.notices.get_mut(&key) {
-            Some(known) => *known |= filter,
-            None => {
-                self.order.push(key.clone());
-                self.notices.insert(key, filter);
-            }
+    /// The path's caches are to be dropped; those who watch for `filter` are told of a change.
+    fn modified(&mut self, path: &[u16], filter: u32) {
+        if let Some(at) = self.modified.get(path) {
+            self.notices[*at].filter |= filter;
+        } else if self.room() {
+            self.modified.insert(path.to_vec(), self.notices.len());
+            self.notices.push(Notice { path: path.to_vec(), filter, action: action::MODIFIED });
         }
     }
+
+    fn named(&mut self, path: &[u16], filter: u32, action: u32) {
+        if self.room() {
+            self.notices.push(Notice { path: path.to_vec(), filter, action });
+        }
+    }
+
+    fn room(&mut self) -> bool {
+        if self.notices.len() >= MOST {
+            *self = Waiting { overflow: true, ..Waiting::default() };
+        }
+        !self.overflow
+    }
 }
+
+/// A notice of an event: the path, what watchers must have asked for, the action.
+type Told = (Vec<u16>, u32, u32);
 
 impl<V: Vfs> Changes<V> {
     pub fn new(table: Arc<Table<V>>, incoming: Receiver<Vec<Change>>) -> Changes<V> {
@@ -102,65 +113,95 @@ impl<V: Vfs> Changes<V> {
         let incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         for batch in incoming.try_iter() {
             self.stamp.fetch_add(1, Ordering::SeqCst);
+            // How names are shown is known as long as their directory is remembered; and watchers
+            // look again at once, so they are told when the caches are dropped.
+            let events = batch.iter().filter_map(|change| match change {
+                Change::Event(event) => Some(self.event(event, cases)),
+                _ => None,
+            });
+            let events: Vec<Told> = events.flatten().collect();
             for change in batch {
-                self.one(change, cases);
+                self.drop_caches(change, cases);
+            }
+            let mut waiting = self.waiting();
+            for (path, filter, action) in events {
+                match action {
+                    action::MODIFIED => waiting.modified(&path, filter),
+                    action => waiting.named(&path, filter, action),
+                }
             }
         }
         self.stamp.load(Ordering::SeqCst)
     }
 
-    fn one(&self, change: Change, cases: &Cases<V>) {
-        use action::{ADDED, MODIFIED, REMOVED};
-        use filter::{ATTRIBUTES, DIR_NAME, FILE_NAME, LAST_WRITE, SIZE};
-        match change {
+    fn drop_caches(&self, change: Change, cases: &Cases<V>) {
+        let paths = match change {
             Change::Content { handle, .. } => {
                 cases.forget(handle);
-                let paths = self.table.paths(handle);
-                let mut waiting = self.waiting();
-                for (path, kind) in paths {
-                    let content = if kind == Kind::Directory { 0 } else { SIZE };
-                    waiting.add(&path, content | LAST_WRITE, MODIFIED);
-                }
+                self.table.paths(handle)
             }
-            // What is dropped is told to watchers already; an event adds nothing to it here.
-            Change::Event(_) => {}
-            Change::Entry { parent, name, removed } => {
-                let shown = cases.shown(parent, &name).unwrap_or_else(|| names::encode(&name));
+            Change::Entry { parent, name, .. } => {
                 cases.forget(parent);
-                let known = self.table.moved(parent, &name);
-                let places = match known.is_empty() {
-                    // Nobody has it open. Those who watch its directory are told all the same.
-                    true => self.unopened(parent, &shown),
-                    false => known.iter().map(|(path, kind)| (path.clone(), Some(*kind))).collect(),
-                };
-                let mut waiting = self.waiting();
-                for (path, kind) in places {
-                    let names = match kind {
-                        Some(Kind::Directory) => DIR_NAME,
-                        Some(_) => FILE_NAME,
-                        None => FILE_NAME | DIR_NAME,
-                    };
-                    match (removed, kind) {
-                        (Some(_), _) => waiting.add(&path, names, REMOVED),
-                        // Replaced, or renamed away: who looks will see.
-                        (None, Some(_)) => {
-                            waiting.add(&path, names | ATTRIBUTES | SIZE | LAST_WRITE, MODIFIED);
-                        }
-                        (None, None) => waiting.add(&path, names, ADDED),
-                    }
+                let mut paths = self.table.moved(parent, &name);
+                paths.extend(self.table.paths(parent));
+                paths
+            }
+            Change::Event(_) => return,
+        };
+        let mut waiting = self.waiting();
+        paths.iter().for_each(|(path, _)| waiting.modified(path, 0));
+    }
+
+    /// What watchers are told of an event.
+    fn event(&self, event: &Event, cases: &Cases<V>) -> Vec<Told> {
+        use action::{ADDED, MODIFIED, REMOVED, RENAMED_FROM, RENAMED_TO};
+        use filter::{ATTRIBUTES, DIR_NAME, FILE_NAME, LAST_WRITE, SIZE};
+        let below = |parent: Handle, name: &str| -> Vec<Vec<u16>> {
+            let shown = cases.shown(parent, name).unwrap_or_else(|| names::encode(name));
+            let parents = self.table.paths(parent);
+            parents.iter().map(|(path, _)| names::join(path, &shown)).collect()
+        };
+        let kind = |directory: bool| if directory { DIR_NAME } else { FILE_NAME };
+        match event {
+            Event::Modified(handle) => {
+                let paths = self.table.paths(*handle).into_iter();
+                paths
+                    .map(|(path, kind)| {
+                        let content = if kind == Kind::Directory { 0 } else { SIZE };
+                        (path.into(), content | LAST_WRITE | ATTRIBUTES, MODIFIED)
+                    })
+                    .collect()
+            }
+            Event::Created { parent, name } => {
+                let paths = below(*parent, name).into_iter();
+                paths.map(|path| (path, FILE_NAME | DIR_NAME, ADDED)).collect()
+            }
+            Event::Deleted { parent, name, directory } => {
+                let paths = below(*parent, name).into_iter();
+                paths.map(|path| (path, kind(*directory), REMOVED)).collect()
+            }
+            Event::Moved { from, to, directory } => {
+                let filter = kind(*directory);
+                // The two notices of a rename are for one directory; a move is what Windows itself
+                // tells of one.
+                let renamed = from.0 == to.0;
+                let (away, here) =
+                    if renamed { (RENAMED_FROM, RENAMED_TO) } else { (REMOVED, ADDED) };
+                let from = below(from.0, &from.1).into_iter().map(|path| (path, filter, away));
+                let to = below(to.0, &to.1).into_iter().map(|path| (path, filter, here));
+                if renamed {
+                    // Where a directory has two paths, each pair by itself.
+                    from.zip(to).flat_map(|(from, to)| [from, to]).collect()
+                } else {
+                    from.chain(to).collect()
                 }
             }
         }
     }
 
-    fn unopened(&self, parent: Handle, shown: &[u16]) -> Vec<(Box<[u16]>, Option<Kind>)> {
-        let above = self.table.paths(parent);
-        above.iter().map(|(path, _)| (names::join(path, shown).into(), None)).collect()
-    }
-
     /// What was told of this path may not be kept.
     pub fn take_back(&self, path: &[u16]) {
-        self.waiting().add(path, 0, action::MODIFIED);
+        self.waiting().modified(path, 0);
     }
 
     /// What is to be told now.
@@ -175,12 +216,7 @@ impl<V: Vfs> Changes<V> {
                 .map(|(path, _)| Notice { path: path.into(), filter, action: action::MODIFIED })
                 .collect();
         }
-        let mut notices = waiting.notices;
-        let notice = |key: (Vec<u16>, u32)| {
-            let filter = notices.remove(&key)?;
-            Some(Notice { path: key.0, filter, action: key.1 })
-        };
-        waiting.order.into_iter().filter_map(notice).collect()
+        waiting.notices
     }
 }
 
@@ -191,14 +227,22 @@ mod tests {
     #[test]
     fn notices_of_one_path_are_merged_and_their_number_is_bounded() {
         let mut waiting = Waiting::default();
-        waiting.add(&[1], 0, action::MODIFIED);
-        waiting.add(&[1], filter::SIZE, action::MODIFIED);
-        waiting.add(&[1], filter::FILE_NAME, action::REMOVED);
-        assert_eq!(waiting.order.len(), 2);
-        assert_eq!(waiting.notices[&(vec![1], action::MODIFIED)], filter::SIZE);
+        waiting.modified(&[1], 0);
+        waiting.named(&[1], filter::FILE_NAME, action::REMOVED);
+        waiting.modified(&[1], filter::SIZE);
+        waiting.named(&[1], filter::FILE_NAME, action::ADDED);
+        let told: Vec<_> = waiting.notices.iter().map(|n| (n.filter, n.action)).collect();
+        assert_eq!(
+            told,
+            [
+                (filter::SIZE, action::MODIFIED),
+                (filter::FILE_NAME, action::REMOVED),
+                (filter::FILE_NAME, action::ADDED)
+            ]
+        );
         for index in 0..MOST + 10 {
-            waiting.add(&[2, index as u16, (index >> 16) as u16], 1, action::MODIFIED);
+            waiting.modified(&[2, index as u16, (index >> 16) as u16], 1);
         }
-        assert!(waiting.overflow && waiting.order.is_empty() && waiting.notices.is_empty());
+        assert!(waiting.overflow && waiting.notices.is_empty() && waiting.modified.is_empty());
     }
 }

@@ -275,7 +275,7 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
 fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
     let pipes = manifest.endpoints.iter().filter_map(|endpoint| {
         let url = url_of(instance, endpoint);
-        let path = url.strip_prefix("npipe:")?.replace('/', "\\");
+        let path = omnifs::capability::pipe(&url)?;
         let what = format!("provider {}: {} at {path}", instance.name, endpoint.name);
         Some(match std::fs::File::options().read(true).write(true).open(&path) {
             Ok(_) => Finding::good(format!("{what} answers")),

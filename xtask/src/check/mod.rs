@@ -1,9 +1,12 @@
-//! `cargo xtask check`: formatting, lints, lock files, licences, advisories.
+//! `cargo xtask check`: formatting, lints, also for Windows, lock files, licences, advisories.
 
 mod advisories;
 mod licences;
 mod macos;
 mod spdx;
+mod windows;
+
+pub use windows::{libclang, target_added};
 
 use crate::step::{loud, minutes, say};
 use crate::{cargo, components, setup, step};
@@ -34,6 +37,7 @@ pub fn run() -> Result<()> {
     for manifest in sources() {
         note(lints(manifest));
     }
+    note(windows::run());
     note(macos::lints());
     match failures {
         0 => {

@@ -7,7 +7,7 @@ mod imports;
 mod providers;
 mod route;
 
-pub use route::wasm_linker;
+pub use route::{system_cargo, target_installed, wasm_linker};
 
 use crate::step::{loud, minutes, say};
 use crate::{cargo, setup, step};

@@ -54,7 +54,7 @@ pub enum Route {
 impl Route {
     /// The first route that can be taken here.
     pub fn choose() -> Result<Route> {
-        if target_installed() {
+        if target_installed(TARGET) {
             return Ok(Route::Installed);
         }
         let reason = match program("rustup") {
@@ -63,7 +63,7 @@ impl Route {
                 let what = "adding the wasm32-wasip2 target by rustup";
                 let mut add = Command::new(rustup);
                 match step::run(add.args(["target", "add", TARGET]), what, ADD) {
-                    Ok(()) if target_installed() => return Ok(Route::Added),
+                    Ok(()) if target_installed(TARGET) => return Ok(Route::Added),
                     Ok(()) => format!("rustup added {TARGET} to another toolchain"),
                     Err(error) => format!("{error:#}"),
                 }
@@ -118,18 +118,13 @@ impl Route {
                 command
             }
             Route::Fallback { linker } => {
-                let mut command = Command::new("/usr/bin/cargo");
-                command
-                    .env_clear()
-                    .envs(KEPT.iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
-                command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUSTC", "/usr/bin/rustc");
-                command.env("RUSTC_BOOTSTRAP", "1");
+                let mut command = system_cargo();
                 command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
                 command.args(["build", "-Z", "build-std=std,panic_abort"]);
                 command.args(["--target", FALLBACK_TARGET]);
                 // A directory of its own: the two compilers would overwrite each other's work.
                 let target = cargo::target()?.join("providers-fallback");
-                command.env("CARGO_TARGET_DIR", target).current_dir(cargo::root());
+                command.env("CARGO_TARGET_DIR", target);
                 command
             }
         };
@@ -165,6 +160,15 @@ impl Route {
     }
 }
 
+/// Debian's cargo and rustc, in an environment of their own; they may build a standard library.
+pub fn system_cargo() -> Command {
+    let mut command = Command::new("/usr/bin/cargo");
+    command.env_clear().envs(KEPT.iter().filter_map(|n| Some((n, std::env::var_os(n)?))));
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUSTC", "/usr/bin/rustc");
+    command.env("RUSTC_BOOTSTRAP", "1").current_dir(cargo::root());
+    command
+}
+
 /// The `.wasm` file that cargo's messages name for a package.
 fn artifact(messages: &str, package: &str) -> Option<PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -191,9 +195,9 @@ fn is_package(id: &str, package: &str) -> bool {
 }
 
 /// Whether the rustc that cargo uses has the standard library for the target.
-fn target_installed() -> bool {
+pub fn target_installed(target: &str) -> bool {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.args(["--print", "target-libdir", "--target", TARGET]).current_dir(cargo::root());
+    rustc.args(["--print", "target-libdir", "--target", target]).current_dir(cargo::root());
     let Some(directory) = step::ask(&mut rustc) else { return false };
     let Ok(files) = std::fs::read_dir(directory.trim()) else { return false };
     files.flatten().any(|file| {

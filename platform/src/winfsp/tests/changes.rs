@@ -15,6 +15,9 @@ fn tree() -> (Dispatcher, Arc<Memory>, Inode, Inode) {
     (Dispatcher::new(memory.clone()), memory, directory, file)
 }
 
+/// What those can watch for whom a new content concerns.
+const CHANGED: u32 = filter::SIZE | filter::LAST_WRITE | filter::ATTRIBUTES;
+
 /// Path, filter, action.
 fn told(d: &Dispatcher) -> Vec<(String, u32, u32)> {
     let notices = d.notices().into_iter();
@@ -28,8 +31,7 @@ fn a_new_content_is_told_by_the_path_in_its_case() {
     assert_eq!(text(&opened.normalized), "\\Dir\\file");
     assert_eq!(told(&d), []);
     memory.set_content(file, "another").unwrap();
-    let expected = ("\\Dir\\file".into(), filter::SIZE | filter::LAST_WRITE, action::MODIFIED);
-    assert_eq!(told(&d), [expected]);
+    assert_eq!(told(&d), [("\\Dir\\file".into(), CHANGED, action::MODIFIED)]);
     assert_eq!(told(&d), [], "once is enough");
     assert_eq!(d.wait(d.volume.info(&opened.context)).unwrap().size, 7);
     d.volume.close(opened.context);
@@ -43,10 +45,14 @@ fn names_that_come_and_go_are_told_to_those_who_watch_the_directory() {
     let names = filter::FILE_NAME | filter::DIR_NAME;
     let found = told(&d);
     assert!(found.contains(&("\\Dir\\new\u{f03a}er".into(), names, action::ADDED)), "{found:?}");
-    assert!(found.contains(&("\\Dir".into(), filter::LAST_WRITE, action::MODIFIED)), "{found:?}");
+    // Its own listing is dropped from the caches first.
+    assert_eq!(found[0], ("\\Dir".into(), 0, action::MODIFIED));
     memory.remove(directory, "new:er").unwrap();
     let found = told(&d);
-    assert!(found.contains(&("\\Dir\\new\u{f03a}er".into(), names, action::REMOVED)), "{found:?}");
+    assert!(
+        found.contains(&("\\Dir\\new\u{f03a}er".into(), filter::FILE_NAME, action::REMOVED)),
+        "{found:?}"
+    );
     d.volume.close(watched.context);
 }
 
@@ -86,19 +92,57 @@ fn an_open_file_follows_its_path_from_the_next_tick_on() {
 }
 
 #[test]
-fn a_rename_is_told_at_both_names_and_keeps_the_index() {
+fn a_rename_is_told_as_one_and_keeps_the_index() {
     let (d, memory, directory, _) = tree();
     let before = d.stat("\\Dir\\file").unwrap();
     let watched = d.open("\\Dir").unwrap();
     let opened = d.open("\\Dir\\file").unwrap();
-    memory.rename(directory, "file", directory, "other").unwrap();
-    let paths: Vec<String> = told(&d).into_iter().map(|(path, ..)| path).collect();
-    for path in ["\\Dir\\file", "\\Dir\\other", "\\Dir"] {
-        assert!(paths.contains(&path.into()), "{paths:?}");
+    memory.rename(directory, "file", directory, "Other").unwrap();
+    let found = told(&d);
+    let at = found.iter().position(|(_, _, did)| *did == action::RENAMED_FROM).unwrap();
+    assert_eq!(
+        found[at..at + 2],
+        [
+            ("\\Dir\\file".into(), filter::FILE_NAME, action::RENAMED_FROM),
+            ("\\Dir\\Other".into(), filter::FILE_NAME, action::RENAMED_TO)
+        ]
+    );
+    for path in ["\\Dir\\file", "\\Dir"] {
+        assert!(found[..at].contains(&(path.into(), 0, action::MODIFIED)), "{found:?}");
     }
     assert_eq!(d.read_open(&opened.context).unwrap(), b"one");
     assert_eq!(d.stat("\\Dir\\other").unwrap().index, before.index);
     d.volume.close(opened.context);
+    d.volume.close(watched.context);
+}
+
+#[test]
+fn a_move_to_another_directory_is_told_in_both() {
+    let (d, memory, directory, _) = tree();
+    let watched = [d.open("\\").unwrap(), d.open("\\Dir").unwrap()];
+    memory.rename(directory, "file", ROOT, "file").unwrap();
+    let found = told(&d);
+    for expected in [
+        ("\\Dir\\file".into(), filter::FILE_NAME, action::REMOVED),
+        ("\\file".into(), filter::FILE_NAME, action::ADDED),
+    ] {
+        assert!(found.contains(&expected), "{found:?}");
+    }
+    watched.into_iter().for_each(|opened| d.volume.close(opened.context));
+}
+
+#[test]
+fn of_names_that_differ_in_case_the_listed_one_is_told() {
+    let (d, memory, directory, _) = tree();
+    memory.add(directory, "FILE", New::file("other")).unwrap();
+    let watched = d.open("\\Dir").unwrap();
+    d.list("\\Dir").unwrap();
+    let _ = d.notices();
+    memory.remove(directory, "FILE").unwrap();
+    let escaped = "\\Dir\\\u{f046}\u{f049}\u{f04c}\u{f045}".to_owned();
+    let expected = (escaped, filter::FILE_NAME, action::REMOVED);
+    let found = told(&d);
+    assert!(found.contains(&expected), "{found:?}");
     d.volume.close(watched.context);
 }
 
@@ -112,6 +156,8 @@ fn what_may_not_be_kept_is_taken_back_at_the_next_tick_and_watchers_are_not_woke
     assert_eq!(told(&d), [("\\Dir\\log".into(), 0, action::MODIFIED)]);
     assert_eq!(told(&d), []);
     memory.append(log, b"2\n").unwrap();
+    // That it grows is an event; that somebody looks is none.
+    assert_eq!(told(&d), [("\\Dir\\log".into(), CHANGED, action::MODIFIED)]);
     assert_eq!(d.wait(d.volume.info(&opened.context)).unwrap().size, 4);
     assert_eq!(d.read_open(&opened.context).unwrap(), b"1\n2\n");
     assert_eq!(told(&d), [("\\Dir\\log".into(), 0, action::MODIFIED)]);
