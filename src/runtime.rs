@@ -8,6 +8,7 @@
 //! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
 //! - `changes`: events in, notifications out
+//! - `watch`: what file watchers are told
 
 mod changes;
 mod fetch;
@@ -15,6 +16,7 @@ mod resolve;
 mod stale;
 mod status;
 mod vfs;
+mod watch;
 
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
@@ -96,6 +98,7 @@ struct State {
     touched: Touched,
     /// The sequence number of the last removal of an object.
     removal: u64,
+    before: watch::Before,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
     clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
@@ -206,6 +209,7 @@ impl Runtime {
                 partials: HashMap::new(),
                 touched: Touched::new(),
                 removal: 0,
+                before: watch::Before::new(),
                 roots,
                 clocks: HashMap::new(),
             }),

@@ -9,15 +9,23 @@
 
 #[cfg(unix)]
 pub mod conformance;
+/// The suite makes Unix's system calls; its tree serves other systems too.
+#[cfg(not(unix))]
+pub mod conformance {
+    pub mod tree;
+}
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod memory;
+pub mod nfs;
 mod types;
+pub mod winfsp;
 
 pub use error::{Error, Result};
 pub use types::{
-    Attr, Change, DirEntry, DirPage, Entry, Handle, Inode, Kind, OpenFile, OpenId, Opened, Statfs,
+    Attr, Change, DirEntry, DirPage, Entry, Event, Handle, Inode, Kind, OpenFile, OpenId, Opened,
+    Statfs,
 };
 
 use bytes::Bytes;
@@ -100,4 +108,23 @@ pub trait Vfs: Send + Sync + 'static {
     /// The stream of changes, in batches, from now on. Each call starts a new stream. A change is
     /// sent after the core would answer with the new state, and no lock is held while it waits.
     fn changes(&self) -> Receiver<Vec<Change>>;
+
+    // The rest is for back ends that raise events on their own mount. It answers from memory, at
+    // once, and never asks a provider.
+
+    /// Each (directory, name) at which `handle` shows: for a directory one; for a file those of its
+    /// object, also where a newer handle shows it now.
+    fn places(&self, _handle: Handle) -> Vec<(Handle, String)> {
+        Vec::new()
+    }
+
+    /// Adds a reference to a handle. False where there is no such handle.
+    fn hold(&self, _handle: Handle) -> bool {
+        false
+    }
+
+    /// What [`Vfs::lookup`] would answer, with a reference, as far as it is known without asking.
+    fn recall(&self, _parent: Handle, _name: &str) -> Option<Entry> {
+        None
+    }
 }

@@ -130,6 +130,35 @@ pub enum Change {
         /// What the name was bound to, where it is now gone for good.
         removed: Option<Handle>,
     },
+    /// Something has happened upstream. Nothing has to be dropped for it: that is said by the
+    /// others, in the same batch or before. It is for those who watch.
+    Event(Event),
+}
+
+/// What has happened to something that back ends know, as file watchers are told of it.
+///
+/// An event is a hint to look again, and may be one too many. A doubt (a feed that was lost) is no
+/// event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A file or a link has other content, or an object has other attributes. Of a directory also:
+    /// its entries are not what they were, and which is not known before it is listed again.
+    Modified(Handle),
+    Created {
+        parent: Handle,
+        name: String,
+    },
+    Deleted {
+        parent: Handle,
+        name: String,
+        directory: bool,
+    },
+    /// One object has got another name or has moved to another directory.
+    Moved {
+        from: (Handle, String),
+        to: (Handle, String),
+        directory: bool,
+    },
 }
 
 /// Answers `statfs`. The file system is virtual and full: no free space, so that tools do not plan

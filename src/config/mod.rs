@@ -94,6 +94,8 @@ pub struct Mount {
     pub threads: usize,
     /// Serve what is known when the service cannot be reached.
     pub stale_if_error: bool,
+    /// Raise inotify events for what changes upstream (FUSE).
+    pub watch_events: bool,
     pub webhook_listen: Option<SocketAddr>,
 }
 
@@ -151,6 +153,7 @@ pub struct Overrides {
     pub allow_other: Option<bool>,
     pub threads: Option<usize>,
     pub stale_if_error: Option<bool>,
+    pub watch_events: Option<bool>,
     pub webhook_listen: Option<SocketAddr>,
     pub cache_capacity: Option<Capacity>,
 }
@@ -172,6 +175,7 @@ impl Default for Config {
                 allow_other: false,
                 threads: cores.clamp(1, 4),
                 stale_if_error: false,
+                watch_events: false,
                 webhook_listen: None,
             },
         }
@@ -215,6 +219,7 @@ impl Config {
         put(&mut self.mount.allow_other, &overrides.allow_other);
         put(&mut self.mount.threads, &overrides.threads);
         put(&mut self.mount.stale_if_error, &overrides.stale_if_error);
+        put(&mut self.mount.watch_events, &overrides.watch_events);
         if overrides.webhook_listen.is_some() {
             self.mount.webhook_listen = overrides.webhook_listen;
         }

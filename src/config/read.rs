@@ -237,7 +237,14 @@ impl<'a> Section<'a> {
             put(&mut config.limits.request_time, limits.duration("request-time"));
         }
         if let Some(mount) = self.section("mount") {
-            mount.only(&["backend", "allow-other", "threads", "stale-if-error", "webhook-listen"]);
+            mount.only(&[
+                "backend",
+                "allow-other",
+                "threads",
+                "stale-if-error",
+                "watch-events",
+                "webhook-listen",
+            ]);
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
             put(&mut config.mount.allow_other, mount.boolean("allow-other"));
@@ -248,6 +255,7 @@ impl<'a> Section<'a> {
             });
             put(&mut config.mount.threads, threads);
             put(&mut config.mount.stale_if_error, mount.boolean("stale-if-error"));
+            put(&mut config.mount.watch_events, mount.boolean("watch-events"));
             let listen = mount.string("webhook-listen").and_then(|text| {
                 let rule =
                     |_| format!("'{text}' is not an address; write for example 127.0.0.1:8787");

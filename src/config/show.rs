@@ -22,6 +22,7 @@ impl Display for Config {
         writeln!(f, "[mount]\nbackend = \"{}\"", mount.backend.name())?;
         writeln!(f, "allow-other = {}\nthreads = {}", mount.allow_other, mount.threads)?;
         writeln!(f, "stale-if-error = {}", mount.stale_if_error)?;
+        writeln!(f, "watch-events = {}", mount.watch_events)?;
         if let Some(address) = mount.webhook_listen {
             writeln!(f, "webhook-listen = \"{address}\"")?;
         }

@@ -30,8 +30,10 @@ impl State {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
+                self.note_before(&nodes);
                 self.cache.forget_children(instance, id);
                 for node in nodes {
+                    self.stir(&node, out);
                     self.drop_unversioned(&node, id);
                     if node.is_directory() {
                         self.touched.touch(node.key, sequence, now);
@@ -55,8 +57,11 @@ impl State {
             provider::Change::ChildrenChanged(id) => {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
+                let node = self.registry.get(key, id);
+                self.note_before(node.as_slice());
                 self.cache.forget_children(instance, id);
-                if let Some(node) = self.registry.get(key, id) {
+                if let Some(node) = node {
+                    self.stir(&node, out);
                     for handle in self.inodes.handles_of(&node) {
                         self.expire_entries(handle, out);
                     }
@@ -124,13 +129,15 @@ impl State {
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot_mut(handle) else { continue };
             slot.gone = true;
-            for link in &slot.links {
+            let (links, open) = (slot.links.clone(), slot.opens > 0);
+            for link in links {
                 let (parent, name) = (link.parent, link.name.to_string());
+                self.tell_deleted(&link, handle, node.is_directory(), out);
                 out.push(Change::Entry { parent, name, removed: Some(handle) });
             }
             // Who still holds the handle (a working directory, a descriptor of the path alone) would
             // be shown the attributes that were kept of it.
-            out.push(Change::Content { handle, open: slot.opens > 0 });
+            out.push(Change::Content { handle, open });
             if node.is_directory() {
                 for (name, told) in self.inodes.told(handle) {
                     let removed = match told {

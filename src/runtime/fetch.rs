@@ -210,6 +210,7 @@ impl Call {
                 {
                     // A listing that still has the name is out of date.
                     if state.cache.listing(&self.node).is_some_and(|l| l.get(name).is_some()) {
+                        state.note_before(std::slice::from_ref(&self.node));
                         state.cache.remove(&Query::new(&self.node, Operation::List));
                     }
                     let binding = self.node.coherence.clone();
@@ -466,6 +467,7 @@ impl Landing<'_> {
         ));
         if spoiled.is_none() {
             let instance = directory.instance;
+            self.state.compare(&directory, &listing, self.changes);
             self.state.cache.forget_children(instance, &directory.id);
             self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
         }
@@ -522,6 +524,7 @@ impl Landing<'_> {
         if offer.whole {
             let entries = self.entries(offer.children);
             let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            self.state.compare(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);
             let query = Query::new(&parent, Operation::List);
             self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));

@@ -378,6 +378,18 @@ pub(super) enum Miss {
 }
 
 impl State {
+    /// The child of that name as far as memory says so, and may.
+    pub(super) fn recall(&mut self, directory: &Node, name: &str) -> Option<Found> {
+        if self.is_mount_root(directory) {
+            let node = self.roots.get(name)?.node.clone();
+            return Some(Found { node, stamp: 0, asked: false });
+        }
+        match self.known(directory, name) {
+            Known::Present(found) => Some(found),
+            Known::Absent { .. } | Known::Unknown => None,
+        }
+    }
+
     fn known(&mut self, directory: &Node, name: &str) -> Known {
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         match self.cache.get(&lookup) {

@@ -358,4 +358,30 @@ impl Vfs for Runtime {
     fn changes(&self) -> Receiver<Vec<Change>> {
         self.subscribe()
     }
+
+    fn places(&self, handle: Handle) -> Vec<(Handle, String)> {
+        self.state().places(handle)
+    }
+
+    fn hold(&self, handle: Handle) -> bool {
+        let mut state = self.state();
+        let known = state.inodes.slot(handle).is_some();
+        if known {
+            state.inodes.reference(handle);
+        }
+        known
+    }
+
+    fn recall(&self, parent: Handle, name: &str) -> Option<Entry> {
+        let directory = self.directory(parent).ok()?;
+        let mut state = self.state();
+        let found = state.recall(&directory, name)?;
+        // Where a link leads decides how it is shown, and that may have to be asked.
+        if found.node.kind == Kind::Symlink {
+            return None;
+        }
+        let name = Arc::from(name);
+        let shown = found.node.kind;
+        Some(self.enter(&mut state, parent, &directory, &name, &found, shown))
+    }
 }

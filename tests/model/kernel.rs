@@ -52,6 +52,8 @@ impl Kernel {
                 Change::Entry { parent, name, .. } => {
                     self.names.remove(&(*parent, name.clone()));
                 }
+                // For those who watch: nothing that is kept depends on it.
+                Change::Event(_) => {}
             }
         }
         changes

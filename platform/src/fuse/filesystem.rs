@@ -1,5 +1,5 @@
 //! The requests of the kernel, each turned into a call of [`Vfs`]. Whatever would write is answered
-//! EROFS here, whoever asks.
+//! EROFS here, whoever asks; only the thread that raises events has its calls answered (watch/).
 //!
 //! Without `allow_other` the kernel lets in nobody but the mounting user, not even root
 //! (fuse_allow_current_process in fs/fuse/dir.c), and `fuser` checks the user of each request
@@ -38,6 +38,28 @@ impl<V: Vfs> OmniFilesystem<V> {
     fn server(&self) -> Arc<Server<V>> {
         self.0.clone()
     }
+
+    fn make(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        kinds: &[Kind],
+        reply: ReplyEntry,
+    ) {
+        match name.to_str().filter(|_| self.0.desk.is_own(request)) {
+            Some(name) => self.0.own_make(parent, name, kinds, reply),
+            None => reply.error(Errno::EROFS),
+        }
+    }
+
+    fn unmake(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let own = name.to_str().filter(|_| self.0.desk.is_own(request));
+        match own {
+            Some(name) if self.0.desk.unmakes(parent.0, name) => reply.ok(),
+            Some(_) | None => reply.error(Errno::EROFS),
+        }
+    }
 }
 
 impl<V: Vfs> Filesystem for OmniFilesystem<V> {
@@ -72,12 +94,15 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         self.0.close();
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if name.len() > LONGEST_NAME {
             return reply.error(Errno::ENAMETOOLONG);
         }
         // Every name of a Vfs is UTF-8.
         let Some(name) = name.to_str() else { return reply.error(Errno::ENOENT) };
+        if self.0.desk.is_own(request) {
+            return self.0.own_lookup(parent, name, reply);
+        }
         let parent = self.0.handle(parent);
         self.0.run(self.server().lookup(parent, name.to_owned(), reply));
     }
@@ -104,7 +129,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         });
     }
 
-    fn open(&self, _: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() == OpenAccMode::O_WRONLY && self.0.desk.is_own(request) {
+            return self.0.own_open(node, reply);
+        }
         if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
             return reply.error(Errno::EROFS);
         }
@@ -278,8 +306,8 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
 
     fn setattr(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        node: INodeNo,
         _: Option<u32>,
         _: Option<u32>,
         _: Option<u32>,
@@ -294,40 +322,73 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if self.0.desk.is_own(request) {
+            return self.0.own_times(node, reply);
+        }
         reply.error(Errno::EROFS);
     }
 
-    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: u32,
+        _: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, name, &[Kind::File, Kind::Executable], reply);
     }
 
-    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, name, &[Kind::Directory], reply);
     }
 
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.unmake(request, parent, name, reply);
     }
 
-    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.unmake(request, parent, name, reply);
     }
 
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: &Path,
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, name, &[Kind::Symlink], reply);
     }
 
     fn rename(
         &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: INodeNo,
-        _: &OsStr,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        to: INodeNo,
+        new: &OsStr,
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::EROFS);
+        let desk = &self.0.desk;
+        let (old, new) = (name.to_str(), new.to_str());
+        let renames = |old, new| desk.renames(parent.0, old, to.0, new);
+        match old.zip(new) {
+            Some((old, new)) if desk.is_own(request) && renames(old, new) => reply.ok(),
+            Some(_) | None => reply.error(Errno::EROFS),
+        }
     }
 
     fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
@@ -364,27 +425,33 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
 
     fn fallocate(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        node: INodeNo,
         _: FileHandle,
         _: u64,
         _: u64,
         _: i32,
         reply: ReplyEmpty,
     ) {
+        if self.0.desk.is_own(request) {
+            return self.0.own_touch(node, reply);
+        }
         reply.error(Errno::EROFS);
     }
 
     fn setxattr(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        node: INodeNo,
         _: &OsStr,
         _: &[u8],
         _: i32,
         _: u32,
         reply: ReplyEmpty,
     ) {
+        if self.0.desk.is_own(request) {
+            return self.0.own_touch(node, reply);
+        }
         reply.error(Errno::EROFS);
     }
 

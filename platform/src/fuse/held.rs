@@ -4,11 +4,12 @@
 //! are returned from here. The same table tells the notifier whether an inode that the kernel
 //! does not know yet is on its way there.
 
-use crate::{Handle, OpenId, Vfs};
+use crate::{Attr, Handle, Inode, Kind, OpenId, Vfs};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 const SHARDS: usize = 32;
 
@@ -17,9 +18,23 @@ const SHARDS: usize = 32;
 struct Reference {
     count: u64,
     told: Told,
-    directory: bool,
+    last: Shown,
+}
+
+/// What the kernel was told last of one handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub inode: Inode,
+    pub kind: Kind,
     /// Bytes.
-    last: u64,
+    pub size: u64,
+    pub modified: SystemTime,
+}
+
+impl Shown {
+    pub fn new(inode: Inode, kind: Kind) -> Shown {
+        Shown { inode, kind, size: 0, modified: SystemTime::UNIX_EPOCH }
+    }
 }
 
 /// What size the kernel has been told of a handle, in bytes. Answers that cross each other may
@@ -56,12 +71,12 @@ impl References {
 
     /// Records one reference that is about to be delivered. False once the session is over: the
     /// caller forgets it itself.
-    pub fn add(&self, handle: Handle, directory: bool) -> bool {
+    pub fn add(&self, handle: Handle, inode: Inode, kind: Kind) -> bool {
         let mut shard = self.shard(handle);
         if shard.closed {
             return false;
         }
-        let fresh = Reference { count: 0, told: Told::Nothing, last: 0, directory };
+        let fresh = Reference { count: 0, told: Told::Nothing, last: Shown::new(inode, kind) };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -84,25 +99,32 @@ impl References {
     }
 
     pub fn is_directory(&self, handle: Handle) -> bool {
-        self.shard(handle).references.get(&handle.0).is_some_and(|held| held.directory)
+        self.shown(handle).is_some_and(|shown| shown.kind == Kind::Directory)
     }
 
-    /// Notes the size that an answer is about to tell the kernel.
-    pub fn tell_size(&self, handle: Handle, size: u64) {
+    /// What the kernel was told of a handle that it holds.
+    pub fn shown(&self, handle: Handle) -> Option<Shown> {
+        self.shard(handle).references.get(&handle.0).map(|held| held.last)
+    }
+
+    /// Notes what an answer is about to tell the kernel.
+    pub fn tell(&self, handle: Handle, attr: &Attr) {
+        let size = attr.size;
         if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
             reference.told = match reference.told {
                 Told::Nothing => Told::Always(size),
                 Told::Always(before) if before == size => Told::Always(size),
                 Told::Always(_) | Told::Several => Told::Several,
             };
-            reference.last = size;
+            let (inode, kind, modified) = (attr.inode, attr.kind, attr.modified);
+            reference.last = Shown { inode, kind, size, modified };
         }
     }
 
     /// The size that the kernel was told last; 0 if none was. An answer that does not know the size
     /// repeats it: the kernel would cut a mapping of the file at a smaller one.
     pub fn last_size(&self, handle: Handle) -> u64 {
-        self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last)
+        self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last.size)
     }
 
     /// Whether the kernel, if it knows a size at all, knows this one.
@@ -215,28 +237,32 @@ mod tests {
     #[test]
     fn references_left_at_the_end_are_returned_once_and_later_ones_refused() {
         let held = References::new();
-        assert!(held.add(Handle(7), false));
-        assert!(held.add(Handle(7), false));
-        assert!(held.add(Handle(8), true));
+        assert!(held.add(Handle(7), Inode(7), Kind::File));
+        assert!(held.add(Handle(7), Inode(7), Kind::File));
+        assert!(held.add(Handle(8), Inode(8), Kind::Directory));
         assert_eq!(held.sub(Handle(8), 1), 1);
         assert!(!held.contains(Handle(8)));
         assert_eq!(held.close(), [(Handle(7), 2)]);
         assert_eq!(held.sub(Handle(7), 1), 0);
-        assert!(!held.add(Handle(9), false));
+        assert!(!held.add(Handle(9), Inode(9), Kind::File));
         assert!(held.close().is_empty());
     }
 
     #[test]
     fn a_size_is_known_while_no_other_was_told() {
         let held = References::new();
-        held.tell_size(Handle(5), 10);
+        let tell = |size| {
+            let (inode, kind, modified) = (Inode(5), Kind::File, SystemTime::UNIX_EPOCH);
+            held.tell(Handle(5), &Attr { inode, kind, size, modified, cacheable: true });
+        };
+        tell(10);
         assert!(!held.knows_size(Handle(5), 10));
-        held.add(Handle(5), false);
+        held.add(Handle(5), Inode(5), Kind::File);
         assert!(!held.knows_size(Handle(5), 0));
-        held.tell_size(Handle(5), 10);
-        held.tell_size(Handle(5), 10);
+        tell(10);
+        tell(10);
         assert!(held.knows_size(Handle(5), 10));
-        held.tell_size(Handle(5), 20);
+        tell(20);
         assert!(!held.knows_size(Handle(5), 20));
     }
 

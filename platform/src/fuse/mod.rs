@@ -18,6 +18,7 @@ mod mountinfo;
 mod mountpoint;
 mod notify;
 mod server;
+mod watch;
 mod wire;
 
 pub use device::{check, helper, user_allow_other};
@@ -38,11 +39,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::watch as signal;
+use watch::{Desk, Queue, Raiser};
 use wire::Wire;
 
 /// How long an unmount waits for the kernel to end the connection.
 const ENDING: Duration = Duration::from_secs(2);
+/// How long an unmount waits for a call that the daemon makes on its own mount.
+const PAUSING: Duration = Duration::from_secs(1);
 
 /// How a mount is made.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ pub struct MountOptions {
     /// Whose files they are shown to be: by default the mounting user's.
     pub uid: u32,
     pub gid: u32,
+    /// Raises inotify events for what changes upstream.
+    pub watch_events: bool,
 }
 
 impl Default for MountOptions {
@@ -68,6 +74,7 @@ impl Default for MountOptions {
             threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
+            watch_events: false,
         }
     }
 }
@@ -90,8 +97,9 @@ pub enum Unmount {
 pub struct Mounted {
     point: PathBuf,
     mount: mountinfo::Mount,
-    ended: watch::Receiver<bool>,
+    ended: signal::Receiver<bool>,
     unmounted: bool,
+    events: Option<Arc<Queue>>,
 }
 
 /// Mounts `vfs` on the directory `path` and serves it until it is unmounted. A stale mount of a
@@ -142,8 +150,21 @@ fn serve<V: Vfs>(
     let references = Arc::new(References::new());
     let wire = Wire(device.try_clone().map_err(system("copying the FUSE device"))?);
     // Subscribed before the first request, so no change is missed.
-    let notifier = Notifier::start(wire, vfs.root(), references.clone(), vfs.changes())
+    let events = options.watch_events.then(|| Arc::new(Queue::default()));
+    let queue = events.clone();
+    let notifier = Notifier::start(wire, vfs.root(), references.clone(), vfs.changes(), queue)
         .map_err(system("starting the notifier"))?;
+    let desk = Arc::new(Desk::default());
+    let raiser = events.clone().map(|queue| Raiser {
+        vfs: vfs.clone(),
+        references: references.clone(),
+        notifier: notifier.clone(),
+        desk: desk.clone(),
+        queue,
+        point: point.clone(),
+        minor: mount.minor,
+        runtime: runtime.clone(),
+    });
     let server = Arc::new(Server {
         vfs,
         runtime: runtime.clone(),
@@ -151,6 +172,7 @@ fn serve<V: Vfs>(
         references,
         streams: Streams::new(),
         notifier,
+        desk,
     });
     let acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     let mut config = Config::default();
@@ -161,7 +183,7 @@ fn serve<V: Vfs>(
     // A failure drops the file system, and that closes the server.
     let session = Session::from_fd(OmniFilesystem(server), device, acl, config)
         .map_err(system("the FUSE handshake"))?;
-    let (tell_end, ended) = watch::channel(false);
+    let (tell_end, ended) = signal::channel(false);
     thread::Builder::new()
         .name("omnifs-fuse".into())
         .spawn(move || {
@@ -171,7 +193,10 @@ fn serve<V: Vfs>(
             tell_end.send_replace(true);
         })
         .map_err(system("starting the FUSE session"))?;
-    Ok(Mounted { point, mount, ended, unmounted: false })
+    if let Some(raiser) = raiser {
+        raiser.start().map_err(system("starting the thread that raises events"))?;
+    }
+    Ok(Mounted { point, mount, ended, unmounted: false, events })
 }
 
 impl Mounted {
@@ -206,7 +231,16 @@ impl Mounted {
         let system = |source| UnmountError::System { path: self.point.clone(), source };
         let ours = mountinfo::at(&self.point).map_err(system)?.as_ref() == Some(&self.mount);
         if ours {
-            device::unmount(&self.point, how)?;
+            if let Some(events) = &self.events {
+                events.pause(PAUSING);
+            }
+            let unmounted = device::unmount(&self.point, how);
+            if unmounted.is_err()
+                && let Some(events) = &self.events
+            {
+                events.resume();
+            }
+            unmounted?;
         }
         self.unmounted = true;
         if how != Unmount::Lazy {

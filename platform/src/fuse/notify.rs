@@ -9,8 +9,9 @@
 //! No answer of a request waits for a notification, so whatever a worker waits for ends.
 
 use super::held::References;
+use super::watch::Queue;
 use super::wire::{Told, Wire};
-use crate::{Change, Handle};
+use crate::{Change, Event, Handle};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -60,6 +61,8 @@ pub(super) struct Notifier {
     board: Mutex<Board>,
     work: Condvar,
     stamp: AtomicU64,
+    /// Where events go for those who watch; `None` where nobody is to be told.
+    events: Option<Arc<Queue>>,
 }
 
 impl Notifier {
@@ -69,6 +72,7 @@ impl Notifier {
         root: Handle,
         references: Arc<References>,
         changes: Receiver<Vec<Change>>,
+        events: Option<Arc<Queue>>,
     ) -> std::io::Result<Arc<Notifier>> {
         let notifier = Arc::new(Notifier {
             wire,
@@ -77,6 +81,7 @@ impl Notifier {
             board: Mutex::default(),
             work: Condvar::new(),
             stamp: AtomicU64::new(0),
+            events,
         });
         notifier.lock().workers = FEWEST_WORKERS;
         for _ in 0..FEWEST_WORKERS {
@@ -115,6 +120,15 @@ impl Notifier {
     pub fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();
+        if let Some(events) = &self.events {
+            events.close();
+        }
+    }
+
+    /// Whether nothing is left to be told about an object.
+    pub fn is_told(&self, node: u64) -> bool {
+        let board = self.lock();
+        !board.jobs.contains_key(&node) && !board.busy.contains(&node)
     }
 
     fn lock(&self) -> MutexGuard<'_, Board> {
@@ -123,6 +137,7 @@ impl Notifier {
 
     /// Merges changes into the board. False once it is closed.
     fn post(self: &Arc<Self>, changes: impl Iterator<Item = Change>) -> bool {
+        let mut events: Vec<Event> = Vec::new();
         let mut board = self.lock();
         for change in changes {
             let board = &mut *board;
@@ -136,10 +151,29 @@ impl Notifier {
                     let removed = removed.map(|handle| self.node(handle));
                     board.job(self.node(parent)).names.insert(name, removed);
                 }
+                // Nobody watches a directory that the kernel does not hold.
+                Change::Event(event) if self.is_held_at(&event) => events.push(event),
+                Change::Event(_) => {}
             }
         }
         self.reinforce(&mut board);
-        !board.closed
+        let open = !board.closed;
+        drop(board);
+        if let Some(queue) = &self.events {
+            // After the jobs: the event of a change finds what it has to wait for.
+            queue.push(events);
+        }
+        open
+    }
+
+    fn is_held_at(&self, event: &Event) -> bool {
+        let held = |handle: Handle| handle == self.root || self.references.contains(handle);
+        match event {
+            // By name also where it is not held itself.
+            Event::Modified(_) => true,
+            Event::Created { parent, .. } | Event::Deleted { parent, .. } => held(*parent),
+            Event::Moved { from, to, .. } => held(from.0) || held(to.0),
+        }
     }
 
     /// Wakes a worker for what is ready, or adds one where nobody is free.
@@ -199,6 +233,10 @@ impl Notifier {
         board.busy.remove(&node);
         if board.jobs.contains_key(&node) {
             board.ready.push_back(node);
+        }
+        drop(board);
+        if let Some(events) = &self.events {
+            events.stir();
         }
     }
 

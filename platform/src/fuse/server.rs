@@ -6,6 +6,7 @@
 use super::attr::{NEVER, Owner, errno, file_type, keep};
 use super::held::{References, Stream, Streams};
 use super::notify::Notifier;
+use super::watch::Desk;
 use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
@@ -19,7 +20,7 @@ use std::time::SystemTime;
 use tokio::runtime;
 
 /// Node numbers are never used again for another object, so they need no generation.
-const GENERATION: Generation = Generation(0);
+pub(super) const GENERATION: Generation = Generation(0);
 /// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked
 /// for again; a buffer of 4 KiB holds about this many.
 const PLUS_PAGE: usize = 24;
@@ -36,6 +37,7 @@ pub(super) struct Server<V: Vfs> {
     pub references: Arc<References>,
     pub streams: Streams<V>,
     pub notifier: Arc<Notifier>,
+    pub desk: Arc<Desk>,
 }
 
 impl<V: Vfs> Server<V> {
@@ -59,11 +61,10 @@ impl<V: Vfs> Server<V> {
     }
 
     /// Records the reference of an entry about to be delivered. False once the session is over.
-    fn deliver(&self, entry: &Entry) -> bool {
-        let directory = entry.kind == crate::Kind::Directory;
-        let delivered = self.references.add(entry.handle, directory);
+    pub fn deliver(&self, entry: &Entry) -> bool {
+        let delivered = self.references.add(entry.handle, entry.inode, entry.kind);
         match &entry.attr {
-            Some(attr) if delivered => self.references.tell_size(entry.handle, attr.size),
+            Some(attr) if delivered => self.references.tell(entry.handle, attr),
             Some(_) | None => {}
         }
         if !delivered {
@@ -73,7 +74,7 @@ impl<V: Vfs> Server<V> {
     }
 
     /// The attributes to deliver with an entry, and whether the kernel may keep them.
-    fn entry_attr(&self, entry: &Entry) -> (fuser::FileAttr, bool) {
+    pub fn entry_attr(&self, entry: &Entry) -> (fuser::FileAttr, bool) {
         let (mut attr, kept) = self.owner.of_entry(entry.handle.0, entry);
         if entry.attr.is_none() && entry.kind != crate::Kind::Directory {
             attr.size = self.references.last_size(entry.handle);
@@ -113,7 +114,7 @@ impl<V: Vfs> Server<V> {
     pub async fn getattr(self: Arc<Self>, handle: Handle, reply: ReplyAttr) {
         match self.vfs.getattr(handle).await {
             Ok(attr) => {
-                self.references.tell_size(handle, attr.size);
+                self.references.tell(handle, &attr);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }
             Err(error) => reply.error(errno(error)),

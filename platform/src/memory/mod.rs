@@ -228,6 +228,18 @@ impl Vfs for Memory {
         self.listeners().push(sender);
         receiver
     }
+
+    fn places(&self, handle: Handle) -> Vec<(Handle, String)> {
+        self.tree().places(handle)
+    }
+
+    fn hold(&self, handle: Handle) -> bool {
+        self.tree().hold(handle)
+    }
+
+    fn recall(&self, parent: Handle, name: &str) -> Option<Entry> {
+        self.tree().lookup(parent, name).ok().flatten()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::tree::{Body, Directory, Tree};
 use super::{Memory, ROOT};
-use crate::{Change, Error, Handle, Inode, Kind, Result};
+use crate::{Change, Error, Event, Handle, Inode, Kind, Result};
 use bytes::Bytes;
 
 /// An object to be added.
@@ -48,7 +48,9 @@ impl Memory {
                 let built = tree.node(inode)?.modified;
                 tree.insert_version(Handle(inode.0), inode, content, built);
             }
-            tree.show(directory, name, inode, changes)
+            tree.show(directory, name, inode, changes)?;
+            tree.tell_created(directory, name, changes)?;
+            Ok(inode)
         })
     }
 
@@ -60,7 +62,8 @@ impl Memory {
             if tree.below(object, directory) {
                 return Err(Error::Invalid);
             }
-            tree.show(directory, name, object, changes).map(drop)
+            tree.show(directory, name, object, changes)?;
+            tree.tell_created(directory, name, changes)
         })
     }
 
@@ -69,11 +72,17 @@ impl Memory {
         self.mutate(|tree, changes| {
             let object = tree.hide(directory, name)?;
             let gone = tree.node(object)?.names.is_empty();
+            let is_directory = tree.node(object)?.kind == Kind::Directory;
             for &place in &tree.directory(directory)?.places.clone() {
                 let key = (place, name.to_owned());
                 let child = tree.by_name.get(&key).copied().or_else(|| tree.current(object));
                 let removed = child.filter(|_| gone);
                 changes.push(Change::Entry { parent: place, name: name.to_owned(), removed });
+                changes.push(Change::Event(Event::Deleted {
+                    parent: place,
+                    name: name.to_owned(),
+                    directory: is_directory,
+                }));
                 if let Some(handle) = tree.by_name.remove(&key) {
                     tree.drop_place(handle);
                 }
@@ -114,7 +123,27 @@ impl Memory {
             if from != to {
                 tree.tell_listing(from, changes)?;
             }
-            tree.show(to, new, object, changes).map(drop)
+            tree.show(to, new, object, changes)?;
+            let directory = tree.node(object)?.kind == Kind::Directory;
+            let old = |&place: &Handle| (place, old.to_owned());
+            let new = |&place: &Handle| (place, new.to_owned());
+            changes.extend(
+                sources
+                    .iter()
+                    .map(old)
+                    .zip(targets.iter().map(new))
+                    .map(|(from, to)| Change::Event(Event::Moved { from, to, directory })),
+            );
+            let (only_old, only_new) = (sources.len().min(targets.len()), sources.len());
+            changes.extend(
+                sources[only_old..].iter().map(old).map(|(parent, name)| {
+                    Change::Event(Event::Deleted { parent, name, directory })
+                }),
+            );
+            let rest = targets.iter().skip(only_new).map(new);
+            changes
+                .extend(rest.map(|(parent, name)| Change::Event(Event::Created { parent, name })));
+            Ok(())
         })
     }
 
@@ -209,6 +238,17 @@ impl Tree {
         Ok(object)
     }
 
+    fn tell_created(
+        &mut self,
+        directory: Inode,
+        name: &str,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
+        let created = |&parent: &Handle| Event::Created { parent, name: name.to_owned() };
+        changes.extend(self.directory(directory)?.places.iter().map(created).map(Change::Event));
+        Ok(())
+    }
+
     fn tell_listing(&mut self, directory: Inode, changes: &mut Vec<Change>) -> Result<()> {
         self.touch(directory)?;
         let places = &self.directory(directory)?.places;
@@ -223,6 +263,8 @@ impl Tree {
             return Err(Error::IsDirectory);
         };
         node.modified = now;
+        let versions = self.versions.iter().filter(|(_, version)| version.inode == inode);
+        changes.extend(versions.map(|(&handle, _)| Change::Event(Event::Modified(handle))));
         let version = self.versions.get_mut(&current).ok_or(Error::Stale)?;
         if version.opens == 0 || volatile {
             version.content = content;

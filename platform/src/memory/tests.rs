@@ -1,5 +1,5 @@
 use super::*;
-use crate::Kind;
+use crate::{Event, Kind};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -42,7 +42,10 @@ fn a_file_changed_while_open_is_superseded_and_its_reader_keeps_the_old_bytes() 
     let open = now(memory.open(before.handle)).unwrap();
     memory.set_content(inode, "newer").unwrap();
     let told = changes.try_recv().unwrap();
-    assert_eq!(told, [Change::Entry { parent: memory.root(), name: "f".into(), removed: None }]);
+    let modified = Change::Event(Event::Modified(before.handle));
+    let entry = Change::Entry { parent: memory.root(), name: "f".into(), removed: None };
+    assert_eq!(told, [modified, entry]);
+    assert_eq!(memory.places(before.handle), [(memory.root(), "f".to_owned())]);
     let after = look(&memory, memory.root(), "f");
     assert_eq!(after.inode, before.inode);
     assert_ne!(after.handle, before.handle);
@@ -71,7 +74,9 @@ fn a_file_changed_while_closed_keeps_its_handle_and_loses_its_pages() {
     assert_eq!((first.keep_cache, second.keep_cache), (false, true));
     let changes = memory.changes();
     memory.set_content(inode, "new").unwrap();
-    assert_eq!(changes.try_recv().unwrap(), [Change::Content { handle, open: false }]);
+    let modified = Change::Event(Event::Modified(handle));
+    let content = Change::Content { handle, open: false };
+    assert_eq!(changes.try_recv().unwrap(), [modified, content]);
     assert_eq!((open().keep_cache, open().keep_cache), (false, true));
 }
 
@@ -84,7 +89,8 @@ fn a_volatile_file_advances_its_open_snapshot_at_getattr() {
     assert!(open.direct);
     let changes = memory.changes();
     memory.append(inode, b"two\n").unwrap();
-    assert!(changes.try_iter().flatten().next().is_none(), "nobody keeps anything of it");
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    assert_eq!(told, [Change::Event(Event::Modified(handle))], "nobody keeps anything of it");
     assert_eq!(now(memory.read(open.id, 0, 100)).unwrap(), "one\n");
     assert_eq!(now(memory.getattr(handle)).unwrap().size, 8);
     assert_eq!(now(memory.read(open.id, 0, 100)).unwrap(), "one\ntwo\n");

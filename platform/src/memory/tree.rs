@@ -216,6 +216,32 @@ impl Tree {
         }
     }
 
+    /// Where the object of a handle shows.
+    pub fn places(&self, handle: Handle) -> Vec<(Handle, String)> {
+        if self.places.contains_key(&handle) {
+            let named = self.by_name.iter().filter(|(_, child)| **child == handle);
+            return named.map(|((parent, name), _)| (*parent, name.clone())).collect();
+        }
+        let Some(version) = self.versions.get(&handle) else { return Vec::new() };
+        let Some(node) = self.nodes.get(&version.inode) else { return Vec::new() };
+        let shown = |(directory, name): &(Inode, String)| {
+            let places = match &self.nodes.get(directory)?.body {
+                Body::Directory(directory) => directory.places.clone(),
+                Body::Leaf { .. } => Vec::new(),
+            };
+            Some(places.into_iter().map(move |place| (place, name.clone())).collect::<Vec<_>>())
+        };
+        node.names.iter().filter_map(shown).flatten().collect()
+    }
+
+    pub fn hold(&mut self, handle: Handle) -> bool {
+        let known = self.places.contains_key(&handle) || self.versions.contains_key(&handle);
+        if known {
+            *self.references.entry(handle).or_default() += 1;
+        }
+        known
+    }
+
     /// The entry of `child` as `name` in `parent`, with a reference.
     fn entry(&mut self, parent: Handle, name: &str, child: Inode, keep: bool) -> Result<Entry> {
         let handle = match &self.node(child)?.body {

@@ -1,0 +1,147 @@
+//! Events that wait to be raised.
+
+use crate::Event;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Events that may wait. inotify's own queue holds 16,384, and tells its reader when it overflows.
+const LONGEST: usize = 1 << 16;
+/// How many waiting events are looked through for one that can be raised.
+const LOOKED_AT: usize = 256;
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Event>,
+    /// The same, so that one that waits already is not put in again.
+    waiting: HashSet<Event>,
+    lost: u64,
+    /// Told of something since the last look.
+    stirred: bool,
+    raising: bool,
+    listing: bool,
+    paused: bool,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::fuse) struct Queue {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds events. Waits for nothing.
+    pub fn push(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        for event in events {
+            if state.events.len() >= LONGEST {
+                if state.lost == 0 {
+                    tracing::warn!("more changes than watchers can be told of; some are left out");
+                }
+                state.lost += 1;
+            } else if state.waiting.insert(event.clone()) {
+                state.events.push_back(event);
+            }
+        }
+        state.stirred = true;
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    /// The notifier has told the kernel something: an event may have waited for that.
+    pub fn stir(&self) {
+        let mut state = self.lock();
+        if state.events.is_empty() {
+            return;
+        }
+        state.stirred = true;
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    /// Whether this event waits.
+    pub fn holds(&self, event: &Event) -> bool {
+        self.lock().waiting.contains(event)
+    }
+
+    /// The next event for which the kernel has been told what to drop. It counts as being raised
+    /// until the next call. `None` once closed.
+    pub fn next(&self, ready: impl Fn(&Event) -> bool) -> Option<Event> {
+        let mut state = self.lock();
+        state.raising = false;
+        self.moved.notify_all();
+        loop {
+            if state.closed {
+                return None;
+            }
+            state.stirred = false;
+            let mut at = 0;
+            // Only this thread takes events out, and new ones come in behind.
+            while let Some(event) = state.events.get(at).cloned().filter(|_| !state.paused) {
+                // This looks at the notifier, which may be waiting for this lock.
+                drop(state);
+                let ready = ready(&event);
+                state = self.lock();
+                if ready && !state.paused && !state.closed {
+                    state.events.remove(at);
+                    state.waiting.remove(&event);
+                    state.raising = true;
+                    return Some(event);
+                }
+                at += 1;
+                if at == LOOKED_AT {
+                    break;
+                }
+            }
+            if !state.stirred && !state.closed {
+                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Raises nothing more, and waits at most `patience` for what is being raised: each call holds
+    /// the mount busy for its length.
+    pub fn pause(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        state.paused = true;
+        while state.raising || state.listing {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Runs what holds the mount busy, unless that is paused.
+    pub fn unless_paused(&self, run: impl FnOnce()) {
+        let mut state = self.lock();
+        if state.paused || state.closed {
+            return;
+        }
+        state.listing = true;
+        drop(state);
+        run();
+        self.lock().listing = false;
+        self.moved.notify_all();
+    }
+
+    pub fn resume(&self) {
+        self.lock().paused = false;
+        self.moved.notify_all();
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.moved.notify_all();
+    }
+}
