@@ -10,6 +10,7 @@ use bytes::Bytes;
 use lru::LruCache;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Cookies 0 to 2 are the start, `.` and `..`.
 const FIRST_COOKIE: u64 = 3;
@@ -45,6 +46,8 @@ pub struct Listing {
     /// The directory's, which says how long the binding of names holds.
     pub coherence: Coherence,
     bytes: usize,
+    /// The sequence number of the last removal of anything at which the entries were looked through.
+    checked: AtomicU64,
 }
 
 impl Listing {
@@ -63,7 +66,7 @@ impl Listing {
             last = entry.cookie;
         }
         let bytes = entries.iter().map(entry_bytes).sum();
-        Listing { entries, complete, stamp, coherence, bytes }
+        Listing { entries, complete, stamp, coherence, bytes, checked: AtomicU64::new(stamp) }
     }
 
     pub fn get(&self, name: &str) -> Option<&ListEntry> {
@@ -75,6 +78,19 @@ impl Listing {
             .iter()
             .take_while(|entry| cookie(&entry.name) <= hash)
             .find(|entry| &*entry.name == name)
+    }
+
+    /// Whether it holds nothing that an event has called gone; `removal` is the sequence number of the
+    /// last such event. The entries are looked through once for each.
+    pub fn is_whole(&self, removal: u64) -> bool {
+        if self.checked.load(Ordering::Acquire) >= removal {
+            return true;
+        }
+        let whole = !self.entries.iter().any(|entry| entry.node.is_removed());
+        if whole {
+            self.checked.store(removal, Ordering::Release);
+        }
+        whole
     }
 
     /// The entries after `cookie`.

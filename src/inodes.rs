@@ -186,7 +186,11 @@ impl Inodes {
         let handle = current.unwrap_or_else(|| self.allocate(node, depth));
         let slot = self.slots.get_mut(&handle).expect("found or allocated above");
         slot.references += 1;
-        slot.node = node.clone();
+        // An answer that was overtaken never takes the place of what is known better; who has that
+        // open is shown nothing else.
+        if node.is_valid() || !slot.node.is_valid() {
+            slot.node = node.clone();
+        }
         let link = Link { parent, name: name.clone() };
         if slot.links.last() != Some(&link) {
             if node.is_directory() {

@@ -69,6 +69,8 @@ pub struct Node {
     /// The ledger's sequence number when the newest fetch that confirmed this node began.
     stamp: AtomicU64,
     valid: AtomicBool,
+    /// An event has said that the object is gone: listings that hold it are out of date.
+    removed: AtomicBool,
     /// One bit for each [`Use`] that a fetch outside a live scope still covers, below the era of the
     /// scope in which it was granted.
     fresh: AtomicU64,
@@ -106,13 +108,20 @@ impl Node {
             digest: OnceLock::new(),
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
+            removed: AtomicBool::new(false),
             fresh: AtomicU64::new(0),
         }
     }
 
+    /// Whether this is the node's content, which it is from now on where none was known.
+    pub fn holds(&self, bytes: u64, digest: u64) -> bool {
+        *self.size.get_or_init(|| bytes) == bytes && *self.digest.get_or_init(|| digest) == digest
+    }
+
     /// The same object with another content: what a call at `stamp` read where the answer had said
-    /// otherwise.
+    /// otherwise. A version and a time that nothing vouches for any more are not that content's.
     pub fn with_content(&self, bytes: u64, digest: u64, stamp: u64) -> Node {
+        let live = self.is_live();
         Node {
             instance: self.instance,
             id: self.id.clone(),
@@ -121,14 +130,15 @@ impl Node {
             kind: self.kind,
             inode: self.inode,
             size: OnceLock::from(bytes),
-            modified: self.modified,
-            version: self.version.clone(),
+            modified: self.modified.filter(|_| live),
+            version: self.version.clone().filter(|_| live),
             coherence: self.coherence.clone(),
             complete: self.complete,
             relisted: self.relisted,
             digest: OnceLock::from(digest),
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
+            removed: AtomicBool::new(false),
             fresh: AtomicU64::new(0),
         }
     }
@@ -189,12 +199,21 @@ impl Node {
         let covered = self.coherence.covers(self.stamp());
         let granted = if covered { 0 } else { self.coherence.era() << USES | ALL_USES };
         self.fresh.store(granted, Ordering::Release);
+        self.removed.store(false, Ordering::Release);
         self.valid.store(true, Ordering::Release);
     }
 
     pub fn invalidate(&self) {
         self.valid.store(false, Ordering::Release);
         self.fresh.store(0, Ordering::Release);
+    }
+
+    pub fn remove(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
     }
 
     /// A file whose content an open file keeps, and that no event has called out of date.
@@ -208,15 +227,15 @@ impl Node {
 
     /// The two answers describe the same state of the object.
     fn describes_the_same(&self, other: &Node) -> bool {
-        let sizes_agree = match (self.size.get(), other.size.get()) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => true,
+        let agree = |mine: &OnceLock<u64>, theirs: &OnceLock<u64>| {
+            mine.get().zip(theirs.get()).is_none_or(|(mine, theirs)| mine == theirs)
         };
         self.kind == other.kind
             && self.modified == other.modified
             && self.version == other.version
             && self.complete == other.complete
-            && sizes_agree
+            && agree(&self.size, &other.size)
+            && agree(&self.digest, &other.digest)
             && self.owner.as_ref().map(|o| &o.0) == other.owner.as_ref().map(|o| &o.0)
             && self.coherence.same(&other.coherence)
     }
@@ -284,11 +303,20 @@ impl Registry {
     pub fn intern(&mut self, fresh: Node) -> Interned {
         let known = self.get(fresh.key, &fresh.id);
         if let Some(known) = known {
-            // Without a version nothing proves that invalidated content is the same again.
-            let proven = known.is_valid() || known.version.is_some() || known.is_directory();
+            // Without a version nothing proves that content which no feed vouches for is the same
+            // again; answers of one call are of one moment.
+            let vouched = known.is_live() || known.is_valid() && known.stamp() == fresh.stamp();
+            let proven = vouched
+                || known.version.is_some()
+                || known.digest.get().is_some() && known.digest == fresh.digest
+                || known.is_directory()
+                || known.is_volatile() && known.is_valid();
             if proven && known.describes_the_same(&fresh) {
                 if let Some(size) = fresh.size.get() {
                     let _ = known.size.set(*size);
+                }
+                if let Some(digest) = fresh.digest.get() {
+                    let _ = known.digest.set(*digest);
                 }
                 known.refresh(fresh.stamp());
                 return Interned { node: known, replaced: None };
@@ -303,23 +331,35 @@ impl Registry {
     fn insert(&mut self, node: Node) -> Arc<Node> {
         node.refresh(node.stamp());
         let node = Arc::new(node);
-        self.link(node.key, &node);
+        self.link(node.key, &node, true);
         if let Some((_, owner)) = &node.owner
             && *owner != node.key
         {
-            self.link(*owner, &node);
+            self.link(*owner, &node, true);
         }
         node
     }
 
-    fn link(&mut self, key: Key, node: &Arc<Node>) {
+    /// Makes a node known that was out of date when it came: it is never given to anybody else, but
+    /// who was given it shows it, and events must find it there.
+    pub fn admit_spoiled(&mut self, node: &Arc<Node>) {
+        self.link(node.key, node, false);
+        if let Some((_, owner)) = &node.owner
+            && *owner != node.key
+        {
+            self.link(*owner, node, false);
+        }
+    }
+
+    fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {
         let holders = self.by_key.entry(key).or_default();
         if holders.len() == holders.capacity() && holders.len() >= 4 {
             let before = holders.len();
             holders.retain(|weak| weak.strong_count() > 0);
             self.stored -= before - holders.len();
         }
-        holders.push(Arc::downgrade(node));
+        let at = if newest { holders.len() } else { 0 };
+        holders.insert(at, Arc::downgrade(node));
         self.stored += 1;
         if self.stored > self.sweep_at {
             self.sweep();

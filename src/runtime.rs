@@ -5,6 +5,7 @@
 //!
 //! - `fetch`: provider calls, one at a time for each (node, operation), and how answers land
 //! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
 //! - `changes`: events in, notifications out
 //! - `watch`: what file watchers are told
@@ -12,6 +13,7 @@
 mod changes;
 mod fetch;
 mod resolve;
+mod stale;
 mod status;
 mod vfs;
 mod watch;
@@ -31,7 +33,7 @@ use omnifs_platform::{Change, Handle, OpenId};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
@@ -50,6 +52,10 @@ pub struct Runtime {
     epoch: SystemTime,
     tokio: tokio::runtime::Handle,
     next_open: AtomicU64,
+    /// What no event has called out of date is served where the service cannot be reached.
+    stale_if_error: AtomicBool,
+    /// Uses that were served so.
+    stale_served: AtomicU64,
     /// Provider calls made, by instance.
     calls: Vec<AtomicU64>,
     between: Option<Between>,
@@ -90,6 +96,8 @@ struct State {
     opens: HashMap<OpenId, Open>,
     partials: HashMap<(crate::nodes::InstanceId, Arc<str>), Partial>,
     touched: Touched,
+    /// The sequence number of the last removal of an object.
+    removal: u64,
     before: watch::Before,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
@@ -200,6 +208,7 @@ impl Runtime {
                 opens: HashMap::new(),
                 partials: HashMap::new(),
                 touched: Touched::new(),
+                removal: 0,
                 before: watch::Before::new(),
                 roots,
                 clocks: HashMap::new(),
@@ -209,6 +218,8 @@ impl Runtime {
             epoch,
             tokio,
             next_open: AtomicU64::new(1),
+            stale_if_error: AtomicBool::new(false),
+            stale_served: AtomicU64::new(0),
             calls,
             between: seams.between.map(Between),
         })

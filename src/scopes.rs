@@ -260,11 +260,11 @@ impl Ledger {
         &mut self.feeds[at]
     }
 
-    /// The feed stands: what is fetched from now on is covered.
-    pub fn up(&mut self, instance: InstanceId, prefix: &str) {
+    /// The feed stands: what is fetched from now on is covered. Returns whether that is news.
+    pub fn up(&mut self, instance: InstanceId, prefix: &str) -> bool {
         // Polls say so each time: what is under way in a live scope is not touched by that.
         if self.feed(instance, prefix).covered_from != NEVER {
-            return;
+            return false;
         }
         self.sequence += 1;
         let from = self.sequence;
@@ -277,6 +277,7 @@ impl Ledger {
         feed.note = "connected".into();
         feed.since = SystemTime::now();
         self.set(instance, prefix, from);
+        true
     }
 
     /// The feed missed nothing while it was down: what it covered then is covered again.
@@ -297,16 +298,19 @@ impl Ledger {
         let feed = self.feed(instance, prefix);
         let news = feed.covered_from != NEVER;
         if news {
-            // A feed that is lost twice before a resume vouches from its first loss on only if
-            // nothing reset it in between.
-            if feed.before == NEVER {
-                feed.before = feed.covered_from;
-            }
+            // A connection that no resume has proven vouches for itself alone: what was missed before
+            // it stays missed, whatever a later one resumes from.
+            feed.before = feed.covered_from;
             feed.covered_from = NEVER;
             feed.since = SystemTime::now();
         }
         feed.note = why.into();
         if news {
+            if !self.under_way.is_empty() {
+                // What such a fetch brings was vouched for when it began and is not any more: it may
+                // not be served as the revalidation of somebody who asks from now on.
+                self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
+            }
             self.set(instance, prefix, NEVER);
         }
         news

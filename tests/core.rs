@@ -488,3 +488,150 @@ async fn a_tree_is_at_most_sixty_four_levels_deep() {
     assert_eq!(core.runtime.lookup(handle, "d").await.expect_err("too deep"), Error::Invalid);
     assert_eq!(core.runtime.snapshot().failures[0].failure.cause, Cause::Limit);
 }
+
+#[tokio::test]
+async fn without_a_version_an_equal_size_proves_nothing_after_a_lost_feed() {
+    let core =
+        core(Style { versions: false, modified: false, ..Style::default() }, Capacity::default())
+            .await;
+    core.runtime.up("m", SCOPE);
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    assert_eq!(core.cat("a").await.expect("cat"), b"one");
+    core.runtime.lost("m", SCOPE, "cut");
+    core.upstream.set("id-a", b"two");
+    core.runtime.up("m", SCOPE);
+    assert_eq!(core.cat("a").await.expect("cat"), b"two");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_loss_revalidates_nothing_after_it() {
+    let core = Arc::new(Core::live().await);
+    core.upstream.file(ROOT, "a", "id-a", b"old");
+    let gate = Arc::new(Semaphore::new(0));
+    core.upstream.hold(Some(gate.clone()));
+    let early = tokio::spawn({
+        let core = core.clone();
+        async move { core.lookup("a").await }
+    });
+    while core.upstream.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    core.upstream.hold(None);
+    core.upstream.set("id-a", b"new and longer");
+    core.runtime.lost("m", SCOPE, "cut");
+    gate.add_permits(10);
+    let entry = early.await.expect("join").expect("who asked before is served");
+    assert!(!entry.cacheable);
+    assert_eq!(core.cat("a").await.expect("cat"), b"new and longer");
+}
+
+#[tokio::test]
+async fn a_resume_vouches_for_no_outage_before_the_last() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    core.cat("a").await.expect("cat");
+    core.runtime.lost("m", SCOPE, "cut");
+    core.upstream.set("id-a", b"changed while nobody listened");
+    core.runtime.up("m", SCOPE);
+    core.runtime.lost("m", SCOPE, "cut again");
+    core.runtime.up("m", SCOPE);
+    core.runtime.resumed("m", SCOPE);
+    assert_eq!(core.cat("a").await.expect("cat"), b"changed while nobody listened");
+}
+
+#[tokio::test]
+async fn a_removed_object_leaves_the_listings_before_its_directories_are_named() {
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "d");
+    core.upstream.file("d", "a", "id-a", b"x");
+    core.upstream.file("d", "b", "id-b", b"x");
+    let d = core.lookup("d").await.expect("lookup").handle;
+    assert_eq!(core.names(d).await, ["a", "b"]);
+    let calls = core.upstream.calls();
+    core.names(d).await;
+    assert_eq!(core.upstream.calls(), calls, "nothing has happened");
+    let removed = core.upstream.delete("id-a").remove(0);
+    core.apply(vec![removed]);
+    assert_eq!(core.names(d).await, ["b"]);
+}
+
+#[tokio::test]
+async fn what_left_a_deleted_directory_is_still_reached_by_its_handle() {
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "d");
+    core.upstream.file("d", "a", "id-a", b"kept");
+    let d = core.lookup("d").await.expect("lookup").handle;
+    let a = core.runtime.lookup(d, "a").await.expect("lookup").expect("there").handle;
+    let mut changes = core.upstream.unlink("d", "a");
+    changes.extend(core.upstream.delete("d"));
+    changes.push(omnifs::provider::Change::Invalidated("id-a".into()));
+    core.apply(changes);
+    let open = core.runtime.open(a).await.expect("the object lives on");
+    assert_eq!(&core.runtime.read(open.id, 0, 9).await.expect("read")[..], b"kept");
+    core.runtime.release(open.id);
+}
+
+#[tokio::test]
+async fn the_attributes_of_what_is_deleted_or_left_to_its_holders_are_taken_back() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "gone", "id-g", b"x");
+    core.upstream.file(ROOT, "held", "id-h", b"y");
+    let gone = core.lookup("gone").await.expect("lookup").handle;
+    let held = core.lookup("held").await.expect("lookup").handle;
+    let open = core.runtime.open(held).await.expect("open");
+    let changes = core.runtime.changes();
+    core.apply(core.upstream.delete("id-g"));
+    core.apply(core.upstream.set("id-h", b"longer"));
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    assert!(told.contains(&Change::Content { handle: gone, open: false }), "{told:?}");
+    assert!(told.contains(&Change::Content { handle: held, open: true }), "{told:?}");
+    core.runtime.release(open.id);
+}
+
+#[tokio::test]
+async fn an_unreachable_service_fails_unless_stale_content_was_asked_for() {
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "d");
+    core.upstream.file("d", "a", "id-a", b"kept");
+    core.upstream.file("d", "b", "id-b", b"old");
+    let d = core.lookup("d").await.expect("lookup").handle;
+    core.names(d).await;
+    let cat = async |name: &str| {
+        let d = core.lookup("d").await?.handle;
+        let entry = core.runtime.lookup(d, name).await?.ok_or(Error::NotFound)?;
+        let open = core.runtime.open(entry.handle).await?;
+        let bytes = core.runtime.read(open.id, 0, 99).await?;
+        core.runtime.release(open.id);
+        core.runtime.forget(entry.handle, 1);
+        Ok::<_, Error>(bytes)
+    };
+    for name in ["a", "b"] {
+        cat(name).await.expect("cat");
+    }
+    // An event is believed, whether the service can be reached or not.
+    core.apply(core.upstream.set("id-b", b"new"));
+    core.runtime.lost("m", SCOPE, "cut");
+    core.upstream.fail(Some(Cause::Unavailable));
+    assert_eq!(cat("a").await.expect_err("off by default"), Error::Unavailable);
+    assert_eq!(core.runtime.snapshot().stale_served, 0);
+    core.runtime.set_stale_if_error(true);
+    assert_eq!(&cat("a").await.expect("stale")[..], b"kept");
+    assert_eq!(&cat("a").await.expect("and again")[..], b"kept");
+    assert_eq!(core.names(d).await, ["a", "b"]);
+    let entry = core.runtime.lookup(d, "a").await.expect("lookup").expect("there");
+    assert!(!entry.cacheable, "no kernel may keep it");
+    let served = core.runtime.snapshot().stale_served;
+    assert!(served >= 4, "{served}");
+    assert_eq!(cat("b").await.expect_err("an event has named it"), Error::Unavailable);
+    for (cause, error) in [
+        (Cause::Denied, Error::Denied),
+        (Cause::RateLimited, Error::RateLimited),
+        (Cause::NotFound, Error::NotFound),
+    ] {
+        core.upstream.fail(Some(cause));
+        assert_eq!(cat("a").await.expect_err("the service has answered"), error);
+    }
+    core.upstream.fail(None);
+    core.upstream.set("id-a", b"newer");
+    assert_eq!(&cat("a").await.expect("reachable again")[..], b"newer");
+}

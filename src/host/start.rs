@@ -92,6 +92,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let epoch = installation(&options.paths.state).map_err(refused)?;
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
+    runtime.set_stale_if_error(config.mount.stale_if_error);
     let feeds = start_feeds(&working, &runtime);
     let webhook = listen(options, &working, &runtime).await?;
     await_push(&working, &feeds).await;

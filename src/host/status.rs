@@ -193,7 +193,7 @@ impl Daemon for Core {
                 misses: snapshot.counters.misses,
                 evictions: snapshot.counters.evictions,
                 invalidations: snapshot.scopes.iter().map(|(_, s)| s.events).sum(),
-                stale_served: 0,
+                stale_served: snapshot.stale_served,
             },
             budgets: self.budgets(),
             partial_listings: snapshot

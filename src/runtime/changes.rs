@@ -46,7 +46,9 @@ impl State {
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
                 self.cache.forget_children(instance, id);
+                self.removal = sequence;
                 for node in nodes {
+                    node.remove();
                     self.cache.forget_content(node.instance, &node.id);
                     self.cache.forget_children(node.instance, &node.id);
                     self.bury(&node, out);
@@ -100,10 +102,12 @@ impl State {
     }
 
     /// Leaves a handle and its content to those who hold it open, and has its names looked up
-    /// again.
+    /// again. Its attributes are asked for from now on: they are those of what is open, and those of
+    /// nothing once it is closed.
     pub(super) fn supersede(&mut self, handle: Handle, out: &mut Vec<Change>) {
         let Some(slot) = self.inodes.slot_mut(handle) else { return };
         slot.superseded = true;
+        out.push(Change::Content { handle, open: true });
         for link in &slot.links {
             let (parent, name) = (link.parent, link.name.to_string());
             out.push(Change::Entry { parent, name, removed: None });
@@ -125,12 +129,15 @@ impl State {
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot_mut(handle) else { continue };
             slot.gone = true;
-            let links = slot.links.clone();
+            let (links, open) = (slot.links.clone(), slot.opens > 0);
             for link in links {
                 let (parent, name) = (link.parent, link.name.to_string());
                 self.tell_deleted(&link, handle, node.is_directory(), out);
                 out.push(Change::Entry { parent, name, removed: Some(handle) });
             }
+            // Who still holds the handle (a working directory, a descriptor of the path alone) would
+            // be shown the attributes that were kept of it.
+            out.push(Change::Content { handle, open });
             if node.is_directory() {
                 for (name, told) in self.inodes.told(handle) {
                     let removed = match told {
@@ -205,7 +212,11 @@ impl State {
                 out.push(Change::Entry { parent: link.parent, name, removed: None });
             }
         }
-        // Which names the instance's root lacks was vouched for by all of its feeds together.
+        self.expire_root_absences(instance, out);
+    }
+
+    /// Which names the instance's root lacks is vouched for by all of its feeds together.
+    fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
             for (name, told) in self.inodes.told(handle) {
@@ -284,7 +295,12 @@ impl Runtime {
 
 impl Ledger for Runtime {
     fn up(&self, instance: &str, scopes: &str) {
-        self.on(instance, |state, id, _| state.ledger.up(id, scopes));
+        self.on(instance, |state, id, out| {
+            if state.ledger.up(id, scopes) {
+                // It may be a feed that nobody had heard of.
+                state.expire_root_absences(id, out);
+            }
+        });
     }
 
     fn resumed(&self, instance: &str, scopes: &str) {

@@ -164,7 +164,9 @@ impl Call {
                     pair
                 }
             });
-            Keyed { key: key(&instance, &node.id), owner, node }
+            let content = node.content.as_ref().filter(|_| node.kind != Kind::Directory);
+            let digest = content.map(|bytes| digest(bytes));
+            Keyed { key: key(&instance, &node.id), owner, digest, node }
         };
         let (body, offers, along, partials) = match raw {
             Raw::Child(answer) => {
@@ -210,9 +212,14 @@ impl Call {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let spoiled = events.on_binding(&self.node);
-                if let (Cause::NotFound, Operation::Lookup(_), None) =
+                if let (Cause::NotFound, Operation::Lookup(name), None) =
                     (failure.cause, &self.query.operation, spoiled)
                 {
+                    // A listing that still has the name is out of date.
+                    if state.cache.listing(&self.node).is_some_and(|l| l.get(name).is_some()) {
+                        state.note_before(std::slice::from_ref(&self.node));
+                        state.cache.remove(&Query::new(&self.node, Operation::List));
+                    }
                     let binding = self.node.coherence.clone();
                     let absent = Memo::Absent { stamp: self.stamp, binding };
                     state.cache.insert(self.query.clone(), absent);
@@ -281,6 +288,8 @@ struct Keyed {
     node: provider::Node,
     key: Key,
     owner: Option<(Arc<str>, Key)>,
+    /// Of the content, where it came along.
+    digest: Option<u64>,
 }
 
 struct KeyedOffer {
@@ -367,7 +376,7 @@ impl Landing<'_> {
     /// The one node for what was answered. Where an event on it came in since, the node is there
     /// but already invalid.
     fn intern(&mut self, keyed: &Keyed) -> (Arc<Node>, Option<u64>) {
-        let Keyed { node: answered, key, owner } = keyed;
+        let Keyed { node: answered, key, owner, digest } = keyed;
         let instance = self.call.query.instance;
         let coherence = match &answered.coherence {
             provider::Coherence::Immutable => Coherence::Immutable,
@@ -387,15 +396,25 @@ impl Landing<'_> {
         let inode = self.state.inodes.settle(instance, &answered.id, *key);
         let fresh =
             Node::new(instance, answered, inode, *key, owner.clone(), coherence, self.call.stamp);
+        if let Some(digest) = digest {
+            let _ = fresh.digest.set(*digest);
+        }
         if spoiled.is_some() {
-            fresh.invalidate();
-            return (Arc::new(fresh), spoiled);
+            return (self.spoil(fresh), spoiled);
         }
         let interned = self.state.registry.intern(fresh);
         if let Some(old) = interned.replaced {
             self.state.displace(&old, self.changes);
         }
         (interned.node, None)
+    }
+
+    /// A node that an event had called out of date before it came: it serves who asked for it.
+    fn spoil(&mut self, fresh: Node) -> Arc<Node> {
+        fresh.invalidate();
+        let node = Arc::new(fresh);
+        self.state.registry.admit_spoiled(&node);
+        node
     }
 
     fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
@@ -500,20 +519,26 @@ impl Landing<'_> {
         if asked.is_volatile() {
             return (node, spoiled);
         }
-        let same_size = *asked.size.get_or_init(|| length) == length;
-        if !(same_size && *asked.digest.get_or_init(|| digest) == digest) {
-            // What was announced, or read before, is not what was read now. What was read now is
-            // shown, and whoever cached the other is told.
+        let known = asked.is_valid() && asked.holds(length, digest);
+        if !known {
+            // What was announced, or read before, is not what was read now, or an event has called
+            // it out of date. What was read now is shown, and whoever cached the other is told.
             let fresh = asked.with_content(length, digest, self.call.stamp);
             if spoiled.is_some() {
-                fresh.invalidate();
-                return (Arc::new(fresh), spoiled);
+                return (self.spoil(fresh), spoiled);
             }
-            let interned = self.state.registry.intern(fresh);
-            if let Some(old) = interned.replaced {
-                self.state.displace(&old, self.changes);
-            }
-            node = interned.node;
+            let newest = self.state.registry.get(asked.key, &asked.id);
+            node = match newest.filter(|newest| newest.is_valid() && newest.holds(length, digest)) {
+                // Somebody has asked for the object itself meanwhile.
+                Some(newest) => newest,
+                None => {
+                    let interned = self.state.registry.intern(fresh);
+                    if let Some(old) = interned.replaced {
+                        self.state.displace(&old, self.changes);
+                    }
+                    interned.node
+                }
+            };
         }
         if spoiled.is_none() && node.is_valid() {
             let content = Content { bytes: bytes.clone(), node: node.clone() };

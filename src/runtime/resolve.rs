@@ -8,7 +8,7 @@ use crate::nodes::{Node, Use};
 use crate::probes::is_probe;
 use crate::provider::{Cause, Failure, Kind};
 use bytes::Bytes;
-use omnifs_platform::{Error, Handle, Result};
+use omnifs_platform::{Change, Error, Handle, Result};
 use std::sync::Arc;
 
 /// A child that may be served, and the age of the binding of its name.
@@ -87,7 +87,10 @@ impl Runtime {
             Err(failure) if failure.cause == Cause::NotFound => {
                 Err(Miss::Absent { stamp: Some(landed.stamp) })
             }
-            Err(failure) => Err(Miss::Failed(self.failed(directory, Some(name), failure))),
+            Err(failure) => {
+                let error = self.failed(directory, Some(name), failure);
+                self.stale_child(directory, name, error)
+            }
         }
     }
 
@@ -116,6 +119,7 @@ impl Runtime {
             }
             if let Some(listing) = state.cache.listing(directory)
                 && !directory.relisted
+                && listing.is_whole(state.removal)
                 && (listing.coherence.covers(listing.stamp)
                     || listing.stamp >= directory.stamp() && directory.usable(Use::Listing))
             {
@@ -130,7 +134,10 @@ impl Runtime {
                 Ok(listing)
             }
             Ok(_) => Err(Error::Invalid),
-            Err(failure) => Err(self.failed(directory, None, failure)),
+            Err(failure) => {
+                let error = self.failed(directory, None, failure);
+                self.stale_listing(directory, error)
+            }
         }
     }
 
@@ -170,7 +177,12 @@ impl Runtime {
                     return Ok(self.adopt(handle, &found.node));
                 }
                 Ok(_) | Err(Miss::Absent { .. }) => {
-                    let listing = self.listing(&parent).await?;
+                    let listing = match self.listing(&parent).await {
+                        Ok(listing) => listing,
+                        // The directory is gone; what was in it may be somewhere else.
+                        Err(Error::NotFound) => return self.orphan(handle, &node).await,
+                        Err(error) => return Err(error),
+                    };
                     match listing.entries.iter().find(|entry| entry.node.id == node.id) {
                         Some(entry) if entry.node.usable(use_) => {
                             return Ok(self.adopt(handle, &entry.node));
@@ -186,7 +198,7 @@ impl Runtime {
                         None => return self.orphan(handle, &node).await,
                     }
                 }
-                Err(Miss::Failed(error)) => return Err(error),
+                Err(Miss::Failed(error)) => return self.stale_node(&node, error),
             }
         }
         Err(Error::Unavailable)
@@ -199,8 +211,11 @@ impl Runtime {
         let landed = self.fetch(node, operation).await;
         match landed.result {
             Ok(fetched) => {
+                let mut changes = Vec::new();
                 let node = match fetched {
-                    Fetched::Content(_, read) => read,
+                    Fetched::Content(_, read) => {
+                        self.known_by_content(read, landed.stamp, &mut changes)
+                    }
                     _ => node.clone(),
                 };
                 // Under the lock that an event takes: one since the call began leaves the node
@@ -210,6 +225,7 @@ impl Runtime {
                     node.refresh(landed.stamp);
                 }
                 drop(state);
+                self.notify(changes);
                 Ok(self.adopt(handle, &node))
             }
             Err(failure) if failure.cause == Cause::NotFound => {
@@ -218,8 +234,36 @@ impl Runtime {
                 }
                 Err(Error::Stale)
             }
-            Err(failure) => Err(self.failed(node, None, failure)),
+            Err(failure) => {
+                let error = self.failed(node, None, failure);
+                self.stale_node(node, error)
+            }
         }
+    }
+
+    /// A file that was asked for its content alone: where nothing vouched for its time and version any
+    /// more, that the content is the same does not prove them.
+    fn known_by_content(
+        &self,
+        read: Arc<Node>,
+        stamp: u64,
+        changes: &mut Vec<Change>,
+    ) -> Arc<Node> {
+        let (Some(size), Some(digest)) = (read.size.get(), read.digest.get()) else { return read };
+        let told = read.modified.is_some() || read.version.is_some();
+        if read.is_live() || !told || stamp <= read.stamp() {
+            return read;
+        }
+        let mut state = self.state();
+        if !state.is_untouched(&read, stamp) {
+            drop(state);
+            return read;
+        }
+        let interned = state.registry.intern(read.with_content(*size, *digest, stamp));
+        if let Some(old) = interned.replaced {
+            state.displace(&old, changes);
+        }
+        interned.node
     }
 
     /// Puts a newer node of the same object behind a handle, and gives the node that the handle
@@ -271,10 +315,7 @@ impl Runtime {
                     return Ok((bytes, node));
                 }
                 Ok(_) => return Err(Error::Invalid),
-                Err(failure)
-                    if failure.cause == Cause::NotFound
-                        && (node.is_live() || node.is_volatile_file()) =>
-                {
+                Err(failure) if failure.cause == Cause::NotFound => {
                     // The directory shows it and its content is not there: ask about it again.
                     node.invalidate();
                 }
@@ -407,6 +448,8 @@ impl State {
         stamp: u64,
     ) -> bool {
         let covered = match child {
+            // A listing that is still open may hold what an event has called gone.
+            Some(child) if child.is_removed() => false,
             Some(child) => directory.binding(child).covers(stamp),
             None => !directory.relisted || self.ledger.vouches_for_all(directory.instance, stamp),
         };

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub open: usize,
     /// Provider calls made.
     pub calls: u64,
+    /// Uses served although nothing vouched for them, because a service could not be reached.
+    pub stale_served: u64,
     pub scopes: Vec<(String, Standing)>,
     pub partials: Vec<PartialListing>,
     /// Newest first.
@@ -122,6 +124,7 @@ impl Runtime {
             handles,
             open,
             calls: self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum(),
+            stale_served: self.stale_served.load(Ordering::Relaxed),
             scopes,
             partials,
             failures: failures.iter().cloned().collect(),

@@ -235,7 +235,6 @@ impl Vfs for Runtime {
             // Something newer is known by now and may have been told: this open has its handle, and
             // with it its size, for itself.
             slot.node = node;
-            changes.push(Change::Content { handle, open: true });
             state.supersede(handle, &mut changes);
         }
         let id = self.next_open();
@@ -283,7 +282,13 @@ impl Vfs for Runtime {
         }
         let listing = match self.listing(&node).await {
             Ok(listing) => listing,
-            Err(Error::NotFound) => return Err(Error::Stale),
+            Err(Error::NotFound) => {
+                // Its parent shows it and it is not there: the name is asked for again.
+                if !node.relisted {
+                    node.invalidate();
+                }
+                return Err(Error::Stale);
+            }
             Err(error) => return Err(error),
         };
         let mut state = self.state();

@@ -158,3 +158,27 @@ fn nothing_is_asked_while_nothing_happens() {
     });
     assert!(later.is_some(), "quiet polls are answered 304: {:?}", world.twin.counts());
 }
+
+#[test]
+fn stale_if_error_serves_what_no_event_named_and_says_so() {
+    let sections = "[mount]\nstale-if-error = true\n";
+    let Some(world) = World::new("stale", Wish { polls: Some(OFTEN), sections, ..Wish::default() })
+    else {
+        return;
+    };
+    let mounted = world.mount();
+    let title = mounted.join(API).join("_issues/_open/2853/title");
+    let before = read(&title);
+    await_polled(&mounted);
+    world.twin.stop();
+    await_scope(&mounted, "issues:", "lost");
+    await_scope(&mounted, "owner:", "lost");
+    assert_eq!(read(&title), before);
+    let status = mounted.status().expect("status");
+    assert!(status["cache"]["stale_served"].as_u64().is_some_and(|n| n > 0), "{status}");
+    let text = world.omnifs.run(&["status"]).expect("status").stdout;
+    assert!(text.contains("answers were stale"), "{text}");
+    world.twin.retitle("acme/api", 2853, "Changed while away").expect("retitle");
+    world.twin.restart().expect("restart");
+    await_content(&title, "Changed while away\n", SOON);
+}

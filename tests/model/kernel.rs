@@ -1,0 +1,96 @@
+//! What a kernel keeps of the answers it was given: names, attributes, pages and listings, as long
+//! as it was told it may, and until a change names them.
+
+use crate::upstream::Id;
+use bytes::Bytes;
+use omnifs_platform::{Attr, Change, Handle};
+use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
+
+#[derive(Debug)]
+pub struct Kernel {
+    changes: Receiver<Vec<Change>>,
+    /// Names, with what each is bound to; `None`: known to be absent.
+    pub names: HashMap<(Handle, String), Option<(Handle, Id)>>,
+    pub attributes: HashMap<Handle, Attr>,
+    pub pages: HashMap<Handle, Bytes>,
+    pub listings: HashMap<Handle, Vec<(String, Id)>>,
+    /// References it was given, with the object behind each handle.
+    pub references: HashMap<Handle, (u64, Id)>,
+    /// Operations that are using a handle.
+    pub pins: HashMap<Handle, u32>,
+    /// Files and directories open by handle.
+    pub opens: HashMap<Handle, u32>,
+}
+
+impl Kernel {
+    pub fn new(changes: Receiver<Vec<Change>>) -> Self {
+        Kernel {
+            changes,
+            names: HashMap::new(),
+            attributes: HashMap::new(),
+            pages: HashMap::new(),
+            listings: HashMap::new(),
+            references: HashMap::new(),
+            pins: HashMap::new(),
+            opens: HashMap::new(),
+        }
+    }
+
+    /// Takes the notifications that have been sent. Called before anything is looked up or kept.
+    pub fn listen(&mut self) -> Vec<Change> {
+        let changes: Vec<Change> = self.changes.try_iter().flatten().collect();
+        for change in &changes {
+            match change {
+                Change::Content { handle, open } => {
+                    self.attributes.remove(handle);
+                    if !open {
+                        self.pages.remove(handle);
+                        self.listings.remove(handle);
+                    }
+                }
+                Change::Entry { parent, name, .. } => {
+                    self.names.remove(&(*parent, name.clone()));
+                }
+                // For those who watch: nothing that is kept depends on it.
+                Change::Event(_) => {}
+            }
+        }
+        changes
+    }
+
+    pub fn pin(&mut self, handle: Handle) {
+        *self.pins.entry(handle).or_default() += 1;
+    }
+
+    pub fn unpin(&mut self, handle: Handle) {
+        if let Some(pins) = self.pins.get_mut(&handle) {
+            *pins -= 1;
+            if *pins == 0 {
+                self.pins.remove(&handle);
+            }
+        }
+    }
+
+    /// Takes a reference.
+    pub fn refer(&mut self, handle: Handle, id: &Id) {
+        self.references.entry(handle).or_insert_with(|| (0, id.clone())).0 += 1;
+    }
+
+    /// Drops all that is kept of a handle that nothing uses, and gives its references back. A
+    /// directory stays while names in it are kept.
+    pub fn forget(&mut self, handle: Handle) -> Option<u64> {
+        let used = self.pins.contains_key(&handle)
+            || self.opens.get(&handle).is_some_and(|opens| *opens > 0)
+            || self.names.keys().any(|(parent, _)| *parent == handle);
+        if used {
+            return None;
+        }
+        let (count, _) = self.references.remove(&handle)?;
+        self.names.retain(|_, bound| bound.as_ref().is_none_or(|(to, _)| *to != handle));
+        self.attributes.remove(&handle);
+        self.pages.remove(&handle);
+        self.listings.remove(&handle);
+        Some(count)
+    }
+}
