@@ -133,7 +133,7 @@ enum Open {
 /// When an event last changed each object, in the order of events and in time.
 #[derive(Debug)]
 struct Touched {
-    last: LruCache<Key, (u64, SystemTime)>,
+    last: LruCache<Key, (u64, Option<SystemTime>)>,
     /// The newest sequence number that has been dropped from `last`.
     floor: u64,
 }
@@ -145,6 +145,16 @@ impl Touched {
     }
 
     fn touch(&mut self, key: Key, sequence: u64, now: SystemTime) {
+        self.put(key, sequence, Some(now));
+    }
+
+    /// What was asked for before is not believed any more, and nothing is known to have changed.
+    fn doubt(&mut self, key: Key, sequence: u64) {
+        let time = self.time(key);
+        self.put(key, sequence, time);
+    }
+
+    fn put(&mut self, key: Key, sequence: u64, now: Option<SystemTime>) {
         if let Some((old, (dropped, _))) = self.last.push(key, (sequence, now))
             && old != key
         {
@@ -158,7 +168,7 @@ impl Touched {
     }
 
     fn time(&self, key: Key) -> Option<SystemTime> {
-        self.last.peek(&key).map(|(_, time)| *time)
+        self.last.peek(&key).and_then(|(_, time)| *time)
     }
 }
 

@@ -157,7 +157,7 @@ impl State {
         let top = self.inodes.slot(handle).ok_or(Error::Stale)?.node.clone();
         let mut nodes = vec![top];
         let mut seen: HashSet<(InstanceId, Arc<str>)> = HashSet::new();
-        while let Some(node) = nodes.pop() {
+        while let Some(node) = nodes.pop().or_else(|| self.below(&seen)) {
             if !seen.insert((node.instance, node.id.clone())) {
                 continue;
             }
@@ -178,6 +178,9 @@ impl State {
             }
             self.cache.forget_children(node.instance, &node.id);
             self.cache.forget_content(node.instance, &node.id);
+            // What is on its way was asked for before, and is no answer to who asks from now on.
+            self.ledger.record(node.instance, &provider::Change::Invalidated(node.id.clone()));
+            self.touched.doubt(node.key, self.ledger.sequence());
             // The fixed part of the tree has nobody to ask about it.
             if !node.relisted && !self.is_mount_root(&node) {
                 node.invalidate();
@@ -185,6 +188,19 @@ impl State {
             self.displace(&node, out);
         }
         Ok(seen.len() as u64)
+    }
+
+    /// A node that a back end holds, not yet seen and shown in a directory that was; or in one that no
+    /// back end holds any more, so that it may have been below.
+    fn below(&self, seen: &HashSet<(InstanceId, Arc<str>)>) -> Option<Arc<Node>> {
+        let was_seen = |node: &Node| seen.contains(&(node.instance, node.id.clone()));
+        let mut held = self.inodes.handles().filter(|(_, slot)| !was_seen(&slot.node));
+        let found = held.find(|(_, slot)| {
+            slot.links.iter().any(|link| {
+                self.inodes.slot(link.parent).is_none_or(|parent| was_seen(&parent.node))
+            })
+        });
+        found.map(|(_, slot)| slot.node.clone())
     }
 
     /// Nothing in this scope may be served by a kernel without asking.

@@ -400,6 +400,9 @@ impl Landing<'_> {
             let _ = fresh.digest.set(*digest);
         }
         if spoiled.is_some() {
+            if self.events.on_removal(&answered.id).is_some() {
+                fresh.remove();
+            }
             return (self.spoil(fresh), spoiled);
         }
         let interned = self.state.registry.intern(fresh);

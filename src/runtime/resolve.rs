@@ -450,6 +450,7 @@ impl State {
         let covered = match child {
             // A listing that is still open may hold what an event has called gone.
             Some(child) if child.is_removed() => false,
+            Some(child) if directory.relisted && !child.is_valid() => false,
             Some(child) => directory.binding(child).covers(stamp),
             None => !directory.relisted || self.ledger.vouches_for_all(directory.instance, stamp),
         };

@@ -281,14 +281,7 @@ async fn quiet(world: &Arc<World>, dice: &mut Dice) {
         world.upstream.tree().calls.clear();
         let mut concerned = one_change(world, dice);
         // What could not be reached before has not been asked for.
-        let tree = world.upstream.tree();
-        concerned.extend(
-            tree.objects
-                .keys()
-                .filter(|id| !seen.contains(*id) && ***id != *crate::upstream::ROOT)
-                .cloned(),
-        );
-        drop(tree);
+        concerned.extend(world.unseen(&seen));
         world.say(|| format!("after a change of {concerned:?}"));
         through(world, "a walk", world.crawl(&mut HashSet::new())).await;
         judge_calls(world, &concerned, "only those have changed");
@@ -311,7 +304,13 @@ fn one_change(world: &World, dice: &mut Dice) -> HashSet<Id> {
         for item in model.feeds.iter().flat_map(|feed| &feed.queue) {
             let (Invalidated(id) | Removed(id) | ChildrenChanged(id) | Gap(id)) = &item.change;
             concerned.insert(id.clone());
-            // What is part of it, and what the directory holds.
+            // What is part of it, and what the directory held: bytes may have come with its listing.
+            let states = tree.objects.get(id).map_or(&[][..], |object| &object.states);
+            for (_, state) in states {
+                if let Some(State::Directory(children)) = state {
+                    concerned.extend(children.values().cloned());
+                }
+            }
             let parts = tree.objects.iter().filter(|(_, o)| o.owner.as_ref() == Some(id));
             concerned.extend(parts.map(|(part, _)| part.clone()));
         }

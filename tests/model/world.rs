@@ -171,8 +171,8 @@ impl World {
             hushed: false,
         };
         if shape.polled {
-            for scope in 0..2 {
-                core.polled(INSTANCE, SCOPES[scope]);
+            for (scope, name) in SCOPES.into_iter().enumerate() {
+                core.polled(INSTANCE, name);
                 model.feeds[scope] = Feed { up: true, polled: true, ..Feed::default() };
                 model.delivered.up(scope, 0, true);
             }
@@ -233,6 +233,13 @@ impl World {
         let mut dice = Dice::new(model.dice.next());
         drop(model);
         self.outside(&mut dice);
+    }
+
+    /// The objects that no walk has come to.
+    pub fn unseen(&self, seen: &HashSet<Id>) -> Vec<Id> {
+        let tree = self.upstream.tree();
+        let root = crate::upstream::ROOT;
+        tree.objects.keys().filter(|id| !seen.contains(*id) && ***id != *root).cloned().collect()
     }
 
     /// Something that happens outside the readers.
