@@ -140,9 +140,9 @@ fn differences(parent: Handle, before: &Shown, after: &Shown) -> Vec<Event> {
             None => Event::Deleted { parent, name, directory },
         });
     }
-    let rest = after.iter().filter(|(name, id, _)| {
-        come.get(&**id).is_some_and(|names| names.contains(&&**name))
-    });
+    let rest = after
+        .iter()
+        .filter(|(name, id, _)| come.get(&**id).is_some_and(|names| names.contains(&&**name)));
     events.extend(rest.map(|(name, ..)| Event::Created { parent, name: name.to_string() }));
     events
 }

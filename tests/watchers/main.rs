@@ -231,8 +231,7 @@ fn without_watchers_an_event_asks_the_service_nothing_and_events_can_be_off() {
         world.twin.retitle("acme/api", 2846, &format!("Round {round}")).expect("retitle");
     }
     watch.await_line("the file", |line| line.contains("MODIFY"));
-    let delivered =
-        wait_until(SOON, || (world.twin.webhook_outcomes().len() >= 20).then_some(()));
+    let delivered = wait_until(SOON, || (world.twin.webhook_outcomes().len() >= 20).then_some(()));
     assert!(delivered.is_some());
     let requests: Vec<_> = world.twin.requests()[before..].iter().map(|r| r.line()).collect();
     assert_eq!(requests, [""; 0], "nobody has looked");

@@ -127,17 +127,22 @@ impl Memory {
             let directory = tree.node(object)?.kind == Kind::Directory;
             let old = |&place: &Handle| (place, old.to_owned());
             let new = |&place: &Handle| (place, new.to_owned());
-            changes.extend(sources.iter().map(old).zip(targets.iter().map(new)).map(
-                |(from, to)| Change::Event(Event::Moved { from, to, directory }),
-            ));
-            let (only_old, only_new) = (sources.len().min(targets.len()), sources.len());
-            changes.extend(sources[only_old..].iter().map(old).map(|(parent, name)| {
-                Change::Event(Event::Deleted { parent, name, directory })
-            }));
-            let rest = targets.iter().skip(only_new).map(new);
             changes.extend(
-                rest.map(|(parent, name)| Change::Event(Event::Created { parent, name })),
+                sources
+                    .iter()
+                    .map(old)
+                    .zip(targets.iter().map(new))
+                    .map(|(from, to)| Change::Event(Event::Moved { from, to, directory })),
             );
+            let (only_old, only_new) = (sources.len().min(targets.len()), sources.len());
+            changes.extend(
+                sources[only_old..].iter().map(old).map(|(parent, name)| {
+                    Change::Event(Event::Deleted { parent, name, directory })
+                }),
+            );
+            let rest = targets.iter().skip(only_new).map(new);
+            changes
+                .extend(rest.map(|(parent, name)| Change::Event(Event::Created { parent, name })));
             Ok(())
         })
     }

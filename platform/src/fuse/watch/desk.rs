@@ -124,7 +124,8 @@ impl Desk {
         {
             return Some(Answer::Absent);
         }
-        let found = |(of, known, _): &(u64, String, Answer)| (*of, known.as_str()) == (parent, name);
+        let found =
+            |(of, known, _): &(u64, String, Answer)| (*of, known.as_str()) == (parent, name);
         let at = layout.names.iter().position(found)?;
         layout.asked |= at + 1 == layout.names.len();
         Some(layout.names[at].2)

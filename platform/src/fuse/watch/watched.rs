@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn a_watch_is_read_from_its_line_and_found_in_this_process() {
-        let line = "inotify wd:1 ino:2a sdev:34 mask:fce ignored_mask:0 fhandle-bytes:8 f_handle:00";
+        let line =
+            "inotify wd:1 ino:2a sdev:34 mask:fce ignored_mask:0 fhandle-bytes:8 f_handle:00";
         assert_eq!(watched(line, 0x34), Some(0x2a));
         assert_eq!(watched(line, 0x35), None);
         assert_eq!(watched("fanotify ino:7 sdev:34 mflags:0 mask:1", 0x34), Some(7));
