@@ -13,6 +13,7 @@ const SHIPPED: [&str; 3] = ["docker", "github", "linear"];
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=OMNIFS_EMBED");
+    load_winfsp_late();
     // INVARIANT: cargo sets OUT_DIR for every build script.
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR is set by cargo"));
     let directory = match env::var_os("OMNIFS_EMBED") {
@@ -45,6 +46,22 @@ fn main() {
     let generated = out.join("shipped.rs");
     fs::write(&generated, table)
         .unwrap_or_else(|error| panic!("writing {}: {error}", generated.display()));
+}
+
+/// WinFsp's library is found where WinFsp is installed, when something is mounted: without it the
+/// other commands work. It is linked by Microsoft's tools only.
+fn load_winfsp_late() {
+    let target = |what: &str| env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
+    if target("OS") != "windows" || target("ENV") != "msvc" {
+        return;
+    }
+    let library = match target("ARCH").as_str() {
+        "aarch64" => "winfsp-a64.dll",
+        "x86" => "winfsp-x86.dll",
+        _ => "winfsp-x64.dll",
+    };
+    println!("cargo::rustc-link-lib=dylib=delayimp");
+    println!("cargo::rustc-link-arg=/DELAYLOAD:{library}");
 }
 
 /// The target directory above `TARGET[/TRIPLE]/PROFILE/build/PACKAGE-HASH/out`.

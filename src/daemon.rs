@@ -8,6 +8,7 @@ use crate::control::{self, MountStatus, Refused, Registry, Server};
 use crate::host::{self, Mounted};
 use crate::mountpoint;
 use crate::paths::Paths;
+use crate::stops::Stops;
 use futures_util::future::BoxFuture;
 use std::io;
 use std::panic::PanicHookInfo;
@@ -21,6 +22,8 @@ use tokio::sync::{Notify, mpsc};
 pub struct Options {
     /// Absolute, without symbolic links.
     pub mountpoint: PathBuf,
+    /// Mount nothing here, only serve what others mount. The mountpoint is then a name for it.
+    pub serve_only: bool,
     pub config: Config,
     /// Enabled ones only.
     pub instances: Vec<Instance>,
@@ -38,6 +41,11 @@ pub trait Mount: Send {
 
     /// Ready once it was unmounted from outside. May be dropped and asked again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Commands by which others can mount it, each with the system it is for.
+    fn commands(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +80,11 @@ impl Error {
 /// How long a panic leaves to the orderly end before the mountpoint is taken back by force.
 const PANIC_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Mounts, calls `ready` with the warnings of the start, and serves until the mount ends.
+/// Mounts, calls `ready` with the mount, and serves until the mount ends.
 ///
 /// For a process that does nothing else: it takes over signals, the panic hook and the working
 /// directory.
-pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error> {
+pub fn run(options: Options, ready: impl FnOnce(&Mounted)) -> Result<(), Error> {
     run_with(options, host::start, ready)
 }
 
@@ -84,7 +92,7 @@ pub fn run(options: Options, ready: impl FnOnce(&[String])) -> Result<(), Error>
 pub fn run_with(
     options: Options,
     start: impl AsyncFnOnce(&Options) -> Result<Mounted, Refused>,
-    ready: impl FnOnce(&[String]),
+    ready: impl FnOnce(&Mounted),
 ) -> Result<(), Error> {
     harden();
     let registry = Registry::new(options.paths.mounts());
@@ -93,11 +101,11 @@ pub fn run_with(
         tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
     }
     // Not the directory it was started in: that one could then not be unmounted or removed.
-    std::env::set_current_dir("/")?;
+    std::env::set_current_dir(root())?;
     let panicked = catch_panics(&options.mountpoint);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Stops::new()?;
         let mut mounted = tokio::select! {
             mounted = start(&options) => mounted?,
             _ = signals.next() => return Err(Error::Interrupted),
@@ -113,7 +121,7 @@ pub fn run_with(
             }
         };
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
-        ready(&mounted.warnings);
+        ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;
         server.stop().await;
         result
@@ -127,7 +135,7 @@ pub fn run_with(
 /// Serves until something ends the mount, and unmounts.
 async fn serve(
     mounted: &mut Mounted,
-    mut signals: Signals,
+    mut signals: Stops,
     mut asked: mpsc::Receiver<control::Unmount>,
     panicked: &Notify,
 ) -> Result<(), Error> {
@@ -161,6 +169,13 @@ async fn serve(
     }
 }
 
+/// A directory that is there and that no mount covers.
+fn root() -> PathBuf {
+    // On Windows `/` is on the drive of the working directory, which may be a stick.
+    let system = std::env::var_os("SystemRoot").filter(|_| cfg!(windows));
+    system.map_or_else(|| "/".into(), PathBuf::from)
+}
+
 fn unmount(mounted: &mut Mounted, force: bool) -> Result<(), mountpoint::Error> {
     tokio::task::block_in_place(|| mounted.mount.unmount(force))
 }
@@ -190,10 +205,8 @@ fn harden() {
         let files = getrlimit(Resource::Nofile);
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     }
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = crate::credentials::set_not_dumpable() {
+        tracing::warn!(%error, "core dumps and other processes may see this one's memory");
     }
 }
 
@@ -217,48 +230,4 @@ fn catch_panics(mountpoint: &Path) -> Arc<Notify> {
         tracing::error!(thread = name, place, "panic: {message}");
     }));
     panicked
-}
-
-/// The signals that end a mount.
-#[cfg(unix)]
-#[derive(Debug)]
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn next(&mut self) -> &'static str {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-            _ = hangup.recv() => "SIGHUP",
-        }
-    }
-}
-
-#[cfg(not(unix))]
-#[derive(Debug)]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) -> &'static str {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
-            Err(_) => std::future::pending().await,
-        }
-    }
 }

@@ -26,4 +26,5 @@ pub mod router;
 pub mod runtime;
 pub mod scopes;
 pub mod shipped;
+pub mod stops;
 pub mod wasm;

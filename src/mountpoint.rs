@@ -3,9 +3,14 @@
 //! Invariant: nothing here waits for a file system that may hang. What lies above the mountpoint is
 //! resolved, the mountpoint itself is judged by the system's own table of mounts.
 
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub use windows::{detach, point, prepare, resolve};
+
+use omnifs_platform::nfs::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +32,9 @@ pub enum Error {
     Busy(PathBuf),
     #[error("cannot unmount {}: {why}", path.display())]
     Detach { path: PathBuf, why: String },
+    /// Says what to do itself.
+    #[error(transparent)]
+    Windows(#[from] omnifs_platform::winfsp::Refusal),
 }
 
 impl Error {
@@ -43,7 +51,7 @@ impl Error {
             Error::Dead { path, .. } => {
                 format!("detach it first: fusermount3 -uz {}", path.display())
             }
-            Error::Unusable { .. } => return None,
+            Error::Unusable { .. } | Error::Windows(_) => return None,
             Error::Busy(path) => format!(
                 "close what uses it (`lsof +f -- {0}` lists it), or: omnifs unmount --force {0}",
                 path.display()
@@ -60,15 +68,36 @@ pub struct Mounted {
     /// `ext4`, `fuse.omnifs`.
     pub kind: String,
     pub source: String,
+    /// Those of the file system, with commas between them, where the system tells them.
+    pub options: String,
 }
 
 impl Mounted {
     pub fn ours(&self) -> bool {
-        self.kind == "fuse.omnifs" || (self.kind.starts_with("fuse") && self.source == "omnifs")
+        self.kind == "fuse.omnifs"
+            || (self.kind.starts_with("fuse") && self.source == "omnifs")
+            || self.is_nfs()
     }
 
-    /// Its process has ended: what is asked of it answers ENOTCONN.
+    /// One of ours, through NFS.
+    fn is_nfs(&self) -> bool {
+        self.kind.starts_with("nfs") && self.source.starts_with(mounting::SOURCE)
+    }
+
+    /// Nobody listens where the server was. Asked of the port and not of the mount, which would wait
+    /// as long as its options say.
+    fn unserved(&self) -> bool {
+        let port = self.options.split(',').find_map(|option| option.strip_prefix("port="));
+        let Some(port) = port.and_then(|port| port.parse::<u16>().ok()) else { return false };
+        let address = ([127, 0, 0, 1], port).into();
+        std::net::TcpStream::connect_timeout(&address, ANSWER).is_err()
+    }
+
+    /// Its process has ended: what is asked of it answers ENOTCONN, or nobody listens any more.
     pub fn dead(&self) -> bool {
+        if self.is_nfs() && !self.options.is_empty() {
+            return self.unserved();
+        }
         // Not `stat`: the kernel answers that from its cache, also after the end. A process that
         // hangs is not dead, and must not hang this one.
         #[cfg(unix)]
@@ -77,27 +106,47 @@ impl Mounted {
             let path = self.path.clone();
             let ask = move || sender.send(rustix::fs::statvfs(&path).err());
             let asked = std::thread::Builder::new().name("omnifs-probe".into()).spawn(ask);
-            asked.is_ok()
-                && matches!(
-                    receiver.recv_timeout(ANSWER),
-                    Ok(Some(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED))
-                )
+            let answer = receiver.recv_timeout(ANSWER);
+            // A server of our own answers at once, and without its options there is no port to ask.
+            let silent = self.is_nfs() && !matches!(answer, Ok(None));
+            let closed = matches!(
+                answer,
+                Ok(Some(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED))
+            );
+            asked.is_ok() && (closed || silent)
         }
         #[cfg(not(unix))]
         false
     }
 }
 
-/// For a live process to answer `statfs`.
-#[cfg(unix)]
+/// For a live process to answer `statfs`, or to take a connection.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Every mount of the system. The program asks the kernel for what it holds, and no server.
+#[cfg(target_os = "macos")]
+pub fn table() -> Vec<Mounted> {
+    let Ok(output) = Command::new("/sbin/mount").output() else { return Vec::new() };
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mounts = lines.lines().filter_map(mounting::macos_mount_line);
+    mounts
+        .map(|(source, path, kind)| Mounted {
+            path: path.into(),
+            kind: kind.into(),
+            source: source.into(),
+            options: String::new(),
+        })
+        .collect()
+}
+
 /// Every mount of this mount namespace. Empty where the system has no such table.
+#[cfg(not(target_os = "macos"))]
 pub fn table() -> Vec<Mounted> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     text.split(|b| *b == b'\n').filter_map(parse).collect()
 }
 
+#[cfg(not(target_os = "macos"))]
 /// One line of proc_pid_mountinfo(5):
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 fn parse(line: &[u8]) -> Option<Mounted> {
@@ -106,9 +155,11 @@ fn parse(line: &[u8]) -> Option<Mounted> {
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = String::from_utf8(unescape(rest.next()?)).ok()?;
     let source = String::from_utf8_lossy(&unescape(rest.next()?)).into_owned();
-    Some(Mounted { path: bytes_path(path), kind, source })
+    let options = String::from_utf8_lossy(rest.next().unwrap_or_default()).into_owned();
+    Some(Mounted { path: bytes_path(path), kind, source, options })
 }
 
+#[cfg(not(target_os = "macos"))]
 /// `\040` and the like.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
@@ -122,13 +173,13 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn bytes_path(bytes: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-#[cfg(not(unix))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn bytes_path(bytes: Vec<u8>) -> PathBuf {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
@@ -142,6 +193,7 @@ pub fn mounted_at(path: &Path) -> Option<Mounted> {
 ///
 /// # Errors
 /// A directory above it does not exist or cannot be entered.
+#[cfg(unix)]
 pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let path = std::path::absolute(path).map_err(unusable)?;
@@ -163,6 +215,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
+#[cfg(unix)]
 fn wrong(path: PathBuf, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::NotFound => Error::Missing(path),
@@ -174,6 +227,7 @@ fn wrong(path: PathBuf, source: io::Error) -> Error {
 
 /// Checks that the resolved path can be mounted over, and detaches what an omnifs that was killed
 /// left there. True: something was detached.
+#[cfg(unix)]
 pub fn prepare(path: &Path) -> Result<bool, Error> {
     let mut repaired = false;
     while let Some(mount) = mounted_at(path) {
@@ -193,20 +247,18 @@ pub fn prepare(path: &Path) -> Result<bool, Error> {
     if std::fs::read_dir(path).map_err(wrong)?.next().is_some() {
         return Err(Error::NotEmpty(path.to_owned()));
     }
-    #[cfg(unix)]
-    {
-        // What fusermount3 asks of a user who is not root.
-        use rustix::fs::{Access, access};
-        let root = rustix::process::geteuid().is_root();
-        if !root && access(path, Access::WRITE_OK).is_err() {
-            return Err(Error::NotPermitted(path.to_owned()));
-        }
+    // What fusermount3 asks of a user who is not root.
+    use rustix::fs::{Access, access};
+    let root = rustix::process::geteuid().is_root();
+    if !root && access(path, Access::WRITE_OK).is_err() {
+        return Err(Error::NotPermitted(path.to_owned()));
     }
     Ok(repaired)
 }
 
 /// Unmounts what is at the path. With `lazy` also where files are in use: they keep working until
 /// they are closed.
+#[cfg(unix)]
 pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
     #[cfg(target_os = "linux")]
     {
@@ -221,20 +273,21 @@ pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
             }
         }
     }
-    let mut command = if cfg!(target_os = "linux") {
-        let mut command = Command::new("fusermount3");
-        command.arg(if lazy { "-uz" } else { "-u" });
-        command
+    use std::process::Command;
+    let commands = if cfg!(target_os = "linux") {
+        let how = if lazy { "-uz" } else { "-u" };
+        vec![("fusermount3".into(), vec![how.into(), "--".into(), path.into()])]
     } else {
-        let mut command = Command::new("umount");
-        command.args(lazy.then_some("-f"));
-        command
+        mounting::macos_unmount_commands(path, lazy)
     };
-    let why = match command.arg("--").arg(path).output() {
-        Ok(output) if output.status.success() => return Ok(()),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
-        Err(error) => format!("fusermount3 cannot be run: {error}"),
-    };
+    let mut why = String::new();
+    for (program, arguments) in commands {
+        why = match Command::new(&program).args(arguments).output() {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
+            Err(error) => format!("{} cannot be run: {error}", program.display()),
+        };
+    }
     if why.to_ascii_lowercase().contains("busy") {
         return Err(Error::Busy(path.to_owned()));
     }
@@ -255,6 +308,13 @@ mod tests {
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"1 2 3 4 /x rw -"), None);
         assert!(!parse(b"1 2 3 / /x rw - fuse.sshfs me@host: rw").unwrap().ours());
+        let nfs = b"1 2 3 / /x ro - nfs 127.0.0.1:/omnifs-0123 ro,vers=3,port=1,mountport=1";
+        let nfs = parse(nfs).unwrap();
+        assert!(nfs.ours() && nfs.dead(), "nobody listens on port 1");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!Mounted { options: format!("ro,port={port}"), ..nfs }.dead());
+        assert!(!parse(b"1 2 3 / /x ro - nfs 127.0.0.1:/home ro").unwrap().ours());
     }
 
     #[test]

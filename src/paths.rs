@@ -88,13 +88,16 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
 
 /// Options for files that only the user may read.
 pub fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
+        let mut options = OpenOptions::new();
         options.mode(0o600);
+        options
     }
-    options
+    // The user's profile is the user's alone there, and what is made in it inherits that.
+    #[cfg(windows)]
+    OpenOptions::new()
 }
 
 /// Replaces the file as a whole: a reader sees the old or the new content, never a part of it. An

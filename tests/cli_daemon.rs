@@ -57,8 +57,11 @@ fn child() {
     let log = logs::path(&paths.logs(), &key(&at));
     logs::start(&log, tracing::level_filters::LevelFilter::INFO, false).unwrap();
     let config = Config::default();
-    let options = Options { mountpoint: at, config, instances: Vec::new(), paths, log };
+    let instances = Vec::new();
+    let options = Options { mountpoint: at, serve_only: false, config, instances, paths, log };
     let start = async |options: &Options| {
+        let hardened = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(hardened, rustix::process::DumpableBehavior::NotDumpable);
         let at = options.mountpoint.clone();
         mount("omnifs-test", &at, "tmpfs", MountFlags::empty(), None).unwrap();
         Ok(Mounted { daemon: Arc::new(Core), mount: Box::new(Tmpfs(at)), warnings: Vec::new() })
@@ -74,7 +77,9 @@ struct Running {
 
 fn running() -> Option<Running> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: a tmpfs can only be mounted by root");
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("cli_daemon");
+        omnifs_support::skip(test, "a tmpfs can only be mounted by root");
         return None;
     }
     let home = Home::new();

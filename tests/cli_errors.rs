@@ -110,6 +110,86 @@ fn a_mountpoint_that_cannot_be_used_is_code_4_and_says_what_to_do() {
     }
 }
 
+/// Only root can try it as somebody else: root itself may mount anywhere.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mountpoint_of_somebody_else_is_code_4_and_says_what_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        omnifs_support::skip("a_mountpoint_of_somebody_else", "becoming another user needs root");
+        return;
+    }
+    let home = Home::new();
+    let open = |path: &Path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let theirs = home.path("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    open(&theirs);
+    open(&home.path(""));
+    // The build directory may be closed to other users.
+    let binary = home.path("omnifs");
+    std::fs::copy(env!("CARGO_BIN_EXE_omnifs"), &binary).unwrap();
+    open(&binary);
+    for name in ["config", "data", "state", "cache"] {
+        std::os::unix::fs::chown(home.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = std::process::Command::new(&binary);
+    home.environment(&mut command).args(["mount", "theirs"]).uid(NOBODY).gid(NOBODY);
+    cli::ran(command.output().unwrap()).fails(4, "theirs", "name a directory that is yours");
+}
+
+#[test]
+fn a_provider_is_not_added_where_nobody_can_be_asked() {
+    let home = Home::new();
+    let Some(components) = std::env::var_os("OMNIFS_COMPONENTS") else {
+        omnifs_support::skip("a_provider_is_not_added", "OMNIFS_COMPONENTS is not set");
+        return;
+    };
+    let file = Path::new(&components).join("hello.wasm");
+    let ran = home.run(["providers", "add", file.to_str().unwrap(), "--name", "greeter"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("hello"), "what it asks for is shown: {ran:?}");
+    assert!(ran.stderr.contains("--yes"), "{ran:?}");
+    assert!(!home.config_file().exists(), "nothing was granted");
+    let copied = std::fs::read_dir(home.path("data")).unwrap().count();
+    assert_eq!(copied, 0, "nothing was copied");
+    let ran = home.run(["providers", "add", file.to_str().unwrap(), "--name", "greeter", "--yes"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(cli::text(&home.config_file()).contains("greeter"));
+}
+
+#[test]
+fn without_a_keyring_a_login_says_where_else_a_token_can_be_kept_and_never_repeats_it() {
+    const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let home = Home::new();
+    let without_keyring = |command: &mut std::process::Command| {
+        // No session bus: an address of a socket that does not exist, in a runtime directory
+        // without one.
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", home.path("run"));
+    };
+    let mut command = home.command(["auth", "login", "github", "--with-token"]);
+    without_keyring(&mut command);
+    command.stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    {
+        use std::io::Write as _;
+        child.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();
+    }
+    let login = cli::ran(child.wait_with_output().unwrap());
+    login.fails(1, "keyring", "credential-file");
+    let mut command = home.command(["auth", "logout", "github"]);
+    without_keyring(&mut command);
+    let logout = cli::ran(command.output().unwrap());
+    assert_eq!(logout.code, 1, "{logout:?}");
+    for ran in [&login, &logout] {
+        assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN), "{ran:?}");
+    }
+}
+
 #[test]
 fn without_a_mount_the_code_is_3() {
     let home = Home::new();

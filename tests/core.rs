@@ -103,6 +103,35 @@ async fn in_a_live_scope_what_was_asked_once_is_never_asked_again() {
 }
 
 #[tokio::test]
+async fn a_walk_asks_the_one_provider_that_it_concerns() {
+    let (near, far) = (Memory::new(Style::default()), Memory::new(Style::default()));
+    for upstream in [&near, &far] {
+        upstream.directory(ROOT, "d", "id-d");
+        upstream.file("id-d", "f", "id-f", b"hello");
+    }
+    let instance = |name: &str, provider: &Arc<Memory>| Instance {
+        name: name.into(),
+        root: ROOT.into(),
+        provider: Ok(provider.clone()),
+    };
+    let router = Router::new(vec![instance("near", &near), instance("far", &far)]);
+    let handle = tokio::runtime::Handle::current();
+    let runtime = Runtime::new(router, Capacity::default(), UNIX_EPOCH, handle);
+    let root = runtime.opendir(runtime.root()).await.expect("opendir");
+    let page = runtime.readdir(root.id, 0, 10, true).await.expect("readdir");
+    assert_eq!(page.entries.len(), 2);
+    assert_eq!((near.calls(), far.calls()), (0, 0), "the mount's root asks nobody");
+    let mut at = runtime.root();
+    for name in ["near", "d", "f"] {
+        at = runtime.lookup(at, name).await.expect("lookup").expect("there").handle;
+    }
+    let open = runtime.open(at).await.expect("open");
+    assert_eq!(runtime.read(open.id, 0, 100).await.expect("read"), "hello");
+    assert!(near.calls() > 0);
+    assert_eq!(far.calls(), 0, "its twin was never asked");
+}
+
+#[tokio::test]
 async fn without_a_feed_every_use_asks_again() {
     let core = core(Style::default(), Capacity::default()).await;
     core.upstream.file(ROOT, "a", "id-a", b"one");

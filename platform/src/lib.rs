@@ -9,11 +9,18 @@
 
 #[cfg(unix)]
 pub mod conformance;
+/// The suite makes Unix's system calls; its tree serves other systems too.
+#[cfg(not(unix))]
+pub mod conformance {
+    pub mod tree;
+}
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod memory;
+pub mod nfs;
 mod types;
+pub mod winfsp;
 
 pub use error::{Error, Result};
 pub use types::{

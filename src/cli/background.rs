@@ -34,8 +34,10 @@ pub fn ready(warnings: &[String]) {
         use rustix::process::{Signal, getpid, kill_process};
         let _ = kill_process(getpid(), Signal::TERM);
     }
-    #[cfg(not(unix))]
-    let _ = said;
+    #[cfg(windows)]
+    if said.is_err() {
+        omnifs::stops::stop();
+    }
 }
 
 /// Says why there is no mount, from the background process that ends with it.
@@ -127,8 +129,7 @@ fn spawn(log: &Path) -> std::io::Result<Child> {
     #[cfg(windows)]
     {
         use std::os::windows::process::CommandExt;
-        const DETACHED_PROCESS: u32 = 0x8;
-        const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+        use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS};
         command.creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
     }
     command.spawn()

@@ -40,8 +40,8 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let asked = shown(path);
     let mut printed = Ok(());
-    mount::serve(options, |_, warnings| {
-        for warning in warnings {
+    mount::serve(options, |_, mounted| {
+        for warning in &mounted.warnings {
             terminal::tell("warning", warning);
         }
         let mut text = format!("mounted at {asked}; Ctrl-C unmounts. In another terminal:\n\n");

@@ -12,6 +12,7 @@ mod mount;
 mod providers;
 mod reference;
 mod refresh;
+mod serve;
 mod status;
 mod terminal;
 mod unmount;
@@ -62,6 +63,8 @@ enum Command {
     Unmount(unmount::Unmount),
     Status(status::Status),
     Refresh(refresh::Refresh),
+    #[command(subcommand)]
+    Serve(serve::Serve),
     #[command(subcommand)]
     Providers(providers::Providers),
     #[command(subcommand)]
@@ -140,6 +143,8 @@ fn shown(path: &Path) -> String {
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
+    // Any command may hold a secret. Where it is refused, the daemon says so in its log.
+    let _ = omnifs::credentials::set_not_dumpable();
     let cli = Cli::parse();
     let ready_on_stdout = cli.ready_on_stdout;
     match run(cli) {
@@ -163,6 +168,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Unmount(args) => unmount::run(context, &args),
         Command::Status(args) => status::run(context, &args),
         Command::Refresh(args) => refresh::run(context, &args),
+        Command::Serve(args) => serve::run(context, &args),
         Command::Providers(args) => providers::run(context, &args),
         Command::Auth(args) => auth::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

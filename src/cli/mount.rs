@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use omnifs::config::units::Capacity;
 use omnifs::config::{Backend, Config, MOST_THREADS, Overrides};
+use omnifs::host::Mounted;
 use omnifs::{control, daemon, logs, mountpoint};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,7 @@ fn threads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n)).ok_or_else(rule)
 }
 
-fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
+pub fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
     let (name, file) = text.split_once('=').ok_or("write NAME=FILE")?;
     if !omnifs::config::valid_name(name) {
         return Err("a name has 1 to 63 lower-case letters, digits and '-'".into());
@@ -91,6 +92,11 @@ fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 impl MountOptions {
+    /// The back end that the command line names.
+    pub fn backend(&self) -> Option<Backend> {
+        self.backend
+    }
+
     pub fn overrides(&self) -> Overrides {
         Overrides {
             backend: self.backend,
@@ -110,7 +116,8 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     let level = log_level()?;
     if args.foreground || context.ready_on_stdout {
         start_log(&options.log, level, args.foreground)?;
-        serve(options, |at, warnings| {
+        serve(options, |at, mounted| {
+            let warnings = &mounted.warnings;
             if context.ready_on_stdout {
                 background::ready(warnings);
             } else {
@@ -151,6 +158,7 @@ pub fn options(
     Ok(daemon::Options {
         log: logs::path(&context.paths.logs(), &control::key(&mountpoint)),
         mountpoint,
+        serve_only: false,
         config,
         instances: instances.into_iter().filter(|instance| instance.enabled).collect(),
         paths: context.paths.clone(),
@@ -158,12 +166,9 @@ pub fn options(
 }
 
 /// Mounts in this process, and returns when the mount has ended.
-pub fn serve(
-    options: daemon::Options,
-    ready: impl FnOnce(&Path, &[String]),
-) -> Result<(), Failure> {
+pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> Result<(), Failure> {
     let mountpoint = options.mountpoint.clone();
-    let outcome = daemon::run(options, |warnings| ready(&mountpoint, warnings));
+    let outcome = daemon::run(options, |mounted| ready(&mountpoint, mounted));
     if let Err(error) = &outcome {
         tracing::error!("{error}");
     }

@@ -68,6 +68,8 @@ fn unreadable(error: io::Error) -> Failure {
 struct Hidden {
     #[cfg(unix)]
     before: rustix::termios::Termios,
+    #[cfg(windows)]
+    before: u32,
 }
 
 impl Hidden {
@@ -81,9 +83,32 @@ impl Hidden {
         Ok(Hidden { before })
     }
 
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     fn begin() -> io::Result<Hidden> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "give the secret through a pipe"))
+        use windows_sys::Win32::System::Console::{
+            ENABLE_ECHO_INPUT, GetConsoleMode, SetConsoleMode,
+        };
+        let mut before = 0;
+        // SAFETY: the handle is this process's standard input, and stays open.
+        let done = unsafe {
+            GetConsoleMode(console(), &mut before) != 0
+                && SetConsoleMode(console(), before & !ENABLE_ECHO_INPUT) != 0
+        };
+        if done { Ok(Hidden { before }) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+#[cfg(windows)]
+fn console() -> windows_sys::Win32::Foundation::HANDLE {
+    use std::os::windows::io::AsRawHandle;
+    io::stdin().as_raw_handle().cast()
+}
+
+#[cfg(windows)]
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // SAFETY: as above. A console that is gone shows nothing.
+        unsafe { windows_sys::Win32::System::Console::SetConsoleMode(console(), self.before) };
     }
 }
 

@@ -80,6 +80,22 @@ fn end(context: &Context, record: &Record) -> Result<(), Failure> {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::Foundation::CloseHandle;
+        use windows_sys::Win32::System::Threading::{
+            OpenProcess, PROCESS_TERMINATE, TerminateProcess,
+        };
+        // SAFETY: the handle is closed below and used by nobody else.
+        let process = unsafe { OpenProcess(PROCESS_TERMINATE, 0, record.pid) };
+        if !process.is_null() {
+            // SAFETY: opened above. It may have ended by itself in the meantime.
+            unsafe {
+                TerminateProcess(process, 1);
+                CloseHandle(process);
+            }
+        }
+    }
     gone(context, record)
 }
 

@@ -59,7 +59,10 @@ pub struct Record {
 
 /// The name of a mountpoint's record, lock and log. The path is absolute and resolved.
 pub fn key(mountpoint: &Path) -> String {
-    let digest = Sha256::digest(mountpoint.as_os_str().as_encoded_bytes());
+    // Case does not count where file names have none.
+    let folded = cfg!(windows).then(|| mountpoint.to_string_lossy().to_uppercase());
+    let bytes = folded.as_ref().map(String::as_bytes);
+    let digest = Sha256::digest(bytes.unwrap_or(mountpoint.as_os_str().as_encoded_bytes()));
     let name = mountpoint.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).take(24).collect();
     format!("{}{}{}", name, if name.is_empty() { "" } else { "-" }, &hex(&digest)[..16])
@@ -175,7 +178,8 @@ impl Registry {
         for part in parts.by_ref() {
             step(&mut outside, part);
             found = self.get(&outside);
-            if found.is_none() {
+            // On Windows that gives another form of the path, `\\?\C:\`, and mountpoints are no links.
+            if found.is_none() && cfg!(not(windows)) {
                 // Leads through symbolic links to the real directory.
                 outside = std::fs::canonicalize(&outside).unwrap_or(outside);
                 found = self.get(&outside);

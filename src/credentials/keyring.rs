@@ -37,36 +37,64 @@ pub enum KeyringError {
     Failed(String),
 }
 
-/// Finds a secret by its entry.
+/// Finds a secret by its entry, and keeps what takes its place.
 #[derive(Clone)]
-pub struct Lookup(LookupFn);
+pub struct Lookup {
+    find: Find,
+    keep: Keep,
+}
 
-type LookupFn =
+type Find =
     Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<Secret>, KeyringError>> + Send + Sync>;
+type Keep =
+    Arc<dyn Fn(String, Secret) -> BoxFuture<'static, Result<(), KeyringError>> + Send + Sync>;
 
 impl Lookup {
     /// The operating system's keyring.
     pub fn system() -> Self {
-        Lookup(Arc::new(|entry| {
-            Box::pin(async move {
-                match get(&entry, DEADLINE).await {
-                    // Ordinary on a server: not worth a word.
-                    Err(KeyringError::Absent) => Ok(None),
-                    other => other,
-                }
-            })
-        }))
+        Lookup {
+            find: Arc::new(|entry| {
+                Box::pin(async move {
+                    match get(&entry, DEADLINE).await {
+                        // Ordinary on a server: not worth a word.
+                        Err(KeyringError::Absent) => Ok(None),
+                        other => other,
+                    }
+                })
+            }),
+            keep: Arc::new(|entry, secret| {
+                Box::pin(async move { set(&entry, &secret, DEADLINE).await })
+            }),
+        }
     }
 
+    /// What is kept is not found: for tests of what only reads.
     pub fn from_fn(find: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static) -> Self {
-        Lookup(Arc::new(move |entry| {
-            let found = find(&entry);
-            Box::pin(async move { Ok(found) })
-        }))
+        Lookup::from_fns(find, |_, _| ())
+    }
+
+    pub fn from_fns(
+        find: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static,
+        keep: impl Fn(&str, Secret) + Send + Sync + 'static,
+    ) -> Self {
+        Lookup {
+            find: Arc::new(move |entry| {
+                let found = find(&entry);
+                Box::pin(async move { Ok(found) })
+            }),
+            keep: Arc::new(move |entry, secret| {
+                keep(&entry, secret);
+                Box::pin(async move { Ok(()) })
+            }),
+        }
     }
 
     pub async fn get(&self, entry: &str) -> Result<Option<Secret>, KeyringError> {
-        (self.0)(entry.to_owned()).await
+        (self.find)(entry.to_owned()).await
+    }
+
+    pub async fn keep(&self, entry: &str, secret: Secret) -> Result<(), KeyringError> {
+        (self.keep)(entry.to_owned(), secret).await
     }
 }
 

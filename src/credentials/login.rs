@@ -284,8 +284,7 @@ impl Http {
         const MOST: usize = 64 << 10;
         let target = secure(url)?;
         let place = target.origin().ascii_serialization();
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let failed = |error: reqwest::Error| LoginError::Unreachable {
             place: place.clone(),
             reason: if error.is_timeout() {
@@ -299,7 +298,7 @@ impl Http {
             .post(target)
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(body.finish())
+            .body(body)
             .send()
             .await
             .map_err(failed)?;

@@ -4,22 +4,25 @@
 //! signature check; it has no `Debug`, no `Display` and no serialization, and is wiped when dropped.
 
 mod file;
+mod grant;
 pub mod keyring;
 pub mod login;
 mod loopback;
 mod process;
 mod secret;
 
+pub use grant::entry_of;
 pub use process::set_not_dumpable;
 pub use secret::Secret;
 
 use crate::provider;
+use grant::Grant;
 use http::HeaderValue;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// Looks an environment variable up; a parameter so that tests need not change the process's.
@@ -118,12 +121,15 @@ pub struct Chain {
     variables: Vec<String>,
     environment: Environment,
     keyring: Option<Keyring>,
+    oauth: Option<provider::OAuth>,
     cache: Mutex<Cache>,
 }
 
 struct Keyring {
     lookup: keyring::Lookup,
     entry: String,
+    /// One question at a time: a refresh token may be good for one use only.
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -131,9 +137,18 @@ struct Cache {
     file: Option<(file::Stamp, Arc<Resolved>)>,
     /// The variable does not change while the process runs, so it is read once.
     environment: Option<Option<Arc<Resolved>>>,
-    keyring: Option<(Instant, Option<Arc<Resolved>>)>,
+    keyring: Option<Kept>,
     /// The service refused the secret, so the keyring may hold a newer one.
     doubted: bool,
+}
+
+/// What the keyring held when it was asked.
+#[derive(Clone)]
+struct Kept {
+    asked: Instant,
+    found: Option<Arc<Resolved>>,
+    /// When the secret ends and is to be renewed.
+    ends: Option<Instant>,
 }
 
 /// How long a keyring's "nothing here" or a refused secret is believed before it is asked again, so
@@ -157,8 +172,12 @@ impl Chain {
             file,
             variables: spec.environment.clone(),
             environment,
-            keyring: keyring
-                .map(|lookup| Keyring { lookup, entry: keyring::entry(instance, &spec.name) }),
+            keyring: keyring.map(|lookup| Keyring {
+                lookup,
+                entry: keyring::entry(instance, &spec.name),
+                asking: tokio::sync::Mutex::new(()),
+            }),
+            oauth: spec.oauth.clone(),
             cache: Mutex::default(),
         }
     }
@@ -265,18 +284,14 @@ impl Chain {
 
     async fn keyring_secret(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
         let Some(keyring) = &self.keyring else { return Ok(None) };
-        {
-            let mut cache = self.lock();
-            let doubted = std::mem::take(&mut cache.doubted);
-            if let Some((asked, found)) = &cache.keyring {
-                let sure = found.is_some() && !doubted;
-                if sure || asked.elapsed() < KEYRING_RECHECK {
-                    let found = found.clone();
-                    cache.doubted = doubted;
-                    return Ok(found);
-                }
-            }
+        if let Some(known) = self.keyring_known() {
+            return Ok(known);
         }
+        let _one = keyring.asking.lock().await;
+        if let Some(known) = self.keyring_known() {
+            return Ok(known);
+        }
+        let doubted = std::mem::take(&mut self.lock().doubted);
         let secret = keyring.lookup.get(&keyring.entry).await;
         // A keyring that cannot be asked is a keyring without the secret: requests then go out
         // without one, and a 401 says what to do.
@@ -284,9 +299,58 @@ impl Chain {
             tracing::debug!(credential = %self.name, "{error}");
             None
         });
+        let (secret, ends) = match secret {
+            Some(secret) => self.renewed(keyring, secret, doubted).await,
+            None => (None, None),
+        };
         let found = secret.map(|secret| Arc::new(resolved(secret, Source::Keyring)));
-        self.lock().keyring = Some((Instant::now(), found.clone()));
+        self.lock().keyring = Some(Kept { asked: Instant::now(), found: found.clone(), ends });
         Ok(found)
+    }
+
+    /// The last answer of the keyring, while it may be believed.
+    fn keyring_known(&self) -> Option<Option<Arc<Resolved>>> {
+        let cache = self.lock();
+        let Kept { asked, found, ends } = cache.keyring.as_ref()?;
+        let ended = ends.is_some_and(|ends| ends <= Instant::now());
+        let sure = found.is_some() && !cache.doubted && !ended;
+        (sure || asked.elapsed() < KEYRING_RECHECK).then(|| found.clone())
+    }
+
+    /// The access token of an entry, and when it is to be renewed. One of a login that has ended, or
+    /// that the service has refused, is renewed before it is used.
+    async fn renewed(
+        &self,
+        keyring: &Keyring,
+        entry: Secret,
+        refused: bool,
+    ) -> (Option<Secret>, Option<Instant>) {
+        let now = SystemTime::now();
+        let (Some(mut grant), Some(oauth)) = (Grant::read(&entry), &self.oauth) else {
+            return (Some(entry), None);
+        };
+        // Another process may have renewed what the service refused here.
+        let used = self.lock().keyring.as_ref().and_then(|kept| kept.found.clone());
+        let same = used.is_some_and(|used| used.secret.expose() == grant.access.expose());
+        if grant.has_ended(now) || (refused && same) {
+            match grant.renew(oauth).await {
+                Ok(next) => {
+                    grant = next;
+                    if let Err(error) = keyring.lookup.keep(&keyring.entry, grant.entry()).await {
+                        tracing::warn!(
+                            credential = %self.name,
+                            "the renewed token lasts until the end of this mount: {error}"
+                        );
+                    }
+                }
+                // Requests go out with what there is, and a 401 says what to do.
+                Err(error) => {
+                    tracing::warn!(credential = %self.name, "the token was not renewed: {error}")
+                }
+            }
+        }
+        let ends = grant.lasts(now).map(|lasts| Instant::now() + lasts);
+        (Some(grant.access), ends)
     }
 
     fn unusable(&self, reason: String) -> CredentialError {

@@ -5,7 +5,7 @@ use crate::config::Instance;
 use crate::control::Refused;
 use crate::credentials::keyring::{self, Lookup, PATIENT};
 use crate::credentials::login::{self, Patience};
-use crate::credentials::{Chain, Environment, Secret};
+use crate::credentials::{self, Chain, Environment, Secret};
 use crate::provider::{Credential, Manifest};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub async fn login(
         let help = spec.map(|spec| spec.help_url.clone()).unwrap_or_default();
         Refused {
             message: format!("credential '{credential}' has no login in the browser"),
-            hint: Some(format!("make a secret by hand and enter it with --secret: {help}")),
+            hint: Some(format!("make a secret by hand and enter it with --with-token: {help}")),
         }
     })?;
     let patience = Patience::default();
@@ -98,7 +98,9 @@ pub async fn login(
         let open = |page: &url::Url| show(LoginStep::Open(page.to_string()));
         login::browser(oauth, client_id, 0, &patience, open).await
     };
-    store(instance, credential, &tokens.map_err(refused)?.access).await
+    let client_id = client_id.or(oauth.client_id.as_deref());
+    let kept = credentials::entry_of(tokens.map_err(refused)?, client_id);
+    store(instance, credential, &kept).await
 }
 
 async fn store(instance: &Instance, credential: &str, secret: &Secret) -> Result<String, Refused> {

@@ -141,8 +141,27 @@ fn engine_answers() -> bool {
     ping().unwrap_or(false)
 }
 
-/// Windows has no socket to try; the provider says what is missing where it is used.
-#[cfg(not(unix))]
+/// Whether a Docker engine answers at the named pipe.
+#[cfg(windows)]
 fn engine_answers() -> bool {
-    false
+    use std::io::{Read, Write};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// A pipe has no deadline of its own; the thread that waits for one that hangs stays behind.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let ping = || -> std::io::Result<bool> {
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let host = host.as_deref().unwrap_or("npipe:////./pipe/docker_engine");
+        let Some(path) = host.strip_prefix("npipe:") else { return Ok(false) };
+        let path = path.replace('/', "\\");
+        let mut pipe = std::fs::File::options().read(true).write(true).open(path)?;
+        pipe.write_all(b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut status = [0; 12];
+        pipe.read_exact(&mut status)?;
+        Ok(status.ends_with(b" 200"))
+    };
+    let (sender, answer) = mpsc::channel();
+    let asked = std::thread::Builder::new().name("ping".into()).spawn(move || sender.send(ping()));
+    asked.is_ok() && matches!(answer.recv_timeout(PATIENCE), Ok(Ok(true)))
 }

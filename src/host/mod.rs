@@ -2,6 +2,7 @@
 
 mod credentials;
 mod demo;
+mod nfs;
 mod start;
 mod status;
 

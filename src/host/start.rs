@@ -1,12 +1,12 @@
 //! From configured instances to a mount that answers.
 
 use super::status::Core;
-use super::{credentials, refused, shipped};
+use super::{credentials, nfs, refused, shipped};
 use crate::cache::Capacity;
 use crate::capability::validators::Validators;
 use crate::capability::{Outbound, Override, Setup};
 use crate::component;
-use crate::config::{Config, Instance};
+use crate::config::{Backend, Config, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Sender, Subscriber};
@@ -56,13 +56,11 @@ pub(super) struct Working {
 /// Loads the instances' components, and mounts them. What it began it takes back when it fails or
 /// is dropped.
 pub async fn start(options: &Options) -> Result<Mounted, Refused> {
-    if options.config.mount.backend != crate::config::Backend::Fuse {
+    let (backend, native) = (options.config.mount.backend, Backend::native());
+    if backend != native && backend != Backend::Nfs {
         return Err(Refused {
-            message: format!(
-                "this build cannot mount through {}",
-                options.config.mount.backend.name()
-            ),
-            hint: Some("use --backend fuse".into()),
+            message: format!("this build cannot mount through {}", backend.name()),
+            hint: Some(format!("use --backend {}", native.name())),
         });
     }
     let engine = wasm::Engine::new().map_err(refused)?;
@@ -97,7 +95,10 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     await_push(&working, &feeds).await;
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
-        tokio::task::block_in_place(|| mount(runtime, options, &tokio))?
+        tokio::task::block_in_place(|| match backend {
+            Backend::Nfs => nfs::mount(runtime, options, &tokio),
+            _ => mount(runtime, options, &tokio),
+        })?
     };
     let core = Core {
         runtime,
@@ -291,7 +292,39 @@ fn mount(
     Ok(Box::new(Fuse(mounted)))
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(windows, target_env = "msvc"))]
+fn mount(
+    runtime: Arc<Runtime>,
+    options: &Options,
+    tokio: &tokio::runtime::Handle,
+) -> Result<Box<dyn Mount>, Refused> {
+    use omnifs_platform::winfsp;
+    let wanted = winfsp::MountOptions {
+        allow_other: options.config.mount.allow_other,
+        identity: options.instances.iter().map(|instance| instance.name.clone()).collect(),
+        created: installation(&options.paths.state).map_err(refused)?,
+    };
+    let point = mountpoint::point(&options.mountpoint).map_err(refused)?;
+    Ok(Box::new(Winfsp(winfsp::mount(runtime, point, &wanted, tokio).map_err(refused)?)))
+}
+
+#[cfg(all(windows, target_env = "msvc"))]
+struct Winfsp(omnifs_platform::winfsp::Mounted);
+
+#[cfg(all(windows, target_env = "msvc"))]
+impl Mount for Winfsp {
+    /// Never busy: Windows keeps files open that programs have closed, so "in use" says nothing.
+    fn unmount(&mut self, _force: bool) -> Result<(), mountpoint::Error> {
+        self.0.unmount();
+        Ok(())
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.ended())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", all(windows, target_env = "msvc"))))]
 fn mount(
     _: Arc<Runtime>,
     options: &Options,

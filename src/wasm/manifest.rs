@@ -324,11 +324,20 @@ fn config_key(raw: raw::ConfigKey) -> ConfigKey {
     ConfigKey { name: raw.name, description: raw.description, default: raw.default_value }
 }
 
+/// Where a socket that a manifest names is on this system. Components are the same everywhere, and
+/// Windows has pipes for sockets.
+fn here(url: String) -> String {
+    const PLACES: [(&str, &str); 1] =
+        [("unix:///var/run/docker.sock", "npipe:////./pipe/docker_engine")];
+    let place = PLACES.iter().find(|(socket, _)| cfg!(windows) && *socket == url);
+    place.map_or(url, |(_, pipe)| (*pipe).to_owned())
+}
+
 fn endpoint(raw: raw::Endpoint) -> Endpoint {
     let rule = |rule: raw::Rule| -> (Method, String) { (convert::method(rule.method), rule.path) };
     Endpoint {
         name: raw.name,
-        default_url: raw.default_url,
+        default_url: here(raw.default_url),
         url_environment: raw.url_environment,
         allow: raw.allow.into_iter().map(rule).collect(),
         credential: raw.credential,

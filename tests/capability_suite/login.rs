@@ -1,14 +1,16 @@
 //! OAuth logins against a service on loopback.
 
+use super::credential;
 use axum::extract::State;
 use axum::response::Json;
 use axum::routing::post;
 use axum::{Router, http::StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use omnifs::credentials::Secret;
+use omnifs::credentials::keyring::Lookup;
 use omnifs::credentials::login::{LoginError, Patience, browser, device, refresh};
-use omnifs::provider::OAuth;
+use omnifs::credentials::{Chain, Environment, Secret};
+use omnifs::provider::{Credential, OAuth};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -209,4 +211,63 @@ async fn a_refresh_token_brings_a_new_access_token() {
     assert_eq!(tokens.access.expose(), "access-2");
     assert_eq!(service.forms.lock().unwrap()[0]["client_id"], "client-2");
     assert!(message(refresh(&oauth, None, &token, &patience()).await).contains("invalid_grant"));
+}
+
+/// The entry of a login whose access token ends at `expires_at`, in seconds since the Unix epoch.
+fn kept(access: &str, expires_at: u64) -> Secret {
+    let entry = json!({
+        "access_token": access, "refresh_token": "refresh-1", "client_id": "client-7",
+        "expires_at": expires_at,
+    });
+    Secret::new(entry.to_string())
+}
+
+/// A credential whose keyring holds `entry`, and what it holds afterwards.
+fn keyring_chain(oauth: OAuth, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
+    let held = Arc::new(Mutex::new(entry));
+    let (read, write) = (held.clone(), held.clone());
+    let lookup = Lookup::from_fns(
+        move |_| Some(read.lock().unwrap().clone()),
+        move |_, secret| *write.lock().unwrap() = secret,
+    );
+    let spec = Credential { oauth: Some(oauth), ..credential() };
+    (Chain::new("example", &spec, None, Environment::empty(), Some(lookup)), held)
+}
+
+#[tokio::test]
+async fn a_login_that_has_ended_is_renewed_once_and_kept() {
+    let renewed = json!({
+        "access_token": "access-2", "refresh_token": "refresh-2", "expires_in": 86_400,
+    });
+    let (oauth, service) = start(vec![(200, renewed)]).await;
+    let (chain, held) = keyring_chain(oauth, kept("access-1", 1_000));
+    let chain = Arc::new(chain);
+    let all = (0..8).map(|_| {
+        let chain = chain.clone();
+        tokio::spawn(async move { chain.resolve().await.unwrap().unwrap() })
+    });
+    for found in futures_util::future::join_all(all).await {
+        assert_eq!(found.unwrap().secret.expose(), "access-2");
+    }
+    let forms = service.forms.lock().unwrap();
+    assert_eq!(forms.len(), 1, "a refresh token is used once");
+    assert_eq!((&*forms[0]["refresh_token"], &*forms[0]["client_id"]), ("refresh-1", "client-7"));
+    let held: Value = serde_json::from_str(held.lock().unwrap().expose()).unwrap();
+    assert_eq!(
+        (&held["access_token"], &held["refresh_token"]),
+        (&json!("access-2"), &json!("refresh-2"))
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_renewed_is_used_as_it_is_and_one_that_lasts_is_left_alone() {
+    let (oauth, service) = start(vec![(400, json!({"error": "invalid_grant"}))]).await;
+    let (chain, held) = keyring_chain(oauth.clone(), kept("access-1", 1_000));
+    assert_eq!(chain.resolve().await.unwrap().unwrap().secret.expose(), "access-1");
+    assert!(held.lock().unwrap().expose().contains("refresh-1"), "the entry stays");
+    let (chain, _) = keyring_chain(oauth, kept("access-9", 100_000_000_000));
+    for _ in 0..3 {
+        assert_eq!(chain.resolve().await.unwrap().unwrap().secret.expose(), "access-9");
+    }
+    assert_eq!(service.forms.lock().unwrap().len(), 1);
 }

@@ -8,6 +8,7 @@ mod coherence;
 mod counts;
 mod faults;
 mod identity;
+mod nfs;
 mod paths;
 mod scale;
 mod titles;

@@ -7,4 +7,5 @@ mod hostile;
 mod load;
 mod overhead;
 mod sandbox;
+mod secrets;
 mod support;

@@ -18,10 +18,12 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<()> {
-        // With an engine at hand the packages for a private one are not wanted.
-        let goal = match self.no_docker || engine_answers() {
-            true => setup::Goal::Build,
-            false => setup::Goal::Demo,
+        let goal = if self.no_docker {
+            setup::Goal::Mount
+        } else if engine_answers() {
+            setup::Goal::Beside
+        } else {
+            setup::Goal::Demo
         };
         for line in setup::need(goal)? {
             step::loud(&line);
@@ -81,18 +83,23 @@ mod docker {
     pub enum Made {
         /// A private engine.
         Engine(#[allow(dead_code)] Engine),
-        /// Containers in the engine that was there.
-        Containers(Api, Vec<String>),
+        /// Containers in the engine that was there, and whether their image is new there.
+        Containers { api: Api, names: Vec<String>, image: bool },
     }
 
     impl Drop for Made {
         fn drop(&mut self) {
-            if let Made::Containers(api, names) = self {
-                for name in names.drain(..) {
-                    if let Err(error) = api.remove(&name) {
-                        loud(&format!("container {name} stays: {error}"));
-                    }
+            let Made::Containers { api, names, image } = self else { return };
+            for name in names.drain(..) {
+                if let Err(error) = api.remove(&name) {
+                    loud(&format!("container {name} stays: {error}"));
                 }
+            }
+            if *image
+                && api.has_image()
+                && let Err(error) = api.remove_image()
+            {
+                loud(&format!("the image of the demonstration stays: {error}"));
             }
         }
     }
@@ -102,21 +109,22 @@ mod docker {
         let socket = socket()?;
         if engine::ping(&socket) {
             let api = Api::new(socket.clone());
-            return match populate(&api) {
-                Ok(names) if names.is_empty() => None,
-                Ok(names) => {
-                    let list = names.join(" ");
-                    say(&format!(
-                        "made {list} in the engine at {}, until the end",
-                        socket.display()
-                    ));
-                    Some(Made::Containers(api, names))
+            // Dropped on any way out of here, so that nothing stays in somebody's engine.
+            let image = !api.has_image();
+            let mut made = Made::Containers { api: api.clone(), names: Vec::new(), image };
+            match populate(&api) {
+                Ok(new) => {
+                    let list = new.join(" ");
+                    if !new.is_empty() {
+                        say(&format!("made {list} in the engine at {}", socket.display()));
+                    }
+                    if let Made::Containers { names, .. } = &mut made {
+                        *names = new;
+                    }
                 }
-                Err(error) => {
-                    loud(&format!("no container was made in the engine: {error}"));
-                    None
-                }
-            };
+                Err(error) => loud(&format!("no container was made in the engine: {error}")),
+            }
+            return Some(made);
         }
         say("no Docker engine answers: starting a private one");
         let engine = match Engine::try_start() {

@@ -8,6 +8,7 @@ mod cargo;
 mod check;
 mod components;
 mod demo;
+mod guest;
 mod setup;
 mod step;
 mod test;

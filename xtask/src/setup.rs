@@ -10,6 +10,11 @@ use std::process::Command;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
     Build,
+    /// The demonstration without Docker.
+    Mount,
+    /// The demonstration beside an engine that is there.
+    Beside,
+    /// The demonstration with a private engine.
     Demo,
     Test,
     /// Building components without rustup's wasm target.
@@ -46,7 +51,7 @@ struct Row {
     goals: &'static [(Goal, Need)],
 }
 
-use Goal::{Build, Demo, Fallback, Test};
+use Goal::{Beside, Build, Demo, Fallback, Mount, Test};
 use Need::{Optional, Required};
 use Probe::{File, Program, StaticBusybox, SystemRustc, WasmLinker};
 
@@ -65,29 +70,33 @@ const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required), (Test, Optional)];
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     row(Program("cc"), &["gcc", "libc6-dev"], "links the binary",
-        &[(Build, Required), (Demo, Required), (Test, Required), (Fallback, Required)]),
+        &[(Build, Required), (Mount, Required), (Beside, Required), (Demo, Required),
+            (Test, Required), (Fallback, Required)]),
     row(Program("fusermount3"), &["fuse3"], "mounts and unmounts for ordinary users",
-        &[(Demo, Optional), (Test, Optional)]),
+        &[(Mount, Optional), (Beside, Optional), (Demo, Optional), (Test, Optional)]),
     row(Program("dockerd"), &["docker.io"], "the private Docker engine of tests and demo",
         &[(Demo, Optional), (Test, Optional)]),
-    row(StaticBusybox, &["busybox-static"], "the image that the private engine runs",
-        &[(Demo, Optional), (Test, Optional)]),
+    row(StaticBusybox, &["busybox-static"], "the image of the containers of tests and demo",
+        &[(Beside, Optional), (Demo, Optional), (Test, Optional)]),
     row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
     row(Program("rg"), &["ripgrep"], "reads the mount in tests", TESTED),
     row(Program("rsync"), &["rsync"], "reads the mount in tests", TESTED),
     row(Program("jq"), &["jq"], "reads the mount in tests", TESTED),
     row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
     row(Program("python3"), &["python3"], "maps files of the mount in tests", TESTED),
-    row(Program("getfattr"), &["attr"], "asks the mount for attributes in tests", TESTED),
     row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
+    row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests", TESTED),
+    row(Program("qemu-system-x86_64"), &["qemu-system-x86"],
+        "the machine of the Linux kernel that is a client in tests", TESTED),
+    row(Program("cpio"), &["cpio"], "packs that machine's first file system", TESTED),
+    row(Program("dumpcap"), &["wireshark-common"], "captures what the NFS tests send", TESTED),
+    row(Program("tshark"), &["tshark"], "checks the frames that the NFS back end sends", TESTED),
     row(Program("entr"), &["entr"], "watches the mount in tests", TESTED),
     row(File("/usr/lib/python3/dist-packages/watchdog/__init__.py"), &["python3-watchdog"],
         "watches the mount in tests", TESTED),
     row(Program("tail"), &["coreutils"], "follows files of the mount in tests", TESTED),
-    row(Program("strace"), &["strace"], "counts system calls in tests", TESTED),
-    row(Program("curl"), &["curl"], "delivers webhooks in tests", TESTED),
     row(Program("find"), &["findutils"], "walks the mount in tests", TESTED),
-    row(Program("ps"), &["procps"], "looks at the daemon in tests", TESTED),
+    row(Program("npm"), &["npm"], "fetches the services' descriptions and examples for tests", TESTED),
     row(SystemRustc, &["rustc-web"], "compiles components by the fallback", FALLBACK),
     row(File("/usr/bin/cargo"), &["cargo-web"], "builds components by the fallback", FALLBACK),
     row(File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"), &["rust-web-src"],
@@ -156,15 +165,19 @@ pub fn need(goal: Goal) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// Installs packages without asking and without removing others. Failures show in what is still
-/// missing afterwards.
-fn install(packages: &[&str]) {
-    let _guard = NoService::begin(packages);
+pub fn refresh_lists() {
     let update =
         step::run(apt().args(["update", "-q"]), "refreshing the package lists", minutes(5));
     if let Err(error) = update {
         say(&format!("{error:#}; going on with the lists as they are"));
     }
+}
+
+/// Installs packages without asking and without removing others. Failures show in what is still
+/// missing afterwards.
+fn install(packages: &[&str]) {
+    let _guard = NoService::begin(packages);
+    refresh_lists();
     let what = format!("installing {}", packages.join(" "));
     let all = step::run(apt().args(INSTALL).args(packages), &what, minutes(15));
     if all.is_ok() || packages.len() == 1 {

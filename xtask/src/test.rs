@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test, with the set-up it needs.
 
 use crate::step::{loud, minutes, say};
-use crate::{cargo, components, setup, step};
+use crate::{cargo, components, guest, setup, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 
@@ -18,6 +18,7 @@ impl Test {
         let mut left_out = setup::need(setup::Goal::Test)?;
         let components = components::build_all(components::Which::All)?;
         let fallback = components::build_fallback_sample()?;
+        let kernel = guest::kernel();
         let target = cargo::target()?;
         let skipped = target.join("skipped-tests.txt");
         fs::write(&skipped, "").with_context(|| format!("writing {}", skipped.display()))?;
@@ -36,10 +37,19 @@ impl Test {
                 command.env_remove("OMNIFS_COMPONENTS_FALLBACK")
             }
         };
+        match &kernel {
+            Ok(directory) => command.env("OMNIFS_GUEST_KERNEL", directory),
+            Err(error) => {
+                left_out.push(format!("the Linux kernel as a client of NFS: {error:#}"));
+                command.env_remove("OMNIFS_GUEST_KERNEL")
+            }
+        };
         let host = step::run(&mut command, "building and testing the workspace", minutes(50));
-        // A failure there must not hide one here.
-        let native = components::test_natively();
-        let described = components::test_descriptions();
+        // A failure there must not hide one here. Arguments choose among the workspace's own tests.
+        let (native, described) = match self.arguments.is_empty() {
+            true => (components::test_natively(&skipped), components::test_descriptions(&skipped)),
+            false => (Ok(()), Ok(())),
+        };
 
         let skipped = fs::read_to_string(&skipped).unwrap_or_default();
         for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {

@@ -76,15 +76,15 @@ pub fn standard() -> BTreeMap<String, Expected> {
 }
 
 /// One directory object at two places, with files and a directory in it.
-pub(super) const TWICE: [(&str, &str); 2] = [("twice/open", "2853"), ("twice/all", "number 2853")];
+pub(crate) const TWICE: [(&str, &str); 2] = [("twice/open", "2853"), ("twice/all", "number 2853")];
 
-pub(super) fn deep_path() -> String {
+pub(crate) fn deep_path() -> String {
     let names: Vec<String> = (0..40).map(|level| format!("level-{level}")).collect();
     format!("deep/{}", names.join("/"))
 }
 
 /// Names that some layer is known to mishandle. All are UTF-8 and at most 255 bytes long.
-pub(super) fn odd_names() -> Vec<String> {
+pub(crate) fn odd_names() -> Vec<String> {
     let plain = [
         " ",
         "  two leading spaces",
@@ -131,7 +131,7 @@ pub fn wide_name(index: usize) -> String {
     format!("entry-{index:05}")
 }
 
-pub(super) fn wide_content(index: usize) -> String {
+pub(crate) fn wide_content(index: usize) -> String {
     format!("{index}\n")
 }
 
@@ -226,7 +226,7 @@ impl Drop for Churn {
 
 /// splitmix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
 #[derive(Debug)]
-pub(super) struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> u64 {

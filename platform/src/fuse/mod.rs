@@ -74,7 +74,7 @@ impl Default for MountOptions {
             threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            watch_events: true,
+            watch_events: false,
         }
     }
 }

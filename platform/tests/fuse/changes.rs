@@ -225,8 +225,9 @@ fn each_error_reaches_the_caller_with_its_number_and_is_not_kept() {
     let memory = &fixture.memory;
     for (index, error) in Error::ALL.into_iter().enumerate() {
         let directory = memory.add(ROOT, &format!("{index}"), New::Directory).unwrap();
-        memory.add(directory, "f", New::file("well")).unwrap();
+        // The error comes first: the daemon itself may look a new name up, to raise its event.
         memory.set_error(directory, Some(error)).unwrap();
+        memory.add(directory, "f", New::file("well")).unwrap();
         let path = fixture.path(&format!("{index}/f"));
         let found = fs::read(&path).unwrap_err().raw_os_error();
         assert_eq!(found, Some(error.codes().errno), "{error:?}");

@@ -2,6 +2,7 @@
 
 use omnifs_platform::fuse::{MountOptions, Mounted, check, mount};
 use omnifs_platform::memory::Memory;
+use omnifs_support::skip;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ pub fn runtime() -> Runtime {
 /// Whether a test that needs `needs` can run; says it loudly if not.
 pub fn possible(needs: bool, what: &str) -> bool {
     if !needs {
-        eprintln!("\n*** NOT RUN: {what}\n");
+        let thread = std::thread::current();
+        skip(thread.name().unwrap_or("a FUSE test"), what);
     }
     needs
 }

@@ -92,8 +92,13 @@ fn settle(fixture: &Fixture) {
     watch.wait(ReadFlags::ATTRIB, "");
 }
 
+/// With events, whatever the default is.
+fn with_events() -> MountOptions {
+    MountOptions { watch_events: true, ..MountOptions::default() }
+}
+
 fn fixture() -> Option<Fixture> {
-    let fixture = Fixture::new()?;
+    let fixture = Fixture::with(Memory::new(), &with_events())?;
     fixture.memory.add(ROOT, "beacon", New::file("")).unwrap();
     Some(fixture)
 }
@@ -390,7 +395,7 @@ fn a_mount_is_not_made_busy_by_its_events_and_can_do_without() {
 fn watch_as_a_user(place: &Path) {
     let runtime = runtime();
     let memory = Memory::new();
-    let mounted = mount(memory.clone(), place, &MountOptions::default(), runtime.handle()).unwrap();
+    let mounted = mount(memory.clone(), place, &with_events(), runtime.handle()).unwrap();
     let file = memory.add(ROOT, "f", New::file("first")).unwrap();
     let path = place.join("f");
     let mut on_root = Watch::on(place);
@@ -439,7 +444,7 @@ fn an_ordinary_users_daemon_raises_events_too() {
 fn serve_changes(place: &Path) {
     let runtime = runtime();
     let memory = Memory::new();
-    let options = MountOptions::default();
+    let options = with_events();
     let _mounted = mount(memory.clone(), place, &options, runtime.handle()).unwrap();
     let file = memory.add(ROOT, "f", New::file("first")).unwrap();
     assert_eq!(fs::read_to_string(place.join("f")).unwrap(), "first");

@@ -6,6 +6,7 @@
 
 mod ambient;
 mod feeds;
+mod memory;
 
 use omnifs::provider::{http, log, preload, types};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +54,7 @@ const DEEDS: &[&str] = &[
     "print",
     "random",
     "recurse",
+    "search",
     "self",
     "sleep",
     "swallow",
@@ -260,6 +262,12 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
                 response.headers.iter().map(|h| format!("{}={}", h.name, h.value)).collect();
             let body = String::from_utf8_lossy(&response.body);
             Ok(vec![text("body", format!("{} {headers:?} {body}", response.status))])
+        }
+        "search" => {
+            let response = http::fetch(&request("service", "/thing"))?;
+            let needle = omnifs::provider::config::get("given").unwrap_or_default();
+            let found = if memory::holds(&memory::unmask(&needle)) { "found" } else { "not found" };
+            Ok(vec![text("found", format!("{} {found}", response.body.len()))])
         }
         "fetch-flood" => loop {
             let _ = http::fetch(&request("service", "/thing"));

@@ -31,7 +31,7 @@ fn only_a_missing_entity_is_not_found() {
     assert!(matches!(refusal(400, "INPUT_ERROR", message), Error::NotFound));
     for (status, code, expected) in [
         (400, "GRAPHQL_VALIDATION_FAILED", "api: 400: no such field"),
-        (200, "INPUT_ERROR", "no such field"),
+        (200, "INPUT_ERROR", "api: 200: no such field"),
         (400, "OTHER", "api: 400: no such field"),
     ] {
         match refusal(status, code, "no\nsuch field") {

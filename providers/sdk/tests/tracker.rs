@@ -348,7 +348,11 @@ fn a_graphql_error_is_never_an_empty_answer() {
             r#"{"errors":[{"message":"Entity not found: Issue","extensions":{"code":"INPUT_ERROR"}}]}"#,
             "NotFound",
         ),
-        (200, r#"{"errors":[{"message":"a\nb"}],"data":{"people":[]}}"#, "Invalid(\"a b\")"),
+        (
+            200,
+            r#"{"errors":[{"message":"a\nb"}],"data":{"people":[]}}"#,
+            "Invalid(\"api: 200: a b\")",
+        ),
         (502, "<html>", "Unavailable(\"api: 502\")"),
         (401, r#"{"message":"Bad credentials"}"#, "Denied(\"api: 401: Bad credentials\")"),
     ];

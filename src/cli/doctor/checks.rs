@@ -3,7 +3,7 @@
 use super::super::{Context, shown, wait};
 use super::Finding;
 use omnifs::config::{Backend, Config, Instance};
-use omnifs::provider::Manifest;
+use omnifs::provider::{Endpoint, Manifest};
 use omnifs::{component, host, mountpoint, paths};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,21 @@ pub fn all(context: &Context) -> Vec<Finding> {
         findings.push(fuse_device());
         findings.push(fusermount());
         findings.push(user_allow_other(effective.mount.allow_other));
+    }
+    if effective.mount.backend == Backend::Nfs {
+        findings.push(nfs_client());
+    }
+    #[cfg(all(windows, target_env = "msvc"))]
+    if effective.mount.backend == Backend::Winfsp {
+        findings.push(match omnifs_platform::winfsp::check() {
+            Ok(()) => Finding::good("WinFsp is installed"),
+            Err(refusal) => {
+                // Each is one line: what is wrong, and what to do.
+                let line = refusal.to_string();
+                let (what, mend) = line.split_once(": ").unwrap_or((&line, "reinstall WinFsp"));
+                Finding::bad(what, mend)
+            }
+        });
     }
     findings.extend(directories(context));
     match config {
@@ -61,6 +76,18 @@ fn fuse_device() -> Finding {
             "load the kernel module: sudo modprobe fuse",
         ),
     }
+}
+
+fn nfs_client() -> Finding {
+    use omnifs_platform::nfs::mounting::{AttachError, has_client};
+    let missing = if !has_client() {
+        AttachError::NoClient
+    } else if cfg!(target_os = "linux") && !is_root() {
+        AttachError::NotPermitted
+    } else {
+        return Finding::good("this kernel can mount NFS");
+    };
+    Finding::bad(missing.to_string(), missing.hint().unwrap_or_default())
 }
 
 /// The first file of this name in `PATH`.
@@ -129,7 +156,11 @@ fn directories(context: &Context) -> Vec<Finding> {
             Ok(()) => Finding::good(format!("the {name} directory {} can be written", shown(path))),
             Err(error) => Finding::bad(
                 format!("the {name} directory {} cannot be written: {error}", shown(path)),
-                format!("sudo chown -R $(id -u) {0} && chmod -R u+rwX {0}", shown(path)),
+                if cfg!(windows) {
+                    format!("icacls {0} /grant %USERNAME%:(OI)(CI)F", shown(path))
+                } else {
+                    format!("sudo chown -R $(id -u) {0} && chmod -R u+rwX {0}", shown(path))
+                },
             ),
         })
         .collect()
@@ -188,25 +219,35 @@ fn provider(context: &Context, instance: &Instance) -> Vec<Finding> {
     findings
 }
 
+/// Where an endpoint is: as configured, as the environment says, or as declared.
+fn url_of(instance: &Instance, endpoint: &Endpoint) -> String {
+    let configured = instance.config.endpoints.get(&endpoint.name).and_then(|e| e.url.clone());
+    let variable = endpoint.url_environment.as_ref();
+    let environment = variable.and_then(|name| std::env::var(name).ok());
+    let environment = environment.filter(|url| !url.is_empty());
+    configured.or(environment).unwrap_or_else(|| endpoint.default_url.clone())
+}
+
+fn elsewhere(instance: &Instance, endpoint: &Endpoint) -> String {
+    let variable = endpoint.url_environment.as_ref();
+    format!(
+        "if it is elsewhere, set endpoints.{} in [instances.{}]{}",
+        endpoint.name,
+        instance.name,
+        variable.map(|name| format!(" or {name}")).unwrap_or_default()
+    )
+}
+
 /// Whether something answers at each endpoint that is a unix socket.
 #[cfg(unix)]
 fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
     use std::os::unix::net::UnixStream;
     let mut findings = Vec::new();
     for endpoint in &manifest.endpoints {
-        let configured = instance.config.endpoints.get(&endpoint.name).and_then(|e| e.url.clone());
-        let variable = endpoint.url_environment.as_ref();
-        let environment = variable.and_then(|name| std::env::var(name).ok());
-        let environment = environment.filter(|url| !url.is_empty());
-        let url = configured.or(environment).unwrap_or_else(|| endpoint.default_url.clone());
+        let url = url_of(instance, endpoint);
         let Some(socket) = url.strip_prefix("unix://") else { continue };
         let what = format!("provider {}: {} at {socket}", instance.name, endpoint.name);
-        let elsewhere = format!(
-            "if it is elsewhere, set endpoints.{} in [instances.{}]{}",
-            endpoint.name,
-            instance.name,
-            variable.map(|name| format!(" or {name}")).unwrap_or_default()
-        );
+        let elsewhere = elsewhere(instance, endpoint);
         findings.push(match UnixStream::connect(socket) {
             Ok(_) => Finding::good(format!("{what} answers")),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
@@ -229,9 +270,26 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
     findings
 }
 
-#[cfg(not(unix))]
-fn sockets(_: &Instance, _: &Manifest) -> Vec<Finding> {
-    Vec::new()
+/// Whether there is a pipe at each endpoint that is one.
+#[cfg(windows)]
+fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
+    let pipes = manifest.endpoints.iter().filter_map(|endpoint| {
+        let url = url_of(instance, endpoint);
+        let path = url.strip_prefix("npipe:")?.replace('/', "\\");
+        let what = format!("provider {}: {} at {path}", instance.name, endpoint.name);
+        Some(match std::fs::File::options().read(true).write(true).open(&path) {
+            Ok(_) => Finding::good(format!("{what} answers")),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
+                format!("{what} may not be used"),
+                "join the group docker-users, then log in again",
+            ),
+            Err(error) => Finding::warning(
+                format!("{what} does not answer: {error}"),
+                format!("start the service; {}", elsewhere(instance, endpoint)),
+            ),
+        })
+    });
+    pipes.collect()
 }
 
 fn mounts(context: &Context) -> Vec<Finding> {

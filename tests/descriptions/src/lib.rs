@@ -5,9 +5,10 @@
 //! fetched once into the target directory; Linear's is read from the reference data beside the
 //! checkout. Where one cannot be had, that is said loudly once and nothing is checked.
 
+pub mod http;
 mod openapi;
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -27,8 +28,7 @@ fn root() -> PathBuf {
 }
 
 fn not_checked(what: &str, why: &str) {
-    // Straight to the stream: a test's own output is shown only where it fails.
-    let _ = writeln!(std::io::stderr(), "\n*** NOT CHECKED against {what}: {why}\n");
+    omnifs_support::skip(&format!("checks against {what}"), why);
 }
 
 /// GitHub's description; nothing where it cannot be had.

@@ -73,7 +73,14 @@ pub(super) fn fetch() -> Result<PathBuf, String> {
 
 fn npm_pack(folder: &Path) -> Result<PathBuf, String> {
     let output = Command::new("npm")
-        .args(["pack", "--silent", "--ignore-scripts", &format!("{PACKAGE}@{VERSION}")])
+        .args([
+            "pack",
+            "--silent",
+            "--ignore-scripts",
+            "--fetch-timeout=60000",
+            "--fetch-retries=1",
+        ])
+        .arg(format!("{PACKAGE}@{VERSION}"))
         .current_dir(folder)
         .output()
         .map_err(|error| format!("npm cannot be run ({error}); install npm"))?;

@@ -3,8 +3,9 @@
 
 mod support;
 
+use omnifs_descriptions as check;
 use omnifs_twins::github::{IssueEdit, NewIssue, NewRelease, RepoShape, Write};
-use omnifs_twins::{GithubSetup, GithubTwin, check};
+use omnifs_twins::{GithubSetup, GithubTwin};
 use serde_json::{Value, json};
 use support::openapi::{check_answer, check_webhook};
 use support::{Reply, get, get_with};

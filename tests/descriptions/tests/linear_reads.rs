@@ -5,8 +5,9 @@ mod support;
 
 use std::time::Duration;
 
+use omnifs_descriptions as check;
 use omnifs_twins::linear::TeamShape;
-use omnifs_twins::{LinearSetup, LinearTwin, awkward_titles, check};
+use omnifs_twins::{LinearSetup, LinearTwin, awkward_titles};
 use serde_json::{Value, json};
 use support::{Reply, graphql, send};
 

@@ -3,7 +3,7 @@
 
 use apollo_compiler::Schema;
 use apollo_compiler::schema::ExtendedType;
-use omnifs_descriptions;
+use omnifs_descriptions as check;
 use omnifs_twins::linear::SCHEMA;
 
 #[test]

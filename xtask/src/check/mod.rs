@@ -2,6 +2,7 @@
 
 mod advisories;
 mod licences;
+mod macos;
 mod spdx;
 
 use crate::step::{loud, minutes, say};
@@ -23,13 +24,17 @@ pub fn run() -> Result<()> {
             failures += 1;
         }
     };
-    for manifest in &manifests {
+    // Its dependencies run in tests only, and are shipped with nothing.
+    let descriptions = components::descriptions();
+    let sources = || manifests.iter().chain([&descriptions]);
+    for manifest in sources() {
         note(formatting(manifest));
     }
     note(supply_chain(&manifests));
-    for manifest in &manifests {
+    for manifest in sources() {
         note(lints(manifest));
     }
+    note(macos::lints());
     match failures {
         0 => {
             say("all checks passed");
@@ -55,7 +60,7 @@ fn lints(manifest: &Path) -> Result<()> {
     }
     let mut command = cargo::cargo();
     command.args(["clippy", "--workspace", "--all-targets", "--manifest-path"]).arg(manifest);
-    if manifest.starts_with(cargo::root().join("providers")) {
+    if *manifest != cargo::root().join("Cargo.toml") {
         command.env("CARGO_TARGET_DIR", components::target()?);
     }
     command.args(["--", "--deny", "warnings"]);
@@ -119,5 +124,54 @@ fn name(manifest: &Path) -> String {
         Ok(path) if path.as_os_str().is_empty() => "the workspace".to_owned(),
         Ok(path) => path.display().to_string(),
         Err(_) => folder.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Names of the packages that this one is built from, itself included. What its tests alone use
+    /// is left out.
+    fn built_from(metadata: &Value, name: &str) -> BTreeSet<String> {
+        let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let name_of = |id: &Value| {
+            let package = packages.iter().find(|package| package["id"] == *id).unwrap();
+            package["name"].as_str().unwrap().to_owned()
+        };
+        let mut open = vec![packages.iter().find(|p| p["name"] == name).unwrap()["id"].clone()];
+        let mut found = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if !found.insert(name_of(&id)) {
+                continue;
+            }
+            let node = nodes.iter().find(|node| node["id"] == id).unwrap();
+            for dependency in node["deps"].as_array().unwrap() {
+                let kinds = dependency["dep_kinds"].as_array().unwrap();
+                if kinds.iter().any(|kind| kind["kind"] != "dev") {
+                    open.push(dependency["pkg"].clone());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_back_end_knows_no_wasm_no_http_and_no_json_and_the_core_no_kernel() {
+        let metadata = cargo::full_metadata(&cargo::root().join("Cargo.toml")).unwrap();
+        let platform = built_from(&metadata, "omnifs-platform");
+        assert!(platform.contains("tokio"), "the graph is read: {platform:?}");
+        for foreign in ["omnifs", "wasmtime", "reqwest", "hyper", "http", "axum", "serde_json"] {
+            assert!(!platform.contains(foreign), "omnifs-platform is built from {foreign}");
+        }
+        let root = metadata["packages"].as_array().unwrap().iter().find(|p| p["name"] == "omnifs");
+        let direct = root.unwrap()["dependencies"].as_array().unwrap();
+        let direct: Vec<_> = direct.iter().filter_map(|d| d["name"].as_str()).collect();
+        for back_end in ["fuser", "nfs3_server", "nfs3_types", "winfsp"] {
+            assert!(!direct.contains(&back_end), "the core depends on {back_end} itself");
+        }
     }
 }

@@ -122,9 +122,10 @@ fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&partial, file).with_context(|| format!("writing {}", file.display()))
 }
 
-/// Runs the providers' own unit tests, natively.
-pub fn test_natively() -> Result<()> {
+/// Runs the providers' own unit tests, natively. What does not run is noted in the file `skipped`.
+pub fn test_natively(skipped: &Path) -> Result<()> {
     let mut command = cargo::cargo();
+    command.env("OMNIFS_SKIPPED", skipped);
     command.args(["test", "--workspace", "--no-fail-fast", "--manifest-path"]);
     command.arg(providers::workspace()).env("CARGO_TARGET_DIR", providers::target()?);
     step::run(&mut command, "testing the providers natively", minutes(20))
@@ -132,12 +133,18 @@ pub fn test_natively() -> Result<()> {
 
 /// Tests the twins, and the providers' queries, against the services' own descriptions. They are in a
 /// workspace of their own, and share the providers' target directory, whose tests use them too.
-pub fn test_descriptions() -> Result<()> {
+pub fn test_descriptions(skipped: &Path) -> Result<()> {
     let mut command = cargo::cargo();
+    command.env("OMNIFS_SKIPPED", skipped);
     command.args(["test", "--no-fail-fast", "--manifest-path"]);
-    command.arg(cargo::root().join("tests/descriptions/Cargo.toml"));
+    command.arg(descriptions());
     command.env("CARGO_TARGET_DIR", providers::target()?);
     step::run(&mut command, "testing against the services' descriptions", minutes(20))
+}
+
+/// The manifest of the checks against the services' own descriptions.
+pub fn descriptions() -> PathBuf {
+    cargo::root().join("tests/descriptions/Cargo.toml")
 }
 
 /// The manifests of the providers' workspace and of the crates beside it.

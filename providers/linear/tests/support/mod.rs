@@ -2,14 +2,12 @@
 //! them.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use omnifs_descriptions::http::send;
 use omnifs_linear::{Linear, query};
 use omnifs_sdk::testing::{Mount, Recorded};
 use omnifs_sdk::{Position, Progress};
 use omnifs_twins::linear::TeamShape;
 use omnifs_twins::{LinearSetup, LinearTwin};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
 
 pub struct Mounted {
     pub twin: LinearTwin,
@@ -34,9 +32,9 @@ fn mounted(setup: LinearSetup, settings: &[(&str, &str)]) -> Mounted {
 }
 
 fn upstream(twin: &LinearTwin, settings: &[(&str, &str)]) -> Recorded {
-    let address = twin.url().trim_start_matches("http://").to_owned();
+    let url = format!("{}/graphql", twin.url());
     let recorded = settings.iter().fold(Recorded::new(), |r, (key, value)| r.setting(key, value));
-    recorded.otherwise(move |line, body| {
+    recorded.otherwise(move |line, headers, body| {
         assert_eq!(line, "POST /graphql");
         let text = String::from_utf8_lossy(body);
         let query: String = json(&text)["query"].as_str().unwrap_or_default().to_owned();
@@ -44,35 +42,15 @@ fn upstream(twin: &LinearTwin, settings: &[(&str, &str)]) -> Recorded {
             query::EVERY.iter().any(|(_, known)| *known == query),
             "this query is checked by no test: {query}"
         );
-        post(&address, body)
+        let mut headers = headers.to_vec();
+        headers.push(("authorization", "lin_api_test"));
+        let reply = send("POST", &url, &headers, body).expect("the twin answers");
+        (reply.status, reply.headers, reply.body)
     })
 }
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("a request's body is JSON")
-}
-
-fn post(address: &str, body: &[u8]) -> (u16, Vec<(String, String)>, Vec<u8>) {
-    let mut stream = TcpStream::connect(address).expect("the twin listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
-    let head = format!(
-        "POST /graphql HTTP/1.1\r\nhost: {address}\r\nauthorization: lin_api_test\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).expect("the twin reads");
-    stream.write_all(body).expect("the twin reads");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the twin answers");
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head ends");
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
-    let headers = lines.filter_map(|line| line.split_once(':'));
-    let headers: Vec<_> =
-        headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    assert!(!headers.iter().any(|(name, _)| name == "transfer-encoding"), "read without chunks");
-    (status.expect("a status line"), headers, answer[end + 4..].to_vec())
 }
 
 impl Mounted {

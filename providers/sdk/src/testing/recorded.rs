@@ -19,11 +19,11 @@ pub struct Recorded {
     pub(crate) config: BTreeMap<String, String>,
 }
 
-/// What an upstream service makes of a request line (`POST /graphql`) and a body: status, headers
-/// with their names in lower case, body.
+/// What an upstream service makes of a request line (`POST /graphql`), headers and a body: status,
+/// headers with their names in lower case, body.
 type Answer = (u16, Vec<(String, String)>, Vec<u8>);
 
-type Serve = dyn Fn(&str, &[u8]) -> Answer;
+type Serve = dyn Fn(&str, &[(&str, &str)], &[u8]) -> Answer;
 
 #[derive(Clone)]
 struct Service(Arc<Serve>);
@@ -95,9 +95,12 @@ impl Recorded {
         self
     }
 
-    /// What was not recorded is asked of `service`, which gets the request line and the body: a
-    /// double of the service, where the body says what is asked (GraphQL).
-    pub fn otherwise(mut self, service: impl Fn(&str, &[u8]) -> Answer + 'static) -> Self {
+    /// What was not recorded is asked of `service`, which gets the request line, the headers and the
+    /// body: a double of the service.
+    pub fn otherwise(
+        mut self,
+        service: impl Fn(&str, &[(&str, &str)], &[u8]) -> Answer + 'static,
+    ) -> Self {
         self.service = Some(Service(Arc::new(service)));
         self
     }
@@ -113,8 +116,10 @@ impl Recorded {
         let line = line(request);
         let Some(answers) = self.answers.get_mut(&line) else {
             let Service(service) = self.service.as_ref()?;
+            let headers: Vec<_> =
+                request.headers.iter().map(|header| (&*header.name, &*header.value)).collect();
             let (status, headers, body) =
-                service(&line, request.body.as_deref().unwrap_or_default());
+                service(&line, &headers, request.body.as_deref().unwrap_or_default());
             let header = |(name, value)| Header { name, value };
             let headers = headers.into_iter().map(header).collect();
             return Some(Ok(Response { status, headers, body }));

@@ -1,92 +1,17 @@
-//! A small blocking HTTP client, so that the twins are tested by something that shares no code
-//! with them.
+//! What the tests of the twins share.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod openapi;
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-#[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn number(&self, name: &str) -> i64 {
-        self.header(name).unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-    }
-
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&self.body));
-        })
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    /// The address of a relation in the `Link` header.
-    pub fn link(&self, relation: &str) -> Option<String> {
-        let wanted = format!("rel=\"{relation}\"");
-        let part = self.header("link")?.split(", ").find(|part| part.ends_with(&wanted))?;
-        Some(part.trim_start_matches('<').split('>').next()?.to_owned())
-    }
-}
-
-/// One request on a connection of its own.
-pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
-    let rest = url.strip_prefix("http://").expect("a test address");
-    let at = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(at);
-    let mut stream = TcpStream::connect(authority)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\n");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
-        request.push_str("User-Agent: twin-test\r\n");
-    }
-    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str(&format!("Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()));
-    stream.write_all(request.as_bytes())?;
-    stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.map(|line| {
-        let (name, value) = line.split_once(':').unwrap();
-        (name.to_lowercase(), value.trim().to_owned())
-    });
-    let reply = Reply { status, headers: headers.collect(), body: answer[end + 4..].to_vec() };
-    match reply.header("content-length") {
-        Some(length) if status != 304 && method != "HEAD" => {
-            assert!(reply.header("transfer-encoding").is_none());
-            if length.parse() != Ok(reply.body.len()) {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        _ => {}
-    }
-    Ok(reply)
-}
+pub use omnifs_descriptions::http::{Reply, send};
 
 #[track_caller]
 pub fn get(base: &str, path: &str) -> Reply {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jsonschema::{Draft, Registry, Validator};
-use omnifs_descriptions;
+use omnifs_descriptions as check;
 use serde_json::{Value, json};
 
 use super::Reply;

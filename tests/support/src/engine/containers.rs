@@ -133,6 +133,16 @@ impl Api {
         }
     }
 
+    /// Whether the image that the containers run is there.
+    pub fn has_image(&self) -> bool {
+        self.get(&format!("/images/{IMAGE}/json")).is_ok()
+    }
+
+    /// Removes the image of [`Api::import_image`]; it is in use until its containers are gone.
+    pub fn remove_image(&self) -> io::Result<()> {
+        self.call("DELETE", &format!("/images/{IMAGE}"), None).map(drop)
+    }
+
     /// Makes a container without starting it; its id.
     pub fn create(&self, container: &Container<'_>) -> io::Result<String> {
         let path = format!("/containers/create?name={}", container.name);

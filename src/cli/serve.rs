@@ -1,0 +1,56 @@
+use super::failure::{Exit, Failure};
+use super::mount::{self, MountOptions};
+use super::{Context, terminal};
+use clap::{Args, Subcommand};
+use omnifs::config::Backend;
+use omnifs::paths;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Serve the configured providers without mounting them here
+#[derive(Debug, Subcommand)]
+pub enum Serve {
+    Nfs(Nfs),
+}
+
+/// By NFS version 3 on 127.0.0.1
+///
+/// Prints the commands that mount it, and serves until Ctrl-C. The export's name in them is a secret:
+/// who knows it can mount. It stays the same from run to run, so that mounts go on over a restart.
+#[derive(Debug, Args)]
+pub struct Nfs {
+    /// Show the component FILE as the directory NAME, as `omnifs mount` does
+    #[arg(long = "provider", value_name = "NAME=FILE", value_parser = mount::name_and_file)]
+    providers: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    options: MountOptions,
+}
+
+pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
+    let Serve::Nfs(args) = args;
+    if args.options.backend().is_some_and(|backend| backend != Backend::Nfs) {
+        return Err(Failure::new("`omnifs serve nfs` has the back end nfs").exit(Exit::Usage));
+    }
+    let mut config = context.config()?.over(&args.options.overrides());
+    config.mount.backend = Backend::Nfs;
+    // Stands for the mountpoint: one such server for each user, with a log and a record of its own.
+    let name = context.paths.state.join("nfs").join("served");
+    let unusable = |e| Failure::new(format!("cannot make {}: {e}", name.display()));
+    paths::private_dir(&name).map_err(unusable)?;
+    let mut options = mount::options(context, config, &name, &args.providers)?;
+    options.serve_only = true;
+    mount::start_log(&options.log, mount::log_level()?, false)?;
+    let mut printed = Ok(());
+    mount::serve(options, |_, mounted| {
+        for warning in &mounted.warnings {
+            terminal::tell("warning", warning);
+        }
+        let mut text = String::from("serving; Ctrl-C ends it. To mount it on this machine:\n");
+        for (system, line) in mounted.mount.commands() {
+            text.push_str(&format!("\n{system}:\n  {line}\n"));
+        }
+        printed = terminal::print(&text);
+    })?;
+    printed?;
+    Ok(ExitCode::SUCCESS)
+}
