@@ -128,6 +128,28 @@ fn new_content_is_a_modification_for_the_file_and_its_directory() {
 }
 
 #[test]
+fn programs_links_and_directories_tell_of_their_changes_too() {
+    let Some(fixture) = fixture() else { return };
+    let memory = &fixture.memory;
+    let directory = memory.add(ROOT, "d", New::Directory).unwrap();
+    let program = memory.add(directory, "program", New::Executable("#!".into())).unwrap();
+    let link = memory.add(directory, "link", New::Symlink("here".into())).unwrap();
+    settle(&fixture);
+    let mut watch = Watch::on(&fixture.path("d"));
+    assert!(fixture.path("d/program").exists());
+    assert_eq!(fs::read_link(fixture.path("d/link")).unwrap().to_str(), Some("here"));
+    memory.set_content(program, "#!/bin/sh").unwrap();
+    watch.wait(ReadFlags::ATTRIB, "program");
+    memory.set_content(link, "elsewhere").unwrap();
+    watch.wait(ReadFlags::MODIFY, "link");
+    watch.wait(ReadFlags::ATTRIB, "link");
+    let target = || fs::read_link(fixture.path("d/link")).unwrap();
+    eventually("the new target", || target().to_str() == Some("elsewhere"));
+    memory.announce(directory).unwrap();
+    watch.wait(ReadFlags::ATTRIB | ReadFlags::ISDIR, "");
+}
+
+#[test]
 fn names_that_come_go_and_move_are_told_to_the_watchers_of_their_directory() {
     let Some(fixture) = fixture() else { return };
     let memory = &fixture.memory;

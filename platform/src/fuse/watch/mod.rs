@@ -300,8 +300,9 @@ impl<V: Vfs> Raising<'_, V> {
                 rustix::fs::fsetxattr(&file, ATTRIBUTE, &[], XattrFlags::empty())
             }
             Kind::Executable | Kind::Directory => {
-                // There is no call that sets an attribute by such a descriptor itself.
-                let link = format!("/proc/self/fd/{}", reach(root, names)?.as_raw_fd());
+                // There is no call that sets an attribute by such a descriptor itself. The table is this
+                // thread's own.
+                let link = format!("/proc/thread-self/fd/{}", reach(root, names)?.as_raw_fd());
                 rustix::fs::setxattr(link, ATTRIBUTE, &[], XattrFlags::empty())
             }
             Kind::Symlink => {
