@@ -302,7 +302,8 @@ impl<V: Vfs> Raising<'_, V> {
             Kind::Executable | Kind::Directory => {
                 // There is no call that sets an attribute by such a descriptor itself. The table is this
                 // thread's own.
-                let link = format!("/proc/thread-self/fd/{}", reach(root, names)?.as_raw_fd());
+                let end = reach(root, names)?;
+                let link = format!("/proc/thread-self/fd/{}", end.as_raw_fd());
                 rustix::fs::setxattr(link, ATTRIBUTE, &[], XattrFlags::empty())
             }
             Kind::Symlink => {
