@@ -488,7 +488,9 @@ impl Landing<'_> {
         ));
         if spoiled.is_none() {
             let instance = directory.instance;
-            self.state.compare(&directory, &listing, self.changes);
+            if !self.partial {
+                self.state.compare(&directory, &listing, self.changes);
+            }
             self.state.cache.forget_children(instance, &directory.id);
             self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
         }

@@ -40,8 +40,7 @@ impl Before {
 
 fn shown(listing: &Listing) -> Option<Shown> {
     let entries = listing.entries.iter();
-    let whole = listing.complete && listing.entries.len() <= LONGEST;
-    whole.then(|| {
+    (listing.entries.len() <= LONGEST).then(|| {
         entries
             .map(|entry| (entry.name.clone(), entry.node.id.clone(), entry.node.is_directory()))
             .collect()
@@ -59,7 +58,10 @@ impl State {
     pub(super) fn note_before(&mut self, nodes: &[Arc<Node>]) {
         for node in nodes.iter().filter(|node| node.is_directory()) {
             let key = (node.instance, node.id.clone());
-            if self.before.listings.contains(&key) || self.inodes.handles_of(node).is_empty() {
+            if self.before.listings.contains(&key)
+                || self.partials.contains_key(&key)
+                || self.inodes.handles_of(node).is_empty()
+            {
                 continue;
             }
             if let Some(shown) = self.cache.listing(node).as_deref().and_then(shown) {
@@ -85,7 +87,8 @@ impl State {
         out.push(Change::Event(Event::Deleted { parent, name, directory }));
     }
 
-    /// Tells what a new listing shows otherwise than the one that an event dropped.
+    /// Tells what a new listing shows otherwise than the one that an event dropped. A listing that
+    /// stops short says nothing of what it lacks.
     pub(super) fn compare(&mut self, node: &Node, listing: &Listing, out: &mut Vec<Change>) {
         let key = (node.instance, node.id.clone());
         let Some(before) = self.before.listings.pop(&key) else { return };

@@ -158,7 +158,7 @@ fn serve<V: Vfs>(
     let raiser = events.clone().map(|queue| Raiser {
         vfs: vfs.clone(),
         references: references.clone(),
-        notifier: notifier.clone(),
+        bulletin: notifier.bulletin.clone(),
         desk: desk.clone(),
         queue,
         point: point.clone(),

@@ -9,7 +9,7 @@
 //! No answer of a request waits for a notification, so whatever a worker waits for ends.
 
 use super::held::References;
-use super::watch::Queue;
+use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
 use crate::{Change, Event, Handle};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -53,13 +53,42 @@ struct Board {
     closed: bool,
 }
 
+/// What is to be told, apart from the means to tell it.
+#[derive(Debug)]
+pub(super) struct Bulletin {
+    root: Handle,
+    board: Mutex<Board>,
+    work: Condvar,
+}
+
+impl Bulletin {
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number by which the kernel knows a handle.
+    pub fn node(&self, handle: Handle) -> u64 {
+        if handle == self.root { 1 } else { handle.0 }
+    }
+
+    /// Whether nothing is left to be told about an object.
+    pub fn is_told(&self, node: u64) -> bool {
+        let board = self.lock();
+        !board.jobs.contains_key(&node) && !board.busy.contains(&node)
+    }
+
+    /// Has the kernel look a name up again.
+    pub fn expire(&self, parent: u64, name: &str) {
+        self.lock().job(parent).names.entry(name.to_owned()).or_default();
+        self.work.notify_one();
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Notifier {
     pub wire: Wire,
-    root: Handle,
     references: Arc<References>,
-    board: Mutex<Board>,
-    work: Condvar,
+    pub bulletin: Arc<Bulletin>,
     stamp: AtomicU64,
     /// Where events go for those who watch; `None` where nobody is to be told.
     events: Option<Arc<Queue>>,
@@ -76,10 +105,8 @@ impl Notifier {
     ) -> std::io::Result<Arc<Notifier>> {
         let notifier = Arc::new(Notifier {
             wire,
-            root,
             references,
-            board: Mutex::default(),
-            work: Condvar::new(),
+            bulletin: Arc::new(Bulletin { root, board: Mutex::default(), work: Condvar::new() }),
             stamp: AtomicU64::new(0),
             events,
         });
@@ -113,31 +140,25 @@ impl Notifier {
 
     /// The number by which the kernel knows a handle.
     pub fn node(&self, handle: Handle) -> u64 {
-        if handle == self.root { 1 } else { handle.0 }
+        self.bulletin.node(handle)
     }
 
     /// Ends the threads; what is still on the board is dropped.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.work.notify_all();
+        self.bulletin.work.notify_all();
         if let Some(events) = &self.events {
             events.close();
         }
     }
 
-    /// Whether nothing is left to be told about an object.
-    pub fn is_told(&self, node: u64) -> bool {
-        let board = self.lock();
-        !board.jobs.contains_key(&node) && !board.busy.contains(&node)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bulletin.lock()
     }
 
     /// Merges changes into the board. False once it is closed.
     fn post(self: &Arc<Self>, changes: impl Iterator<Item = Change>) -> bool {
-        let mut events: Vec<Event> = Vec::new();
+        let mut events = Vec::new();
         let mut board = self.lock();
         for change in changes {
             let board = &mut *board;
@@ -152,7 +173,7 @@ impl Notifier {
                     board.job(self.node(parent)).names.insert(name, removed);
                 }
                 // Nobody watches a directory that the kernel does not hold.
-                Change::Event(event) if self.is_held_at(&event) => events.push(event),
+                Change::Event(event) if self.is_held_at(&event) => events.push(Task::Raise(event)),
                 Change::Event(_) => {}
             }
         }
@@ -167,7 +188,8 @@ impl Notifier {
     }
 
     fn is_held_at(&self, event: &Event) -> bool {
-        let held = |handle: Handle| handle == self.root || self.references.contains(handle);
+        let held =
+            |handle: Handle| handle == self.bulletin.root || self.references.contains(handle);
         match event {
             // By name also where it is not held itself.
             Event::Modified(_) => true,
@@ -182,7 +204,7 @@ impl Notifier {
             return;
         }
         if board.idle > 0 {
-            self.work.notify_one();
+            self.bulletin.work.notify_one();
         } else if board.workers < MOST_WORKERS {
             match self.spawn_worker() {
                 Ok(()) => board.workers += 1,
@@ -216,8 +238,11 @@ impl Notifier {
                 return Some((node, job));
             }
             board.idle += 1;
-            let (back, waited) =
-                self.work.wait_timeout(board, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (back, waited) = self
+                .bulletin
+                .work
+                .wait_timeout(board, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
             board = back;
             board.idle -= 1;
             let spare = board.workers > FEWEST_WORKERS && board.ready.is_empty();

@@ -163,6 +163,18 @@ impl Memory {
         })
     }
 
+    /// Says that something about an object has changed, and not what.
+    pub fn announce(&self, inode: Inode) -> Result<()> {
+        self.mutate(|tree, changes| {
+            let handles = match &tree.node(inode)?.body {
+                Body::Directory(directory) => directory.places.clone(),
+                Body::Leaf { current, .. } => vec![*current],
+            };
+            changes.extend(handles.into_iter().map(|h| Change::Event(Event::Modified(h))));
+            Ok(())
+        })
+    }
+
     /// The object at a path below the root, such as `a/b`.
     pub fn find(&self, path: &str) -> Result<Inode> {
         let tree = self.tree();

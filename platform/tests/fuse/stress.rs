@@ -2,6 +2,7 @@
 
 use crate::fixture::Fixture;
 use omnifs_platform::Inode;
+use omnifs_platform::fuse::MountOptions;
 use omnifs_platform::memory::{Memory, New, ROOT};
 use std::fs;
 use std::io::ErrorKind;
@@ -72,7 +73,9 @@ fn scene(memory: &Memory, root: PathBuf) -> Scene {
 
 #[test]
 fn readers_and_changes_of_the_same_files_never_stall_and_never_tear() {
-    let Some(fixture) = Fixture::new() else { return };
+    // With events for watchers, which take the same locks of the kernel.
+    let options = MountOptions { watch_events: true, ..MountOptions::default() };
+    let Some(fixture) = Fixture::with(Memory::new(), &options) else { return };
     let memory = &fixture.memory;
     let scene = scene(memory, fixture.path(""));
     let until = Instant::now() + duration();

@@ -1,16 +1,16 @@
 //! What changes upstream raises inotify events on the mount, and nobody sees anything else of it.
 
 use crate::fixture::{
-    Fixture, NOBODY, child_of, eventually, fuse_works, in_namespace, is_root, open_device_to_all,
-    possible, public_program, role, runtime,
+    Fixture, NOBODY, child, child_of, eventually, fuse_works, in_namespace, is_root,
+    open_device_to_all, possible, public_program, role, runtime,
 };
-use omnifs_platform::fuse::{MountOptions, Unmount, helper, mount};
+use omnifs_platform::fuse::{MountOptions, Unmount, helper, mount, repair_stale};
 use omnifs_platform::memory::{Memory, New, ROOT};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, CWD, Timestamps, XattrFlags};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -53,16 +53,22 @@ impl Watch {
 
     /// Waits for an event, and forgets it and those before it.
     pub fn wait(&mut self, wanted: ReadFlags, name: &str) -> u32 {
+        self.wait_any(&[wanted], name)
+    }
+
+    pub fn wait_any(&mut self, wanted: &[ReadFlags], name: &str) -> u32 {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             self.take();
-            let found =
-                |(events, of, _): &(ReadFlags, String, u32)| events.contains(wanted) && of == name;
+            let found = |(events, of, _): &(ReadFlags, String, u32)| {
+                wanted.iter().any(|wanted| events.contains(*wanted)) && of == name
+            };
             if let Some(at) = self.seen.iter().position(found) {
                 let (_, _, cookie) = self.seen.drain(..=at).next_back().unwrap();
                 return cookie;
             }
-            assert!(Instant::now() < deadline, "no {wanted:?} of {name:?} in {:?}", self.seen);
+            let last = &self.seen[self.seen.len().saturating_sub(8)..];
+            assert!(Instant::now() < deadline, "no {wanted:?} of {name:?} in {last:?}");
             let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             poll(&mut [PollFd::new(&self.queue, PollFlags::IN)], Some(&wait)).unwrap();
         }
@@ -86,9 +92,13 @@ fn settle(fixture: &Fixture) {
     watch.wait(ReadFlags::ATTRIB, "");
 }
 
+/// With events, whatever the default is.
+fn with_events() -> MountOptions {
+    MountOptions { watch_events: true, ..MountOptions::default() }
+}
+
 fn fixture() -> Option<Fixture> {
-    let options = MountOptions { watch_events: true, ..MountOptions::default() };
-    let fixture = Fixture::with(Memory::new(), &options)?;
+    let fixture = Fixture::with(Memory::new(), &with_events())?;
     fixture.memory.add(ROOT, "beacon", New::file("")).unwrap();
     Some(fixture)
 }
@@ -115,6 +125,28 @@ fn new_content_is_a_modification_for_the_file_and_its_directory() {
     let after = fs::metadata(&path).unwrap();
     assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
     assert!(after.mtime() >= before.mtime());
+}
+
+#[test]
+fn programs_links_and_directories_tell_of_their_changes_too() {
+    let Some(fixture) = fixture() else { return };
+    let memory = &fixture.memory;
+    let directory = memory.add(ROOT, "d", New::Directory).unwrap();
+    let program = memory.add(directory, "program", New::Executable("#!".into())).unwrap();
+    let link = memory.add(directory, "link", New::Symlink("here".into())).unwrap();
+    settle(&fixture);
+    let mut watch = Watch::on(&fixture.path("d"));
+    assert!(fixture.path("d/program").exists());
+    assert_eq!(fs::read_link(fixture.path("d/link")).unwrap().to_str(), Some("here"));
+    memory.set_content(program, "#!/bin/sh").unwrap();
+    watch.wait(ReadFlags::ATTRIB, "program");
+    memory.set_content(link, "elsewhere").unwrap();
+    watch.wait(ReadFlags::MODIFY, "link");
+    watch.wait(ReadFlags::ATTRIB, "link");
+    let target = || fs::read_link(fixture.path("d/link")).unwrap();
+    eventually("the new target", || target().to_str() == Some("elsewhere"));
+    memory.announce(directory).unwrap();
+    watch.wait(ReadFlags::ATTRIB | ReadFlags::ISDIR, "");
 }
 
 #[test]
@@ -306,7 +338,8 @@ fn nobody_else_may_write_while_the_daemon_raises_events() {
             memory.add(directory, "new", New::Directory).unwrap();
             watch.wait(ReadFlags::CREATE, "new");
             memory.rename(directory, "new", directory, "other").unwrap();
-            watch.wait(ReadFlags::MOVED_TO, "other");
+            // A move needs the old name, which the writer looks up all the time.
+            watch.wait_any(&[ReadFlags::MOVED_TO, ReadFlags::CREATE], "other");
             memory.set_content(file, format!("{round}")).unwrap();
             watch.wait(ReadFlags::MODIFY, "f");
             memory.remove(directory, "other").unwrap();
@@ -384,13 +417,7 @@ fn a_mount_is_not_made_busy_by_its_events_and_can_do_without() {
 fn watch_as_a_user(place: &Path) {
     let runtime = runtime();
     let memory = Memory::new();
-    let mounted = mount(
-        memory.clone(),
-        place,
-        &MountOptions { watch_events: true, ..MountOptions::default() },
-        runtime.handle(),
-    )
-    .unwrap();
+    let mounted = mount(memory.clone(), place, &with_events(), runtime.handle()).unwrap();
     let file = memory.add(ROOT, "f", New::file("first")).unwrap();
     let path = place.join("f");
     let mut on_root = Watch::on(place);
@@ -433,4 +460,48 @@ fn an_ordinary_users_daemon_raises_events_too() {
     let mut command = child_of(&program, name, "watch as a user", &place);
     let output = command.uid(NOBODY).gid(NOBODY).stderr(Stdio::piped()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// In a child process: mounts, says so, and raises events without end.
+fn serve_changes(place: &Path) {
+    let runtime = runtime();
+    let memory = Memory::new();
+    let options = with_events();
+    let _mounted = mount(memory.clone(), place, &options, runtime.handle()).unwrap();
+    let file = memory.add(ROOT, "f", New::file("first")).unwrap();
+    assert_eq!(fs::read_to_string(place.join("f")).unwrap(), "first");
+    println!("\nmounted");
+    let started = Instant::now();
+    // The parent kills this process long before.
+    while started.elapsed() < Duration::from_secs(60) {
+        memory.set_content(file, "more").unwrap();
+        memory.add(ROOT, "n", New::Directory).unwrap();
+        memory.remove(ROOT, "n").unwrap();
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+#[test]
+fn a_daemon_killed_while_it_raises_events_ends_and_leaves_a_dead_mount() {
+    if let Some(place) = role("serve changes") {
+        return serve_changes(&place);
+    }
+    if !fuse_works() {
+        return;
+    }
+    let name = "watch::a_daemon_killed_while_it_raises_events_ends_and_leaves_a_dead_mount";
+    for round in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        let mut server = child(name, "serve changes", place).spawn().unwrap();
+        let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+        assert!(said.by_ref().map_while(Result::ok).any(|line| line == "mounted"));
+        let mut watch = Watch::on(place);
+        watch.wait(ReadFlags::MODIFY, "f");
+        server.kill().unwrap();
+        // A thread that waited for an answer of its own process would keep it for ever.
+        eventually("the daemon has ended", || server.try_wait().unwrap().is_some());
+        eventually("the mount is dead", || fs::metadata(place).is_err());
+        assert!(repair_stale(place).unwrap(), "round {round}");
+    }
 }

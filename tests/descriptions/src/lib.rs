@@ -1,11 +1,12 @@
 //! The services' own descriptions as a yardstick: is this request one that GitHub's OpenAPI
 //! description allows, is this query one that Linear's schema allows?
 //!
-//! The descriptions are never part of the project. GitHub's is the npm package `@octokit/openapi`,
-//! fetched once into the target directory; Linear's is read from the reference data beside the
+//! The descriptions are never part of the project. GitHub's are the npm packages `@octokit/openapi` and
+//! `@octokit/webhooks-examples`, fetched once into the target directory; Linear's is read from the reference data beside the
 //! checkout. Where one cannot be had, that is said loudly once and nothing is checked.
 
 pub mod http;
+mod npm;
 mod openapi;
 
 use std::io::Read as _;
@@ -19,6 +20,14 @@ pub use openapi::{OpenApi, Operation};
 
 /// A file that holds GitHub's description, in place of the npm package.
 const OPENAPI_VARIABLE: &str = "OMNIFS_GITHUB_OPENAPI";
+/// A file that holds GitHub's example webhooks, in place of the npm package.
+const EXAMPLES_VARIABLE: &str = "OMNIFS_WEBHOOK_EXAMPLES";
+const EXAMPLES: npm::Package = npm::Package {
+    name: "@octokit/webhooks-examples",
+    version: "7.6.1",
+    member: "package/api.github.com/index.json",
+    kept: "webhooks",
+};
 /// A file that holds Linear's schema, gzip-compressed, in place of the one beside the checkout.
 const SCHEMA_VARIABLE: &str = "OMNIFS_LINEAR_SCHEMA";
 
@@ -37,12 +46,27 @@ pub fn github() -> Option<&'static OpenApi> {
     let load = || {
         let file = match std::env::var_os(OPENAPI_VARIABLE) {
             Some(file) => Ok(PathBuf::from(file)),
-            None => openapi::fetch(),
+            None => openapi::PACKAGE.fetch(),
         };
         let loaded = file.and_then(|file| OpenApi::read(&file));
         loaded.map_err(|why| not_checked("GitHub's OpenAPI description", &why)).ok()
     };
     DESCRIPTION.get_or_init(load).as_ref()
+}
+
+/// GitHub's own example payloads of webhooks, as JSON: an array of `{name, examples}`; nothing where
+/// they cannot be had.
+pub fn webhook_examples() -> Option<serde_json::Value> {
+    let file = match std::env::var_os(EXAMPLES_VARIABLE) {
+        Some(file) => Ok(PathBuf::from(file)),
+        None => EXAMPLES.fetch(),
+    };
+    let read = |file: PathBuf| {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = std::fs::read(&file).map_err(|error| told(&error))?;
+        serde_json::from_slice(&text).map_err(|error| told(&error))
+    };
+    file.and_then(read).map_err(|why| not_checked("GitHub's example webhooks", &why)).ok()
 }
 
 /// Linear's schema; nothing where it cannot be had.

@@ -1,17 +1,20 @@
 //! GitHub's OpenAPI description: which requests it allows, and what it says of their answers.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::Value;
 
 use percent_encoding::percent_decode_str;
 
+use crate::npm::Package;
+
 /// One version, so that every run checks against the same text.
-const PACKAGE: &str = "@octokit/openapi";
-const VERSION: &str = "23.0.2";
-const MEMBER: &str = "package/generated/api.github.com.json";
+pub(super) const PACKAGE: Package = Package {
+    name: "@octokit/openapi",
+    version: "23.0.2",
+    member: "package/generated/api.github.com.json",
+    kept: "github",
+};
 /// GitHub's largest page. The description says so in prose only.
 const MAX_PER_PAGE: i64 = 100;
 
@@ -45,77 +48,6 @@ pub struct Operation<'a> {
     pub template: &'a str,
     /// The operation's object in the description.
     pub value: &'a Value,
-}
-
-/// The description's file in the target directory, fetched through npm where it is not there yet.
-pub(super) fn fetch() -> Result<PathBuf, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| super::root().join("target"), PathBuf::from);
-    let folder = target.join("descriptions");
-    let file = folder.join(format!("github-{VERSION}.json"));
-    if file.exists() {
-        return Ok(file);
-    }
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
-    // A folder of this process's own: tests run side by side, and the last step is a rename.
-    let work = folder.join(format!("fetch-{}", std::process::id()));
-    std::fs::create_dir_all(&work).map_err(told)?;
-    let made = npm_pack(&work).and_then(|archive| {
-        let text = member(&archive).map_err(|error| format!("{}: {error}", archive.display()))?;
-        let unpacked = work.join("api.json");
-        std::fs::write(&unpacked, text)
-            .and_then(|()| std::fs::rename(&unpacked, &file))
-            .map_err(told)
-    });
-    let _ = std::fs::remove_dir_all(&work);
-    made.map(|()| file)
-}
-
-fn npm_pack(folder: &Path) -> Result<PathBuf, String> {
-    let output = Command::new("npm")
-        .args([
-            "pack",
-            "--silent",
-            "--ignore-scripts",
-            "--fetch-timeout=60000",
-            "--fetch-retries=1",
-        ])
-        .arg(format!("{PACKAGE}@{VERSION}"))
-        .current_dir(folder)
-        .output()
-        .map_err(|error| format!("npm cannot be run ({error}); install npm"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("npm pack {PACKAGE} failed: {}", said.trim()));
-    }
-    let name = String::from_utf8_lossy(&output.stdout);
-    Ok(folder.join(name.trim().lines().last().unwrap_or_default()))
-}
-
-/// One member of a gzip-compressed tar archive (POSIX ustar).
-fn member(archive: &Path) -> std::io::Result<Vec<u8>> {
-    let mut tar = flate2::read::GzDecoder::new(std::fs::File::open(archive)?);
-    loop {
-        let mut header = [0_u8; 512];
-        tar.read_exact(&mut header)?;
-        let text = |range: std::ops::Range<usize>| {
-            let field = String::from_utf8_lossy(&header[range]).into_owned();
-            field.trim_matches(['\0', ' ']).to_owned()
-        };
-        let name = text(0..100);
-        if name.is_empty() {
-            return Err(std::io::Error::other(format!("no {MEMBER} in it")));
-        }
-        let size = u64::from_str_radix(&text(124..136), 8).map_err(std::io::Error::other)?;
-        let mut content = tar.by_ref().take(size.next_multiple_of(512));
-        if name == MEMBER {
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes)?;
-            bytes.truncate(size as usize);
-            return Ok(bytes);
-        }
-        std::io::copy(&mut content, &mut std::io::sink())?;
-    }
 }
 
 impl OpenApi {

@@ -5,14 +5,10 @@
 //! as the watcher itself would do: that is the one case in which an event causes a request to a
 //! provider. A directory that goes on changing is listed less and less often.
 
-use super::{Queue, watched};
+use super::{Queue, Task, watched};
 use crate::{Handle, Vfs};
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::runtime;
 
@@ -31,15 +27,14 @@ pub(super) struct Changed {
     pub handle: Handle,
     /// Its numbers as a watch may show them.
     pub inodes: [u64; 2],
-    pub path: PathBuf,
 }
 
 #[derive(Debug)]
-pub(super) struct Lister<V: Vfs> {
-    pub vfs: Arc<V>,
-    pub runtime: runtime::Handle,
+pub(super) struct Lister<'a, V: Vfs> {
+    pub vfs: &'a V,
+    pub runtime: &'a runtime::Handle,
     pub minor: u32,
-    pub queue: Arc<Queue>,
+    pub queue: &'a Queue,
 }
 
 #[derive(Debug)]
@@ -48,15 +43,9 @@ struct Pace {
     wait: Duration,
 }
 
-impl<V: Vfs> Lister<V> {
-    /// Starts the thread. It ends with the last sender.
-    pub fn start(self) -> std::io::Result<Sender<Changed>> {
-        let (sender, changes) = channel();
-        thread::Builder::new().name("omnifs-list".into()).spawn(move || self.run(&changes))?;
-        Ok(sender)
-    }
-
-    fn run(&self, changes: &Receiver<Changed>) {
+impl<V: Vfs> Lister<'_, V> {
+    /// Returns with the last sender.
+    pub fn run(&self, changes: &Receiver<Changed>) {
         let mut waiting: HashMap<Handle, Changed> = HashMap::new();
         let mut paces: HashMap<Handle, Pace> = HashMap::new();
         let mut next_look = Instant::now();
@@ -105,10 +94,7 @@ impl<V: Vfs> Lister<V> {
         });
         let Ok(Ok(opened)) = listed else { return };
         // In memory by now, so that the mount is busy for a moment only.
-        self.queue.unless_paused(|| {
-            let entries = fs::read_dir(&changed.path).map_or(0, Iterator::count);
-            tracing::debug!(path = %changed.path.display(), entries, "listed for its watchers");
-        });
+        self.queue.push(vec![Task::List(changed.handle)]);
         self.vfs.release(opened.id);
     }
 }

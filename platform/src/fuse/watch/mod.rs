@@ -22,6 +22,11 @@
 //!
 //! One thread makes the calls, holding no lock. It waits for locks of the kernel that others hold
 //! while their request is answered; no answer, and no notification, waits for it.
+//!
+//! That thread has a table of descriptors of its own, without the FUSE device. When the process is
+//! killed, a call that has been read and not answered waits until the device is closed; with a
+//! shared table that would be never, and the process could not end. So this thread must not drop,
+//! log or wake anything that has a descriptor.
 
 mod answers;
 mod desk;
@@ -30,24 +35,25 @@ mod queue;
 mod watched;
 
 use super::held::References;
-use super::notify::Notifier;
+use super::notify::Bulletin;
 use crate::{Event, Handle, Kind, Vfs};
 use desk::{Answer, Made, Outcome, Write};
 use lister::{Changed, Lister};
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, StatxFlags, Timespec, Timestamps,
     XattrFlags,
 };
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 use tokio::runtime;
 
 pub(super) use desk::Desk;
-pub(super) use queue::Queue;
+pub(super) use queue::{Queue, Task};
 
 /// How often a call is made again when the kernel holds something else under the name.
 const TRIES: usize = 16;
@@ -57,6 +63,10 @@ const NAMELESS: &str = ".omnifs-nameless";
 /// Nodes that are nobody's count up from here. Their numbers are not used again, so the kernel
 /// never takes one for what it knew.
 const NOBODYS: u64 = 0xfff0_0000_0000_0000;
+/// How long a notification is waited for.
+const TOLD_AFTER: Duration = Duration::from_millis(20);
+/// Bytes of a listing read by one system call.
+const LISTED_AT_ONCE: usize = 32 << 10;
 /// Set to nothing, and kept nowhere.
 const ATTRIBUTE: &str = "user.omnifs";
 /// PATH_MAX, with room for the mount point.
@@ -73,7 +83,7 @@ type Names = Vec<(u64, String, Answer)>;
 pub(super) struct Raiser<V: Vfs> {
     pub vfs: Arc<V>,
     pub references: Arc<References>,
-    pub notifier: Arc<Notifier>,
+    pub bulletin: Arc<Bulletin>,
     pub desk: Arc<Desk>,
     pub queue: Arc<Queue>,
     pub point: PathBuf,
@@ -83,28 +93,44 @@ pub(super) struct Raiser<V: Vfs> {
 }
 
 impl<V: Vfs> Raiser<V> {
-    /// Starts the thread. It ends when the queue is closed.
+    /// Starts the threads. They end when the queue is closed.
     pub fn start(self) -> std::io::Result<()> {
-        let lister = Lister {
-            vfs: self.vfs.clone(),
-            runtime: self.runtime.clone(),
-            minor: self.minor,
-            queue: self.queue.clone(),
-        };
-        let lister = lister.start()?;
-        let run = move || {
-            let mut raising = Raising { raiser: &self, lister, next: NOBODYS };
-            let seat = self.desk.sit();
-            while let Some(event) = self.queue.next(|event| self.is_told(event)) {
-                raising.raise(&event);
+        thread::Builder::new().name("omnifs-list".into()).spawn(move || self.run()).map(drop)
+    }
+
+    fn run(&self) {
+        let (lister, changes) = channel();
+        thread::scope(|scope| {
+            let raise = move || {
+                if !leave_descriptors() {
+                    return;
+                }
+                let mut raising = Raising { raiser: self, lister, next: NOBODYS };
+                let _seat = self.desk.sit();
+                while let Some(task) = self.queue.next(|task| self.is_told(task)) {
+                    match task {
+                        Task::Raise(event) => raising.raise(&event),
+                        Task::List(directory) => raising.list(directory),
+                    }
+                }
+            };
+            let watch = thread::Builder::new().name("omnifs-watch".into());
+            match watch.spawn_scoped(scope, raise) {
+                Ok(_) => {
+                    let (vfs, runtime) = (&*self.vfs, &self.runtime);
+                    Lister { vfs, runtime, minor: self.minor, queue: &self.queue }.run(&changes);
+                }
+                Err(error) => tracing::warn!(%error, "watchers are not told of changes"),
             }
-            drop(seat);
-        };
-        thread::Builder::new().name("omnifs-watch".into()).spawn(run).map(drop)
+        });
+        if !self.queue.is_closed() {
+            tracing::warn!("watchers are not told of changes: this kernel has no close_range");
+            self.queue.close();
+        }
     }
 
     fn node(&self, handle: Handle) -> u64 {
-        self.notifier.node(handle)
+        self.bulletin.node(handle)
     }
 
     fn is_held(&self, handle: Handle) -> bool {
@@ -113,8 +139,12 @@ impl<V: Vfs> Raiser<V> {
 
     /// Whether the kernel knows what to drop for this event: who reacts to it by reading must not
     /// find the old.
-    fn is_told(&self, event: &Event) -> bool {
-        let told = |handle: Handle| self.notifier.is_told(self.node(handle));
+    fn is_told(&self, task: &Task) -> bool {
+        let told = |handle: Handle| self.bulletin.is_told(self.node(handle));
+        let event = match task {
+            Task::Raise(event) => event,
+            Task::List(directory) => return told(*directory),
+        };
         match event {
             Event::Modified(handle) => {
                 told(*handle) && self.vfs.places(*handle).iter().all(|(parent, _)| told(*parent))
@@ -154,6 +184,19 @@ impl<V: Vfs> Raiser<V> {
         }
         Ok(root)
     }
+}
+
+/// Gives this thread a table of descriptors of its own that has only the standard streams. The
+/// flag makes the kernel copy nothing that is closed at once.
+fn leave_descriptors() -> bool {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: a system call on numbers. It closes nothing that other threads use, whose table is
+    // another from here on, and this thread owns no descriptor.
+    let done = unsafe {
+        let flags = libc::CLOSE_RANGE_UNSHARE as libc::c_long;
+        libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, flags)
+    };
+    done == 0
 }
 
 /// The end of `names`, opened without asking anything of it.
@@ -209,12 +252,11 @@ impl<V: Vfs> Raising<'_, V> {
             };
             raiser.vfs.places(handle).into_iter().filter_map(end).collect()
         };
-        if directory && let Some(names) = ends.first() {
+        if directory && !ends.is_empty() {
             let inode = raiser.references.shown(handle).map_or(ROOT_NODE, |shown| shown.inode.0);
             let inodes = [inode, raiser.node(handle)];
-            let path = raiser.point.join(path(names));
             // It lives as long as this thread does.
-            let _ = self.lister.send(Changed { handle, inodes, path });
+            let _ = self.lister.send(Changed { handle, inodes });
         }
         let mut touched = Vec::new();
         for names in ends {
@@ -258,8 +300,10 @@ impl<V: Vfs> Raising<'_, V> {
                 rustix::fs::fsetxattr(&file, ATTRIBUTE, &[], XattrFlags::empty())
             }
             Kind::Executable | Kind::Directory => {
-                // There is no call that sets an attribute by such a descriptor itself.
-                let link = format!("/proc/self/fd/{}", reach(root, names)?.as_raw_fd());
+                // There is no call that sets an attribute by such a descriptor itself. The table is this
+                // thread's own.
+                let end = reach(root, names)?;
+                let link = format!("/proc/thread-self/fd/{}", end.as_raw_fd());
                 rustix::fs::setxattr(link, ATTRIBUTE, &[], XattrFlags::empty())
             }
             Kind::Symlink => {
@@ -345,8 +389,40 @@ impl<V: Vfs> Raising<'_, V> {
                 return;
             }
             // The kernel was sure of what that name is. It asks again after this.
-            raiser.notifier.wire.expire_entry(raiser.node(parent), name);
+            self.expire(&[(parent, name)]);
         }
+    }
+
+    /// Has the kernel ask for these names again, and waits a little until it is told so.
+    fn expire(&self, names: &[(Handle, &str)]) {
+        let raiser = self.raiser;
+        let nodes = names.iter().map(|(parent, name)| {
+            let node = raiser.node(*parent);
+            raiser.bulletin.expire(node, name);
+            node
+        });
+        for node in nodes.collect::<Vec<_>>() {
+            // Sleeping would be longer than it takes, and than others take to look the name up.
+            let deadline = Instant::now() + TOLD_AFTER;
+            while !raiser.bulletin.is_told(node) && Instant::now() < deadline {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Lists a directory as anybody would, so that the kernel holds all of its entries.
+    fn list(&self, directory: Handle) {
+        let Some(names) = self.raiser.way(directory) else { return };
+        self.call(names, Write::Unmake, |root, names| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = rustix::fs::openat(root, path(names), flags, Mode::empty())?;
+            let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+            let mut entries = RawDir::new(opened, buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
+                entry?;
+            }
+            Ok(())
+        });
     }
 
     fn is_there(&self, parent: Handle, name: &str) -> bool {
@@ -383,9 +459,11 @@ impl<V: Vfs> Raising<'_, V> {
             if outcome.left.is_none() {
                 return;
             }
-            raiser.notifier.wire.expire_entry(raiser.node(from.0), &from.1);
-            raiser.notifier.wire.expire_entry(raiser.node(to.0), &to.1);
+            self.expire(&[(from.0, &from.1), (to.0, &to.1)]);
         }
+        // Others look the old name up faster than it can be moved.
+        self.deleted(from.0, &from.1, directory);
+        self.created(to.0, &to.1);
     }
 
     /// The handle that has got another name in its directory, where the kernel holds it: then who
@@ -411,13 +489,12 @@ impl<V: Vfs> Raising<'_, V> {
             return Outcome { left: Some(write), touched: Vec::new() };
         }
         let laid = names.clone();
-        let (made, outcome) = self.raiser.desk.during(laid, write, || {
+        // What it comes to is seen from the kernel's requests; it may fail for many good reasons,
+        // such as a name that came back.
+        let (_, outcome) = self.raiser.desk.during(laid, write, || {
             let root = self.raiser.root()?;
             make(&root, &names)
         });
-        if let Err(error) = made {
-            tracing::debug!(%error, path = path(&names), "watchers were not told");
-        }
         outcome
     }
 }

@@ -1,6 +1,6 @@
 //! Events that wait to be raised.
 
-use crate::Event;
+use crate::{Event, Handle};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,16 +10,23 @@ const LONGEST: usize = 1 << 16;
 /// How many waiting events are looked through for one that can be raised.
 const LOOKED_AT: usize = 256;
 
+/// What the watching thread is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::fuse) enum Task {
+    Raise(Event),
+    /// List a directory, so that the kernel holds its entries.
+    List(Handle),
+}
+
 #[derive(Debug, Default)]
 struct State {
-    events: VecDeque<Event>,
+    events: VecDeque<Task>,
     /// The same, so that one that waits already is not put in again.
-    waiting: HashSet<Event>,
+    waiting: HashSet<Task>,
     lost: u64,
     /// Told of something since the last look.
     stirred: bool,
     raising: bool,
-    listing: bool,
     paused: bool,
     closed: bool,
 }
@@ -36,11 +43,14 @@ impl Queue {
     }
 
     /// Adds events. Waits for nothing.
-    pub fn push(&self, events: Vec<Event>) {
+    pub fn push(&self, events: Vec<Task>) {
         if events.is_empty() {
             return;
         }
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         for event in events {
             if state.events.len() >= LONGEST {
                 if state.lost == 0 {
@@ -69,12 +79,12 @@ impl Queue {
 
     /// Whether this event waits.
     pub fn holds(&self, event: &Event) -> bool {
-        self.lock().waiting.contains(event)
+        self.lock().waiting.contains(&Task::Raise(event.clone()))
     }
 
     /// The next event for which the kernel has been told what to drop. It counts as being raised
     /// until the next call. `None` once closed.
-    pub fn next(&self, ready: impl Fn(&Event) -> bool) -> Option<Event> {
+    pub fn next(&self, ready: impl Fn(&Task) -> bool) -> Option<Task> {
         let mut state = self.lock();
         state.raising = false;
         self.moved.notify_all();
@@ -113,7 +123,7 @@ impl Queue {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
         state.paused = true;
-        while state.raising || state.listing {
+        while state.raising {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -122,22 +132,13 @@ impl Queue {
         }
     }
 
-    /// Runs what holds the mount busy, unless that is paused.
-    pub fn unless_paused(&self, run: impl FnOnce()) {
-        let mut state = self.lock();
-        if state.paused || state.closed {
-            return;
-        }
-        state.listing = true;
-        drop(state);
-        run();
-        self.lock().listing = false;
-        self.moved.notify_all();
-    }
-
     pub fn resume(&self) {
         self.lock().paused = false;
         self.moved.notify_all();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     pub fn close(&self) {
