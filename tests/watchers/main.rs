@@ -50,7 +50,8 @@ impl World {
 
     fn mount(&self) -> Mounted<'_> {
         let listen = format!("127.0.0.1:{}", self.port);
-        let mounted = self.omnifs.mount(&["--webhook-listen", &listen, "--watch-events"]).expect("mount");
+        let mounted =
+            self.omnifs.mount(&["--webhook-listen", &listen, "--watch-events"]).expect("mount");
         let url = format!("http://{listen}/github");
         self.twin.set_webhook(&url, SECRET).expect("a webhook");
         mounted
