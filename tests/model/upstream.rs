@@ -567,7 +567,7 @@ impl Provider for Upstream {
             let id = children.get(&wanted).cloned().ok_or(Cause::NotFound)?;
             let node = tree.node(&wanted, &id).ok_or(Cause::NotFound)?;
             let offers = tree.offers(std::slice::from_ref(&node));
-            Ok(Answer { value: node, offers, partials: Vec::new() })
+            Ok(Answer { value: node, offers, along: Vec::new(), partials: Vec::new() })
         })
     }
 
@@ -576,7 +576,7 @@ impl Provider for Upstream {
         self.answer(parent, Call::List, move |tree| {
             let nodes = tree.list(&parent_id)?;
             let offers = tree.offers(&nodes);
-            Ok(Answer { value: nodes, offers, partials: Vec::new() })
+            Ok(Answer { value: nodes, offers, along: Vec::new(), partials: Vec::new() })
         })
     }
 
