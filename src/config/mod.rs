@@ -175,7 +175,7 @@ impl Default for Config {
                 allow_other: false,
                 threads: cores.clamp(1, 4),
                 stale_if_error: false,
-                watch_events: false,
+                watch_events: true,
                 webhook_listen: None,
             },
         }
