@@ -1,11 +1,12 @@
 //! What changes at GitHub shows by the feed; without the feed, nothing is served unasked.
 
-use crate::{API, OFTEN, SOON, Wish, World, await_polled, await_scope};
+use crate::{API, OFTEN, SOON, Wish, World, await_polled, await_scope, issues};
 use omnifs_support::tools::{await_content, await_gone, read, shell};
 use omnifs_support::wait_until;
 use omnifs_twins::github::NewIssue;
 use omnifs_twins::{Fault, Times};
 use std::fs;
+use std::time::{Duration, Instant};
 
 #[test]
 fn after_a_lost_feed_an_unchanged_issue_costs_one_conditional_request() {
@@ -34,6 +35,28 @@ fn after_a_lost_feed_an_unchanged_issue_costs_one_conditional_request() {
         assert_eq!(fs::read(issue.join("issue.json")).expect("read"), before);
     }
     assert_eq!(world.requests(), [""; 0], "live again");
+}
+
+#[test]
+fn a_minute_of_grep_over_a_thousand_unchanged_issues_leaves_only_the_polls() {
+    let setup = issues(1_000, 0);
+    let wish = Wish { setup, polls: Some(OFTEN), ..Wish::default() };
+    let Some(world) = World::new("a_minute", wish) else { return };
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_issues/_open");
+    let lines = shell(&open, "grep -rc . . | wc -l");
+    await_polled(&mounted);
+    assert_eq!(shell(&open, "grep -rc . . | wc -l"), lines);
+    world.requests();
+    let polls = world.twin.requests().len();
+    let (began, mut walks) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(60) {
+        assert_eq!(shell(&open, "grep -rc . . | wc -l"), lines);
+        walks += 1;
+    }
+    assert_eq!(world.requests(), [""; 0], "{walks} walks");
+    let polled = world.twin.requests().len() - polls;
+    assert!(walks >= 3 && polled > 50, "{walks} walks beside {polled} polls");
 }
 
 #[test]
