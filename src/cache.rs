@@ -305,6 +305,15 @@ impl Cache {
         }
     }
 
+    /// Drops all that is known of an instance's objects but those that `keep` names.
+    pub fn forget_all_but(&mut self, instance: InstanceId, keep: impl Fn(&Arc<str>) -> bool) {
+        let entries = self.entries.iter().map(|(query, _)| query);
+        let of = entries.filter(|query| query.instance == instance && !keep(&query.id));
+        for query in of.cloned().collect::<Vec<_>>() {
+            self.remove(&query);
+        }
+    }
+
     /// Drops the content of an object.
     pub fn forget_content(&mut self, instance: InstanceId, id: &Arc<str>) {
         self.remove(&Query { instance, id: id.clone(), operation: Operation::Read });

@@ -6,7 +6,8 @@
 //! one for each position. A file that changes while it is open leaves its handle to those who hold
 //! it open (*superseded*) and gets another one at the next lookup.
 
-use crate::nodes::{InstanceId, Key, Node};
+use crate::nodes::{InstanceId, Key, Node, Use};
+use bytes::Bytes;
 use omnifs_platform::{Handle, Inode};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -63,6 +64,38 @@ pub struct Slot {
     /// The size of a volatile file's content that an open has just read: good for one `stat`, the
     /// one that every reader makes after its open.
     pub latest: Option<u64>,
+    /// The rest is for silent opens: a back end that does not say what is open.
+    pub silent: Silent,
+}
+
+/// What is known of a file whose opens nobody announces.
+#[derive(Debug, Default)]
+pub struct Silent {
+    /// Something was read by this handle: pages may be kept of it, and somebody may be half way.
+    pub read: bool,
+    /// What a handle shows to those who may have it open: one that was left to them, or one that no
+    /// lookup has confirmed since its feed was lost.
+    pub snapshot: Option<Bytes>,
+    /// What a `stat` has just read of a volatile file, good for the open that follows it.
+    pub ahead: Option<(Bytes, Arc<Node>)>,
+}
+
+impl Slot {
+    /// Whether somebody may be reading this file's content of now.
+    pub fn may_be_open(&self) -> bool {
+        self.opens > 0 || self.silent.read || self.silent.snapshot.is_some()
+    }
+
+    /// Whether this is the content that the handle's holders have begun to read.
+    pub fn is_read_as(&self, node: &Node) -> bool {
+        !self.silent.read || self.paged.is_some() && self.paged == node.digest.get().copied()
+    }
+
+    /// Whether a lookup of `node` may show this handle: its pages are proven to be that content.
+    pub fn may_show(&self, node: &Node) -> bool {
+        let volatile = self.silent.read && node.is_volatile();
+        !volatile && self.is_read_as(node)
+    }
 }
 
 /// What a directory position has told a back end about one name.
@@ -85,6 +118,8 @@ pub struct Inodes {
     owners: HashMap<Inode, (InstanceId, Arc<str>, usize)>,
     next_handle: u64,
     mask: u64,
+    /// Files are opened without a word.
+    pub silent: bool,
 }
 
 impl Inodes {
@@ -97,6 +132,7 @@ impl Inodes {
             owners: HashMap::new(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
+            silent: false,
         };
         inodes.by_object.insert(root.key, vec![ROOT]);
         inodes.slots.insert(
@@ -111,6 +147,7 @@ impl Inodes {
                 gone: false,
                 paged: None,
                 latest: None,
+                silent: Silent::default(),
             },
         );
         inodes
@@ -181,11 +218,24 @@ impl Inodes {
             let slot = &self.slots[handle];
             !slot.superseded
                 && !slot.gone
-                && (!node.is_directory() || slot.links.iter().any(|link| link.parent == parent))
+                && if node.is_directory() {
+                    slot.links.iter().any(|link| link.parent == parent)
+                } else {
+                    slot.may_show(node)
+                }
         });
         let handle = current.unwrap_or_else(|| self.allocate(node, depth));
+        let before = self.told.get(&parent).and_then(|told| told.get(name));
+        if self.silent && matches!(before, Some(Told::Present(old)) if *old != handle) {
+            // A kernel that asks whether a name still leads to what it knows asks once more when it
+            // does not.
+            node.grant(Use::Lookup);
+        }
         let slot = self.slots.get_mut(&handle).expect("found or allocated above");
         slot.references += 1;
+        slot.silent.ahead = None;
+        // Who comes by the name is to be shown what is confirmed by now.
+        slot.silent.snapshot = None;
         // An answer that was overtaken never takes the place of what is known better; who has that
         // open is shown nothing else.
         if node.is_valid() || !slot.node.is_valid() {
@@ -239,6 +289,7 @@ impl Inodes {
                 gone: false,
                 paged: None,
                 latest: None,
+                silent: Silent::default(),
             },
         );
         handle

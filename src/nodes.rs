@@ -192,6 +192,15 @@ impl Node {
         self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
     }
 
+    /// Lets the fetch that confirmed this node answer this kind of use once more.
+    pub fn grant(&self, use_: Use) {
+        let era = self.coherence.era() << USES;
+        let granted = self.fresh.load(Ordering::Acquire);
+        if self.is_valid() && !self.is_live() && granted >> USES == era >> USES {
+            self.fresh.fetch_or(use_ as u64, Ordering::AcqRel);
+        }
+    }
+
     /// Called when a fetch has just confirmed the node. Outside a live scope it grants one use of
     /// each kind, until the feed turns.
     pub fn refresh(&self, stamp: u64) {

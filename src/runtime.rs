@@ -5,6 +5,7 @@
 //!
 //! - `fetch`: provider calls, one at a time for each (node, operation), and how answers land
 //! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
 //! - `changes`: events in, notifications out
@@ -13,6 +14,7 @@
 mod changes;
 mod fetch;
 mod resolve;
+mod silent;
 mod stale;
 mod status;
 mod vfs;
@@ -99,6 +101,8 @@ struct State {
     /// The sequence number of the last removal of an object.
     removal: u64,
     before: watch::Before,
+    /// What back ends are to be told once the lock is released.
+    pending: Vec<Change>,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
     clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
@@ -220,6 +224,7 @@ impl Runtime {
                 touched: Touched::new(),
                 removal: 0,
                 before: watch::Before::new(),
+                pending: Vec::new(),
                 roots,
                 clocks: HashMap::new(),
             }),

@@ -189,6 +189,14 @@ impl Ledger {
         }
     }
 
+    /// Has no answer kept that is on its way for this instance, and nothing more.
+    pub fn overtake(&mut self, instance: InstanceId) {
+        self.sequence += 1;
+        if !self.under_way.is_empty() {
+            self.log.push_back((self.sequence, instance, Change::Gap("".into())));
+        }
+    }
+
     pub fn count_events(&mut self, instance: InstanceId, count: u64) {
         for feed in self.feeds.iter_mut().filter(|feed| feed.instance == instance) {
             feed.events += count;

@@ -7,7 +7,7 @@ use omnifs::provider::Cause;
 use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
-use omnifs_platform::{Change, Entry, Error, Handle, Vfs};
+use omnifs_platform::{Change, Entry, Error, Fate, Handle, Vfs};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::Semaphore;
@@ -242,7 +242,7 @@ async fn a_deleted_object_is_stale_by_handle_absent_by_name_and_whole_to_those_w
         told.contains(&Change::Entry {
             parent: core.top,
             name: "a".into(),
-            removed: Some(entry.handle)
+            fate: Fate::Removed(entry.handle)
         }),
         "{told:?}"
     );

@@ -24,8 +24,8 @@ pub mod winfsp;
 
 pub use error::{Error, Result};
 pub use types::{
-    Attr, Change, DirEntry, DirPage, Entry, Event, Handle, Inode, Kind, OpenFile, OpenId, Opened,
-    Statfs,
+    Attr, Change, DirEntry, DirPage, Entry, Event, Fate, Handle, Inode, Kind, OpenFile, OpenId,
+    Opened, Statfs,
 };
 
 use bytes::Bytes;
@@ -126,5 +126,16 @@ pub trait Vfs: Send + Sync + 'static {
     /// What [`Vfs::lookup`] would answer, with a reference, as far as it is known without asking.
     fn recall(&self, _parent: Handle, _name: &str) -> Option<Entry> {
         None
+    }
+
+    // The rest is for a back end whose kernel opens files without a word. There the handle of a
+    // file is its content: who holds it may have it open.
+
+    /// Says that files will be opened without [`Vfs::open`], or opened only once they are read. From
+    /// now on a file whose content changes leaves its handle to those who may have it open, and a
+    /// handle from which something was read is shown again only where its content is proven.
+    /// False where the implementation cannot do that: then every open has to be announced.
+    fn silence_opens(&self) -> bool {
+        false
     }
 }

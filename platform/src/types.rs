@@ -124,15 +124,21 @@ pub enum Change {
     },
     /// The binding of `name` in `parent` is no longer what it was (added, removed, renamed,
     /// replaced).
-    Entry {
-        parent: Handle,
-        name: String,
-        /// What the name was bound to, where it is now gone for good.
-        removed: Option<Handle>,
-    },
+    Entry { parent: Handle, name: String, fate: Fate },
     /// Something has happened upstream. Nothing has to be dropped for it: that is said by the
     /// others, in the same batch or before. It is for those who watch.
     Event(Event),
+}
+
+/// What has become of what a name was bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// To be found out by a lookup.
+    Doubtful,
+    /// The file's next content has another handle; this one is left to those who have it open.
+    Replaced,
+    /// Gone for good.
+    Removed(Handle),
 }
 
 /// What has happened to something that back ends know, as file watchers are told of it.
@@ -143,7 +149,12 @@ pub enum Change {
 pub enum Event {
     /// A file or a link has other content, or an object has other attributes. Of a directory also:
     /// its entries are not what they were, and which is not known before it is listed again.
-    Modified(Handle),
+    Modified {
+        handle: Handle,
+        /// Each (directory, name) at which a file showed; the handle may be given back before the
+        /// event is raised.
+        places: Vec<(Handle, String)>,
+    },
     Created {
         parent: Handle,
         name: String,
@@ -159,6 +170,13 @@ pub enum Event {
         to: (Handle, String),
         directory: bool,
     },
+}
+
+impl Event {
+    /// A change of what is held for as long as its event waits.
+    pub fn modified(handle: Handle) -> Event {
+        Event::Modified { handle, places: Vec::new() }
+    }
 }
 
 /// Answers `statfs`. The file system is virtual and full: no free space, so that tools do not plan

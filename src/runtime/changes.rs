@@ -9,7 +9,7 @@ use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
 use crate::scopes::covers;
-use omnifs_platform::{Change, Error, Handle, Result, Vfs};
+use omnifs_platform::{Change, Error, Fate, Handle, Result, Vfs};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,6 +31,7 @@ impl State {
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
                 self.note_before(&nodes);
+                self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
                 for node in nodes {
                     self.stir(&node, out);
@@ -45,6 +46,7 @@ impl State {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
+                self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
                 self.removal = sequence;
                 for node in nodes {
@@ -84,6 +86,7 @@ impl State {
 
     /// A node no longer describes its object: whoever shows it is told.
     pub(super) fn displace(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
+        self.keep_for_holders(std::slice::from_ref(node));
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot(handle) else { continue };
             if slot.superseded {
@@ -93,7 +96,7 @@ impl State {
                 self.expire_entries(handle, out);
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
-            } else if slot.opens > 0 {
+            } else if slot.may_be_open() {
                 self.supersede(handle, out);
             } else {
                 out.push(Change::Content { handle, open: false });
@@ -110,7 +113,7 @@ impl State {
         out.push(Change::Content { handle, open: true });
         for link in &slot.links {
             let (parent, name) = (link.parent, link.name.to_string());
-            out.push(Change::Entry { parent, name, removed: None });
+            out.push(Change::Entry { parent, name, fate: Fate::Replaced });
         }
     }
 
@@ -119,7 +122,11 @@ impl State {
     fn expire_entries(&mut self, handle: Handle, out: &mut Vec<Change>) {
         out.push(Change::Content { handle, open: false });
         for (name, _) in self.inodes.told(handle) {
-            out.push(Change::Entry { parent: handle, name: name.to_string(), removed: None });
+            out.push(Change::Entry {
+                parent: handle,
+                name: name.to_string(),
+                fate: Fate::Doubtful,
+            });
         }
         self.inodes.clear_absent(handle);
     }
@@ -129,23 +136,23 @@ impl State {
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot_mut(handle) else { continue };
             slot.gone = true;
-            let (links, open) = (slot.links.clone(), slot.opens > 0);
+            let (links, open) = (slot.links.clone(), slot.may_be_open());
             for link in links {
                 let (parent, name) = (link.parent, link.name.to_string());
                 self.tell_deleted(&link, handle, node.is_directory(), out);
-                out.push(Change::Entry { parent, name, removed: Some(handle) });
+                out.push(Change::Entry { parent, name, fate: Fate::Removed(handle) });
             }
             // Who still holds the handle (a working directory, a descriptor of the path alone) would
             // be shown the attributes that were kept of it.
             out.push(Change::Content { handle, open });
             if node.is_directory() {
                 for (name, told) in self.inodes.told(handle) {
-                    let removed = match told {
-                        Told::Present(child) => Some(child),
-                        Told::Absent => None,
+                    let fate = match told {
+                        Told::Present(child) => Fate::Removed(child),
+                        Told::Absent => Fate::Doubtful,
                     };
                     let name = name.to_string();
-                    out.push(Change::Entry { parent: handle, name, removed });
+                    out.push(Change::Entry { parent: handle, name, fate });
                 }
                 self.inodes.clear_absent(handle);
             }
@@ -187,6 +194,16 @@ impl State {
             }
             self.displace(&node, out);
         }
+        // What no back end holds any more, and what is on its way to one, may be below too.
+        for instance in seen.iter().map(|(instance, _)| *instance).collect::<HashSet<_>>() {
+            let slots = self.inodes.handles().map(|(_, slot)| &slot.node);
+            let held: HashSet<_> = slots
+                .filter(|node| node.instance == instance)
+                .map(|node| node.id.clone())
+                .collect();
+            self.cache.forget_all_but(instance, |id| held.contains(id));
+            self.ledger.overtake(instance);
+        }
         Ok(seen.len() as u64)
     }
 
@@ -216,6 +233,8 @@ impl State {
             .map(|(handle, slot)| (handle, slot.node.is_directory(), slot.links.clone()))
             .collect();
         for (handle, directory, links) in concerned {
+            let node = self.inodes.slot(handle).map(|slot| slot.node.clone());
+            self.keep_for_holders(node.as_slice());
             if directory {
                 self.expire_entries(handle, out);
             } else {
@@ -225,7 +244,7 @@ impl State {
             }
             for link in links {
                 let name = link.name.to_string();
-                out.push(Change::Entry { parent: link.parent, name, removed: None });
+                out.push(Change::Entry { parent: link.parent, name, fate: Fate::Doubtful });
             }
         }
         self.expire_root_absences(instance, out);
@@ -238,7 +257,7 @@ impl State {
             for (name, told) in self.inodes.told(handle) {
                 if told == Told::Absent {
                     let name = name.to_string();
-                    out.push(Change::Entry { parent: handle, name, removed: None });
+                    out.push(Change::Entry { parent: handle, name, fate: Fate::Doubtful });
                 }
             }
             self.inodes.clear_absent(handle);

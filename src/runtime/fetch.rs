@@ -533,9 +533,12 @@ impl Landing<'_> {
                 return (self.spoil(fresh), spoiled);
             }
             let newest = self.state.registry.get(asked.key, &asked.id);
-            node = match newest.filter(|newest| newest.is_valid() && newest.holds(length, digest)) {
-                // Somebody has asked for the object itself meanwhile.
-                Some(newest) => newest,
+            // Somebody has asked for the object itself meanwhile. Which of the two answers is the
+            // newer one nobody can say, so this one is that object's only where it is proven.
+            let other = newest.filter(|newest| newest.is_valid() && !Arc::ptr_eq(newest, asked));
+            node = match other {
+                Some(newest) if newest.digest.get() == Some(&digest) => newest,
+                Some(_) => return (self.spoil(fresh), spoiled),
                 None => {
                     let interned = self.state.registry.intern(fresh);
                     if let Some(old) = interned.replaced {

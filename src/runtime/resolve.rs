@@ -148,12 +148,13 @@ impl Runtime {
             let (node, link) = {
                 let state = self.state();
                 let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-                if (slot.gone || slot.superseded) && slot.opens == 0 {
+                if (slot.gone || slot.superseded) && !slot.may_be_open() {
                     return Err(Error::Stale);
                 }
                 // Reading an open file has the kernel ask for its attributes again and again; they are
                 // those of what was opened. Who comes by the path has looked it up before.
-                let opened = use_ == Use::Attributes && slot.opens > 0 && slot.node.is_snapshot();
+                let opened =
+                    use_ == Use::Attributes && slot.may_be_open() && slot.node.is_snapshot();
                 // The snapshot that open files hold does not change any more.
                 if slot.superseded || slot.gone || opened || slot.node.usable(use_) {
                     return Ok(slot.node.clone());
@@ -271,6 +272,8 @@ impl Runtime {
     fn adopt(&self, handle: Handle, node: &Arc<Node>) -> Arc<Node> {
         match self.state().inodes.slot_mut(handle) {
             Some(slot) if slot.superseded => slot.node.clone(),
+            // Not known to be what was read by this handle, and its holders go on with that.
+            Some(slot) if !slot.is_read_as(node) && !node.is_volatile() => node.clone(),
             // An answer that was overtaken serves who asked, and never takes the place of what is
             // known better; who has that open is shown nothing else.
             Some(slot) if !node.is_valid() && slot.node.is_valid() => {

@@ -47,13 +47,16 @@ impl Runtime {
         found: &Found,
         shown: Kind,
     ) -> Entry {
+        state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
         Entry {
             handle,
             attr: self.attr(state, &found.node, shown),
             inode: found.node.inode,
             kind: shown,
-            cacheable: state.binding_is_live(directory, Some(&found.node), found.stamp),
+            // Where files are opened without a word, the lookup is what comes before each read.
+            cacheable: state.binding_is_live(directory, Some(&found.node), found.stamp)
+                && (!state.inodes.silent || found.node.is_directory() || found.node.is_live()),
         }
     }
 
@@ -155,7 +158,11 @@ impl Vfs for Runtime {
         let name = Arc::from(name);
         let shown = self.kind_at(parent, &name, &found).await?;
         let mut state = self.state();
-        Ok(Some(self.enter(&mut state, parent, &directory, &name, &found, shown)))
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
+        let changes = std::mem::take(&mut state.pending);
+        drop(state);
+        self.notify(changes);
+        Ok(Some(entry))
     }
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
@@ -164,7 +171,12 @@ impl Vfs for Runtime {
             let latest = self.state().inodes.slot_mut(handle).and_then(|slot| slot.latest.take());
             let size = match latest {
                 Some(size) => size,
-                None => self.advance(handle).await?.0.len() as u64,
+                None => {
+                    let (bytes, node) = self.advance(handle).await?;
+                    let size = bytes.len() as u64;
+                    self.read_ahead(handle, bytes, node);
+                    size
+                }
             };
             let state = self.state();
             let modified = self.modified(&state, &node);
@@ -188,7 +200,10 @@ impl Vfs for Runtime {
         };
         let shown = self.kind_of_handle(handle, &node, target.as_deref());
         let state = self.state();
-        self.attr(&state, &node, shown).ok_or(Error::Unavailable)
+        let attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
+        // What is left to its holders is told of no more.
+        let left = state.inodes.slot(handle).is_none_or(|slot| slot.superseded || slot.gone);
+        Ok(Attr { cacheable: attr.cacheable && !left, ..attr })
     }
 
     async fn readlink(&self, handle: Handle) -> Result<Bytes> {
@@ -201,25 +216,30 @@ impl Vfs for Runtime {
 
     async fn open(&self, handle: Handle) -> Result<OpenFile> {
         {
-            let state = self.state();
+            let mut state = self.state();
             let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-            if slot.gone || slot.superseded {
-                return Err(Error::Stale);
+            if slot.gone || slot.superseded || slot.silent.snapshot.is_some() {
+                return self.open_snapshot(&mut state, handle);
             }
             if slot.node.is_directory() {
                 return Err(Error::IsDirectory);
             }
         }
-        let (bytes, node) = self.content(handle).await?;
+        let ahead = self.state().inodes.slot_mut(handle).and_then(|slot| slot.silent.ahead.take());
+        let (bytes, node) = match ahead {
+            Some(ahead) => ahead,
+            None => self.content(handle).await?,
+        };
         let volatile = node.is_volatile();
         let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
         let mut changes = Vec::new();
         let mut state = self.state();
+        let silent = state.inodes.silent;
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
-        if slot.superseded {
-            return Err(Error::Stale);
+        if slot.superseded || slot.silent.snapshot.is_some() {
+            return self.open_snapshot(&mut state, handle);
         }
-        if !volatile && slot.opens > 0 && slot.paged != Some(digest) {
+        if !volatile && (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest) {
             // Others hold another content open under this handle: it stays theirs, and the next
             // lookup gives a new one.
             state.supersede(handle, &mut changes);
@@ -228,6 +248,7 @@ impl Vfs for Runtime {
             return Err(Error::Stale);
         }
         slot.opens += 1;
+        slot.silent.read |= silent;
         let keep_cache = !volatile && slot.paged == Some(digest);
         slot.paged = Some(digest).filter(|_| !volatile);
         slot.latest = volatile.then_some(bytes.len() as u64);
@@ -325,7 +346,11 @@ impl Vfs for Runtime {
                 self.readdir_entry(&mut state, handle, &node, listing.stamp, entry, plus)
             })
             .collect();
-        Ok(DirPage { entries, modified: Some(self.modified(&state, &node)) })
+        let modified = Some(self.modified(&state, &node));
+        let changes = std::mem::take(&mut state.pending);
+        drop(state);
+        self.notify(changes);
+        Ok(DirPage { entries, modified })
     }
 
     fn release(&self, open: OpenId) {
@@ -372,6 +397,11 @@ impl Vfs for Runtime {
         known
     }
 
+    fn silence_opens(&self) -> bool {
+        self.state().inodes.silent = true;
+        true
+    }
+
     fn recall(&self, parent: Handle, name: &str) -> Option<Entry> {
         let directory = self.directory(parent).ok()?;
         let mut state = self.state();
@@ -382,6 +412,10 @@ impl Vfs for Runtime {
         }
         let name = Arc::from(name);
         let shown = found.node.kind;
-        Some(self.enter(&mut state, parent, &directory, &name, &found, shown))
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
+        let changes = std::mem::take(&mut state.pending);
+        drop(state);
+        self.notify(changes);
+        Some(entry)
     }
 }

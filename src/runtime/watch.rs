@@ -50,8 +50,10 @@ fn shown(listing: &Listing) -> Option<Shown> {
 impl State {
     /// An event concerns this object: its content, its attributes, or which entries it has.
     pub(super) fn stir(&self, node: &Node, out: &mut Vec<Change>) {
-        let handles = self.inodes.handles_of(node).into_iter();
-        out.extend(handles.map(|handle| Change::Event(Event::Modified(handle))));
+        for handle in self.inodes.handles_of(node) {
+            let places = if node.is_directory() { Vec::new() } else { self.places(handle) };
+            out.push(Change::Event(Event::Modified { handle, places }));
+        }
     }
 
     /// Remembers the listings of directories that back ends hold, before they are dropped.

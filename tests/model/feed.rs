@@ -175,6 +175,10 @@ impl Delivered {
     /// The same for one name of the instance's root, which no feed covers as a whole.
     pub fn root_floor(&self, start: &Start, tree: &Tree, child: Option<&Id>) -> u64 {
         let base = match child {
+            // The call that is shared may be the one about the name.
+            Some(child) if matches!(tree.cover(child), Cover::Volatile) => {
+                start.asked(child).min(start.asked(&crate::upstream::ROOT.into()))
+            }
             Some(child) => self.base(start, tree.cover(child), child),
             None => start.scopes.iter().map(|s| s.base).max().unwrap_or(0).max(start.refreshed),
         };

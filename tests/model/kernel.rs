@@ -12,6 +12,9 @@ pub struct Kernel {
     changes: Receiver<Vec<Change>>,
     /// Names, with what each is bound to; `None`: known to be absent.
     pub names: HashMap<(Handle, String), Option<(Handle, Id)>>,
+    /// What each name led to when it was last looked up, kept or not: the kernel asks whether it still
+    /// does.
+    pub led_to: HashMap<(Handle, String), Handle>,
     pub attributes: HashMap<Handle, Attr>,
     pub pages: HashMap<Handle, Bytes>,
     pub listings: HashMap<Handle, Vec<(String, Id)>>,
@@ -28,6 +31,7 @@ impl Kernel {
         Kernel {
             changes,
             names: HashMap::new(),
+            led_to: HashMap::new(),
             attributes: HashMap::new(),
             pages: HashMap::new(),
             listings: HashMap::new(),
@@ -88,6 +92,7 @@ impl Kernel {
         }
         let (count, _) = self.references.remove(&handle)?;
         self.names.retain(|_, bound| bound.as_ref().is_none_or(|(to, _)| *to != handle));
+        self.led_to.retain(|_, to| *to != handle);
         self.attributes.remove(&handle);
         self.pages.remove(&handle);
         self.listings.remove(&handle);

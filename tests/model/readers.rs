@@ -54,6 +54,7 @@ impl World {
         let kernel = &mut model.kernel;
         kernel.refer(entry.handle, &id);
         let key = (parent, name.to_owned());
+        kernel.led_to.insert(key.clone(), entry.handle);
         if entry.kind == Kind::Directory {
             // A directory's inode has one name in Linux: another one moves it.
             kernel
@@ -96,8 +97,17 @@ impl World {
         }
         let expected = self.upstream.tree().entries(&at.id).and_then(|c| c.get(name).cloned());
         let before = expected.as_ref().map(|id| self.answers(id));
-        let answer = self.core.lookup(at.handle, name).await;
+        let mut answer = self.core.lookup(at.handle, name).await;
         self.listen();
+        if let Ok(Some(entry)) = &answer
+            && self.shape.silent
+            && self.leads_elsewhere(at.handle, name, entry.handle)
+        {
+            // A kernel that is told of another handle gives it back and asks once more.
+            self.core.forget(entry.handle, 1);
+            answer = self.core.lookup(at.handle, name).await;
+            self.listen();
+        }
         self.say(|| format!("lookup {}/{name}: {answer:?}", at.id));
         match answer {
             Ok(Some(entry)) => {
@@ -137,6 +147,13 @@ impl World {
         }
     }
 
+    /// Whether the kernel has held this name for another handle's. It drops that.
+    fn leads_elsewhere(&self, parent: Handle, name: &str, handle: Handle) -> bool {
+        let mut model = self.model();
+        let led_to = model.kernel.led_to.remove(&(parent, name.to_owned()));
+        led_to.is_some_and(|before| before != handle)
+    }
+
     /// Walks a path, the last name `force`d where a handle was found stale.
     async fn walk(self: &Arc<Self>, path: &[String], force: bool) -> Result<Position, End> {
         let mut chain = vec![self.top()];
@@ -159,16 +176,18 @@ impl World {
     async fn at<T>(
         self: &Arc<Self>,
         path: &[String],
-        act: impl AsyncFn(&Position) -> Result<T, End>,
+        act: impl AsyncFn(&Position, &Start) -> Result<T, End>,
     ) -> Result<T, End> {
         let start = self.start();
         for round in 0..RETRIES {
+            self.listen();
+            let begun = self.start();
             let position = match self.walk(path, round > 0).await {
                 Ok(position) => position,
                 Err(End::Stale) => continue,
                 Err(end) => return Err(end),
             };
-            match act(&position).await {
+            match act(&position, &begun).await {
                 Err(End::Stale) => {}
                 end => return end,
             }
@@ -185,22 +204,40 @@ impl World {
     }
 
     pub async fn stat(self: &Arc<Self>, path: &[String]) -> Result<(), End> {
-        self.at(path, async |at| self.attributes(at).await).await
+        self.at(path, async |at, begun| self.attributes(at, begun, true).await).await
     }
 
-    async fn attributes(self: &Arc<Self>, at: &Position) -> Result<(), End> {
+    /// Where files are opened without a word, what the walk has led to is what is shown, whatever
+    /// happens from then on: it may be open.
+    fn judged_from(&self, id: &Id, begun: &Start) -> Start {
+        if self.is_silent(id) { begun.clone() } else { self.start() }
+    }
+
+    /// A file that is opened without a word.
+    fn is_silent(&self, id: &Id) -> bool {
+        self.shape.silent && self.kind(id) != Some(Kind::Directory)
+    }
+
+    /// `walked`: a path has just led here.
+    async fn attributes(
+        self: &Arc<Self>,
+        at: &Position,
+        begun: &Start,
+        walked: bool,
+    ) -> Result<(), End> {
         self.listen();
-        let start = self.start();
+        let start = self.judged_from(&at.id, begun);
+        let held = !walked && self.is_silent(&at.id);
         let kept = self.model().kernel.attributes.get(&at.handle).cloned();
         if let Some(attr) = kept {
-            if self.model().kernel.opens.contains_key(&at.handle) {
+            if held || self.model().kernel.opens.contains_key(&at.handle) {
                 return Ok(());
             }
             self.check_attributes(&start, &at.id, &attr, "the kernel's cache");
             return Ok(());
         }
         let before = self.answers(&at.id);
-        let opens = self.model().kernel.opens.contains_key(&at.handle);
+        let opens = held || self.model().kernel.opens.contains_key(&at.handle);
         let removed = self.model().delivered.removed(&start, &at.id);
         let answer = self.core.getattr(at.handle).await;
         self.listen();
@@ -224,7 +261,10 @@ impl World {
                     );
                 }
                 self.check_attributes(&start, &at.id, &attr, "getattr");
-                self.check_grant(&start, &at.id, "attributes", before);
+                // The lookup before it has asked, where it may be open.
+                if !self.is_silent(&at.id) {
+                    self.check_grant(&start, &at.id, "attributes", before);
+                }
                 if attr.cacheable {
                     self.model().kernel.attributes.insert(at.handle, attr);
                 }
@@ -248,7 +288,12 @@ impl World {
     }
 
     pub async fn cat(self: &Arc<Self>, path: &[String], hold: bool) -> Result<(), End> {
-        self.at(path, async |at| self.read(at, hold).await).await
+        let silent = self.shape.silent;
+        self.at(path, async |at, begun| match silent {
+            true => self.read_silently(at, begun, hold).await,
+            false => self.read(at, hold).await,
+        })
+        .await
     }
 
     async fn read(self: &Arc<Self>, at: &Position, hold: bool) -> Result<(), End> {
@@ -311,6 +356,76 @@ impl World {
         let held = Open { id: open.id, handle: at.handle, object: at.id.clone(), held };
         self.keep_open(held, hold);
         Ok(())
+    }
+
+    /// Reads what a path has just led to, as a kernel does that opens it by itself: its pages, or the
+    /// content of the handle.
+    async fn read_silently(
+        self: &Arc<Self>,
+        at: &Position,
+        begun: &Start,
+        hold: bool,
+    ) -> Result<(), End> {
+        if self.kind(&at.id) == Some(Kind::Directory) {
+            return Ok(());
+        }
+        self.listen();
+        let pages = self.model().kernel.pages.get(&at.handle).cloned();
+        if let Some(bytes) = pages {
+            self.check_content(begun, &at.id, &bytes);
+            return Ok(());
+        }
+        let answer = self.core.open(at.handle).await;
+        self.listen();
+        self.say(|| format!("read {} {:?}: {answer:?}", at.id, at.handle));
+        let open = match answer {
+            Ok(open) => open,
+            Err(Error::Stale) => return Err(End::Stale),
+            Err(error) => {
+                self.check_error(begun, &at.id, error, "open");
+                return Err(End::Failed);
+            }
+        };
+        let Ok(bytes) = self.whole(open.id).await else {
+            self.wrong(Class::Error, format!("{} was opened and cannot be read", at.id));
+            return Err(End::Failed);
+        };
+        self.check_content(begun, &at.id, &bytes);
+        {
+            let mut model = self.model();
+            model.opened.insert(at.handle);
+            *model.kernel.opens.entry(at.handle).or_default() += 1;
+            if !open.direct {
+                model.kernel.pages.insert(at.handle, bytes.clone());
+            }
+        }
+        let held = What::File { bytes, volatile: open.direct };
+        let held = Open { id: open.id, handle: at.handle, object: at.id.clone(), held };
+        self.keep_open(held, hold);
+        Ok(())
+    }
+
+    /// Reads on by a handle that somebody may have had open for long: what its pages hold, or nothing.
+    async fn go_on(self: &Arc<Self>, at: &Position) {
+        if self.kind(&at.id) == Some(Kind::Directory)
+            || self.upstream.tree().cover(&at.id) == Cover::Volatile
+        {
+            return;
+        }
+        let Ok(open) = self.core.open(at.handle).await else { return };
+        let bytes = self.whole(open.id).await;
+        self.core.release(open.id);
+        self.listen();
+        let Ok(bytes) = bytes else { return };
+        let mut model = self.model();
+        let pages = model.kernel.pages.entry(at.handle).or_insert_with(|| bytes.clone()).clone();
+        drop(model);
+        if pages != bytes {
+            self.wrong(
+                Class::Snapshot,
+                format!("{} was read as {pages:?}, and goes on as {bytes:?}", at.id),
+            );
+        }
     }
 
     fn keep_open(&self, open: Open, hold: bool) {
@@ -421,7 +536,7 @@ impl World {
         path: &[String],
         hold: bool,
     ) -> Result<Vec<(String, Id)>, End> {
-        self.at(path, async |at| self.enumerate(at, hold).await).await
+        self.at(path, async |at, _| self.enumerate(at, hold).await).await
     }
 
     async fn enumerate(
@@ -483,8 +598,11 @@ impl World {
             return;
         }
         let at = Position::new(self, handle, id);
-        let _ = self.attributes(&at).await;
-        if self.upstream.tree().cover(&at.id) != Cover::Volatile {
+        let begun = self.start();
+        let _ = self.attributes(&at, &begun, false).await;
+        if self.shape.silent {
+            self.go_on(&at).await;
+        } else if self.upstream.tree().cover(&at.id) != Cover::Volatile {
             let _ = self.read(&at, false).await;
         }
     }

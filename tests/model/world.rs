@@ -27,6 +27,8 @@ fn installed() -> SystemTime {
 pub struct Shape {
     pub style: Style,
     pub tiny: bool,
+    /// The kernel opens files without a word.
+    pub silent: bool,
     /// The scopes are polled instead of pushed.
     pub polled: bool,
     /// Percent of the provider's answers that are held back, and of those that fail.
@@ -49,6 +51,7 @@ impl Shape {
         Shape {
             style,
             tiny: dice.percent(30),
+            silent: dice.percent(50),
             polled: dice.percent(30),
             hold: [0, 20, 60][dice.below(3)],
             failing: [0, 0, 10][dice.below(3)],
@@ -150,6 +153,9 @@ impl World {
             tokio::runtime::Handle::current(),
             Seams { overtakes: bug, between: Some(between) },
         );
+        if shape.silent {
+            core.silence_opens();
+        }
         let kernel = Kernel::new(core.changes());
         let entry = core.lookup(core.root(), INSTANCE).await;
         let top = entry.expect("lookup").expect("the instance shows").handle;

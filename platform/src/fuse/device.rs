@@ -7,9 +7,9 @@
 
 use super::Unmount;
 use super::error::{MountError, UnmountError};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
@@ -66,13 +66,27 @@ pub fn check(allow_other: bool) -> Result<(), MountError> {
     Ok(())
 }
 
-/// Mounts on `point`, an existing directory, and gives the connection to the kernel.
-pub(super) fn mount(point: &Path, name: &str, allow_other: bool) -> Result<OwnedFd, MountError> {
+/// A connection to the kernel.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub connection: OwnedFd,
+    /// The kernel itself refuses whatever would write, by EROFS and before it asks.
+    pub read_only: bool,
+}
+
+/// Mounts on `point`, an existing directory. With `own_calls` the daemon will make calls on its own
+/// mount that write.
+pub(super) fn mount(
+    point: &Path,
+    name: &str,
+    allow_other: bool,
+    own_calls: bool,
+) -> Result<Device, MountError> {
     check(allow_other)?;
     if rustix::process::geteuid().is_root() {
-        let device = open()?;
-        match mount_directly(&device, point, name, allow_other) {
-            Ok(()) => return Ok(device),
+        let connection = open()?;
+        match mount_directly(&connection, point, name, allow_other) {
+            Ok(()) => return Ok(Device { connection, read_only: make_read_only(point) }),
             // Root without the capability, as in most containers: the helper may still do it.
             Err(Errno::PERM) if helper().is_none() => return Err(MountError::DeviceDenied),
             Err(Errno::PERM) => {}
@@ -81,7 +95,47 @@ pub(super) fn mount(point: &Path, name: &str, allow_other: bool) -> Result<Owned
             }
         }
     }
-    mount_with_helper(point, name, allow_other)
+    let connection = mount_with_helper(point, name, allow_other, !own_calls)?;
+    Ok(Device { connection, read_only: !own_calls })
+}
+
+/// Makes the mount read-only to all who come by it. The file system below stays writable, so that
+/// the daemon can make its own calls through a copy of the mount ([`writable`]).
+fn make_read_only(point: &Path) -> bool {
+    let flags = MountFlags::BIND | MountFlags::RDONLY;
+    let kept = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+    let made = rustix::mount::mount_remount(point, flags | kept, c"");
+    made.inspect_err(|error| tracing::debug!(%error, "the mount cannot be made read-only")).is_ok()
+}
+
+/// A copy of the mount on `point` that can be written through, in no place of the tree. It ends with
+/// the descriptor. Needs root.
+pub(super) fn writable(point: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = rustix::mount::open_tree(CWD, point, flags)?;
+    let attributes = libc::mount_attr {
+        attr_set: 0,
+        attr_clr: libc::MOUNT_ATTR_RDONLY,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: a system call (mount_setattr(2)) with a descriptor that lives, an empty path that ends
+    // with NUL, and a structure of the size that is given with it.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            copy.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH as libc::c_uint,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 {
+        Ok(copy)
+    } else {
+        Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    }
 }
 
 /// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. `ro` is left out on
@@ -106,7 +160,12 @@ fn mount_directly(
     rustix::mount::mount(name, point, "fuse.omnifs", flags, data.as_c_str())
 }
 
-fn mount_with_helper(point: &Path, name: &str, allow_other: bool) -> Result<OwnedFd, MountError> {
+fn mount_with_helper(
+    point: &Path,
+    name: &str,
+    allow_other: bool,
+    read_only: bool,
+) -> Result<OwnedFd, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
     let helper = helper().ok_or(MountError::NoHelper)?;
     let (ours, theirs) =
@@ -115,6 +174,9 @@ fn mount_with_helper(point: &Path, name: &str, allow_other: bool) -> Result<Owne
     let mut options = format!("fsname={name},subtype=omnifs,nosuid,nodev,noatime");
     if allow_other {
         options.push_str(",allow_other");
+    }
+    if read_only {
+        options.push_str(",ro");
     }
     // The helper sends the device over the socket that this variable numbers: its standard input.
     let mut child = Command::new(helper)

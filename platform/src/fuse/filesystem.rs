@@ -84,6 +84,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
                 tracing::debug!(?flag, "not offered by this kernel");
             }
         }
+        let silent = self.0.may_silence
+            && config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT).is_ok()
+            && self.0.vfs.silence_opens();
+        self.0.contents.silence(silent);
         // Refused only where out of range, and then the kernel's own value stays.
         let _ = config.set_max_background(BACKGROUND);
         let _ = config.set_max_write(LARGEST_READ);
@@ -114,8 +118,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         }
     }
 
-    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.0.run(self.server().getattr(self.0.handle(node), reply));
+    /// The kernel gives a file handle where it asks on its own account, for the size that a read has
+    /// to know; stat and fstat give none (fuse_do_getattr in fs/fuse/dir.c).
+    fn getattr(&self, _: &Request, node: INodeNo, open: Option<FileHandle>, reply: ReplyAttr) {
+        self.0.run(self.server().getattr(self.0.handle(node), open.is_some(), reply));
     }
 
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
@@ -130,6 +136,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.0.contents.are_silent() {
+            // The kernel opens by itself from now on.
+            return reply.error(Errno::ENOSYS);
+        }
         if flags.acc_mode() == OpenAccMode::O_WRONLY && self.0.desk.is_own(request) {
             return self.0.own_open(node, reply);
         }
@@ -142,7 +152,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        node: INodeNo,
         number: FileHandle,
         offset: u64,
         size: u32,
@@ -151,6 +161,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply: ReplyData,
     ) {
         let server = self.server();
+        if server.contents.are_silent() {
+            let handle = server.handle(node);
+            return self.0.run(server.read_silently(handle, offset, size, reply));
+        }
         let stream = server.streams.get(number.0);
         self.0.run(async move {
             let Some(stream) = stream else { return reply.error(Errno::EBADF) };

@@ -17,6 +17,8 @@ const SHARDS: usize = 32;
 #[derive(Clone, Copy, Debug)]
 struct Reference {
     count: u64,
+    /// Its content was opened for a kernel that does not say so (contents.rs).
+    begun: bool,
     told: Told,
     last: Shown,
 }
@@ -76,7 +78,8 @@ impl References {
         if shard.closed {
             return false;
         }
-        let fresh = Reference { count: 0, told: Told::Nothing, last: Shown::new(inode, kind) };
+        let (told, last) = (Told::Nothing, Shown::new(inode, kind));
+        let fresh = Reference { count: 0, begun: false, told, last };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -92,6 +95,17 @@ impl References {
             shard.references.remove(&handle.0);
         }
         taken
+    }
+
+    /// Notes that the content of a file was opened.
+    pub fn begin(&self, handle: Handle) {
+        if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
+            reference.begun = true;
+        }
+    }
+
+    pub fn has_begun(&self, handle: Handle) -> bool {
+        self.shard(handle).references.get(&handle.0).is_some_and(|held| held.begun)
     }
 
     pub fn contains(&self, handle: Handle) -> bool {
@@ -125,6 +139,13 @@ impl References {
     /// repeats it: the kernel would cut a mapping of the file at a smaller one.
     pub fn last_size(&self, handle: Handle) -> u64 {
         self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last.size)
+    }
+
+    /// The size that the kernel was told last, if it was told one, in bytes.
+    pub fn expected_size(&self, handle: Handle) -> Option<u64> {
+        let shard = self.shard(handle);
+        let held = shard.references.get(&handle.0)?;
+        (held.told != Told::Nothing).then_some(held.last.size)
     }
 
     /// Whether the kernel, if it knows a size at all, knows this one.

@@ -5,11 +5,14 @@
 //! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
 //! [`Inode`](crate::Inode).
 //!
+//! Where the mount is read-only in the kernel's own eyes, files are opened without a word (contents.rs).
+//!
 //! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
 //! something outside; notifications are sent by threads that hold no lock and that no answer waits
 //! for; all references and open files are given back when the session ends.
 
 mod attr;
+mod contents;
 mod device;
 mod error;
 mod filesystem;
@@ -27,6 +30,8 @@ pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
 
 use crate::Vfs;
 use attr::Owner;
+use contents::Contents;
+use device::Device;
 use filesystem::OmniFilesystem;
 use fuser::{Config, Session, SessionACL};
 use held::{References, Streams};
@@ -113,7 +118,8 @@ pub fn mount<V: Vfs>(
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
     let point = clear_way(path)?;
-    let device = device::mount(&point, &options.name, options.allow_other)?;
+    let (allow_other, own_calls) = (options.allow_other, options.watch_events);
+    let device = device::mount(&point, &options.name, allow_other, own_calls)?;
     serve(vfs, point.clone(), device, options, runtime).inspect_err(|_| {
         if let Err(error) = device::unmount(&point, Unmount::Force) {
             tracing::warn!(%error, "a mount that could not be served stays");
@@ -138,7 +144,7 @@ fn clear_way(path: &Path) -> Result<PathBuf, MountError> {
 fn serve<V: Vfs>(
     vfs: Arc<V>,
     point: PathBuf,
-    device: std::os::fd::OwnedFd,
+    device: Device,
     options: &MountOptions,
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
@@ -148,7 +154,8 @@ fn serve<V: Vfs>(
         .and_then(|found| found.ok_or_else(gone))
         .map_err(system("reading the mount table"))?;
     let references = Arc::new(References::new());
-    let wire = Wire(device.try_clone().map_err(system("copying the FUSE device"))?);
+    let Device { connection, read_only } = device;
+    let wire = Wire(connection.try_clone().map_err(system("copying the FUSE device"))?);
     // Subscribed before the first request, so no change is missed.
     let events = options.watch_events.then(|| Arc::new(Queue::default()));
     let queue = events.clone();
@@ -162,6 +169,7 @@ fn serve<V: Vfs>(
         desk: desk.clone(),
         queue,
         point: point.clone(),
+        read_only,
         minor: mount.minor,
         runtime: runtime.clone(),
     });
@@ -171,6 +179,8 @@ fn serve<V: Vfs>(
         owner: Owner { uid: options.uid, gid: options.gid },
         references,
         streams: Streams::new(),
+        contents: Contents::new(),
+        may_silence: read_only,
         notifier,
         desk,
     });
@@ -181,7 +191,7 @@ fn serve<V: Vfs>(
     // A queue for each thread, where this user may open the device again.
     config.clone_fd = device::open().is_ok();
     // A failure drops the file system, and that closes the server.
-    let session = Session::from_fd(OmniFilesystem(server), device, acl, config)
+    let session = Session::from_fd(OmniFilesystem(server), connection, acl, config)
         .map_err(system("the FUSE handshake"))?;
     let (tell_end, ended) = signal::channel(false);
     thread::Builder::new()

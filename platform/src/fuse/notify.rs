@@ -11,7 +11,7 @@
 use super::held::References;
 use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
-use crate::{Change, Event, Handle};
+use crate::{Change, Event, Fate, Handle};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -32,8 +32,8 @@ const TRIES: u32 = 12;
 #[derive(Debug, Default)]
 struct Job {
     inode: Option<Extent>,
-    /// Names in it, each with what was removed there for good.
-    names: HashMap<String, Option<u64>>,
+    /// Names in it, each with what has become of what it was bound to.
+    names: HashMap<String, Fate>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +79,7 @@ impl Bulletin {
 
     /// Has the kernel look a name up again.
     pub fn expire(&self, parent: u64, name: &str) {
-        self.lock().job(parent).names.entry(name.to_owned()).or_default();
+        self.lock().job(parent).names.entry(name.to_owned()).or_insert(Fate::Doubtful);
         self.work.notify_one();
     }
 }
@@ -168,9 +168,8 @@ impl Notifier {
                     let job = board.job(self.node(handle));
                     job.inode = job.inode.max(Some(extent));
                 }
-                Change::Entry { parent, name, removed } => {
-                    let removed = removed.map(|handle| self.node(handle));
-                    board.job(self.node(parent)).names.insert(name, removed);
+                Change::Entry { parent, name, fate } => {
+                    board.job(self.node(parent)).names.insert(name, fate);
                 }
                 // Nobody watches a directory that the kernel does not hold.
                 Change::Event(event) if self.is_held_at(&event) => events.push(Task::Raise(event)),
@@ -192,7 +191,7 @@ impl Notifier {
             |handle: Handle| handle == self.bulletin.root || self.references.contains(handle);
         match event {
             // By name also where it is not held itself.
-            Event::Modified(_) => true,
+            Event::Modified { .. } => true,
             Event::Created { parent, .. } | Event::Deleted { parent, .. } => held(*parent),
             Event::Moved { from, to, .. } => held(from.0) || held(to.0),
         }
@@ -270,14 +269,17 @@ impl Notifier {
         if let Some(extent) = job.inode {
             self.tell_inode(node, extent == Extent::Everything);
         }
-        for (name, removed) in job.names {
-            // A deletion takes the lock of what is deleted while it holds the parent's. A slow
-            // lookup in a deleted directory would so hold up its siblings; its name is just
-            // dropped.
-            let file = removed.filter(|&child| !self.references.is_directory(Handle(child)));
-            let told = match file {
-                Some(child) => self.wire.delete(node, child, &name),
-                None => self.wire.expire_entry(node, &name),
+        for (name, fate) in job.names {
+            let told = match fate {
+                // A deletion takes the lock of what is deleted while it holds the parent's. A slow
+                // lookup in a deleted directory would so hold up its siblings; its name is just
+                // dropped.
+                Fate::Removed(child) if !self.references.is_directory(child) => {
+                    self.wire.delete(node, self.node(child), &name)
+                }
+                Fate::Removed(_) | Fate::Doubtful => self.wire.expire_entry(node, &name),
+                // Nobody stands in a file, and what is not open is given back at once.
+                Fate::Replaced => self.wire.drop_entry(node, &name),
             };
             self.log(told);
         }
@@ -326,11 +328,11 @@ mod tests {
         board.job(5).inode = Some(Extent::Attributes);
         let job = board.job(5);
         job.inode = job.inode.max(Some(Extent::Everything));
-        board.job(5).names.insert("a".into(), None);
-        board.job(5).names.insert("a".into(), Some(9));
+        board.job(5).names.insert("a".into(), Fate::Doubtful);
+        board.job(5).names.insert("a".into(), Fate::Replaced);
         assert_eq!(board.ready, [5]);
         assert_eq!(board.jobs[&5].inode, Some(Extent::Everything));
-        assert_eq!(board.jobs[&5].names["a"], Some(9));
+        assert_eq!(board.jobs[&5].names["a"], Fate::Replaced);
         board.ready.clear();
         board.jobs.clear();
         board.busy.insert(5);

@@ -4,6 +4,7 @@
 //! Runs on the event-loop threads and, for answers that had to wait, on the runtime's.
 
 use super::attr::{NEVER, Owner, errno, file_type, keep};
+use super::contents::Contents;
 use super::held::{References, Stream, Streams};
 use super::notify::Notifier;
 use super::watch::Desk;
@@ -36,6 +37,9 @@ pub(super) struct Server<V: Vfs> {
     pub owner: Owner,
     pub references: Arc<References>,
     pub streams: Streams<V>,
+    pub contents: Contents<V>,
+    /// The kernel refuses by itself whatever would write, so it need not ask before it opens a file.
+    pub may_silence: bool,
     pub notifier: Arc<Notifier>,
     pub desk: Arc<Desk>,
 }
@@ -86,6 +90,9 @@ impl<V: Vfs> Server<V> {
     pub fn take_back(&self, handle: Handle, count: u64) {
         let taken = self.references.sub(handle, count);
         if taken > 0 {
+            if !self.references.contains(handle) {
+                self.contents.remove(handle);
+            }
             self.vfs.forget(handle, taken);
         }
     }
@@ -111,8 +118,14 @@ impl<V: Vfs> Server<V> {
         }
     }
 
-    pub async fn getattr(self: Arc<Self>, handle: Handle, reply: ReplyAttr) {
-        match self.vfs.getattr(handle).await {
+    /// `reading`: by a read that is about to begin.
+    pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, reply: ReplyAttr) {
+        let found = if reading && self.contents.are_silent() {
+            self.attr_to_read(handle).await
+        } else {
+            self.attr_now(handle).await
+        };
+        match found {
             Ok(attr) => {
                 self.references.tell(handle, &attr);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
@@ -323,6 +336,7 @@ impl<V: Vfs> Server<V> {
     pub fn close(&self) {
         self.notifier.close();
         self.streams.close();
+        self.contents.close();
         for (handle, count) in self.references.close() {
             self.vfs.forget(handle, count);
         }

@@ -51,10 +51,20 @@ impl Wire {
     ///
     /// A kernel that does not know the flag drops the name instead, which is as right and less kind.
     pub fn expire_entry(&self, parent: u64, name: &str) -> Told {
+        self.entry(parent, name, FUSE_EXPIRE_ONLY)
+    }
+
+    /// Drops a name, so that what it led to is given back once nobody has it open. Takes the
+    /// directory's inode lock.
+    pub fn drop_entry(&self, parent: u64, name: &str) -> Told {
+        self.entry(parent, name, 0)
+    }
+
+    fn entry(&self, parent: u64, name: &str, flags: u32) -> Told {
         let mut body = Vec::with_capacity(16 + name.len() + 1);
         body.extend(parent.to_ne_bytes());
         body.extend((name.len() as u32).to_ne_bytes());
-        body.extend(FUSE_EXPIRE_ONLY.to_ne_bytes());
+        body.extend(flags.to_ne_bytes());
         body.extend(name.as_bytes());
         body.push(0);
         self.send(FUSE_NOTIFY_INVAL_ENTRY, &body)

@@ -2,7 +2,7 @@
 
 use super::tree::{Body, Directory, Tree};
 use super::{Memory, ROOT};
-use crate::{Change, Error, Event, Handle, Inode, Kind, Result};
+use crate::{Change, Error, Event, Fate, Handle, Inode, Kind, Result};
 use bytes::Bytes;
 
 /// An object to be added.
@@ -76,8 +76,8 @@ impl Memory {
             for &place in &tree.directory(directory)?.places.clone() {
                 let key = (place, name.to_owned());
                 let child = tree.by_name.get(&key).copied().or_else(|| tree.current(object));
-                let removed = child.filter(|_| gone);
-                changes.push(Change::Entry { parent: place, name: name.to_owned(), removed });
+                let fate = child.filter(|_| gone).map_or(Fate::Doubtful, Fate::Removed);
+                changes.push(Change::Entry { parent: place, name: name.to_owned(), fate });
                 changes.push(Change::Event(Event::Deleted {
                     parent: place,
                     name: name.to_owned(),
@@ -108,7 +108,7 @@ impl Memory {
             let targets = tree.directory(to)?.places.clone();
             for (index, &source) in sources.iter().enumerate() {
                 let name = old.to_owned();
-                changes.push(Change::Entry { parent: source, name, removed: None });
+                changes.push(Change::Entry { parent: source, name, fate: Fate::Doubtful });
                 let Some(handle) = tree.by_name.remove(&(source, old.to_owned())) else { continue };
                 match targets.get(index) {
                     Some(&target) => {
@@ -170,7 +170,7 @@ impl Memory {
                 Body::Directory(directory) => directory.places.clone(),
                 Body::Leaf { current, .. } => vec![*current],
             };
-            changes.extend(handles.into_iter().map(|h| Change::Event(Event::Modified(h))));
+            changes.extend(handles.into_iter().map(|h| Change::Event(Event::modified(h))));
             Ok(())
         })
     }
@@ -231,7 +231,7 @@ impl Tree {
         let cookie = *entries.cookies.entry(name.to_owned()).or_insert(next);
         entries.children.insert(cookie, (name.to_owned(), object));
         for &parent in &entries.places {
-            changes.push(Change::Entry { parent, name: name.to_owned(), removed: None });
+            changes.push(Change::Entry { parent, name: name.to_owned(), fate: Fate::Doubtful });
         }
         self.node_mut(object)?.names.push((directory, name.to_owned()));
         self.tell_listing(directory, changes)?;
@@ -276,7 +276,7 @@ impl Tree {
         };
         node.modified = now;
         let versions = self.versions.iter().filter(|(_, version)| version.inode == inode);
-        changes.extend(versions.map(|(&handle, _)| Change::Event(Event::Modified(handle))));
+        changes.extend(versions.map(|(&handle, _)| Change::Event(Event::modified(handle))));
         let version = self.versions.get_mut(&current).ok_or(Error::Stale)?;
         if version.opens == 0 || volatile {
             version.content = content;
@@ -296,7 +296,7 @@ impl Tree {
         node.body = Body::Leaf { current: next, volatile };
         for (directory, name) in node.names.clone() {
             for &parent in &self.directory(directory)?.places {
-                changes.push(Change::Entry { parent, name: name.clone(), removed: None });
+                changes.push(Change::Entry { parent, name: name.clone(), fate: Fate::Doubtful });
             }
         }
         Ok(())

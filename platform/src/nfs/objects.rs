@@ -10,7 +10,7 @@
 
 use super::handle::{Place, Position};
 use super::positions::Positions;
-use crate::{Change, Entry, Error, Handle, Inode, Kind, Result, Vfs};
+use crate::{Change, Entry, Error, Fate, Handle, Inode, Kind, Result, Vfs};
 use lru::LruCache;
 use std::collections::HashMap;
 use std::future::Future;
@@ -319,11 +319,12 @@ impl<V: Vfs> Objects<V> {
                         }
                     }
                 }
-                Change::Entry { parent, name, removed } => {
+                Change::Entry { parent, name, fate } => {
                     for place in table.named(&self.positions, *parent, name) {
                         table.mark(place);
                     }
-                    for place in removed.map(|handle| table.of(handle)).unwrap_or_default() {
+                    let Fate::Removed(handle) = fate else { continue };
+                    for place in table.of(*handle) {
                         table.mark(place);
                         if let Some(object) = table.objects.peek_mut(&place) {
                             object.gone = true;

@@ -163,7 +163,7 @@ impl<V: Vfs> Changes<V> {
         };
         let kind = |directory: bool| if directory { DIR_NAME } else { FILE_NAME };
         match event {
-            Event::Modified(handle) => {
+            Event::Modified { handle, .. } => {
                 let paths = self.table.paths(*handle).into_iter();
                 paths
                     .map(|(path, kind)| {

@@ -26,6 +26,15 @@ impl<V: Vfs> Server<V> {
                 }
                 None => reply.error(Errno::ESTALE),
             },
+            Some(Answer::Current(node, kind)) => match self.now(parent, name) {
+                Some((attr, kept)) => {
+                    reply.entry_with_ttls(&NEVER, &keep(kept), &attr, GENERATION);
+                }
+                None => {
+                    let stand_in = self.owner.attr(node, kind, 0, SystemTime::UNIX_EPOCH);
+                    self.once(&stand_in, reply);
+                }
+            },
             Some(Answer::StandIn(node, kind)) => {
                 self.once(&self.owner.attr(node, kind, 0, SystemTime::UNIX_EPOCH), reply);
             }
@@ -38,11 +47,15 @@ impl<V: Vfs> Server<V> {
     /// that it would have to ask for, and of what it does not hold no later change could be told.
     /// As the kernel knows `handle` where it would take a request.
     fn bound(&self, parent: INodeNo, name: &str, handle: Handle) -> Option<(FileAttr, bool)> {
-        if let Some(entry) = self.vfs.recall(self.handle(parent), name) {
-            let delivered = self.deliver(&entry);
-            return delivered.then(|| (self.entry_attr(&entry).0, entry.cacheable));
+        if let Some(now) = self.now(parent, name) {
+            return Some(now);
         }
         self.hold(handle).map(|shown| (self.attr_again(handle.0, shown), false))
+    }
+
+    fn now(&self, parent: INodeNo, name: &str) -> Option<(FileAttr, bool)> {
+        let entry = self.vfs.recall(self.handle(parent), name)?;
+        self.deliver(&entry).then(|| (self.entry_attr(&entry).0, entry.cacheable))
     }
 
     /// One more reference to what the kernel holds.

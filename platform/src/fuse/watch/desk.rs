@@ -19,6 +19,8 @@ pub(in crate::fuse) enum Answer {
     Known(Handle),
     /// What the name is now, and the kernel may keep it; else this.
     Bound(Handle),
+    /// What the name is now, and the kernel may keep it; else a node that is nobody's.
+    Current(u64, Kind),
     /// A node that is nobody's, in the place of what is gone. The kernel forgets it with the call.
     StandIn(u64, Kind),
     /// There is no such name.

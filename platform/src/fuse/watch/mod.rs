@@ -34,6 +34,7 @@ mod lister;
 mod queue;
 mod watched;
 
+use super::device;
 use super::held::References;
 use super::notify::Bulletin;
 use crate::{Event, Handle, Kind, Vfs};
@@ -87,6 +88,8 @@ pub(super) struct Raiser<V: Vfs> {
     pub desk: Arc<Desk>,
     pub queue: Arc<Queue>,
     pub point: PathBuf,
+    /// Writing through the mount itself is refused by the kernel.
+    pub read_only: bool,
     /// The mount's device number.
     pub minor: u32,
     pub runtime: runtime::Handle,
@@ -146,8 +149,9 @@ impl<V: Vfs> Raiser<V> {
             Task::List(directory) => return told(*directory),
         };
         match event {
-            Event::Modified(handle) => {
-                told(*handle) && self.vfs.places(*handle).iter().all(|(parent, _)| told(*parent))
+            Event::Modified { handle, places } => {
+                let now = self.vfs.places(*handle);
+                told(*handle) && now.iter().chain(places).all(|(parent, _)| told(*parent))
             }
             Event::Created { parent, .. } | Event::Deleted { parent, .. } => told(*parent),
             Event::Moved { from, to, .. } => told(from.0) && told(to.0),
@@ -174,7 +178,11 @@ impl<V: Vfs> Raiser<V> {
     /// The mount's root, as a descriptor that keeps the mount busy while it lives.
     fn root(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(CWD, &self.point, flags, Mode::empty())?;
+        let root = if self.read_only {
+            device::writable(&self.point)?
+        } else {
+            rustix::fs::openat(CWD, &self.point, flags, Mode::empty())?
+        };
         // Something else may have been mounted over it. The attributes are those that the kernel
         // has; it asks nobody.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
@@ -223,7 +231,7 @@ struct Raising<'a, V: Vfs> {
 impl<V: Vfs> Raising<'_, V> {
     fn raise(&mut self, event: &Event) {
         match event {
-            Event::Modified(handle) => self.modified(*handle),
+            Event::Modified { handle, places } => self.modified(*handle, places),
             Event::Created { parent, name } => self.created(*parent, name),
             Event::Deleted { parent, name, directory } => self.deleted(*parent, name, *directory),
             Event::Moved { from, to, directory } => self.moved(from, to, *directory),
@@ -238,19 +246,28 @@ impl<V: Vfs> Raising<'_, V> {
         self.next
     }
 
-    fn modified(&mut self, handle: Handle) {
+    fn modified(&mut self, handle: Handle, before: &[(Handle, String)]) {
         let raiser = self.raiser;
-        let Some(kind) = self.kind(handle) else { return };
+        let mut places = raiser.vfs.places(handle);
+        if places.is_empty() {
+            // Given back already; what comes after it shows there.
+            places = before.to_vec();
+        }
+        let Some(kind) = self.kind(handle, &places) else { return };
         let directory = kind == Kind::Directory;
         let ends: Vec<Names> = if directory {
             raiser.way(handle).into_iter().collect()
         } else {
+            let answer = match raiser.is_held(handle) {
+                true => Answer::Bound(handle),
+                false => Answer::Current(self.nobody(), kind),
+            };
             let end = |(parent, name): (Handle, String)| {
                 let mut names = raiser.way(parent)?;
-                names.push((raiser.node(parent), name, Answer::Bound(handle)));
+                names.push((raiser.node(parent), name, answer));
                 Some(names)
             };
-            raiser.vfs.places(handle).into_iter().filter_map(end).collect()
+            places.into_iter().filter_map(end).collect()
         };
         if directory && !ends.is_empty() {
             let inode = raiser.references.shown(handle).map_or(ROOT_NODE, |shown| shown.inode.0);
@@ -275,7 +292,7 @@ impl<V: Vfs> Raising<'_, V> {
 
     /// What the kernel holds under this number; or what it held until a moment ago under a name, in
     /// a directory that it still holds.
-    fn kind(&self, handle: Handle) -> Option<Kind> {
+    fn kind(&self, handle: Handle, places: &[(Handle, String)]) -> Option<Kind> {
         let raiser = self.raiser;
         if raiser.node(handle) == ROOT_NODE {
             return Some(Kind::Directory);
@@ -283,10 +300,11 @@ impl<V: Vfs> Raising<'_, V> {
         if let Some(shown) = raiser.references.shown(handle) {
             return Some(shown.kind);
         }
-        let (parent, name) = raiser.vfs.places(handle).pop()?;
-        let entry = raiser.vfs.recall(parent, &name)?;
-        raiser.vfs.forget(entry.handle, 1);
-        Some(entry.kind).filter(|_| raiser.is_held(parent))
+        let (parent, name) = places.last()?;
+        let entry = raiser.vfs.recall(*parent, name);
+        entry.iter().for_each(|entry| raiser.vfs.forget(entry.handle, 1));
+        // Only files are given back by themselves.
+        Some(entry.map_or(Kind::File, |entry| entry.kind)).filter(|_| raiser.is_held(*parent))
     }
 
     /// Gives the nodes that it came to.

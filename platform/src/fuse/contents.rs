@@ -1,0 +1,237 @@
+//! Reading files that the kernel has opened without a word.
+//!
+//! Once an open is answered ENOSYS the kernel opens every file by itself, keeps its pages, and says
+//! nothing when it is closed: a warm read costs no request. What is left is the read of a page that it
+//! does not hold, by the node alone. So the file is opened here at the first such read and stays open
+//! until all of it was delivered; from then on the kernel has it. The [`Vfs`] knows that a handle may
+//! be open all the time ([`Vfs::silence_opens`]) and gives a file whose content changes another one.
+//!
+//! Only a mount that the kernel itself keeps read-only can do that: nothing refuses an open for
+//! writing here.
+
+use super::held::Stream;
+use super::server::Server;
+use crate::{Attr, Error, Handle, Result, Vfs};
+use fuser::ReplyData;
+use lru::LruCache;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Files that were read in part, and the bytes of them all. Each keeps its content in memory; who
+/// comes back to an older one reads it again, and is refused where it is not the same any more.
+const MOST_FILES: usize = 1024;
+const MOST_BYTES: u64 = 256 << 20;
+
+/// One file that is being read.
+pub(super) struct Content<V: Vfs> {
+    stream: Arc<Stream<V>>,
+    /// Its size when it was opened.
+    bytes: u64,
+    /// It may grow while it is read.
+    volatile: bool,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// Bytes.
+    size: u64,
+    delivered: u64,
+    /// Who had read all of it has come once more.
+    at_end: bool,
+}
+
+impl<V: Vfs> Content<V> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what was delivered. Whether that is all.
+    fn deliver(&self, bytes: usize) -> bool {
+        let mut progress = self.progress();
+        progress.delivered += bytes as u64;
+        progress.delivered >= progress.size
+    }
+
+    fn size(&self) -> u64 {
+        self.progress().size
+    }
+
+    /// Whether a read is to be told of a size that is asked for anew: not the first one at the end,
+    /// which is how every reader finds it.
+    fn asks_again(&self) -> bool {
+        let mut progress = self.progress();
+        progress.delivered >= progress.size && std::mem::replace(&mut progress.at_end, true)
+    }
+
+    fn has_size(&self, size: u64) {
+        let mut progress = self.progress();
+        if progress.size != size {
+            // The kernel drops the pages of a file whose size has changed.
+            *progress = Progress { size, delivered: 0, at_end: false };
+        }
+    }
+}
+
+impl<V: Vfs> fmt::Debug for Content<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Content").field(&self.stream).finish()
+    }
+}
+
+/// The files that are being read, by handle.
+#[derive(Debug)]
+pub(super) struct Contents<V: Vfs> {
+    silent: AtomicBool,
+    /// `None` once the session is over.
+    held: Mutex<Option<Held<V>>>,
+}
+
+#[derive(Debug)]
+struct Held<V: Vfs> {
+    files: LruCache<u64, Arc<Content<V>>>,
+    bytes: u64,
+}
+
+impl<V: Vfs> Held<V> {
+    fn pop(&mut self, handle: Handle) -> Option<Arc<Content<V>>> {
+        let content = self.files.pop(&handle.0)?;
+        self.bytes -= content.bytes;
+        Some(content)
+    }
+
+    /// Puts one in, and gives those for which there is no room beside it.
+    fn push(&mut self, handle: Handle, content: &Arc<Content<V>>) -> Vec<Arc<Content<V>>> {
+        let mut out = Vec::new();
+        while self.files.len() >= MOST_FILES || self.bytes + content.bytes > MOST_BYTES {
+            let Some((_, old)) = self.files.pop_lru() else { break };
+            self.bytes -= old.bytes;
+            out.push(old);
+        }
+        self.bytes += content.bytes;
+        self.files.put(handle.0, content.clone());
+        out
+    }
+}
+
+impl<V: Vfs> Contents<V> {
+    pub fn new() -> Contents<V> {
+        let held = Held { files: LruCache::unbounded(), bytes: 0 };
+        Contents { silent: AtomicBool::new(false), held: Mutex::new(Some(held)) }
+    }
+
+    pub fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Whether the kernel opens files by itself.
+    pub fn are_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Held<V>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, handle: Handle) -> Option<Arc<Content<V>>> {
+        self.lock().as_mut().and_then(|held| held.files.get(&handle.0).cloned())
+    }
+
+    /// Keeps a file that has just been opened, or gives the one that another read has opened.
+    fn keep(&self, handle: Handle, opened: Arc<Content<V>>) -> Arc<Content<V>> {
+        let mut held = self.lock();
+        let Some(contents) = held.as_mut() else { return opened };
+        if let Some(known) = contents.files.get(&handle.0) {
+            return known.clone();
+        }
+        let old = contents.push(handle, &opened);
+        // Released with the lock free.
+        drop(held);
+        drop(old);
+        opened
+    }
+
+    pub fn remove(&self, handle: Handle) {
+        let old = self.lock().as_mut().and_then(|held| held.pop(handle));
+        drop(old);
+    }
+
+    pub fn close(&self) {
+        let held = self.lock().take();
+        drop(held);
+    }
+}
+
+impl<V: Vfs> Server<V> {
+    async fn content(&self, handle: Handle) -> Result<Arc<Content<V>>> {
+        if let Some(content) = self.contents.get(handle) {
+            return Ok(content);
+        }
+        let opened = self.vfs.open(handle).await?;
+        self.references.begin(handle);
+        let progress = Progress { size: opened.size, delivered: 0, at_end: false };
+        let content = Arc::new(Content {
+            stream: Stream::new(&self.vfs, opened.id),
+            bytes: opened.size,
+            volatile: opened.direct,
+            progress: Mutex::new(progress),
+        });
+        Ok(self.contents.keep(handle, content))
+    }
+
+    /// The size that a read is about to be cut at is that of the content it will get, or has got.
+    pub(super) async fn attr_to_read(&self, handle: Handle) -> Result<Attr> {
+        if self.references.has_begun(handle) && self.contents.get(handle).is_none() {
+            return self.vfs.getattr(handle).await;
+        }
+        let content = self.content(handle).await?;
+        if content.volatile
+            && !content.asks_again()
+            && let Some(shown) = self.references.shown(handle)
+        {
+            let (inode, kind, modified) = (shown.inode, shown.kind, shown.modified);
+            return Ok(Attr { inode, kind, size: content.size(), modified, cacheable: false });
+        }
+        let attr = self.vfs.getattr(handle).await?;
+        content.has_size(attr.size);
+        Ok(attr)
+    }
+
+    pub(super) async fn attr_now(&self, handle: Handle) -> Result<Attr> {
+        let attr = self.vfs.getattr(handle).await?;
+        if let Some(content) = self.contents.get(handle) {
+            content.has_size(attr.size);
+        }
+        Ok(attr)
+    }
+
+    pub(super) async fn read_silently(
+        self: Arc<Self>,
+        handle: Handle,
+        offset: u64,
+        size: u32,
+        reply: ReplyData,
+    ) {
+        match self.read_part(handle, offset, size).await {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(super::attr::errno(error)),
+        }
+    }
+
+    async fn read_part(&self, handle: Handle, offset: u64, size: u32) -> Result<bytes::Bytes> {
+        let content = self.content(handle).await?;
+        let expected = self.references.expected_size(handle);
+        if !content.volatile && expected.is_some_and(|expected| expected != content.size()) {
+            // The content has changed since the kernel was told how long it is, and it would cut
+            // this one there. The next read asks first.
+            self.notifier.wire.inval_inode(self.notifier.node(handle), false);
+            return Err(Error::Stale);
+        }
+        let bytes = self.vfs.read(content.stream.id, offset, size).await?;
+        if content.deliver(bytes.len()) && !content.volatile {
+            self.contents.remove(handle);
+        }
+        Ok(bytes)
+    }
+}
