@@ -76,6 +76,8 @@ pub struct Silent {
     /// What a handle shows to those who may have it open: one that was left to them, or one that no
     /// lookup has confirmed since its feed was lost.
     pub snapshot: Option<Bytes>,
+    /// What was shown last is out of date, or is not what is known better: no snapshot is made of that.
+    pub doubtful: bool,
     /// What a `stat` has just read of a volatile file, good for the open that follows it.
     pub ahead: Option<(Bytes, Arc<Node>)>,
 }
@@ -241,6 +243,7 @@ impl Inodes {
         if node.is_valid() || !slot.node.is_valid() {
             slot.node = node.clone();
         }
+        slot.silent.doubtful = !node.is_valid() || !Arc::ptr_eq(&slot.node, node);
         let link = Link { parent, name: name.clone() };
         if slot.links.last() != Some(&link) {
             if node.is_directory() {

@@ -38,7 +38,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Directories whose last change of entries is remembered by itself.
 const TOUCHED: usize = 65_536;
@@ -280,7 +280,13 @@ impl Runtime {
     /// on what it is part of.
     fn modified(&self, state: &State, node: &Node) -> SystemTime {
         if let Some(modified) = node.modified {
-            return modified;
+            // A kernel that lists a directory again by itself compares this time only, and a service's
+            // says nothing of the entries.
+            let version = match state.inodes.silent && node.is_directory() {
+                true => state.touched.sequence(node.key) % 1_000_000,
+                false => 0,
+            };
+            return modified + Duration::from_nanos(version);
         }
         let own = state.touched.time(node.key);
         let owner = node.owner.as_ref().and_then(|(_, key)| state.touched.time(*key));

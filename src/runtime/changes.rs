@@ -38,6 +38,7 @@ impl State {
                     self.drop_unversioned(&node, id);
                     if node.is_directory() {
                         self.touched.touch(node.key, sequence, now);
+                        self.unpage(&node);
                     }
                     self.displace(&node, out);
                 }
@@ -55,6 +56,7 @@ impl State {
                     self.cache.forget_children(node.instance, &node.id);
                     self.bury(&node, out);
                 }
+                self.drop_listings_with_gone(out);
             }
             provider::Change::ChildrenChanged(id) => {
                 let key = key(name, id);
@@ -64,6 +66,7 @@ impl State {
                 self.cache.forget_children(instance, id);
                 if let Some(node) = node {
                     self.stir(&node, out);
+                    self.unpage(&node);
                     for handle in self.inodes.handles_of(&node) {
                         self.expire_entries(handle, out);
                     }

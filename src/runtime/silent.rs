@@ -10,7 +10,7 @@ use crate::inodes::{Link, Slot};
 use crate::nodes::{Node, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
-use omnifs_platform::{Error, Handle, OpenFile, Result};
+use omnifs_platform::{Change, Error, Handle, OpenFile, Result};
 use std::sync::Arc;
 
 impl State {
@@ -31,6 +31,56 @@ impl State {
                 if let Some(slot) = self.inodes.slot_mut(handle) {
                     slot.silent.snapshot = content;
                 }
+            }
+        }
+    }
+
+    /// Whether what may be kept of this directory's entries is still vouched for. Nothing is asked of
+    /// us when it is read again, so where it is not, the attributes may not be kept either.
+    pub(super) fn listing_stands(&mut self, handle: Handle, node: &Node) -> bool {
+        if !self.inodes.silent || !node.is_directory() {
+            return true;
+        }
+        if node.relisted {
+            return false;
+        }
+        let Some(paged) = self.inodes.slot(handle).and_then(|slot| slot.paged) else {
+            return true;
+        };
+        let removal = self.removal;
+        let whole = match self.cache.listing(node) {
+            Some(listing) => listing.is_whole(removal),
+            None => removal <= paged,
+        };
+        whole && self.entries_are_live(node, paged)
+    }
+
+    /// What was kept of these directories' entries is told to be dropped by the same event, which
+    /// moves their modified time.
+    pub(super) fn unpage(&mut self, node: &Node) {
+        if self.inodes.silent && node.is_directory() {
+            for handle in self.inodes.handles_of(node) {
+                if let Some(slot) = self.inodes.slot_mut(handle) {
+                    slot.paged = None;
+                }
+            }
+        }
+    }
+
+    /// Has the listings dropped that still hold what is gone, also where no back end holds its name.
+    pub(super) fn drop_listings_with_gone(&mut self, out: &mut Vec<Change>) {
+        if !self.inodes.silent {
+            return;
+        }
+        let listed = self
+            .inodes
+            .handles()
+            .filter(|(_, slot)| slot.node.is_directory() && slot.paged.is_some());
+        let listed: Vec<_> = listed.map(|(handle, slot)| (handle, slot.node.clone())).collect();
+        for (handle, node) in listed {
+            let removal = self.removal;
+            if !self.cache.listing(&node).is_some_and(|listing| listing.is_whole(removal)) {
+                out.push(Change::Content { handle, open: false });
             }
         }
     }
@@ -63,7 +113,7 @@ impl State {
 fn keeps(slot: &Slot, node: &Arc<Node>) -> bool {
     let shows = match slot.paged {
         Some(paged) => node.digest.get() == Some(&paged),
-        None => Arc::ptr_eq(&slot.node, node),
+        None => Arc::ptr_eq(&slot.node, node) && !slot.silent.doubtful,
     };
     let kept = slot.opens > 0 || slot.silent.snapshot.is_some();
     !kept && !slot.superseded && !slot.gone && shows

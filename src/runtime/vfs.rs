@@ -49,9 +49,11 @@ impl Runtime {
     ) -> Entry {
         state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
+        let stands = state.listing_stands(handle, &found.node);
+        let attr = self.attr(state, &found.node, shown);
         Entry {
             handle,
-            attr: self.attr(state, &found.node, shown),
+            attr: attr.map(|attr| Attr { cacheable: attr.cacheable && stands, ..attr }),
             inode: found.node.inode,
             kind: shown,
             // Where files are opened without a word, the lookup is what comes before each read.
@@ -199,11 +201,12 @@ impl Vfs for Runtime {
             _ => (None, self.content(handle).await?.1),
         };
         let shown = self.kind_of_handle(handle, &node, target.as_deref());
-        let state = self.state();
+        let mut state = self.state();
         let attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
         // What is left to its holders is told of no more.
         let left = state.inodes.slot(handle).is_none_or(|slot| slot.superseded || slot.gone);
-        Ok(Attr { cacheable: attr.cacheable && !left, ..attr })
+        let stands = state.listing_stands(handle, &node);
+        Ok(Attr { cacheable: attr.cacheable && stands && !left, ..attr })
     }
 
     async fn readlink(&self, handle: Handle) -> Result<Bytes> {
@@ -319,7 +322,13 @@ impl Vfs for Runtime {
         let keep_cache = live && slot.paged == Some(listing.stamp) && !node.relisted;
         slot.paged = Some(listing.stamp);
         let id = self.next_open();
+        let silent = state.inodes.silent;
         state.opens.insert(id, Open::Directory { handle, node, listing });
+        drop(state);
+        if silent && !live {
+            // Nothing vouches for this one. Before the kernel reads it again it is to ask.
+            self.notify(vec![Change::Content { handle, open: true }]);
+        }
         Ok(Opened { id, keep_cache })
     }
 

@@ -6,6 +6,10 @@ use bytes::Bytes;
 use omnifs_platform::{Attr, Change, Handle};
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
+use std::time::SystemTime;
+
+/// A directory's modified time as the kernel knows it, and how often it was told of a name in it.
+type Version = (Option<SystemTime>, u64);
 
 #[derive(Debug)]
 pub struct Kernel {
@@ -17,7 +21,12 @@ pub struct Kernel {
     pub led_to: HashMap<(Handle, String), Handle>,
     pub attributes: HashMap<Handle, Attr>,
     pub pages: HashMap<Handle, Bytes>,
-    pub listings: HashMap<Handle, Vec<(String, Id)>>,
+    /// Each with the directory's version when it was read, which a kernel that opens directories by
+    /// itself compares.
+    pub listings: HashMap<Handle, (Version, Vec<(String, Id)>)>,
+    /// Notifications of a name in each directory.
+    told: HashMap<Handle, u64>,
+    pub modified: HashMap<Handle, SystemTime>,
     /// References it was given, with the object behind each handle.
     pub references: HashMap<Handle, (u64, Id)>,
     /// Operations that are using a handle.
@@ -35,6 +44,8 @@ impl Kernel {
             attributes: HashMap::new(),
             pages: HashMap::new(),
             listings: HashMap::new(),
+            told: HashMap::new(),
+            modified: HashMap::new(),
             references: HashMap::new(),
             pins: HashMap::new(),
             opens: HashMap::new(),
@@ -55,12 +66,18 @@ impl Kernel {
                 }
                 Change::Entry { parent, name, .. } => {
                     self.names.remove(&(*parent, name.clone()));
+                    *self.told.entry(*parent).or_default() += 1;
                 }
                 // For those who watch: nothing that is kept depends on it.
                 Change::Event(_) => {}
             }
         }
         changes
+    }
+
+    pub fn version(&self, directory: Handle) -> Version {
+        let told = self.told.get(&directory).copied().unwrap_or_default();
+        (self.modified.get(&directory).copied(), told)
     }
 
     pub fn pin(&mut self, handle: Handle) {
@@ -96,6 +113,7 @@ impl Kernel {
         self.attributes.remove(&handle);
         self.pages.remove(&handle);
         self.listings.remove(&handle);
+        self.modified.remove(&handle);
         Some(count)
     }
 }

@@ -65,6 +65,9 @@ impl World {
             true => kernel.names.insert(key, Some((entry.handle, id.clone()))),
             false => kernel.names.remove(&key),
         };
+        if let Some(attr) = &entry.attr {
+            kernel.modified.insert(entry.handle, attr.modified);
+        }
         match &entry.attr {
             Some(attr) if attr.cacheable => kernel.attributes.insert(entry.handle, attr.clone()),
             _ => kernel.attributes.remove(&entry.handle),
@@ -150,8 +153,12 @@ impl World {
     /// Whether the kernel has held this name for another handle's. It drops that.
     fn leads_elsewhere(&self, parent: Handle, name: &str, handle: Handle) -> bool {
         let mut model = self.model();
-        let led_to = model.kernel.led_to.remove(&(parent, name.to_owned()));
-        led_to.is_some_and(|before| before != handle)
+        let key = (parent, name.to_owned());
+        let elsewhere = model.kernel.led_to.remove(&key).is_some_and(|before| before != handle);
+        if elsewhere {
+            model.kernel.names.remove(&key);
+        }
+        elsewhere
     }
 
     /// Walks a path, the last name `force`d where a handle was found stale.
@@ -265,8 +272,10 @@ impl World {
                 if !self.is_silent(&at.id) {
                     self.check_grant(&start, &at.id, "attributes", before);
                 }
+                let kernel = &mut self.model().kernel;
+                kernel.modified.insert(at.handle, attr.modified);
                 if attr.cacheable {
-                    self.model().kernel.attributes.insert(at.handle, attr);
+                    kernel.attributes.insert(at.handle, attr);
                 }
                 Ok(())
             }
@@ -539,6 +548,26 @@ impl World {
         self.at(path, async |at, _| self.enumerate(at, hold).await).await
     }
 
+    /// What a kernel reads again by itself of a directory that it opens without a word. Where it may not
+    /// keep the attributes it asks for them, and its copy is dropped with the answer.
+    async fn kept_listing(
+        self: &Arc<Self>,
+        at: &Position,
+    ) -> Result<Option<Vec<(String, Id)>>, End> {
+        if !self.model().kernel.attributes.contains_key(&at.handle) {
+            let begun = self.start();
+            self.attributes(at, &begun, true).await?;
+            let mut model = self.model();
+            if !model.kernel.attributes.contains_key(&at.handle) {
+                model.kernel.listings.remove(&at.handle);
+            }
+        }
+        let model = self.model();
+        let version = model.kernel.version(at.handle);
+        let kept = model.kernel.listings.get(&at.handle).filter(|(at, _)| *at == version);
+        Ok(kept.map(|(_, names)| names.clone()))
+    }
+
     async fn enumerate(
         self: &Arc<Self>,
         at: &Position,
@@ -549,7 +578,14 @@ impl World {
         }
         self.listen();
         let start = self.start();
+        if self.shape.silent
+            && let Some(kept) = self.kept_listing(at).await?
+        {
+            self.check_listing(&start, &at.id, &kept);
+            return Ok(kept);
+        }
         let before = self.answers(&at.id);
+        let version = self.model().kernel.version(at.handle);
         let answer = self.core.opendir(at.handle).await;
         self.listen();
         self.say(|| format!("opendir {}: {answer:?}", at.id));
@@ -578,14 +614,14 @@ impl World {
                 return Err(End::Failed);
             }
         };
-        if let Some(kept) = kept {
+        if let Some((_, kept)) = kept {
             self.check_listing(&start, &at.id, &kept);
         }
         self.check_listing(&start, &at.id, &fresh);
         if *at.id != *ROOT {
             self.check_grant(&start, &at.id, "listing", before);
         }
-        self.model().kernel.listings.insert(at.handle, fresh.clone());
+        self.model().kernel.listings.insert(at.handle, (version, fresh.clone()));
         let names = fresh.iter().map(|(name, _)| name.clone()).collect();
         let held = What::Directory(names);
         self.keep_open(Open { id: open.id, handle: at.handle, object: at.id.clone(), held }, hold);

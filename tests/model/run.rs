@@ -272,7 +272,10 @@ async fn quiet(world: &Arc<World>, dice: &mut Dice) {
     if !whole {
         world.wrong(Class::Error, "with everything delivered, something cannot be read".into());
     }
-    if !world.shape.tiny {
+    // An offer may bring a directory anew whose entries had changed, and with it the question by which
+    // name it goes. A kernel that opens directories by itself makes that come at any time.
+    let at_any_time = world.shape.silent && world.shape.style.offers;
+    if !world.shape.tiny && !at_any_time {
         world.count("quiet");
         world.upstream.tree().calls.clear();
         world.say(|| "quiet again".into());

@@ -1,6 +1,7 @@
 //! Providers that misbehave, beside one that does not.
 
 use crate::{component, home};
+use omnifs_support::tools::list;
 use std::fs;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else
     ]
     .concat();
     let mounted = omnifs.mount(&arguments).expect("mount");
-    let before: Vec<_> = names(mounted.path());
+    let before: Vec<_> = list(mounted.path()).expect("list");
     // What is listed, the errno, the cause in `omnifs status`.
     let misdeeds = [
         ("dotdot", EIO, "invalid"),
@@ -47,9 +48,9 @@ fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else
     ];
     let mut wrong = Vec::new();
     for (misdeed, errno, cause) in misdeeds {
-        let error = match fs::read_dir(mounted.join("hostile").join(misdeed)) {
+        let error = match list(&mounted.join("hostile").join(misdeed)) {
             Ok(entries) => {
-                wrong.push(format!("{misdeed}: listed {} entries", entries.count()));
+                wrong.push(format!("{misdeed}: listed {entries:?}"));
                 continue;
             }
             Err(error) => error,
@@ -68,8 +69,12 @@ fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else
         );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(names(mounted.path()), before, "nothing leaked into the parent directory");
-    assert_eq!(names(&mounted.join("hostile/good")), ["deeper", "hello", "inline"]);
+    assert_eq!(
+        list(mounted.path()).expect("list"),
+        before,
+        "nothing leaked into the parent directory"
+    );
+    assert_eq!(list(&mounted.join("hostile/good")).expect("list"), ["deeper", "hello", "inline"]);
     assert_eq!(fs::read_to_string(mounted.join("hostile/good/hello")).expect("read"), "hello\n");
 }
 
@@ -77,7 +82,7 @@ fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else
 fn a_directory_that_contains_itself_is_refused() {
     let Some(omnifs) = home("self") else { return };
     let mounted = omnifs.mount(&mount_argument("hostile", &component("hostile"))).expect("mount");
-    let error = fs::read_dir(mounted.join("hostile/self")).expect_err("a tree without end");
+    let error = list(&mounted.join("hostile/self")).expect_err("a tree without end");
     assert_eq!(error.raw_os_error(), Some(EIO));
     let status = mounted.status().expect("status");
     assert_eq!(status["errors"][0]["path"], "hostile/self", "{}", status["errors"]);
@@ -99,7 +104,7 @@ fn a_file_that_is_no_provider_is_named_and_the_others_are_mounted() {
     .concat();
     let mounted = omnifs.mount(&arguments).expect("mount");
     for name in ["text", "module", "absent"] {
-        let error = fs::read_dir(mounted.join(name)).expect_err("no provider");
+        let error = list(&mounted.join(name)).expect_err("no provider");
         assert_eq!(error.raw_os_error(), Some(EIO), "{name}");
         assert!(mounted.log().contains(&format!("{name}: ")), "{}", mounted.log());
         let status = mounted.status().expect("status");
@@ -111,12 +116,4 @@ fn a_file_that_is_no_provider_is_named_and_the_others_are_mounted() {
         fs::read_to_string(mounted.join("hello/hello.txt")).expect("hello"),
         "Hello, world!\n"
     );
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("list");
-    let mut names: Vec<_> =
-        entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }

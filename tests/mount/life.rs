@@ -2,6 +2,7 @@
 
 use crate::{component, home};
 use omnifs_support::mount::is_mounted;
+use omnifs_support::tools::list;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -45,7 +46,7 @@ fn a_component_dropped_into_the_directory_mounts_once_it_is_approved() {
     fs::create_dir_all(&directory).expect("mkdir");
     fs::copy(component("hello"), directory.join("hello.wasm")).expect("copy");
     let mounted = omnifs.mount::<&str>(&[]).expect("mount");
-    let error = fs::read_dir(mounted.join("hello")).expect_err("nobody approved it");
+    let error = list(&mounted.join("hello")).expect_err("nobody approved it");
     assert_eq!(error.raw_os_error(), Some(5));
     assert!(mounted.log().contains("providers add"), "{}", mounted.log());
     assert!(mounted.unmount());
@@ -63,7 +64,7 @@ fn a_component_dropped_into_the_directory_mounts_once_it_is_approved() {
     bytes.push(0);
     fs::write(directory.join("hello.wasm"), bytes).expect("write");
     let mounted = omnifs.mount::<&str>(&[]).expect("mount");
-    assert!(fs::read_dir(mounted.join("hello")).is_err(), "the file was changed");
+    assert!(list(&mounted.join("hello")).is_err(), "the file was changed");
 }
 
 #[test]

@@ -88,6 +88,8 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
             && config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT).is_ok()
             && self.0.vfs.silence_opens();
         self.0.contents.silence(silent);
+        let silent = silent && config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
+        self.0.listings.silence(silent);
         // Refused only where out of range, and then the kernel's own value stays.
         let _ = config.set_max_background(BACKGROUND);
         let _ = config.set_max_write(LARGEST_READ);
@@ -190,6 +192,9 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     }
 
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        if self.0.listings.are_silent() {
+            return reply.error(Errno::ENOSYS);
+        }
         self.0.run(self.server().opendir(self.0.handle(node), reply));
     }
 

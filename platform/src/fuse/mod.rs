@@ -5,7 +5,8 @@
 //! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
 //! [`Inode`](crate::Inode).
 //!
-//! Where the mount is read-only in the kernel's own eyes, files are opened without a word (contents.rs).
+//! Where the mount is read-only in the kernel's own eyes, files and directories are opened
+//! without a word (contents.rs, listings.rs).
 //!
 //! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
 //! something outside; notifications are sent by threads that hold no lock and that no answer waits
@@ -17,6 +18,7 @@ mod device;
 mod error;
 mod filesystem;
 mod held;
+mod listings;
 mod mountinfo;
 mod mountpoint;
 mod notify;
@@ -35,6 +37,7 @@ use device::Device;
 use filesystem::OmniFilesystem;
 use fuser::{Config, Session, SessionACL};
 use held::{References, Streams};
+use listings::Listings;
 use notify::Notifier;
 use server::Server;
 use std::io;
@@ -180,6 +183,7 @@ fn serve<V: Vfs>(
         references,
         streams: Streams::new(),
         contents: Contents::new(),
+        listings: Listings::new(),
         may_silence: read_only,
         notifier,
         desk,

@@ -6,9 +6,10 @@
 use super::attr::{NEVER, Owner, errno, file_type, keep};
 use super::contents::Contents;
 use super::held::{References, Stream, Streams};
+use super::listings::Listings;
 use super::notify::Notifier;
 use super::watch::Desk;
-use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Result, Vfs};
+use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Kind, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
     ReplyEntry, ReplyOpen,
@@ -22,6 +23,8 @@ use tokio::runtime;
 
 /// Node numbers are never used again for another object, so they need no generation.
 pub(super) const GENERATION: Generation = Generation(0);
+/// The number of an open file or directory that nobody has announced. Streams count up from 1.
+pub(super) const NOTHING_OPEN: u64 = 0;
 /// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked
 /// for again; a buffer of 4 KiB holds about this many.
 const PLUS_PAGE: usize = 24;
@@ -38,6 +41,7 @@ pub(super) struct Server<V: Vfs> {
     pub references: Arc<References>,
     pub streams: Streams<V>,
     pub contents: Contents<V>,
+    pub listings: Listings<V>,
     /// The kernel refuses by itself whatever would write, so it need not ask before it opens a file.
     pub may_silence: bool,
     pub notifier: Arc<Notifier>,
@@ -80,7 +84,7 @@ impl<V: Vfs> Server<V> {
     /// The attributes to deliver with an entry, and whether the kernel may keep them.
     pub fn entry_attr(&self, entry: &Entry) -> (fuser::FileAttr, bool) {
         let (mut attr, kept) = self.owner.of_entry(entry.handle.0, entry);
-        if entry.attr.is_none() && entry.kind != crate::Kind::Directory {
+        if entry.attr.is_none() && entry.kind != Kind::Directory {
             attr.size = self.references.last_size(entry.handle);
         }
         (attr, kept)
@@ -92,6 +96,7 @@ impl<V: Vfs> Server<V> {
         if taken > 0 {
             if !self.references.contains(handle) {
                 self.contents.remove(handle);
+                self.listings.remove(handle);
             }
             self.vfs.forget(handle, taken);
         }
@@ -111,7 +116,7 @@ impl<V: Vfs> Server<V> {
             }
             // Node number 0: there is no such name, for as long as the timeout says.
             Ok(None) => {
-                let none = self.owner.attr(0, crate::Kind::File, 0, SystemTime::UNIX_EPOCH);
+                let none = self.owner.attr(0, Kind::File, 0, SystemTime::UNIX_EPOCH);
                 reply.entry_with_ttls(&NEVER, &keep(true), &none, GENERATION);
             }
             Err(error) => reply.error(errno(error)),
@@ -127,6 +132,10 @@ impl<V: Vfs> Server<V> {
         };
         match found {
             Ok(attr) => {
+                let listed = attr.kind == Kind::Directory && self.listings.are_silent();
+                if listed && !attr.cacheable {
+                    self.drop_listing(handle).await;
+                }
                 self.references.tell(handle, &attr);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }
@@ -179,9 +188,15 @@ impl<V: Vfs> Server<V> {
         limit: usize,
         plus: bool,
     ) -> Result<DirPage> {
-        let stream = self.streams.get(number).ok_or(Error::Stale)?;
+        let stream = match number {
+            NOTHING_OPEN => self.listing(dir, offset).await?,
+            _ => self.streams.get(number).ok_or(Error::Stale)?,
+        };
         let cookie = offset.saturating_sub(AFTER_DOTS);
         let page = self.vfs.readdir(stream.id, cookie, limit, plus).await?;
+        if number == NOTHING_OPEN && page.entries.is_empty() {
+            self.listings.remove(dir);
+        }
         if offset > 0 || page.modified.is_none() {
             return Ok(page);
         }
@@ -195,7 +210,10 @@ impl<V: Vfs> Server<V> {
         page.entries.iter().filter_map(|e| e.entry.as_ref()).for_each(|e| self.forget(e));
         present?;
         let stream = Stream::new(&self.vfs, self.vfs.opendir(dir).await?.id);
-        self.streams.replace(number, stream.clone());
+        match number {
+            NOTHING_OPEN => self.listings.put(dir, stream.clone()),
+            _ => self.streams.replace(number, stream.clone()),
+        }
         self.vfs.readdir(stream.id, cookie, limit, plus).await
     }
 
@@ -337,6 +355,7 @@ impl<V: Vfs> Server<V> {
         self.notifier.close();
         self.streams.close();
         self.contents.close();
+        self.listings.close();
         for (handle, count) in self.references.close() {
             self.vfs.forget(handle, count);
         }

@@ -280,7 +280,7 @@ pub fn detach(point: &Path) {
 fn listed(point: &Path) -> bool {
     let (done, answer) = std::sync::mpsc::channel();
     let point = point.to_owned();
-    std::thread::spawn(move || done.send(fs::read_dir(point).is_ok()));
+    std::thread::spawn(move || done.send(crate::tools::list(&point).is_ok()));
     answer.recv_timeout(Duration::from_secs(10)).unwrap_or(false)
 }
 

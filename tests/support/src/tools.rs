@@ -11,6 +11,15 @@ pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The names in a directory, sorted. Opening it may succeed where reading it fails.
+pub fn list(directory: &Path) -> std::io::Result<Vec<String>> {
+    let entries = std::fs::read_dir(directory)?;
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut names = entries.map(|entry| entry.map(name)).collect::<Result<Vec<_>, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
 /// The Linux errno with which reading the file fails. Panics where it can be read.
 pub fn errno(path: &Path) -> i32 {
     match std::fs::read(path) {

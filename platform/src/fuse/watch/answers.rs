@@ -3,15 +3,12 @@
 use super::desk::{Answer, Made};
 use crate::fuse::attr::{NEVER, keep};
 use crate::fuse::held::Shown;
-use crate::fuse::server::{GENERATION, Server};
+use crate::fuse::server::{GENERATION, NOTHING_OPEN, Server};
 use crate::{Handle, Kind, Vfs};
 use fuser::{
     Errno, FileAttr, FileHandle, FopenFlags, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen,
 };
 use std::time::SystemTime;
-
-/// The number of an open file that is none. Streams count up from 1.
-const NOTHING_OPEN: u64 = 0;
 
 impl<V: Vfs> Server<V> {
     pub fn own_lookup(&self, parent: INodeNo, name: &str, reply: ReplyEntry) {

@@ -1,0 +1,102 @@
+//! Reading directories that the kernel has opened without a word.
+//!
+//! What the kernel keeps of a directory's entries it reads again by itself, for as long as it may keep
+//! the directory's attributes. Where it may not, it asks for them before each reading from the start,
+//! and that is when its copy is dropped.
+
+use super::held::Stream;
+use super::server::Server;
+use crate::{Error, Handle, Result, Vfs};
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Directories whose reading is under way. One that was left half-way is opened again at the place.
+const MOST: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// `None` once the session is over.
+type Held<V> = Option<LruCache<u64, Arc<Stream<V>>>>;
+
+#[derive(Debug)]
+pub(super) struct Listings<V: Vfs> {
+    silent: AtomicBool,
+    held: Mutex<Held<V>>,
+}
+
+impl<V: Vfs> Listings<V> {
+    pub fn new() -> Listings<V> {
+        Listings { silent: AtomicBool::new(false), held: Mutex::new(Some(LruCache::new(MOST))) }
+    }
+
+    pub fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Whether the kernel opens directories by itself.
+    pub fn are_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held<V>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, directory: Handle) -> Option<Arc<Stream<V>>> {
+        self.lock().as_mut().and_then(|held| held.get(&directory.0).cloned())
+    }
+
+    /// Those that are let go are released with the lock free.
+    pub fn put(&self, directory: Handle, stream: Arc<Stream<V>>) {
+        let old = self.lock().as_mut().and_then(|held| held.push(directory.0, stream));
+        drop(old);
+    }
+
+    pub fn remove(&self, directory: Handle) {
+        let old = self.lock().as_mut().and_then(|held| held.pop(&directory.0));
+        drop(old);
+    }
+
+    pub fn close(&self) {
+        let held = self.lock().take();
+        drop(held);
+    }
+}
+
+impl<V: Vfs> Server<V> {
+    /// The entries of a directory to read after `offset`, anew from the start.
+    pub(super) async fn listing(&self, directory: Handle, offset: u64) -> Result<Arc<Stream<V>>> {
+        if offset > 0
+            && let Some(stream) = self.listings.get(directory)
+        {
+            return Ok(stream);
+        }
+        let opened = match self.vfs.opendir(directory).await {
+            Ok(opened) => opened,
+            // It is not there any more. An open would be tried again by its name.
+            Err(Error::Stale) => return Err(Error::NotFound),
+            Err(error) => return Err(error),
+        };
+        let stream = Stream::new(&self.vfs, opened.id);
+        if !opened.keep_cache {
+            self.drop_listing(directory).await;
+        }
+        self.references.begin(directory);
+        self.listings.put(directory, stream.clone());
+        Ok(stream)
+    }
+
+    /// Has the kernel drop what it keeps of a directory's entries.
+    ///
+    /// Away from the threads that answer requests: the kernel waits for whoever is copying such entries
+    /// out, and who copies them to memory that is a file of this mount waits for an answer.
+    pub(super) async fn drop_listing(&self, directory: Handle) {
+        if directory != self.vfs.root() && !self.references.has_begun(directory) {
+            return;
+        }
+        let (notifier, node) = (self.notifier.clone(), self.notifier.node(directory));
+        let told = self.runtime.spawn_blocking(move || notifier.wire.inval_inode(node, true));
+        // An error means that the runtime ends, and the mount with it.
+        let _ = told.await;
+    }
+}

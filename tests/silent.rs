@@ -1,0 +1,183 @@
+//! The core under a kernel that opens files and directories without a word: a handle stands for one
+//! content. Driven through the Vfs trait against a service in memory, as in `core.rs`.
+
+use omnifs::cache::Capacity;
+use omnifs::events::Ledger;
+use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
+use omnifs::router::{Instance, Router};
+use omnifs::runtime::Runtime;
+use omnifs_platform::{Change, Entry, Error, Fate, Handle, Vfs};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+struct Core {
+    runtime: Arc<Runtime>,
+    upstream: Arc<Memory>,
+    top: Handle,
+}
+
+impl Core {
+    async fn live() -> Core {
+        let core = Core::new(Style::default()).await;
+        core.runtime.up("m", SCOPE);
+        core
+    }
+
+    async fn new(style: Style) -> Core {
+        let upstream = Memory::new(style);
+        let instance =
+            Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
+        let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        let router = Router::new(vec![instance]);
+        let tokio = tokio::runtime::Handle::current();
+        let runtime = Runtime::new(router, Capacity::default(), epoch, tokio);
+        assert!(runtime.silence_opens(), "the core can do it");
+        let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("it shows");
+        Core { runtime, upstream, top: top.handle }
+    }
+
+    async fn lookup(&self, name: &str) -> Result<Entry, Error> {
+        self.runtime.lookup(self.top, name).await?.ok_or(Error::NotFound)
+    }
+
+    /// What a back end reads by a handle that a kernel has opened by itself.
+    async fn read(&self, handle: Handle) -> Result<Vec<u8>, Error> {
+        let open = self.runtime.open(handle).await?;
+        let bytes = self.runtime.read(open.id, 0, 1 << 20).await?;
+        assert_eq!(open.size, bytes.len() as u64);
+        self.runtime.release(open.id);
+        Ok(bytes.to_vec())
+    }
+
+    fn apply(&self, changes: Vec<omnifs::provider::Change>) {
+        self.runtime.apply("m", &changes);
+    }
+}
+
+#[tokio::test]
+async fn who_has_begun_to_read_goes_on_with_that_and_the_name_gets_another_handle() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let old = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(old.handle).await.expect("read"), b"before");
+    let changes = core.runtime.changes();
+    core.apply(core.upstream.set("id-a", b"after, longer"));
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    let (parent, name) = (core.top, "a".to_owned());
+    assert!(told.contains(&Change::Entry { parent, name, fate: Fate::Replaced }), "{told:?}");
+    let kept = Change::Content { handle: old.handle, open: true };
+    assert!(told.contains(&kept), "its pages stay: {told:?}");
+    let new = core.lookup("a").await.expect("lookup");
+    assert_ne!(new.handle, old.handle);
+    assert_eq!(new.inode, old.inode);
+    assert_eq!(core.read(new.handle).await.expect("read"), b"after, longer");
+    assert_eq!(core.read(old.handle).await.expect("read on"), b"before");
+    assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 6);
+}
+
+#[tokio::test]
+async fn what_was_opened_and_not_read_before_it_changed_shows_the_content_that_was_at_hand() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let warm = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(warm.handle).await.expect("read"), b"before");
+    core.runtime.forget(warm.handle, 1);
+    // By another handle than the one that was read.
+    let open = core.lookup("a").await.expect("lookup");
+    core.apply(core.upstream.set("id-a", b"after"));
+    assert_eq!(core.read(open.handle).await.expect("read"), b"before");
+    let open = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(open.handle).await.expect("read"), b"after");
+    core.apply(core.upstream.delete("id-a"));
+    assert_eq!(core.lookup("a").await.expect_err("by name"), Error::NotFound);
+    assert_eq!(core.read(open.handle).await.expect("deleted"), b"after");
+    core.runtime.forget(open.handle, 1);
+    assert_eq!(core.read(open.handle).await.expect_err("given back"), Error::Stale);
+}
+
+#[tokio::test]
+async fn nothing_is_served_half_old_and_half_new() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let old = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(old.handle).await.expect("read"), b"before");
+    // What is not at hand any more is asked for, and is another content by now.
+    core.runtime.lost("m", SCOPE, "a test");
+    core.upstream.set("id-a", b"after");
+    core.runtime.refresh("m").await.expect("refresh");
+    let new = core.lookup("a").await.expect("lookup");
+    assert_ne!(new.handle, old.handle);
+    assert_eq!(core.read(new.handle).await.expect("read"), b"after");
+    match core.read(old.handle).await {
+        Ok(bytes) => assert_eq!(bytes, b"before"),
+        Err(error) => assert_eq!(error, Error::Stale),
+    }
+}
+
+#[tokio::test]
+async fn without_a_feed_a_handle_is_shown_again_only_where_its_content_is_proven() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    let first = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(first.handle).await.expect("read"), b"one");
+    assert_eq!(core.lookup("a").await.expect("lookup").handle, first.handle);
+    core.runtime.lost("m", SCOPE, "a test");
+    let second = core.lookup("a").await.expect("lookup");
+    assert!(!second.cacheable, "the next use asks");
+    assert_eq!(core.read(second.handle).await.expect("read"), b"one");
+    core.upstream.set("id-a", b"two");
+    let third = core.lookup("a").await.expect("lookup");
+    assert_ne!(third.handle, second.handle, "its pages may be another content's");
+    assert_eq!(core.read(third.handle).await.expect("read"), b"two");
+    assert_eq!(core.read(second.handle).await.expect("read on"), b"one");
+}
+
+#[tokio::test]
+async fn a_volatile_file_gets_a_handle_for_each_reader_and_asks_once_for_each() {
+    let core = Core::live().await;
+    core.upstream.volatile(ROOT, "log", "id-log", b"one\n");
+    let first = core.lookup("log").await.expect("lookup");
+    assert!(!first.cacheable, "every reader comes by a lookup");
+    let calls = core.upstream.calls();
+    assert_eq!(core.runtime.getattr(first.handle).await.expect("fstat").size, 4);
+    assert_eq!(core.read(first.handle).await.expect("read"), b"one\n");
+    assert_eq!(core.upstream.calls(), calls + 1, "the stat and the open are one use");
+    core.upstream.set("id-log", b"one\ntwo\n");
+    let second = core.lookup("log").await.expect("lookup");
+    assert_ne!(second.handle, first.handle);
+    assert_eq!(core.read(second.handle).await.expect("read"), b"one\ntwo\n");
+}
+
+#[tokio::test]
+async fn a_directory_keeps_its_attributes_only_while_what_was_listed_of_it_stands() {
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "id-d");
+    core.upstream.file("id-d", "f", "id-f", b"text");
+    let list = async |handle| {
+        let open = core.runtime.opendir(handle).await.expect("opendir");
+        let page = core.runtime.readdir(open.id, 0, 9, false).await.expect("readdir");
+        core.runtime.release(open.id);
+        page.entries.len()
+    };
+    let d = core.lookup("d").await.expect("lookup");
+    assert_eq!(list(d.handle).await, 1);
+    let kept = core.runtime.getattr(d.handle).await.expect("getattr");
+    assert!(kept.cacheable, "the kernel lists it again by itself");
+    let changes = core.runtime.changes();
+    core.apply(core.upstream.file("id-d", "g", "id-g", b"more"));
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    assert!(told.contains(&Change::Content { handle: d.handle, open: false }), "{told:?}");
+    let moved = core.runtime.getattr(d.handle).await.expect("getattr");
+    assert!(moved.modified > kept.modified, "what is listed meanwhile is told apart by the time");
+    assert_eq!(list(d.handle).await, 2);
+    core.runtime.lost("m", SCOPE, "a test");
+    assert!(!core.runtime.getattr(d.handle).await.expect("getattr").cacheable);
+    // Back again, and the listing is from before.
+    core.runtime.up("m", SCOPE);
+    core.lookup("d").await.expect("lookup");
+    assert!(!core.runtime.getattr(d.handle).await.expect("getattr").cacheable);
+    assert_eq!(list(d.handle).await, 2);
+    assert!(core.runtime.getattr(d.handle).await.expect("getattr").cacheable);
+    let top = core.runtime.getattr(core.top).await.expect("getattr");
+    assert!(!top.cacheable, "the root of an instance is listed anew each time");
+}
