@@ -24,7 +24,7 @@ mod linux {
 
     const DIRECTORIES: usize = 100;
     const FILES: usize = 100;
-    const ROUNDS: usize = 5;
+    const ROUNDS: usize = 25;
 
     fn content(directory: usize, file: usize) -> String {
         format!(
