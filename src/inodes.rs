@@ -78,8 +78,6 @@ pub struct Silent {
     pub snapshot: Option<Bytes>,
     /// What was shown last is out of date, or is not what is known better: no snapshot is made of that.
     pub doubtful: bool,
-    /// What a `stat` has just read of a volatile file, good for the open that follows it.
-    pub ahead: Option<(Bytes, Arc<Node>)>,
 }
 
 impl Slot {
@@ -96,7 +94,9 @@ impl Slot {
     /// Whether a lookup of `node` may show this handle: its pages are proven to be that content.
     pub fn may_show(&self, node: &Node) -> bool {
         let volatile = self.silent.read && node.is_volatile();
-        !volatile && self.is_read_as(node)
+        // A kernel that has begun to read may not see the size of its file change.
+        let sizes = self.node.size.get().zip(node.size.get());
+        !volatile && self.is_read_as(node) && sizes.is_none_or(|(told, now)| told == now)
     }
 }
 
@@ -235,12 +235,12 @@ impl Inodes {
         }
         let slot = self.slots.get_mut(&handle).expect("found or allocated above");
         slot.references += 1;
-        slot.silent.ahead = None;
         // Who comes by the name is to be shown what is confirmed by now.
         slot.silent.snapshot = None;
         // An answer that was overtaken never takes the place of what is known better; who has that
         // open is shown nothing else.
-        if node.is_valid() || !slot.node.is_valid() {
+        let older = node.stamp() < slot.node.stamp();
+        if node.is_valid() || !slot.node.is_valid() && !older {
             slot.node = node.clone();
         }
         slot.silent.doubtful = !node.is_valid() || !Arc::ptr_eq(&slot.node, node);

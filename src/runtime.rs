@@ -101,6 +101,7 @@ struct State {
     /// The sequence number of the last removal of an object.
     removal: u64,
     before: watch::Before,
+    ahead: silent::Ahead,
     /// What back ends are to be told once the lock is released.
     pending: Vec<Change>,
     /// Keeps the instances' root nodes reachable for events.
@@ -224,6 +225,7 @@ impl Runtime {
                 touched: Touched::new(),
                 removal: 0,
                 before: watch::Before::new(),
+                ahead: silent::Ahead::default(),
                 pending: Vec::new(),
                 roots,
                 clocks: HashMap::new(),

@@ -3,6 +3,7 @@
 //! The order in every event: the sequence moves and nodes are marked, memos are dropped, all under
 //! the lock; only then, with the lock released, are back ends told.
 
+use super::silent::is_kept;
 use super::{Runtime, ServiceClock, State};
 use crate::events::Ledger;
 use crate::inodes::{ROOT, Told, key};
@@ -99,7 +100,7 @@ impl State {
                 self.expire_entries(handle, out);
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
-            } else if slot.may_be_open() {
+            } else if slot.may_be_open() || self.inodes.silent && is_kept(node) {
                 self.supersede(handle, out);
             } else {
                 out.push(Change::Content { handle, open: false });
@@ -111,6 +112,7 @@ impl State {
     /// again. Its attributes are asked for from now on: they are those of what is open, and those of
     /// nothing once it is closed.
     pub(super) fn supersede(&mut self, handle: Handle, out: &mut Vec<Change>) {
+        self.keep_open_for_holders(handle);
         let Some(slot) = self.inodes.slot_mut(handle) else { return };
         slot.superseded = true;
         out.push(Change::Content { handle, open: true });
@@ -137,6 +139,7 @@ impl State {
     /// The object of this node was deleted upstream.
     fn bury(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
         for handle in self.inodes.handles_of(node) {
+            self.keep_open_for_holders(handle);
             let Some(slot) = self.inodes.slot_mut(handle) else { continue };
             slot.gone = true;
             let (links, open) = (slot.links.clone(), slot.may_be_open());
@@ -335,6 +338,7 @@ impl Ledger for Runtime {
     fn up(&self, instance: &str, scopes: &str) {
         self.on(instance, |state, id, out| {
             if state.ledger.up(id, scopes) {
+                state.drop_doubts(id, scopes);
                 // It may be a feed that nobody had heard of.
                 state.expire_root_absences(id, out);
             }

@@ -29,7 +29,7 @@ enum Known {
 
 /// How often a call starts over because events overtook it. Each round began after an event, so
 /// more rounds mean an upstream that changes faster than it answers.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
 impl Runtime {
     /// The node of a live handle.

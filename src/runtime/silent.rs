@@ -5,12 +5,15 @@
 //! is at hand when an event ends it, stays with the handle until it is given back, and the names get
 //! another one. What can be proven by digest to be what the handle's pages hold is shown by it again.
 
+use super::resolve::ROUNDS;
 use super::{Open, Runtime, State};
 use crate::inodes::{Link, Slot};
-use crate::nodes::{Node, digest};
+use crate::nodes::{InstanceId, Node, digest};
 use crate::provider::Kind;
+use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::{Change, Error, Handle, OpenFile, Result};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 impl State {
@@ -31,6 +34,39 @@ impl State {
                 if let Some(slot) = self.inodes.slot_mut(handle) {
                     slot.silent.snapshot = content;
                 }
+            }
+        }
+    }
+
+    /// The same for one that is being read, since its reading ends before its holders are through.
+    pub(super) fn keep_open_for_holders(&mut self, handle: Handle) {
+        if !self.inodes.silent {
+            return;
+        }
+        let read = self.opens.values().find_map(|open| match open {
+            Open::File { handle: of, bytes, volatile: false, .. } if *of == handle => {
+                Some(bytes.clone())
+            }
+            _ => None,
+        });
+        if let Some(slot) = self.inodes.slot_mut(handle)
+            && slot.silent.snapshot.is_none()
+        {
+            slot.silent.snapshot = read;
+        }
+    }
+
+    /// The feed is back: what was put aside because it was lost is not kept any longer.
+    pub(super) fn drop_doubts(&mut self, instance: InstanceId, scopes: &str) {
+        let doubted = self.inodes.handles().filter(|(_, slot)| {
+            let scope = slot.node.coherence.scope();
+            let concerned =
+                slot.node.instance == instance && scope.is_some_and(|own| covers(scopes, &own.id));
+            concerned && slot.silent.snapshot.is_some() && !slot.superseded && !slot.gone
+        });
+        for handle in doubted.map(|(handle, _)| handle).collect::<Vec<_>>() {
+            if let Some(slot) = self.inodes.slot_mut(handle) {
+                slot.silent.snapshot = None;
             }
         }
     }
@@ -120,7 +156,7 @@ fn keeps(slot: &Slot, node: &Arc<Node>) -> bool {
 }
 
 /// Files with a content of their own; links are read at once.
-fn is_kept(node: &Node) -> bool {
+pub(super) fn is_kept(node: &Node) -> bool {
     matches!(node.kind, Kind::File | Kind::Executable) && !node.is_volatile()
 }
 
@@ -130,22 +166,111 @@ impl Runtime {
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         let bytes = slot.silent.snapshot.clone().ok_or(Error::Stale)?;
         slot.opens += 1;
-        slot.silent.read = true;
-        slot.paged = Some(*slot.node.digest.get_or_init(|| digest(&bytes)));
+        if !slot.silent.read {
+            slot.silent.read = true;
+            slot.paged = Some(digest(&bytes));
+        }
         let (id, size) = (self.next_open(), bytes.len() as u64);
         state.opens.insert(id, Open::File { handle, bytes, volatile: false, at_end: false });
         Ok(OpenFile { id, size, keep_cache: true, direct: false })
     }
 
+    /// Whether a handle was left to holders of whom none has read it: what they are to be shown is
+    /// settled by the first who asks.
+    pub(super) fn is_left_unread(&self, handle: Handle) -> bool {
+        let state = self.state();
+        let unread = |slot: &Slot| {
+            slot.superseded && !slot.gone && !slot.may_be_open() && is_kept(&slot.node)
+        };
+        state.inodes.silent && state.inodes.slot(handle).is_some_and(unread)
+    }
+
+    /// Opens a handle that was left to its holders and that none of them has read: with its content,
+    /// where that was at hand, or else with what the object holds now. Not with one of another size than
+    /// they were told.
+    pub(super) async fn open_left(&self, handle: Handle) -> Result<OpenFile> {
+        {
+            let mut state = self.state();
+            let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+            let unread = state.inodes.silent && slot.superseded && !slot.gone && !slot.silent.read;
+            if slot.silent.snapshot.is_some() || !unread {
+                return self.open_snapshot(&mut state, handle);
+            }
+        }
+        let (bytes, _) = self.content(handle).await?;
+        let mut state = self.state();
+        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
+        if !slot.gone && !slot.silent.read && slot.silent.snapshot.is_none() {
+            if *slot.node.size.get_or_init(|| bytes.len() as u64) != bytes.len() as u64 {
+                return Err(Error::Stale);
+            }
+            slot.silent.snapshot = Some(bytes);
+        }
+        self.open_snapshot(&mut state, handle)
+    }
+
+    /// The content to open a handle with. Where opens are announced, one that an event has overtaken is
+    /// served to who asked for it, who then has the handle for himself. Where they are not, others may
+    /// have been led to that handle since, so it is asked for again.
+    pub(super) async fn content_to_open(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
+        let ahead = self.state().ahead.take(handle);
+        if let Some(ahead) = ahead {
+            return Ok(ahead);
+        }
+        let mut content = self.content(handle).await?;
+        for _ in 1..ROUNDS {
+            let (_, node) = &content;
+            let left = |slot: &Slot| slot.superseded || slot.gone;
+            let again = {
+                let state = self.state();
+                let serves = node.is_valid() || node.is_volatile() || !state.inodes.silent;
+                !serves && !state.inodes.slot(handle).is_none_or(left)
+            };
+            if !again {
+                break;
+            }
+            content = self.content(handle).await?;
+        }
+        Ok(content)
+    }
+
     /// Keeps what a `stat` has read of a volatile file that is not open yet.
     pub(super) fn read_ahead(&self, handle: Handle, bytes: Bytes, node: Arc<Node>) {
         let mut state = self.state();
-        let silent = state.inodes.silent;
-        if let Some(slot) = state.inodes.slot_mut(handle)
-            && silent
-            && slot.opens == 0
-        {
-            slot.silent.ahead = Some((bytes, node));
+        let unopened = state.inodes.slot(handle).is_some_and(|slot| slot.opens == 0);
+        if state.inodes.silent && unopened {
+            state.ahead.put(handle, bytes, node);
         }
+    }
+}
+
+/// What a `stat` has just read of volatile files, each good for the open that follows it.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The newest last.
+    read: VecDeque<(Handle, Bytes, Arc<Node>)>,
+}
+
+impl Ahead {
+    /// A reader opens right after its `stat`, so a few serve all who do so at the same time. One is kept
+    /// however large it is.
+    const MOST: usize = 16;
+    const BYTES: usize = 16 << 20;
+
+    fn put(&mut self, handle: Handle, bytes: Bytes, node: Arc<Node>) {
+        self.take(handle);
+        self.read.push_back((handle, bytes, node));
+        let held = |read: &VecDeque<(Handle, Bytes, Arc<Node>)>| {
+            read.iter().map(|(_, bytes, _)| bytes.len()).sum::<usize>()
+        };
+        while self.read.len() > Self::MOST || self.read.len() > 1 && held(&self.read) > Self::BYTES
+        {
+            self.read.pop_front();
+        }
+    }
+
+    pub fn take(&mut self, handle: Handle) -> Option<(Bytes, Arc<Node>)> {
+        let at = self.read.iter().position(|(of, ..)| *of == handle)?;
+        self.read.remove(at).map(|(_, bytes, node)| (bytes, node))
     }
 }

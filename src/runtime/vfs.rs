@@ -49,6 +49,7 @@ impl Runtime {
     ) -> Entry {
         state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
+        state.ahead.take(handle);
         let stands = state.listing_stands(handle, &found.node);
         let attr = self.attr(state, &found.node, shown);
         Entry {
@@ -93,6 +94,52 @@ impl Runtime {
             }
         }
         Ok((bytes, node))
+    }
+
+    /// Opens a handle with a content that was just confirmed. `None`: the handle is left to its holders.
+    fn open_with(&self, handle: Handle, bytes: Bytes, node: Arc<Node>) -> Result<Option<OpenFile>> {
+        let volatile = node.is_volatile();
+        let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
+        let mut changes = Vec::new();
+        let mut state = self.state();
+        let silent = state.inodes.silent;
+        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
+        if slot.superseded || slot.silent.snapshot.is_some() {
+            return Ok(None);
+        }
+        if silent && !volatile && !node.is_valid() {
+            // Overtaken once more. Who was led here since then may not be shown this.
+            return Err(Error::Stale);
+        }
+        if !volatile && (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest) {
+            // Others hold another content open under this handle: it stays theirs, and the next
+            // lookup gives a new one.
+            state.supersede(handle, &mut changes);
+            drop(state);
+            self.notify(changes);
+            return Err(Error::Stale);
+        }
+        slot.opens += 1;
+        slot.silent.read |= silent;
+        let keep_cache = !volatile && slot.paged == Some(digest);
+        slot.paged = Some(digest).filter(|_| !volatile);
+        slot.latest = volatile.then_some(bytes.len() as u64);
+        let mut left = false;
+        if !volatile && !node.is_valid() {
+            // Something newer is known by now and may have been told: this open has its handle, and
+            // with it its size, for itself.
+            slot.node = node;
+            left = true;
+        }
+        let id = self.next_open();
+        let size = bytes.len() as u64;
+        state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
+        if left {
+            state.supersede(handle, &mut changes);
+        }
+        drop(state);
+        self.notify(changes);
+        Ok(Some(OpenFile { id, size, keep_cache, direct: volatile }))
     }
 
     fn readdir_entry(
@@ -168,6 +215,10 @@ impl Vfs for Runtime {
     }
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
+        if self.is_left_unread(handle) {
+            let open = self.open(handle).await?;
+            self.release(open.id);
+        }
         let node = self.confirmed(handle, Use::Attributes).await?;
         if node.is_volatile() && !node.is_directory() {
             let latest = self.state().inodes.slot_mut(handle).and_then(|slot| slot.latest.take());
@@ -218,55 +269,23 @@ impl Vfs for Runtime {
     }
 
     async fn open(&self, handle: Handle) -> Result<OpenFile> {
-        {
-            let mut state = self.state();
+        let left = {
+            let state = self.state();
             let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-            if slot.gone || slot.superseded || slot.silent.snapshot.is_some() {
-                return self.open_snapshot(&mut state, handle);
-            }
             if slot.node.is_directory() {
                 return Err(Error::IsDirectory);
             }
-        }
-        let ahead = self.state().inodes.slot_mut(handle).and_then(|slot| slot.silent.ahead.take());
-        let (bytes, node) = match ahead {
-            Some(ahead) => ahead,
-            None => self.content(handle).await?,
+            slot.gone || slot.superseded || slot.silent.snapshot.is_some()
         };
-        let volatile = node.is_volatile();
-        let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
-        let mut changes = Vec::new();
-        let mut state = self.state();
-        let silent = state.inodes.silent;
-        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
-        if slot.superseded || slot.silent.snapshot.is_some() {
-            return self.open_snapshot(&mut state, handle);
+        if left {
+            return self.open_left(handle).await;
         }
-        if !volatile && (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest) {
-            // Others hold another content open under this handle: it stays theirs, and the next
-            // lookup gives a new one.
-            state.supersede(handle, &mut changes);
-            drop(state);
-            self.notify(changes);
-            return Err(Error::Stale);
+        let (bytes, node) = self.content_to_open(handle).await?;
+        match self.open_with(handle, bytes, node)? {
+            Some(opened) => Ok(opened),
+            // Left meanwhile.
+            None => self.open_left(handle).await,
         }
-        slot.opens += 1;
-        slot.silent.read |= silent;
-        let keep_cache = !volatile && slot.paged == Some(digest);
-        slot.paged = Some(digest).filter(|_| !volatile);
-        slot.latest = volatile.then_some(bytes.len() as u64);
-        if !volatile && !node.is_valid() {
-            // Something newer is known by now and may have been told: this open has its handle, and
-            // with it its size, for itself.
-            slot.node = node;
-            state.supersede(handle, &mut changes);
-        }
-        let id = self.next_open();
-        let size = bytes.len() as u64;
-        state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
-        drop(state);
-        self.notify(changes);
-        Ok(OpenFile { id, size, keep_cache, direct: volatile })
     }
 
     async fn read(&self, open: OpenId, offset: u64, size: u32) -> Result<Bytes> {

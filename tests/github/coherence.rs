@@ -8,6 +8,8 @@ use omnifs_twins::{Fault, Times};
 use std::fs;
 use std::time::{Duration, Instant};
 
+const EAGAIN: i32 = 11;
+
 #[test]
 fn after_a_lost_feed_an_unchanged_issue_costs_one_conditional_request() {
     let Some(world) = World::polled("lost_feed") else { return };
@@ -106,6 +108,50 @@ fn what_happened_while_the_feed_was_down_shows_when_it_is_back() {
     await_gone(&issues.join("_open/2849"), SOON);
     assert_eq!(shell(&issues, "ls _open"), "2838\n2841\n2846\n2853");
     assert_eq!(read(&issues.join("_closed/2849/state")), "closed\n");
+}
+
+#[test]
+fn a_minute_of_rejected_polls_leaves_nothing_stale_and_brings_no_storm() {
+    let Some(world) = World::polled("a_minute_of_429") else { return };
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_issues/_open");
+    let (quiet, edited) = (open.join("2853/title"), open.join("2846/title"));
+    let before = read(&quiet);
+    read(&edited);
+    await_polled(&mounted);
+    let status = mounted.status().expect("status");
+    let issues = status["scopes"]
+        .as_array()
+        .expect("scopes")
+        .iter()
+        .find(|scope| scope["scope"].as_str().is_some_and(|name| name.starts_with("issues:")));
+    assert!(issues.is_some_and(|scope| scope["lag"].is_u64()), "{status}");
+    for listing in ["/repositories/*/issues", "/repositories/*/issues/comments"] {
+        world.twin.inject(Fault::TooMany { retry_after: 2 }, listing, Times::UntilCleared);
+    }
+    await_scope(&mounted, "issues:", "lost");
+    world.requests();
+    world.twin.retitle("acme/api", 2846, "Nobody heard of this").expect("retitle");
+    let (began, mut uses) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(60) {
+        for (file, content) in [(&quiet, &*before), (&edited, "Nobody heard of this\n")] {
+            match fs::read_to_string(file) {
+                Ok(text) => assert_eq!(text, content),
+                // Who is told to wait does not ask for others either.
+                Err(error) => assert_eq!(error.raw_os_error(), Some(EAGAIN), "{error}"),
+            }
+            uses += 1;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let asked = world.requests().len();
+    assert!(asked <= 3 * uses, "{asked} requests for {uses} uses");
+    world.twin.clear_faults();
+    await_scope(&mounted, "issues:", "live");
+    assert_eq!((read(&quiet), read(&edited)), (before, "Nobody heard of this\n".into()));
+    world.requests();
+    assert_eq!(read(&edited), "Nobody heard of this\n");
+    assert_eq!(world.requests(), [""; 0], "live again");
 }
 
 #[test]

@@ -289,7 +289,8 @@ impl World {
 
     /// A handle that is stale without its object being gone was superseded: somebody had it open.
     fn stale(&self, start: &Start, at: &Position) -> End {
-        let ever = self.model().opened.contains(&at.handle);
+        // Or, where nobody says what is open, changed since the walk.
+        let ever = self.model().opened.contains(&at.handle) || self.is_silent(&at.id);
         if !ever {
             self.check_error(start, &at.id, Error::Stale, "a handle");
         }

@@ -11,7 +11,7 @@
 
 use super::held::Stream;
 use super::server::Server;
-use crate::{Attr, Error, Handle, Result, Vfs};
+use crate::{Attr, Handle, Result, Vfs};
 use fuser::ReplyData;
 use lru::LruCache;
 use std::fmt;
@@ -219,16 +219,15 @@ impl<V: Vfs> Server<V> {
         }
     }
 
-    async fn read_part(&self, handle: Handle, offset: u64, size: u32) -> Result<bytes::Bytes> {
+    async fn read_part(&self, handle: Handle, offset: u64, length: u32) -> Result<bytes::Bytes> {
         let content = self.content(handle).await?;
-        let expected = self.references.expected_size(handle);
-        if !content.volatile && expected.is_some_and(|expected| expected != content.size()) {
-            // The content has changed since the kernel was told how long it is, and it would cut
-            // this one there. The next read asks first.
-            self.notifier.wire.inval_inode(self.notifier.node(handle), false);
-            return Err(Error::Stale);
+        let size = content.size();
+        if !content.volatile && !self.references.knows_size(handle, size) {
+            // The content has changed since the kernel was told how long it is, or it was told so at
+            // the same time, and it would cut this one there. A shorter one it sees by itself.
+            self.notifier.wire.lengthen(self.notifier.node(handle), size);
         }
-        let bytes = self.vfs.read(content.stream.id, offset, size).await?;
+        let bytes = self.vfs.read(content.stream.id, offset, length).await?;
         if content.deliver(bytes.len()) && !content.volatile {
             self.contents.remove(handle);
         }

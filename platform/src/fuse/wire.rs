@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 const FUSE_NOTIFY_INVAL_INODE: i32 = 2;
 const FUSE_NOTIFY_INVAL_ENTRY: i32 = 3;
+const FUSE_NOTIFY_STORE: i32 = 4;
 const FUSE_NOTIFY_DELETE: i32 = 6;
 /// Flag of an entry notification, since protocol 7.38 (Linux 6.2): the name is looked up again at
 /// its next use, and what is below it stays as it is until that lookup says otherwise.
@@ -43,6 +44,17 @@ impl Wire {
         body.extend(offset.to_ne_bytes());
         body.extend(0_i64.to_ne_bytes());
         self.send(FUSE_NOTIFY_INVAL_INODE, &body)
+    }
+
+    /// Has a file be at least this long, in bytes, at once and for reads that are under way too. Nothing
+    /// is stored and nothing waited for (fuse_notify_store in fs/fuse/dev.c): it takes no lock that
+    /// anybody holds while he waits. The attributes are asked for again.
+    pub fn lengthen(&self, node: u64, size: u64) -> Told {
+        let mut body = Vec::with_capacity(24);
+        body.extend(node.to_ne_bytes());
+        body.extend(size.to_ne_bytes());
+        body.extend(0_u64.to_ne_bytes());
+        self.send(FUSE_NOTIFY_STORE, &body)
     }
 
     /// Has a name looked up again at its next use, also an absent one. A shell inside a directory of
@@ -129,6 +141,9 @@ mod tests {
         assert_eq!(entry[32..35], *b"ab\0");
         let inode = written(|wire| wire.inval_inode(9, false));
         assert_eq!((inode.len(), &inode[24..32]), (40, &(-1_i64).to_ne_bytes()[..]));
+        let longer = written(|wire| wire.lengthen(9, 0x0304));
+        assert_eq!((longer.len(), &longer[24..32]), (40, &0x0304_u64.to_ne_bytes()[..]));
+        assert_eq!(longer[32..40], [0; 8], "no bytes and no padding");
         let delete = written(|wire| wire.delete(1, 5, "x"));
         assert_eq!((delete.len(), &delete[24..32]), (42, &5_u64.to_ne_bytes()[..]));
     }

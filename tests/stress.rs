@@ -1,0 +1,187 @@
+//! Readers and events on the same files, from many threads, through the kernel and the core: nothing
+//! stalls, nothing is torn, nothing old stays. Its own program, so that it has the machine to itself.
+//!
+//! Linux only: it mounts through FUSE.
+
+#![cfg(target_os = "linux")]
+
+use omnifs::cache::Capacity;
+use omnifs::events::Ledger;
+use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
+use omnifs::router::{Instance, Router};
+use omnifs::runtime::Runtime;
+use omnifs_platform::fuse::{MountOptions, mount};
+use omnifs_support::{Omnifs, skip};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+const THREADS: usize = 16;
+const DIRECTORIES: usize = 4;
+const FILES: usize = 24;
+/// The longest that one operation may take, and that the kernel may not have heard of an event.
+const STALL: Duration = Duration::from_secs(1);
+
+/// A minute, or as many seconds as OMNIFS_STRESS_SECONDS says.
+fn duration() -> Duration {
+    let given = std::env::var("OMNIFS_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(given.unwrap_or(60))
+}
+
+/// The same number over and over, so that a torn read shows. Some are longer than one read.
+fn content(number: u64) -> String {
+    let length = number as usize * 37 % 30_000 + 1;
+    format!("{number:08} ").repeat(length)
+}
+
+/// The number in what was read, which is whole.
+fn number(found: &str) -> u64 {
+    let piece = &found[..9];
+    assert!(found.as_bytes().chunks(9).all(|other| other == piece.as_bytes()), "a torn read");
+    let number = piece.trim().parse().expect("a number");
+    assert_eq!(found.len(), content(number).len(), "a cut read of {number}");
+    number
+}
+
+struct File {
+    id: String,
+    path: PathBuf,
+    /// What it was changed to, and when that was applied. One change at a time.
+    changes: Mutex<Vec<(Instant, u64)>>,
+}
+
+impl File {
+    /// The newest change of which the kernel must have heard.
+    fn floor(&self) -> u64 {
+        let changes = self.changes.lock().expect("no panic under the lock");
+        let heard = changes.iter().rev().find(|(applied, _)| applied.elapsed() > STALL);
+        heard.map_or(0, |(_, number)| *number)
+    }
+}
+
+struct Scene {
+    upstream: std::sync::Arc<Memory>,
+    runtime: std::sync::Arc<Runtime>,
+    files: Vec<File>,
+    next: AtomicU64,
+    stale: AtomicU64,
+}
+
+impl Scene {
+    fn change(&self, file: &File) {
+        let mut changes = file.changes.lock().expect("no panic under the lock");
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let told = self.upstream.set(&file.id, content(number).as_bytes());
+        self.runtime.apply("m", &told);
+        changes.push((Instant::now(), number));
+    }
+
+    /// What is superseded between the kernel's opening it and its first read may be gone by then. A
+    /// reader tries again.
+    fn read(&self, path: &Path) -> String {
+        loop {
+            match fs::read_to_string(path) {
+                Ok(content) => return content,
+                Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle => {
+                    self.stale.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_threads_that_read_and_change_the_same_files_never_stall_and_see_nothing_torn_or_old() {
+    if let Some(reason) = Omnifs::unavailable() {
+        return skip("stress", &reason);
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
+    let upstream = Memory::new(Style::default());
+    let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
+    let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let router = Router::new(vec![instance]);
+    let runtime = Runtime::new(router, Capacity::default(), epoch, tokio.handle().clone());
+    runtime.up("m", SCOPE);
+    let point = tempfile::tempdir().expect("a mount point");
+    let mut files = Vec::new();
+    for d in 0..DIRECTORIES {
+        let directory = format!("d{d}");
+        upstream.directory(ROOT, &directory, &directory);
+        for f in 0..FILES / DIRECTORIES {
+            let (name, id) = (format!("f{f}"), format!("{directory}/f{f}"));
+            upstream.file(&directory, &name, &id, content(0).as_bytes());
+            let path = point.path().join("m").join(&directory).join(name);
+            files.push(File { id, path, changes: Mutex::default() });
+        }
+    }
+    // With events for watchers, which take the same locks of the kernel.
+    let options = MountOptions { watch_events: true, ..MountOptions::default() };
+    let mounted = mount(runtime.clone(), point.path(), &options, tokio.handle()).expect("mount");
+    let (next, stale) = (AtomicU64::new(1), AtomicU64::new(0));
+    let scene = Scene { upstream, runtime, files, next, stale };
+    let (reads, changes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let until = Instant::now() + duration();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (scene, reads, changes, point) = (&scene, &reads, &changes, point.path());
+            scope.spawn(move || {
+                for turn in thread.. {
+                    if Instant::now() > until {
+                        break;
+                    }
+                    let file = &scene.files[turn * 7 % scene.files.len()];
+                    let (started, floor) = (Instant::now(), file.floor());
+                    match (thread + turn) % 4 {
+                        0 => {
+                            scene.change(file);
+                            changes.fetch_add(1, Ordering::Relaxed);
+                        }
+                        1 => {
+                            let id = format!("passing-{thread}");
+                            let directory = format!("d{}", turn * 5 % DIRECTORIES);
+                            let told = scene.upstream.file(&directory, &id, &id, b"");
+                            scene.runtime.apply("m", &told);
+                            let listed = fs::read_dir(point.join("m").join(&directory));
+                            assert!(listed.expect("list").count() >= FILES / DIRECTORIES);
+                            scene.runtime.apply("m", &scene.upstream.delete(&id));
+                            changes.fetch_add(2, Ordering::Relaxed);
+                        }
+                        _ => {
+                            let found = number(&scene.read(&file.path));
+                            assert!(found >= floor, "{found} was over with {floor}");
+                            assert!(fs::metadata(&file.path).expect("stat").len() > 0);
+                            reads.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                    let took = started.elapsed();
+                    assert!(took < STALL, "one operation took {took:?}");
+                }
+            });
+        }
+    });
+    let stale = scene.stale.load(Ordering::Relaxed);
+    println!("{reads:?} reads beside {changes:?} changes, {stale} tried again");
+    let reads = reads.into_inner();
+    // Each file changes some hundred times a second.
+    assert!(stale * 8 < reads && reads > 1000 && changes.into_inner() > 1000);
+    // Nothing old is left when it is quiet.
+    for file in &scene.files {
+        scene.change(file);
+        let newest = file.changes.lock().expect("no panic under the lock").last().copied();
+        let newest = newest.expect("changed just now").1;
+        let shown = || (number(&scene.read(&file.path)) == newest).then_some(());
+        assert!(omnifs_support::wait_until(STALL, shown).is_some(), "{} is old", file.id);
+    }
+    for d in 0..DIRECTORIES {
+        let directory = point.path().join("m").join(format!("d{d}"));
+        let listed =
+            || (fs::read_dir(&directory).ok()?.count() == FILES / DIRECTORIES).then_some(());
+        assert!(omnifs_support::wait_until(STALL, listed).is_some(), "{}", directory.display());
+    }
+    drop(mounted);
+}
