@@ -11,7 +11,7 @@
 
 use super::held::Stream;
 use super::server::Server;
-use crate::{Attr, Handle, Result, Vfs};
+use crate::{Attr, Error, Handle, Result, Vfs};
 use fuser::ReplyData;
 use lru::LruCache;
 use std::fmt;
@@ -193,9 +193,27 @@ impl<V: Vfs> Server<V> {
             let (inode, kind, modified) = (shown.inode, shown.kind, shown.modified);
             return Ok(Attr { inode, kind, size: content.size(), modified, cacheable: false });
         }
+        if !content.volatile && self.references.told_size(handle).is_none() {
+            self.settle_size(handle, &content).await?;
+        }
         let attr = self.vfs.getattr(handle).await?;
         content.has_size(attr.size);
         Ok(attr)
+    }
+
+    /// Has the kernel know the size of a file of which it knew none. An answer that an invalidation
+    /// overtakes is not kept, and the read that waits for it would find the file empty. The last byte
+    /// says the same and is kept in any case.
+    ///
+    /// Away from the threads that answer requests, since it waits for reads of that byte.
+    async fn settle_size(&self, handle: Handle, content: &Content<V>) -> Result<()> {
+        let Some(last) = content.size().checked_sub(1) else { return Ok(()) };
+        let byte = self.vfs.read(content.stream.id, last, 1).await?;
+        let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
+        let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
+        // An error means that the runtime ends, and the mount with it.
+        let _ = told.await;
+        Ok(())
     }
 
     pub(super) async fn attr_now(&self, handle: Handle) -> Result<Attr> {
@@ -221,11 +239,12 @@ impl<V: Vfs> Server<V> {
 
     async fn read_part(&self, handle: Handle, offset: u64, length: u32) -> Result<bytes::Bytes> {
         let content = self.content(handle).await?;
-        let size = content.size();
-        if !content.volatile && !self.references.knows_size(handle, size) {
-            // The content has changed since the kernel was told how long it is, or it was told so at
-            // the same time, and it would cut this one there. A shorter one it sees by itself.
-            self.notifier.wire.lengthen(self.notifier.node(handle), size);
+        let told = self.references.told_size(handle);
+        if !content.volatile && told.is_some_and(|told| told != content.size()) {
+            // The content has changed since the kernel was told how long it is, and no event has said
+            // so yet. The kernel would cut this one there; by the name there is another handle now.
+            self.notifier.wire.inval_inode(self.notifier.node(handle), false);
+            return Err(Error::Stale);
         }
         let bytes = self.vfs.read(content.stream.id, offset, length).await?;
         if content.deliver(bytes.len()) && !content.volatile {

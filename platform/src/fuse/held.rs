@@ -141,6 +141,13 @@ impl References {
         self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last.size)
     }
 
+    /// The size that the kernel was told last, in bytes; `None` if it was told none yet.
+    pub fn told_size(&self, handle: Handle) -> Option<u64> {
+        let shard = self.shard(handle);
+        let held = shard.references.get(&handle.0)?;
+        (held.told != Told::Nothing).then_some(held.last.size)
+    }
+
     /// Whether the kernel, if it knows a size at all, knows this one.
     pub fn knows_size(&self, handle: Handle, size: u64) -> bool {
         let told = self.shard(handle).references.get(&handle.0).map(|held| held.told);

@@ -136,12 +136,6 @@ impl<V: Vfs> Server<V> {
                 if listed && !attr.cacheable {
                     self.drop_listing(handle).await;
                 }
-                // An answer that an invalidation overtakes is not kept, and the read that waits for it
-                // would be cut at what was known before: nothing, where the size was not known.
-                let first = !self.references.knows_size(handle, attr.size);
-                if reading && first && self.contents.are_silent() {
-                    self.notifier.wire.lengthen(self.notifier.node(handle), attr.size);
-                }
                 self.references.tell(handle, &attr);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }

@@ -46,14 +46,16 @@ impl Wire {
         self.send(FUSE_NOTIFY_INVAL_INODE, &body)
     }
 
-    /// Has a file be at least this long, in bytes, at once and for reads that are under way too. Nothing
-    /// is stored and nothing waited for (fuse_notify_store in fs/fuse/dev.c): it takes no lock that
-    /// anybody holds while he waits. The attributes are asked for again.
-    pub fn lengthen(&self, node: u64, size: u64) -> Told {
-        let mut body = Vec::with_capacity(24);
+    /// Gives the kernel some bytes of a file, which is at least that long from now on, whatever answers
+    /// about its attributes are on their way (fuse_notify_store in fs/fuse/dev.c). Those are asked for
+    /// again. Waits for reads of the page that are under way.
+    pub fn store(&self, node: u64, offset: u64, bytes: &[u8]) -> Told {
+        let mut body = Vec::with_capacity(24 + bytes.len());
         body.extend(node.to_ne_bytes());
-        body.extend(size.to_ne_bytes());
-        body.extend(0_u64.to_ne_bytes());
+        body.extend(offset.to_ne_bytes());
+        body.extend((bytes.len() as u32).to_ne_bytes());
+        body.extend(0_u32.to_ne_bytes());
+        body.extend(bytes);
         self.send(FUSE_NOTIFY_STORE, &body)
     }
 
@@ -141,9 +143,9 @@ mod tests {
         assert_eq!(entry[32..35], *b"ab\0");
         let inode = written(|wire| wire.inval_inode(9, false));
         assert_eq!((inode.len(), &inode[24..32]), (40, &(-1_i64).to_ne_bytes()[..]));
-        let longer = written(|wire| wire.lengthen(9, 0x0304));
-        assert_eq!((longer.len(), &longer[24..32]), (40, &0x0304_u64.to_ne_bytes()[..]));
-        assert_eq!(longer[32..40], [0; 8], "no bytes and no padding");
+        let stored = written(|wire| wire.store(9, 0x0304, b"z"));
+        assert_eq!((stored.len(), &stored[24..32]), (41, &0x0304_u64.to_ne_bytes()[..]));
+        assert_eq!(stored[32..], *b"\x01\0\0\0\0\0\0\0z");
         let delete = written(|wire| wire.delete(1, 5, "x"));
         assert_eq!((delete.len(), &delete[24..32]), (42, &5_u64.to_ne_bytes()[..]));
     }
