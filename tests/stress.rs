@@ -80,12 +80,17 @@ impl Scene {
         changes.push((Instant::now(), number));
     }
 
-    /// What is superseded between the kernel's opening it and its first read may be gone by then. A
-    /// reader tries again.
     fn read(&self, path: &Path) -> String {
+        self.again(path, |path| fs::read_to_string(path))
+    }
+
+    /// What is superseded between the kernel's opening it and its first read may be gone by then, and a
+    /// path that is superseded twice within one stat(2) is looked up anew only once. Who asks tries
+    /// again.
+    fn again<T>(&self, path: &Path, ask: impl Fn(&Path) -> std::io::Result<T>) -> T {
         loop {
-            match fs::read_to_string(path) {
-                Ok(content) => return content,
+            match ask(path) {
+                Ok(answer) => return answer,
                 Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle => {
                     self.stale.fetch_add(1, Ordering::Relaxed);
                 }
@@ -154,7 +159,8 @@ fn sixteen_threads_that_read_and_change_the_same_files_never_stall_and_see_nothi
                         _ => {
                             let found = number(&scene.read(&file.path));
                             assert!(found >= floor, "{found} was over with {floor}");
-                            assert!(fs::metadata(&file.path).expect("stat").len() > 0);
+                            let size = scene.again(&file.path, |path| fs::metadata(path)).len();
+                            assert!(size > 0);
                             reads.fetch_add(1, Ordering::Relaxed);
                         }
                     }
