@@ -26,10 +26,10 @@ const FILES: usize = 24;
 /// The longest that one operation may take, and that the kernel may not have heard of an event.
 const STALL: Duration = Duration::from_secs(1);
 
-/// A minute, or as many seconds as OMNIFS_STRESS_SECONDS says.
-fn duration() -> Duration {
+/// As many seconds as OMNIFS_STRESS_SECONDS says, or else this many.
+fn duration(seconds: u64) -> Duration {
     let given = std::env::var("OMNIFS_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(given.unwrap_or(60))
+    Duration::from_secs(given.unwrap_or(seconds))
 }
 
 /// The same number over and over, so that a torn read shows. Some are longer than one read.
@@ -105,6 +105,12 @@ fn sixteen_threads_that_read_and_change_the_same_files_never_stall_and_see_nothi
     if let Some(reason) = Omnifs::unavailable() {
         return skip("stress", &reason);
     }
+    // One after the other: as root mounts it, and as an ordinary user does.
+    stress(false, duration(60));
+    stress(true, duration(20));
+}
+
+fn stress(announce_opens: bool, duration: Duration) {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
     let upstream = Memory::new(Style::default());
     let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
@@ -125,12 +131,12 @@ fn sixteen_threads_that_read_and_change_the_same_files_never_stall_and_see_nothi
         }
     }
     // With events for watchers, which take the same locks of the kernel.
-    let options = MountOptions { watch_events: true, ..MountOptions::default() };
+    let options = MountOptions { watch_events: true, announce_opens, ..MountOptions::default() };
     let mounted = mount(runtime.clone(), point.path(), &options, tokio.handle()).expect("mount");
     let (next, stale) = (AtomicU64::new(1), AtomicU64::new(0));
     let scene = Scene { upstream, runtime, files, next, stale };
     let (reads, changes) = (AtomicU64::new(0), AtomicU64::new(0));
-    let until = Instant::now() + duration();
+    let until = Instant::now() + duration;
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (scene, reads, changes, point) = (&scene, &reads, &changes, point.path());
@@ -171,7 +177,9 @@ fn sixteen_threads_that_read_and_change_the_same_files_never_stall_and_see_nothi
         }
     });
     let stale = scene.stale.load(Ordering::Relaxed);
-    println!("{reads:?} reads beside {changes:?} changes, {stale} tried again");
+    println!(
+        "opens announced: {announce_opens}: {reads:?} reads beside {changes:?} changes, {stale} tried again"
+    );
     let reads = reads.into_inner();
     // Each file changes some hundred times a second.
     assert!(stale * 8 < reads && reads > 1000 && changes.into_inner() > 1000);

@@ -86,7 +86,10 @@ pub(super) fn mount(
     if rustix::process::geteuid().is_root() {
         let connection = open()?;
         match mount_directly(&connection, point, name, allow_other) {
-            Ok(()) => return Ok(Device { connection, read_only: make_read_only(point) }),
+            Ok(()) => {
+                let read_only = make_read_only(point, own_calls);
+                return Ok(Device { connection, read_only });
+            }
             // Root without the capability, as in most containers: the helper may still do it.
             Err(Errno::PERM) if helper().is_none() => return Err(MountError::DeviceDenied),
             Err(Errno::PERM) => {}
@@ -100,8 +103,13 @@ pub(super) fn mount(
 }
 
 /// Makes the mount read-only to all who come by it. The file system below stays writable, so that
-/// the daemon can make its own calls through a copy of the mount ([`writable`]).
-fn make_read_only(point: &Path) -> bool {
+/// the daemon can make its own calls through a copy of the mount ([`writable`]); a kernel that cannot
+/// make one (before Linux 5.12) leaves the mount as it is.
+fn make_read_only(point: &Path, own_calls: bool) -> bool {
+    if own_calls && let Err(error) = writable(point) {
+        tracing::debug!(%error, "the mount cannot be copied");
+        return false;
+    }
     let flags = MountFlags::BIND | MountFlags::RDONLY;
     let kept = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
     let made = rustix::mount::mount_remount(point, flags | kept, c"");

@@ -71,6 +71,8 @@ pub struct MountOptions {
     pub gid: u32,
     /// Raises inotify events for what changes upstream.
     pub watch_events: bool,
+    /// Has the kernel ask at every open, also where it could open by itself.
+    pub announce_opens: bool,
 }
 
 impl Default for MountOptions {
@@ -83,6 +85,7 @@ impl Default for MountOptions {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             watch_events: false,
+            announce_opens: false,
         }
     }
 }
@@ -184,7 +187,7 @@ fn serve<V: Vfs>(
         streams: Streams::new(),
         contents: Contents::new(),
         listings: Listings::new(),
-        may_silence: read_only,
+        may_silence: read_only && !options.announce_opens,
         notifier,
         desk,
     });
