@@ -36,6 +36,43 @@ pub struct ListEntry {
     pub content: Option<Bytes>,
 }
 
+/// What an answer said of a name: that it is bound, to whatever it is, or that there is none.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Of the directory, or of the child where nothing watches the directory ([`Node::binding`]).
+    coherence: Coherence,
+    /// The ledger's sequence number when the call began.
+    pub stamp: u64,
+    era: u64,
+}
+
+impl Binding {
+    /// One that has just been answered.
+    pub fn new(coherence: Coherence, stamp: u64) -> Self {
+        let era = coherence.era();
+        Binding { coherence, stamp, era }
+    }
+
+    /// Whether the feed vouches for it.
+    pub fn is_covered(&self) -> bool {
+        self.coherence.covers(self.stamp)
+    }
+
+    /// Whether it still answers a lookup that led to `child`. Outside a live scope the child's own
+    /// grant decides, if it is of the same call (one about the child at another place says nothing
+    /// about this name) and the feed has not turned since.
+    pub fn holds(&self, child: &Node) -> bool {
+        // A volatile child's grant knows nothing of the turns of the directory's feed.
+        let granted = || {
+            let same = self.stamp == child.stamp() && self.era == self.coherence.era();
+            same && !child.is_live() && !child.is_volatile()
+        };
+        // What is asked for at each use of a volatile file is its content.
+        let named = || child.is_volatile_file() && self.is_covered();
+        named() || (self.is_covered() || granted()) && child.usable(Use::Lookup)
+    }
+}
+
 /// The entries of a directory at one moment, in cookie order.
 #[derive(Debug)]
 pub struct Listing {
@@ -43,8 +80,8 @@ pub struct Listing {
     /// A name that is not among the entries does not exist.
     pub complete: bool,
     pub stamp: u64,
-    /// The directory's, which says how long the binding of names holds.
-    pub coherence: Coherence,
+    /// That of its names: with the directory's coherence.
+    pub binding: Binding,
     bytes: usize,
     /// The sequence number of the last removal of anything at which the entries were looked through.
     checked: AtomicU64,
@@ -66,7 +103,8 @@ impl Listing {
             last = entry.cookie;
         }
         let bytes = entries.iter().map(entry_bytes).sum();
-        Listing { entries, complete, stamp, coherence, bytes, checked: AtomicU64::new(stamp) }
+        let (binding, checked) = (Binding::new(coherence, stamp), AtomicU64::new(stamp));
+        Listing { entries, complete, stamp, binding, bytes, checked }
     }
 
     pub fn get(&self, name: &str) -> Option<&ListEntry> {
@@ -142,18 +180,13 @@ pub struct Content {
 #[derive(Clone, Debug)]
 pub enum Memo {
     Listing(Arc<Listing>),
-    /// A looked-up child. The binding of the name is as old as `stamp` and covered by the
-    /// directory's coherence.
+    /// A looked-up child.
     Child {
         node: Arc<Node>,
-        stamp: u64,
-        binding: Coherence,
+        binding: Binding,
     },
     /// The provider said that there is no such name.
-    Absent {
-        stamp: u64,
-        binding: Coherence,
-    },
+    Absent(Binding),
     Content(Content),
 }
 
@@ -164,7 +197,7 @@ impl Memo {
                 Cost { nodes: listing.entries.len() + 1, bytes: listing.bytes + 128 }
             }
             Memo::Child { node, .. } => Cost { nodes: 1, bytes: node_bytes(node) + 128 },
-            Memo::Absent { .. } => Cost { nodes: 1, bytes: 160 },
+            Memo::Absent(_) => Cost { nodes: 1, bytes: 160 },
             Memo::Content(content) => Cost { nodes: 1, bytes: content.bytes.len() + 160 },
         }
     }
@@ -318,15 +351,4 @@ impl Cache {
     pub fn forget_content(&mut self, instance: InstanceId, id: &Arc<str>) {
         self.remove(&Query { instance, id: id.clone(), operation: Operation::Read });
     }
-}
-
-/// Whether what was fetched at `stamp` under `binding` still answers a lookup. Outside a live scope
-/// the child's own grant decides, if it is of the same call: a call about the child at another
-/// place says nothing about this name.
-pub fn binding_holds(binding: &Coherence, stamp: u64, child: &Node) -> bool {
-    // A volatile child's grant knows nothing of the turns of the directory's feed.
-    let granted = || stamp == child.stamp() && !child.is_live() && !child.is_volatile();
-    // What is asked for at each use of a volatile file is its content.
-    let named = || child.is_volatile_file() && binding.covers(stamp);
-    named() || (binding.covers(stamp) || granted()) && child.usable(Use::Lookup)
 }

@@ -64,6 +64,9 @@ pub struct Slot {
     /// The size of a volatile file's content that an open has just read: good for one `stat`, the
     /// one that every reader makes after its open.
     pub latest: Option<u64>,
+    /// The size that a back end was told of this file, in bytes; `None` also where it may be another one
+    /// at each use.
+    pub told_size: Option<u64>,
     /// The rest is for silent opens: a back end that does not say what is open.
     pub silent: Silent,
 }
@@ -95,8 +98,24 @@ impl Slot {
     pub fn may_show(&self, node: &Node) -> bool {
         let volatile = self.silent.read && node.is_volatile();
         // A kernel that has begun to read may not see the size of its file change.
-        let sizes = self.node.size.get().zip(node.size.get());
-        !volatile && self.is_read_as(node) && sizes.is_none_or(|(told, now)| told == now)
+        !volatile && self.is_read_as(node) && self.has_size_of(node)
+    }
+
+    /// Puts a content aside for who may have the file open, unless it is not what they were told of.
+    pub fn put_aside(&mut self, content: Option<Bytes>) {
+        let is_told = |bytes: &Bytes| self.told_size.is_none_or(|told| told == bytes.len() as u64);
+        self.silent.snapshot = content.filter(is_told);
+    }
+
+    /// Whether a back end that was told of this handle may be told the size of `node` by it; of `None`
+    /// nothing is known yet.
+    pub fn may_get_size_of(&self, node: Option<&Node>) -> bool {
+        self.told_size.is_none() || node.is_some_and(|node| self.has_size_of(node))
+    }
+
+    /// Whether the size that was told of this handle is that of `node`, as far as both are known.
+    pub fn has_size_of(&self, node: &Node) -> bool {
+        self.told_size.zip(node.size.get()).is_none_or(|(told, now)| told == *now)
     }
 }
 
@@ -120,7 +139,9 @@ pub struct Inodes {
     owners: HashMap<Inode, (InstanceId, Arc<str>, usize)>,
     next_handle: u64,
     mask: u64,
-    /// Files are opened without a word.
+    /// A file's handle has one size.
+    pub fixed_sizes: bool,
+    /// Files are opened without a word, and a handle has one content. Sizes are fixed too.
     pub silent: bool,
 }
 
@@ -134,6 +155,7 @@ impl Inodes {
             owners: HashMap::new(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
+            fixed_sizes: false,
             silent: false,
         };
         inodes.by_object.insert(root.key, vec![ROOT]);
@@ -149,6 +171,7 @@ impl Inodes {
                 gone: false,
                 paged: None,
                 latest: None,
+                told_size: None,
                 silent: Silent::default(),
             },
         );
@@ -292,6 +315,7 @@ impl Inodes {
                 gone: false,
                 paged: None,
                 latest: None,
+                told_size: None,
                 silent: Silent::default(),
             },
         );

@@ -261,7 +261,7 @@ impl Coherence {
     }
 
     /// Moves whenever the feed is lost, comes back or reports a gap.
-    fn era(&self) -> u64 {
+    pub fn era(&self) -> u64 {
         self.scope().map_or(0, |scope| scope.era())
     }
 
@@ -391,6 +391,14 @@ impl Registry {
     pub fn get(&self, key: Key, id: &str) -> Option<Arc<Node>> {
         let holders = self.by_key.get(&key)?;
         holders.iter().rev().filter_map(Weak::upgrade).find(|node| &*node.id == id)
+    }
+
+    /// Marks all nodes of an instance but those whose ids `keep` names, and those that have nobody to
+    /// ask about them.
+    pub fn invalidate_all_but(&self, instance: InstanceId, keep: impl Fn(&Arc<str>) -> bool) {
+        let nodes = self.by_key.values().flatten().filter_map(Weak::upgrade);
+        let of = nodes.filter(|node| node.instance == instance && !node.relisted);
+        of.filter(|node| !keep(&node.id)).for_each(|node| node.invalidate());
     }
 
     /// Marks the object and everything that is part of it, and returns those nodes.

@@ -221,9 +221,7 @@ impl Ledger {
             .max_by_key(|feed| feed.prefix.len())
             .map(|feed| feed.covered_from);
         let covered_from = covered_from.unwrap_or_else(|| {
-            let polled =
-                self.polled.iter().any(|(of, prefix)| *of == instance && covers(prefix, id));
-            if polled {
+            if self.is_polled(instance, id) {
                 let feed = self.feed(instance, id);
                 feed.covered_from = stamp;
                 feed.note = "watched by polling".into();
@@ -241,6 +239,10 @@ impl Ledger {
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
+    }
+
+    fn is_polled(&self, instance: InstanceId, id: &str) -> bool {
+        self.polled.iter().any(|(of, prefix)| *of == instance && covers(prefix, id))
     }
 
     fn scopes_under(&self, instance: InstanceId, prefix: &str) -> Vec<Arc<Scope>> {
@@ -303,8 +305,11 @@ impl Ledger {
     /// The feed is down: nothing is covered. Returns whether that is news.
     pub fn lost(&mut self, instance: InstanceId, prefix: &str, why: &str) -> bool {
         self.sequence += 1;
+        // A polled scope is vouched for from its first fetch on, which may be under way.
+        let known = self.feeds.iter().any(|f| f.instance == instance && *f.prefix == *prefix);
+        let begins = !known && self.is_polled(instance, prefix);
         let feed = self.feed(instance, prefix);
-        let news = feed.covered_from != NEVER;
+        let news = feed.covered_from != NEVER || begins;
         if news {
             // A connection that no resume has proven vouches for itself alone: what was missed before
             // it stays missed, whatever a later one resumes from.
@@ -418,6 +423,18 @@ mod tests {
         ledger.record(I, &Change::Gap("engine".into()));
         ledger.resumed(I, "engine");
         assert!(!scope.covers(stamp));
+    }
+
+    #[test]
+    fn a_loss_overtakes_the_first_fetch_of_a_polled_scope() {
+        let mut ledger = Ledger::default();
+        ledger.polled(I, "repo:");
+        let stamp = ledger.begin();
+        assert!(ledger.lost(I, "repo:a", "refused"));
+        assert_eq!(ledger.hits(I, stamp).count(), 1);
+        assert!(!ledger.lost(I, "repo:a", "refused"), "no news");
+        assert_eq!(ledger.hits(I, stamp).count(), 1);
+        assert!(!ledger.scope(I, &Arc::from("repo:a"), stamp).covers(stamp));
     }
 
     #[test]

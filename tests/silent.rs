@@ -1,5 +1,5 @@
-//! The core under a kernel that opens files and directories without a word: a handle stands for one
-//! content. Driven through the Vfs trait against a service in memory, as in `core.rs`.
+//! The core under a Linux kernel, for which a handle has one size, and which most often opens files and
+//! directories without a word: then it has one content. Driven through the Vfs trait against a service in memory, as in `core.rs`.
 
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
@@ -23,7 +23,15 @@ impl Core {
         core
     }
 
+    /// One that opens files without a word.
     async fn new(style: Style) -> Core {
+        let core = Core::announced(style).await;
+        assert!(core.runtime.silence_opens(), "the core can do it");
+        core
+    }
+
+    /// One that says when it opens a file.
+    async fn announced(style: Style) -> Core {
         let upstream = Memory::new(style);
         let instance =
             Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
@@ -31,7 +39,7 @@ impl Core {
         let router = Router::new(vec![instance]);
         let tokio = tokio::runtime::Handle::current();
         let runtime = Runtime::new(router, Capacity::default(), epoch, tokio);
-        assert!(runtime.silence_opens(), "the core can do it");
+        assert!(runtime.fix_sizes(), "the core can do it");
         let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("it shows");
         Core { runtime, upstream, top: top.handle }
     }
@@ -73,6 +81,29 @@ async fn who_has_begun_to_read_goes_on_with_that_and_the_name_gets_another_handl
     assert_eq!(core.read(new.handle).await.expect("read"), b"after, longer");
     assert_eq!(core.read(old.handle).await.expect("read on"), b"before");
     assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 6);
+}
+
+#[tokio::test]
+async fn what_changes_between_a_lookup_and_an_open_is_looked_up_again_and_never_cut() {
+    let core = Core::announced(Style::default()).await;
+    core.runtime.up("m", SCOPE);
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let old = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.runtime.getattr(old.handle).await.expect("stat").size, 6);
+    core.apply(core.upstream.set("id-a", b"after, longer"));
+    // A kernel would read 6 bytes of it by this handle.
+    assert_eq!(core.runtime.open(old.handle).await.expect_err("another content"), Error::Stale);
+    assert_eq!(core.runtime.getattr(old.handle).await.expect_err("another size"), Error::Stale);
+    let new = core.lookup("a").await.expect("lookup");
+    assert_ne!(new.handle, old.handle);
+    assert_eq!(new.inode, old.inode);
+    assert_eq!(core.read(new.handle).await.expect("read"), b"after, longer");
+    // Without an event, as where a feed is lost, too.
+    core.runtime.lost("m", SCOPE, "a test");
+    core.upstream.set("id-a", b"once more, longer still");
+    assert_eq!(core.read(new.handle).await.expect_err("another content"), Error::Stale);
+    let newest = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(newest.handle).await.expect("read"), b"once more, longer still");
 }
 
 #[tokio::test]

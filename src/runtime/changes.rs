@@ -9,6 +9,7 @@ use crate::events::Ledger;
 use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
+use crate::router::MOUNT;
 use crate::scopes::covers;
 use omnifs_platform::{Change, Error, Fate, Handle, Result, Vfs};
 use std::collections::HashSet;
@@ -41,7 +42,7 @@ impl State {
                         self.touched.touch(node.key, sequence, now);
                         self.unpage(&node);
                     }
-                    self.displace(&node, out);
+                    self.displace(&node, None, out);
                 }
             }
             provider::Change::Removed(id) => {
@@ -88,8 +89,14 @@ impl State {
         }
     }
 
-    /// A node no longer describes its object: whoever shows it is told.
-    pub(super) fn displace(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
+    /// A node no longer describes its object, and `newer` does, if that is known: whoever shows it is
+    /// told.
+    pub(super) fn displace(
+        &mut self,
+        node: &Arc<Node>,
+        newer: Option<&Node>,
+        out: &mut Vec<Change>,
+    ) {
         self.keep_for_holders(std::slice::from_ref(node));
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot(handle) else { continue };
@@ -100,7 +107,10 @@ impl State {
                 self.expire_entries(handle, out);
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
-            } else if slot.may_be_open() || self.inodes.silent && is_kept(node) {
+            } else if slot.may_be_open()
+                || self.inodes.silent && is_kept(node)
+                || self.inodes.fixed_sizes && !slot.may_get_size_of(newer)
+            {
                 self.supersede(handle, out);
             } else {
                 out.push(Change::Content { handle, open: false });
@@ -113,7 +123,8 @@ impl State {
     /// nothing once it is closed.
     pub(super) fn supersede(&mut self, handle: Handle, out: &mut Vec<Change>) {
         self.keep_open_for_holders(handle);
-        let Some(slot) = self.inodes.slot_mut(handle) else { return };
+        let slot = self.inodes.slot_mut(handle).filter(|slot| !slot.superseded);
+        let Some(slot) = slot else { return };
         slot.superseded = true;
         out.push(Change::Content { handle, open: true });
         for link in &slot.links {
@@ -196,9 +207,11 @@ impl State {
             self.touched.doubt(node.key, self.ledger.sequence());
             // The fixed part of the tree has nobody to ask about it.
             if !node.relisted && !self.is_mount_root(&node) {
+                // Also what a lookup has brought and nobody shows yet.
+                self.registry.invalidate(node.key);
                 node.invalidate();
             }
-            self.displace(&node, out);
+            self.displace(&node, None, out);
         }
         // What no back end holds any more, and what is on its way to one, may be below too.
         for instance in seen.iter().map(|(instance, _)| *instance).collect::<HashSet<_>>() {
@@ -208,6 +221,9 @@ impl State {
                 .map(|node| node.id.clone())
                 .collect();
             self.cache.forget_all_but(instance, |id| held.contains(id));
+            if instance != MOUNT {
+                self.registry.invalidate_all_but(instance, |id| held.contains(id));
+            }
             self.ledger.overtake(instance);
         }
         Ok(seen.len() as u64)

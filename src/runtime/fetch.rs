@@ -5,7 +5,7 @@
 //! they asked: then they would see something older than what they had been told, so they ask again.
 
 use super::{Runtime, State};
-use crate::cache::{Content, ListEntry, Listing, Memo, Operation, Query, cookie};
+use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::inodes::key;
 use crate::nodes::{Coherence, InstanceId, Key, Node, digest};
 use crate::provider::{self, Along, Answer, Cause, Failure, Kind, Offer};
@@ -220,9 +220,8 @@ impl Call {
                         state.note_before(std::slice::from_ref(&self.node));
                         state.cache.remove(&Query::new(&self.node, Operation::List));
                     }
-                    let binding = self.node.coherence.clone();
-                    let absent = Memo::Absent { stamp: self.stamp, binding };
-                    state.cache.insert(self.query.clone(), absent);
+                    let binding = Binding::new(self.node.coherence.clone(), self.stamp);
+                    state.cache.insert(self.query.clone(), Memo::Absent(binding));
                 }
                 // A failed call is nobody's news but the caller's: only "not found" is an answer.
                 let spoiled = spoiled.filter(|_| failure.cause == Cause::NotFound);
@@ -407,7 +406,7 @@ impl Landing<'_> {
         }
         let interned = self.state.registry.intern(fresh);
         if let Some(old) = interned.replaced {
-            self.state.displace(&old, self.changes);
+            self.state.displace(&old, Some(&interned.node), self.changes);
         }
         (interned.node, None)
     }
@@ -428,21 +427,22 @@ impl Landing<'_> {
             let Operation::Lookup(name) = &self.call.query.operation else {
                 return (Fetched::Child(node), spoiled);
             };
-            // A listing that binds the name to another object is out of date.
-            let listing = self.state.cache.listing(&self.call.node);
-            if listing.is_some_and(|l| l.get(name).is_none_or(|e| e.node.id != node.id)) {
-                let list = Query::new(&self.call.node, Operation::List);
-                self.state.cache.remove(&list);
-            }
-            let memo = Memo::Child {
-                node: node.clone(),
-                stamp: self.call.stamp,
-                binding: self.call.node.binding(&node),
-            };
-            self.state.cache.insert(self.call.query.clone(), memo);
+            self.bind(&self.call.node.clone(), name.clone(), &node);
             self.keep_content(&node, keyed.node.content);
         }
         (Fetched::Child(node), spoiled)
+    }
+
+    /// Keeps that `name` in `directory` leads to `node`. A listing that binds it to another object is out
+    /// of date.
+    fn bind(&mut self, directory: &Node, name: Arc<str>, node: &Arc<Node>) {
+        let listing = self.state.cache.listing(directory);
+        if listing.is_some_and(|l| l.get(&name).is_none_or(|e| e.node.id != node.id)) {
+            self.state.cache.remove(&Query::new(directory, Operation::List));
+        }
+        let binding = Binding::new(directory.binding(node), self.call.stamp);
+        let memo = Memo::Child { node: node.clone(), binding };
+        self.state.cache.insert(Query::new(directory, Operation::Lookup(name)), memo);
     }
 
     fn keep_content(&mut self, node: &Arc<Node>, content: Option<Bytes>) {
@@ -491,6 +491,7 @@ impl Landing<'_> {
             if !self.partial {
                 self.state.compare(&directory, &listing, self.changes);
             }
+            self.state.contradict(&directory, &listing, self.changes);
             self.state.cache.forget_children(instance, &directory.id);
             self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
         }
@@ -542,7 +543,7 @@ impl Landing<'_> {
                 None => {
                     let interned = self.state.registry.intern(fresh);
                     if let Some(old) = interned.replaced {
-                        self.state.displace(&old, self.changes);
+                        self.state.displace(&old, Some(&interned.node), self.changes);
                     }
                     interned.node
                 }
@@ -569,6 +570,7 @@ impl Landing<'_> {
             let entries = self.entries(offer.children);
             let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
             self.state.compare(&parent, &listing, self.changes);
+            self.state.contradict(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);
             let query = Query::new(&parent, Operation::List);
             self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
@@ -581,9 +583,7 @@ impl Landing<'_> {
             if spoiled.is_some() {
                 continue;
             }
-            let binding = parent.binding(&node);
-            let memo = Memo::Child { node: node.clone(), stamp, binding };
-            self.state.cache.insert(Query::new(&parent, Operation::Lookup(name)), memo);
+            self.bind(&parent, name, &node);
             self.keep_content(&node, content);
         }
         None

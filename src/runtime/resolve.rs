@@ -1,8 +1,9 @@
 //! From a handle and a name to a node or a content that may be served.
 
 use super::fetch::Fetched;
+use super::silent::is_kept;
 use super::{Runtime, State};
-use crate::cache::{Listing, Memo, Operation, Query, binding_holds};
+use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::inodes::{DEPTH, ROOT};
 use crate::nodes::{Node, Use};
 use crate::probes::is_probe;
@@ -120,7 +121,7 @@ impl Runtime {
             if let Some(listing) = state.cache.listing(directory)
                 && !directory.relisted
                 && listing.is_whole(state.removal)
-                && (listing.coherence.covers(listing.stamp)
+                && (listing.binding.is_covered()
                     || listing.stamp >= directory.stamp() && directory.usable(Use::Listing))
             {
                 state.cache.counters.hits += 1;
@@ -171,32 +172,32 @@ impl Runtime {
                 (slot.node.clone(), parent.map(|parent| (parent, link)))
             };
             // Without its directory a position cannot be asked for; the object may still be.
-            let Some((parent, link)) = link else { return self.orphan(handle, &node).await };
+            let Some((parent, link)) = link else { return self.orphan(handle, &node, use_).await };
             match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
-                    return Ok(self.adopt(handle, &found.node));
+                    return self.adopt(handle, &found.node, use_);
                 }
                 Ok(_) | Err(Miss::Absent { .. }) => {
                     let listing = match self.listing(&parent).await {
                         Ok(listing) => listing,
                         // The directory is gone; what was in it may be somewhere else.
-                        Err(Error::NotFound) => return self.orphan(handle, &node).await,
+                        Err(Error::NotFound) => return self.orphan(handle, &node, use_).await,
                         Err(error) => return Err(error),
                     };
                     match listing.entries.iter().find(|entry| entry.node.id == node.id) {
                         Some(entry) if entry.node.usable(use_) => {
-                            return Ok(self.adopt(handle, &entry.node));
+                            return self.adopt(handle, &entry.node, use_);
                         }
                         Some(entry) => {
                             let name = entry.name.clone();
                             if let Ok(found) = self.child_for(&parent, &name, use_).await
                                 && found.node.id == node.id
                             {
-                                return Ok(self.adopt(handle, &found.node));
+                                return self.adopt(handle, &found.node, use_);
                             }
                         }
-                        None => return self.orphan(handle, &node).await,
+                        None => return self.orphan(handle, &node, use_).await,
                     }
                 }
                 Err(Miss::Failed(error)) => return self.stale_node(&node, error),
@@ -207,7 +208,7 @@ impl Runtime {
 
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
-    async fn orphan(&self, handle: Handle, node: &Arc<Node>) -> Result<Arc<Node>> {
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
         let operation = if node.is_directory() { Operation::List } else { Operation::Read };
         let landed = self.fetch(node, operation).await;
         match landed.result {
@@ -227,13 +228,15 @@ impl Runtime {
                 }
                 drop(state);
                 self.notify(changes);
-                Ok(self.adopt(handle, &node))
+                self.adopt(handle, &node, use_)
             }
             Err(failure) if failure.cause == Cause::NotFound => {
-                if let Some(slot) = self.state().inodes.slot_mut(handle) {
-                    slot.gone = true;
-                }
-                Err(Error::Stale)
+                let mut state = self.state();
+                let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
+                slot.gone = true;
+                // Who has it open goes on with that.
+                let open = use_ == Use::Attributes && slot.may_be_open();
+                if open { Ok(slot.node.clone()) } else { Err(Error::Stale) }
             }
             Err(failure) => {
                 let error = self.failed(node, None, failure);
@@ -262,33 +265,39 @@ impl Runtime {
         }
         let interned = state.registry.intern(read.with_content(*size, *digest, stamp));
         if let Some(old) = interned.replaced {
-            state.displace(&old, changes);
+            state.displace(&old, Some(&interned.node), changes);
         }
         interned.node
     }
 
     /// Puts a newer node of the same object behind a handle, and gives the node that the handle
     /// now shows: a superseded one keeps what its holders opened.
-    fn adopt(&self, handle: Handle, node: &Arc<Node>) -> Arc<Node> {
-        match self.state().inodes.slot_mut(handle) {
+    ///
+    /// # Errors
+    /// [`Error::Stale`] for one that is left to its holders and has none.
+    fn adopt(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
+        let mut state = self.state();
+        let fixed = state.inodes.fixed_sizes;
+        let adopted = match state.inodes.slot_mut(handle) {
+            Some(slot) if slot.superseded && !slot.may_be_open() => return Err(Error::Stale),
             Some(slot) if slot.superseded => slot.node.clone(),
             // Not known to be what was read by this handle, and its holders go on with that.
             Some(slot) if !slot.is_read_as(node) && !node.is_volatile() => node.clone(),
+            // Not what was told of this handle.
+            Some(slot) if fixed && is_kept(node) && !slot.has_size_of(node) => node.clone(),
             // An answer that was overtaken serves who asked, and never takes the place of what is
-            // known better; who has that open is shown nothing else.
+            // known better; who has that open is shown no other size.
             Some(slot) if !node.is_valid() && slot.node.is_valid() => {
-                if slot.opens > 0 {
-                    slot.node.clone()
-                } else {
-                    node.clone()
-                }
+                let of_open = use_ == Use::Attributes && slot.opens > 0;
+                if of_open { slot.node.clone() } else { node.clone() }
             }
             Some(slot) => {
                 slot.node = node.clone();
                 node.clone()
             }
             None => node.clone(),
-        }
+        };
+        Ok(adopted)
     }
 
     /// The content of a file or symlink, and the node whose version it is.
@@ -297,15 +306,7 @@ impl Runtime {
             let node = self.confirmed(handle, Use::Content).await?;
             if !node.is_volatile() {
                 let mut state = self.state();
-                let link = state.inodes.slot(handle).and_then(|slot| slot.links.last().cloned());
-                let parent = link.and_then(|link| {
-                    let parent = state.inodes.slot(link.parent)?.node.clone();
-                    Some((parent, link.name))
-                });
-                let held = state
-                    .cache
-                    .content(&node, parent.as_ref().map(|(parent, name)| (&**parent, &**name)));
-                if let Some(bytes) = held {
+                if let Some(bytes) = state.held_content(handle, &node) {
                     state.cache.counters.hits += 1;
                     return Ok((bytes, node));
                 }
@@ -314,7 +315,7 @@ impl Runtime {
             let landed = self.fetch(&node, Operation::Read).await;
             match landed.result {
                 Ok(Fetched::Content(bytes, node)) => {
-                    self.adopt(handle, &node);
+                    self.adopt(handle, &node, Use::Content)?;
                     return Ok((bytes, node));
                 }
                 Ok(_) => return Err(Error::Invalid),
@@ -403,32 +404,50 @@ impl State {
     fn known(&mut self, directory: &Node, name: &str) -> Known {
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         match self.cache.get(&lookup) {
-            Some(Memo::Child { node, stamp, binding }) if binding_holds(binding, *stamp, node) => {
-                return Known::Present(Found { node: node.clone(), stamp: *stamp, asked: false });
+            Some(Memo::Child { node, binding }) if binding.holds(node) => {
+                let (node, stamp) = (node.clone(), binding.stamp);
+                return Known::Present(Found { node, stamp, asked: false });
             }
-            Some(Memo::Absent { stamp, binding })
-                if binding.covers(*stamp)
+            Some(Memo::Absent(binding))
+                if binding.is_covered()
                     && (!directory.relisted
-                        || self.ledger.vouches_for_all(directory.instance, *stamp)) =>
+                        || self.ledger.vouches_for_all(directory.instance, binding.stamp)) =>
             {
-                return Known::Absent { stamp: *stamp };
+                return Known::Absent { stamp: binding.stamp };
             }
             Some(_) => return Known::Unknown,
             None => {}
         }
         let Some(listing) = self.cache.listing(directory) else { return Known::Unknown };
+        let stamp = listing.stamp;
         match listing.get(name) {
-            Some(entry)
-                if binding_holds(&directory.binding(&entry.node), listing.stamp, &entry.node) =>
-            {
-                let (node, stamp) = (entry.node.clone(), listing.stamp);
-                Known::Present(Found { node, stamp, asked: false })
+            Some(entry) => {
+                let holds = match directory.relisted {
+                    true => Binding::new(entry.node.coherence.clone(), stamp).holds(&entry.node),
+                    false => listing.binding.holds(&entry.node),
+                };
+                let found = Found { node: entry.node.clone(), stamp, asked: false };
+                if holds { Known::Present(found) } else { Known::Unknown }
             }
-            None if listing.complete && listing.coherence.covers(listing.stamp) => {
-                Known::Absent { stamp: listing.stamp }
-            }
-            _ => Known::Unknown,
+            None if listing.complete && listing.binding.is_covered() => Known::Absent { stamp },
+            None => Known::Unknown,
         }
+    }
+
+    /// The content of this very node, where it is held: by itself, or in the listing of any directory that
+    /// shows it.
+    pub(super) fn held_content(&mut self, handle: Handle, node: &Arc<Node>) -> Option<Bytes> {
+        if let Some(bytes) = self.cache.content(node, None) {
+            return Some(bytes);
+        }
+        let links = self.inodes.slot(handle)?.links.iter().rev();
+        let places: Vec<_> = links
+            .filter_map(|link| {
+                let parent = self.inodes.slot(link.parent)?.node.clone();
+                Some((parent, link.name.clone()))
+            })
+            .collect();
+        places.iter().find_map(|(parent, name)| self.cache.content(node, Some((parent, name))))
     }
 
     /// No event has named the object, or what it is part of, since a call began.

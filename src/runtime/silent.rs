@@ -7,7 +7,7 @@
 
 use super::resolve::ROUNDS;
 use super::{Open, Runtime, State};
-use crate::inodes::{Link, Slot};
+use crate::inodes::Slot;
 use crate::nodes::{InstanceId, Node, digest};
 use crate::provider::Kind;
 use crate::scopes::covers;
@@ -25,14 +25,12 @@ impl State {
         }
         for node in nodes.iter().filter(|node| is_kept(node)) {
             for handle in self.inodes.handles_of(node) {
-                let Some(slot) = self.inodes.slot(handle).filter(|slot| keeps(slot, node)) else {
+                if !self.inodes.slot(handle).is_some_and(|slot| keeps(slot, node)) {
                     continue;
-                };
-                let place = slot.links.last().and_then(|link| self.place(link));
-                let place = place.as_ref().map(|(parent, name)| (&**parent, &**name));
-                let content = self.cache.content(node, place);
+                }
+                let content = self.held_content(handle, node);
                 if let Some(slot) = self.inodes.slot_mut(handle) {
-                    slot.silent.snapshot = content;
+                    slot.put_aside(content);
                 }
             }
         }
@@ -52,7 +50,7 @@ impl State {
         if let Some(slot) = self.inodes.slot_mut(handle)
             && slot.silent.snapshot.is_none()
         {
-            slot.silent.snapshot = read;
+            slot.put_aside(read);
         }
     }
 
@@ -121,9 +119,17 @@ impl State {
         }
     }
 
-    fn place(&self, link: &Link) -> Option<(Arc<Node>, Arc<str>)> {
-        let parent = self.inodes.slot(link.parent)?.node.clone();
-        Some((parent, link.name.clone()))
+    /// Notes the size that a back end is told of a file. False where it was told another one and may not
+    /// be told this.
+    pub(super) fn tell_size(&mut self, handle: Handle, node: &Node, size: u64) -> bool {
+        let fixed = self.inodes.fixed_sizes;
+        let slot = self.inodes.slot_mut(handle).filter(|_| is_kept(node));
+        let Some(slot) = slot else { return true };
+        let stands = !fixed || slot.told_size.is_none_or(|told| told == size);
+        if stands {
+            slot.told_size = Some(size);
+        }
+        stands
     }
 
     /// Leaves the handles of a file that are not proven to show what `node` does to their holders.
@@ -161,8 +167,10 @@ pub(super) fn is_kept(node: &Node) -> bool {
 }
 
 impl Runtime {
-    /// Opens what a handle was left with.
-    pub(super) fn open_snapshot(&self, state: &mut State, handle: Handle) -> Result<OpenFile> {
+    /// Opens a handle that was left to its holders, with what it was left with. What was not at hand
+    /// then can be had no more.
+    pub(super) fn open_left(&self, handle: Handle) -> Result<OpenFile> {
+        let mut state = self.state();
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         let bytes = slot.silent.snapshot.clone().ok_or(Error::Stale)?;
         slot.opens += 1;
@@ -173,40 +181,6 @@ impl Runtime {
         let (id, size) = (self.next_open(), bytes.len() as u64);
         state.opens.insert(id, Open::File { handle, bytes, volatile: false, at_end: false });
         Ok(OpenFile { id, size, keep_cache: true, direct: false })
-    }
-
-    /// Whether a handle was left to holders of whom none has read it: what they are to be shown is
-    /// settled by the first who asks.
-    pub(super) fn is_left_unread(&self, handle: Handle) -> bool {
-        let state = self.state();
-        let unread = |slot: &Slot| {
-            slot.superseded && !slot.gone && !slot.may_be_open() && is_kept(&slot.node)
-        };
-        state.inodes.silent && state.inodes.slot(handle).is_some_and(unread)
-    }
-
-    /// Opens a handle that was left to its holders and that none of them has read: with its content,
-    /// where that was at hand, or else with what the object holds now. Not with one of another size than
-    /// they were told.
-    pub(super) async fn open_left(&self, handle: Handle) -> Result<OpenFile> {
-        {
-            let mut state = self.state();
-            let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
-            let unread = state.inodes.silent && slot.superseded && !slot.gone && !slot.silent.read;
-            if slot.silent.snapshot.is_some() || !unread {
-                return self.open_snapshot(&mut state, handle);
-            }
-        }
-        let (bytes, _) = self.content(handle).await?;
-        let mut state = self.state();
-        let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
-        if !slot.gone && !slot.silent.read && slot.silent.snapshot.is_none() {
-            if *slot.node.size.get_or_init(|| bytes.len() as u64) != bytes.len() as u64 {
-                return Err(Error::Stale);
-            }
-            slot.silent.snapshot = Some(bytes);
-        }
-        self.open_snapshot(&mut state, handle)
     }
 
     /// The content to open a handle with. Where opens are announced, one that an event has overtaken is

@@ -83,8 +83,8 @@ impl State {
         // Events on the entries of a directory drop these, so what is here was not named.
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         let known = match self.cache.get(&lookup) {
-            Some(Memo::Child { node, stamp, .. }) => Some((node.clone(), *stamp)),
-            Some(Memo::Absent { .. }) => return Some(Err(Miss::Absent { stamp: None })),
+            Some(Memo::Child { node, binding }) => Some((node.clone(), binding.stamp)),
+            Some(Memo::Absent(_)) => return Some(Err(Miss::Absent { stamp: None })),
             _ => {
                 let listing = self.cache.listing(directory)?;
                 match listing.get(name) {

@@ -36,8 +36,9 @@ impl Runtime {
         })
     }
 
-    /// The entry that shows `node` as `name` in `parent`. The binding is judged and noted under
-    /// one lock, so an event either precedes the judgement or finds the note.
+    /// The entry that shows `node` as `name` in `parent`; with its attributes where it `tells` them. The
+    /// binding is judged and noted under one lock, so an event either precedes the judgement or finds
+    /// the note.
     fn enter(
         &self,
         state: &mut State,
@@ -46,12 +47,16 @@ impl Runtime {
         name: &Arc<str>,
         found: &Found,
         shown: Kind,
+        tells: bool,
     ) -> Entry {
         state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
         state.ahead.take(handle);
         let stands = state.listing_stands(handle, &found.node);
-        let attr = self.attr(state, &found.node, shown);
+        let attr = self.attr(state, &found.node, shown).filter(|_| tells);
+        if let Some(attr) = &attr {
+            state.tell_size(handle, &found.node, attr.size);
+        }
         Entry {
             handle,
             attr: attr.map(|attr| Attr { cacheable: attr.cacheable && stands, ..attr }),
@@ -102,7 +107,7 @@ impl Runtime {
         let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
         let mut changes = Vec::new();
         let mut state = self.state();
-        let silent = state.inodes.silent;
+        let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         if slot.superseded || slot.silent.snapshot.is_some() {
             return Ok(None);
@@ -111,9 +116,12 @@ impl Runtime {
             // Overtaken once more. Who was led here since then may not be shown this.
             return Err(Error::Stale);
         }
-        if !volatile && (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest) {
-            // Others hold another content open under this handle: it stays theirs, and the next
-            // lookup gives a new one.
+        let length = bytes.len() as u64;
+        let others = (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest);
+        let cut = fixed && slot.told_size.is_some_and(|told| told != length);
+        if !volatile && (others || cut) {
+            // Others hold another content open under this handle, or were told of one of another size:
+            // it stays theirs, and the next lookup gives a new one.
             state.supersede(handle, &mut changes);
             drop(state);
             self.notify(changes);
@@ -123,7 +131,8 @@ impl Runtime {
         slot.silent.read |= silent;
         let keep_cache = !volatile && slot.paged == Some(digest);
         slot.paged = Some(digest).filter(|_| !volatile);
-        slot.latest = volatile.then_some(bytes.len() as u64);
+        slot.latest = volatile.then_some(length);
+        slot.told_size = (!volatile).then_some(length);
         let mut left = false;
         if !volatile && !node.is_valid() {
             // Something newer is known by now and may have been told: this open has its handle, and
@@ -131,8 +140,7 @@ impl Runtime {
             slot.node = node;
             left = true;
         }
-        let id = self.next_open();
-        let size = bytes.len() as u64;
+        let (id, size) = (self.next_open(), length);
         state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
         if left {
             state.supersede(handle, &mut changes);
@@ -161,12 +169,9 @@ impl Runtime {
         // A link's kind depends on its target, which a listing does not read.
         let shown = (plus && node.kind != Kind::Symlink).then(|| {
             let found = Found { node: node.clone(), stamp, asked: false };
-            let mut shown = self.enter(state, parent, directory, &entry.name, &found, node.kind);
-            if !node.is_live() {
-                // Asked for again at the first use.
-                shown.attr = None;
-            }
-            shown
+            // What is not vouched for is asked for again at the first use.
+            let tells = node.is_live();
+            self.enter(state, parent, directory, &entry.name, &found, node.kind, tells)
         });
         DirEntry {
             name: entry.name.to_string(),
@@ -207,7 +212,7 @@ impl Vfs for Runtime {
         let name = Arc::from(name);
         let shown = self.kind_at(parent, &name, &found).await?;
         let mut state = self.state();
-        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown, true);
         let changes = std::mem::take(&mut state.pending);
         drop(state);
         self.notify(changes);
@@ -215,10 +220,6 @@ impl Vfs for Runtime {
     }
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
-        if self.is_left_unread(handle) {
-            let open = self.open(handle).await?;
-            self.release(open.id);
-        }
         let node = self.confirmed(handle, Use::Attributes).await?;
         if node.is_volatile() && !node.is_directory() {
             let latest = self.state().inodes.slot_mut(handle).and_then(|slot| slot.latest.take());
@@ -254,6 +255,13 @@ impl Vfs for Runtime {
         let shown = self.kind_of_handle(handle, &node, target.as_deref());
         let mut state = self.state();
         let attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
+        if !state.tell_size(handle, &node, attr.size) {
+            let mut changes = Vec::new();
+            state.supersede(handle, &mut changes);
+            drop(state);
+            self.notify(changes);
+            return Err(Error::Stale);
+        }
         // What is left to its holders is told of no more.
         let left = state.inodes.slot(handle).is_none_or(|slot| slot.superseded || slot.gone);
         let stands = state.listing_stands(handle, &node);
@@ -278,13 +286,13 @@ impl Vfs for Runtime {
             slot.gone || slot.superseded || slot.silent.snapshot.is_some()
         };
         if left {
-            return self.open_left(handle).await;
+            return self.open_left(handle);
         }
         let (bytes, node) = self.content_to_open(handle).await?;
         match self.open_with(handle, bytes, node)? {
             Some(opened) => Ok(opened),
             // Left meanwhile.
-            None => self.open_left(handle).await,
+            None => self.open_left(handle),
         }
     }
 
@@ -425,8 +433,15 @@ impl Vfs for Runtime {
         known
     }
 
+    fn fix_sizes(&self) -> bool {
+        self.state().inodes.fixed_sizes = true;
+        true
+    }
+
     fn silence_opens(&self) -> bool {
-        self.state().inodes.silent = true;
+        let mut state = self.state();
+        state.inodes.fixed_sizes = true;
+        state.inodes.silent = true;
         true
     }
 
@@ -440,7 +455,7 @@ impl Vfs for Runtime {
         }
         let name = Arc::from(name);
         let shown = found.node.kind;
-        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown, true);
         let changes = std::mem::take(&mut state.pending);
         drop(state);
         self.notify(changes);

@@ -9,7 +9,7 @@ use crate::cache::Listing;
 use crate::inodes::{Link, Told, same_object};
 use crate::nodes::{InstanceId, Node};
 use lru::LruCache;
-use omnifs_platform::{Change, Event, Handle};
+use omnifs_platform::{Change, Event, Fate, Handle};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -104,6 +104,24 @@ impl State {
                 _ => true,
             });
             out.extend(unsaid.collect::<Vec<_>>().into_iter().map(Change::Event));
+        }
+    }
+
+    /// What back ends were told of names that a listing contradicts is asked for again: an event about
+    /// it was missed, where nothing watches the directory or its feed was lost.
+    pub(super) fn contradict(&mut self, node: &Node, listing: &Listing, out: &mut Vec<Change>) {
+        for parent in self.inodes.handles_of(node) {
+            let told = self.inodes.told(parent);
+            let doubtful = told.filter(|(name, told)| match (told, listing.get(name)) {
+                (Told::Present(child), Some(entry)) => {
+                    self.inodes.slot(*child).is_some_and(|slot| slot.node.id != entry.node.id)
+                }
+                (Told::Present(_), None) => listing.complete,
+                (Told::Absent, entry) => entry.is_some(),
+            });
+            let names: Vec<_> = doubtful.map(|(name, _)| name.to_string()).collect();
+            let entry = |name| Change::Entry { parent, name, fate: Fate::Doubtful };
+            out.extend(names.into_iter().map(entry));
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Kernel {
     /// Notifications of a name in each directory.
     told: HashMap<Handle, u64>,
     pub modified: HashMap<Handle, SystemTime>,
+    /// The size by which the kernel knows each file, in bytes.
+    pub sizes: HashMap<Handle, u64>,
     /// References it was given, with the object behind each handle.
     pub references: HashMap<Handle, (u64, Id)>,
     /// Operations that are using a handle.
@@ -46,6 +48,7 @@ impl Kernel {
             listings: HashMap::new(),
             told: HashMap::new(),
             modified: HashMap::new(),
+            sizes: HashMap::new(),
             references: HashMap::new(),
             pins: HashMap::new(),
             opens: HashMap::new(),
@@ -114,6 +117,7 @@ impl Kernel {
         self.pages.remove(&handle);
         self.listings.remove(&handle);
         self.modified.remove(&handle);
+        self.sizes.remove(&handle);
         Some(count)
     }
 }

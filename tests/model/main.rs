@@ -19,6 +19,7 @@ mod feed;
 mod kernel;
 mod readers;
 mod run;
+mod silent;
 mod upstream;
 mod world;
 

@@ -73,6 +73,9 @@ impl World {
             _ => kernel.attributes.remove(&entry.handle),
         };
         drop(model);
+        if let Some(attr) = &entry.attr {
+            self.check_size(entry.handle, &id, attr.size);
+        }
         self.say(|| format!("kept: {parent:?}/{name} is {:?} {id}", entry.handle));
         Some(Position::new(self, entry.handle, id))
     }
@@ -89,6 +92,7 @@ impl World {
         let known = self.model().kernel.names.get(&(at.handle, name.to_owned())).cloned();
         match known {
             Some(bound) if !force => {
+                self.say(|| format!("kept name {}/{name}: {bound:?}", at.id));
                 let child = bound.as_ref().map(|(_, id)| id);
                 self.check_binding(&start, &at.id, name, child, "the kernel's cache");
                 return match bound {
@@ -150,17 +154,6 @@ impl World {
         }
     }
 
-    /// Whether the kernel has held this name for another handle's. It drops that.
-    fn leads_elsewhere(&self, parent: Handle, name: &str, handle: Handle) -> bool {
-        let mut model = self.model();
-        let key = (parent, name.to_owned());
-        let elsewhere = model.kernel.led_to.remove(&key).is_some_and(|before| before != handle);
-        if elsewhere {
-            model.kernel.names.remove(&key);
-        }
-        elsewhere
-    }
-
     /// Walks a path, the last name `force`d where a handle was found stale.
     async fn walk(self: &Arc<Self>, path: &[String], force: bool) -> Result<Position, End> {
         let mut chain = vec![self.top()];
@@ -214,19 +207,8 @@ impl World {
         self.at(path, async |at, begun| self.attributes(at, begun, true).await).await
     }
 
-    /// Where files are opened without a word, what the walk has led to is what is shown, whatever
-    /// happens from then on: it may be open.
-    fn judged_from(&self, id: &Id, begun: &Start) -> Start {
-        if self.is_silent(id) { begun.clone() } else { self.start() }
-    }
-
-    /// A file that is opened without a word.
-    fn is_silent(&self, id: &Id) -> bool {
-        self.shape.silent && self.kind(id) != Some(Kind::Directory)
-    }
-
     /// `walked`: a path has just led here.
-    async fn attributes(
+    pub(super) async fn attributes(
         self: &Arc<Self>,
         at: &Position,
         begun: &Start,
@@ -257,6 +239,7 @@ impl World {
                         format!("{} changed its inode to {:?}", at.id, attr.inode),
                     );
                 }
+                self.check_size(at.handle, &at.id, attr.size);
                 if opens {
                     // Those of a snapshot; the open file judges them.
                     return Ok(());
@@ -289,8 +272,9 @@ impl World {
 
     /// A handle that is stale without its object being gone was superseded: somebody had it open.
     fn stale(&self, start: &Start, at: &Position) -> End {
-        // Or, where nobody says what is open, changed since the walk.
-        let ever = self.model().opened.contains(&at.handle) || self.is_silent(&at.id);
+        // Or, where a handle has one size or one content, changed since the walk.
+        let file = self.kind(&at.id) != Some(Kind::Directory);
+        let ever = self.model().opened.contains(&at.handle) || self.shape.fixed_sizes && file;
         if !ever {
             self.check_error(start, &at.id, Error::Stale, "a handle");
         }
@@ -325,6 +309,7 @@ impl World {
                 return Err(End::Failed);
             }
         };
+        self.check_size(at.handle, &at.id, open.size);
         if removed {
             self.wrong(Class::Deleted, format!("{} is deleted, and its handle opens", at.id));
         }
@@ -368,77 +353,7 @@ impl World {
         Ok(())
     }
 
-    /// Reads what a path has just led to, as a kernel does that opens it by itself: its pages, or the
-    /// content of the handle.
-    async fn read_silently(
-        self: &Arc<Self>,
-        at: &Position,
-        begun: &Start,
-        hold: bool,
-    ) -> Result<(), End> {
-        if self.kind(&at.id) == Some(Kind::Directory) {
-            return Ok(());
-        }
-        self.listen();
-        let pages = self.model().kernel.pages.get(&at.handle).cloned();
-        if let Some(bytes) = pages {
-            self.check_content(begun, &at.id, &bytes);
-            return Ok(());
-        }
-        let answer = self.core.open(at.handle).await;
-        self.listen();
-        self.say(|| format!("read {} {:?}: {answer:?}", at.id, at.handle));
-        let open = match answer {
-            Ok(open) => open,
-            Err(Error::Stale) => return Err(End::Stale),
-            Err(error) => {
-                self.check_error(begun, &at.id, error, "open");
-                return Err(End::Failed);
-            }
-        };
-        let Ok(bytes) = self.whole(open.id).await else {
-            self.wrong(Class::Error, format!("{} was opened and cannot be read", at.id));
-            return Err(End::Failed);
-        };
-        self.check_content(begun, &at.id, &bytes);
-        {
-            let mut model = self.model();
-            model.opened.insert(at.handle);
-            *model.kernel.opens.entry(at.handle).or_default() += 1;
-            if !open.direct {
-                model.kernel.pages.insert(at.handle, bytes.clone());
-            }
-        }
-        let held = What::File { bytes, volatile: open.direct };
-        let held = Open { id: open.id, handle: at.handle, object: at.id.clone(), held };
-        self.keep_open(held, hold);
-        Ok(())
-    }
-
-    /// Reads on by a handle that somebody may have had open for long: what its pages hold, or nothing.
-    async fn go_on(self: &Arc<Self>, at: &Position) {
-        if self.kind(&at.id) == Some(Kind::Directory)
-            || self.upstream.tree().cover(&at.id) == Cover::Volatile
-        {
-            return;
-        }
-        let Ok(open) = self.core.open(at.handle).await else { return };
-        let bytes = self.whole(open.id).await;
-        self.core.release(open.id);
-        self.listen();
-        let Ok(bytes) = bytes else { return };
-        let mut model = self.model();
-        let pages = model.kernel.pages.entry(at.handle).or_insert_with(|| bytes.clone()).clone();
-        drop(model);
-        if pages != bytes {
-            self.wrong(
-                Class::Snapshot,
-                format!("{} was read as {pages:?}, and goes on as {bytes:?}", at.id),
-            );
-        }
-    }
-
-    fn keep_open(&self, open: Open, hold: bool) {
+    pub(super) fn keep_open(&self, open: Open, hold: bool) {
         if hold {
             self.model().opens.push(open);
         } else {
@@ -458,7 +373,7 @@ impl World {
     }
 
     /// The content of an open file, in pieces.
-    async fn whole(&self, open: omnifs_platform::OpenId) -> Result<Bytes, Error> {
+    pub(super) async fn whole(&self, open: omnifs_platform::OpenId) -> Result<Bytes, Error> {
         let mut whole = BytesMut::new();
         loop {
             let piece = self.core.read(open, whole.len() as u64, 16).await?;
@@ -549,26 +464,6 @@ impl World {
         self.at(path, async |at, _| self.enumerate(at, hold).await).await
     }
 
-    /// What a kernel reads again by itself of a directory that it opens without a word. Where it may not
-    /// keep the attributes it asks for them, and its copy is dropped with the answer.
-    async fn kept_listing(
-        self: &Arc<Self>,
-        at: &Position,
-    ) -> Result<Option<Vec<(String, Id)>>, End> {
-        if !self.model().kernel.attributes.contains_key(&at.handle) {
-            let begun = self.start();
-            self.attributes(at, &begun, true).await?;
-            let mut model = self.model();
-            if !model.kernel.attributes.contains_key(&at.handle) {
-                model.kernel.listings.remove(&at.handle);
-            }
-        }
-        let model = self.model();
-        let version = model.kernel.version(at.handle);
-        let kept = model.kernel.listings.get(&at.handle).filter(|(at, _)| *at == version);
-        Ok(kept.map(|(_, names)| names.clone()))
-    }
-
     async fn enumerate(
         self: &Arc<Self>,
         at: &Position,
@@ -655,14 +550,20 @@ impl World {
                         let mut below = path.clone();
                         below.push(name);
                         seen.insert(id.clone());
-                        whole &= self.stat(&below).await.is_ok();
-                        whole &= self.cat(&below, false).await.is_ok();
+                        let ends = [self.stat(&below).await, self.cat(&below, false).await];
+                        if let Some(end) = ends.iter().find_map(|end| end.err()) {
+                            self.say(|| format!("the walk does not get {below:?}: {end:?}"));
+                            whole = false;
+                        }
                         if self.kind(&id) == Some(Kind::Directory) {
                             paths.push(below);
                         }
                     }
                 }
-                Err(_) => whole = false,
+                Err(end) => {
+                    self.say(|| format!("the walk does not list {path:?}: {end:?}"));
+                    whole = false;
+                }
             }
         }
         whole

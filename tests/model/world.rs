@@ -29,6 +29,8 @@ pub struct Shape {
     pub tiny: bool,
     /// The kernel opens files without a word.
     pub silent: bool,
+    /// A handle has one size, as it does for every Linux kernel.
+    pub fixed_sizes: bool,
     /// The scopes are polled instead of pushed.
     pub polled: bool,
     /// Percent of the provider's answers that are held back, and of those that fail.
@@ -48,15 +50,18 @@ impl Shape {
             modified: half(),
             offers: half(),
         };
-        Shape {
+        let mut shape = Shape {
             style,
             tiny: dice.percent(30),
             silent: dice.percent(50),
+            fixed_sizes: false,
             polled: dice.percent(30),
             hold: [0, 20, 60][dice.below(3)],
             failing: [0, 0, 10][dice.below(3)],
             interleave: [0, 3, 15][dice.below(3)],
-        }
+        };
+        shape.fixed_sizes = shape.silent || dice.clone().percent(50);
+        shape
     }
 }
 
@@ -153,6 +158,9 @@ impl World {
             tokio::runtime::Handle::current(),
             Seams { overtakes: bug, between: Some(between) },
         );
+        if shape.fixed_sizes {
+            core.fix_sizes();
+        }
         if shape.silent {
             core.silence_opens();
         }
@@ -549,6 +557,25 @@ impl World {
         };
         if let Some(found) = found {
             self.wrong(Class::Old, found);
+        }
+    }
+
+    /// A kernel cuts what it reads at the size that it knows, and an answer that an invalidation overtakes
+    /// does not change that: so a handle that stands for one content has one size.
+    pub fn check_size(&self, handle: Handle, id: &Id, size: u64) {
+        let mut model = self.model();
+        let tree = self.upstream.tree();
+        let file = matches!(tree.objects.get(id), Some(object) if object.cover != Cover::Volatile
+            && object.kind != omnifs_platform::Kind::Directory);
+        drop(tree);
+        if !self.shape.fixed_sizes || !file || !model.kernel.references.contains_key(&handle) {
+            return;
+        }
+        let known = *model.kernel.sizes.entry(handle).or_insert(size);
+        drop(model);
+        if known != size {
+            let what = format!("{id} was {known} bytes long by {handle:?}, and is {size} now");
+            self.wrong(Class::Snapshot, what);
         }
     }
 

@@ -93,8 +93,6 @@ const TABLE: &[Row] = &[
     row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
     row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests",
         &[(Test, Optional), (Wine, Optional)]),
-    row(Program("qemu-system-x86_64"), &["qemu-system-x86"],
-        "the machine of the Linux kernel that is a client in tests", TESTED),
     row(Program("cpio"), &["cpio"], "packs that machine's first file system", TESTED),
     row(Program("dumpcap"), &["wireshark-common"], "captures what the NFS tests send", TESTED),
     row(Program("tshark"), &["tshark"], "checks the frames that the NFS back end sends", TESTED),

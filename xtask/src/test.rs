@@ -19,6 +19,7 @@ impl Test {
         let components = components::build_all(components::Which::All)?;
         let fallback = components::build_fallback_sample()?;
         let kernel = guest::kernel();
+        let machine = guest::machine();
         let target = cargo::target()?;
         let skipped = target.join("skipped-tests.txt");
         fs::write(&skipped, "").with_context(|| format!("writing {}", skipped.display()))?;
@@ -44,6 +45,13 @@ impl Test {
                 command.env_remove("OMNIFS_GUEST_KERNEL")
             }
         };
+        match &machine {
+            Ok(Some(directory)) => {
+                command.env("OMNIFS_GUEST_MACHINE", directory);
+            }
+            Ok(None) => {}
+            Err(error) => left_out.push(format!("the machine of that kernel: {error:#}")),
+        }
         let host = step::run(&mut command, "building and testing the workspace", minutes(50));
         // A failure there must not hide one here. Arguments choose among the workspace's own tests.
         let (native, described) = match self.arguments.is_empty() {

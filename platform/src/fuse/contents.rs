@@ -194,26 +194,11 @@ impl<V: Vfs> Server<V> {
             return Ok(Attr { inode, kind, size: content.size(), modified, cacheable: false });
         }
         if !content.volatile && self.references.told_size(handle).is_none() {
-            self.settle_size(handle, &content).await?;
+            self.settle_size(handle, content.stream.id, content.size()).await?;
         }
         let attr = self.vfs.getattr(handle).await?;
         content.has_size(attr.size);
         Ok(attr)
-    }
-
-    /// Has the kernel know the size of a file of which it knew none. An answer that an invalidation
-    /// overtakes is not kept, and the read that waits for it would find the file empty. The last byte
-    /// says the same and is kept in any case.
-    ///
-    /// Away from the threads that answer requests, since it waits for reads of that byte.
-    async fn settle_size(&self, handle: Handle, content: &Content<V>) -> Result<()> {
-        let Some(last) = content.size().checked_sub(1) else { return Ok(()) };
-        let byte = self.vfs.read(content.stream.id, last, 1).await?;
-        let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
-        let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
-        // An error means that the runtime ends, and the mount with it.
-        let _ = told.await;
-        Ok(())
     }
 
     pub(super) async fn attr_now(&self, handle: Handle) -> Result<Attr> {

@@ -84,6 +84,9 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
                 tracing::debug!(?flag, "not offered by this kernel");
             }
         }
+        if !self.0.vfs.fix_sizes() {
+            tracing::debug!("a handle may get another size");
+        }
         let silent = self.0.may_silence
             && config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT).is_ok()
             && self.0.vfs.silence_opens();

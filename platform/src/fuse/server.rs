@@ -9,7 +9,7 @@ use super::held::{References, Stream, Streams};
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::watch::Desk;
-use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Kind, Result, Vfs};
+use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
     ReplyEntry, ReplyOpen,
@@ -154,6 +154,13 @@ impl<V: Vfs> Server<V> {
         } else if opened.keep_cache {
             flags |= FopenFlags::FOPEN_KEEP_CACHE;
         }
+        let stream = Stream::new(&self.vfs, opened.id);
+        if !opened.direct
+            && self.references.told_size(handle).is_none()
+            && let Err(error) = self.settle_size(handle, opened.id, opened.size).await
+        {
+            return reply.error(errno(error));
+        }
         let stands = opened.direct || opened.keep_cache;
         if !stands && !self.references.knows_size(handle, opened.size) {
             // The content has changed and the notification may still be on its way: the kernel
@@ -161,8 +168,23 @@ impl<V: Vfs> Server<V> {
             // that is being opened waits for nothing, so it may be done from here.
             self.notifier.wire.inval_inode(self.notifier.node(handle), false);
         }
-        let number = self.streams.add(Stream::new(&self.vfs, opened.id));
+        let number = self.streams.add(stream);
         reply.opened(FileHandle(number), flags);
+    }
+
+    /// Has the kernel know the size of a file of which it knew none. An answer that an invalidation
+    /// overtakes is not kept, and the read that waits for it would find the file empty. The last byte
+    /// says the same and is kept in any case.
+    ///
+    /// Away from the threads that answer requests, since it waits for reads of that byte.
+    pub async fn settle_size(&self, handle: Handle, open: OpenId, size: u64) -> Result<()> {
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        let byte = self.vfs.read(open, last, 1).await?;
+        let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
+        let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
+        // An error means that the runtime ends, and the mount with it.
+        let _ = told.await;
+        Ok(())
     }
 
     pub async fn opendir(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {

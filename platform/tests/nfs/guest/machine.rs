@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 /// An unpacked kernel package: `boot/vmlinuz-*` and `lib/modules/*`. The set-up puts one there.
 const KERNEL: &str = "OMNIFS_GUEST_KERNEL";
+/// An unpacked QEMU, where none is installed. The set-up puts one there.
+const UNPACKED: &str = "OMNIFS_GUEST_MACHINE";
 /// What the guest needs, each after what it depends on.
 const MODULES: [&str; 3] = ["virtio_pci", "virtio_net", "nfsv3"];
 const QEMU: &str = "qemu-system-x86_64";
@@ -41,9 +43,33 @@ fn first(directory: &Path, prefix: &str) -> Option<PathBuf> {
         .find(|p| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
 }
 
+/// Where the set-up has unpacked something, by the variable that says so or below the target directory.
+fn unpacked(variable: &str, name: &str) -> Option<PathBuf> {
+    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.join(name);
+    Some(std::env::var_os(variable).map_or(target, PathBuf::from))
+}
+
+/// QEMU, as it is installed or unpacked.
+fn qemu() -> Option<Command> {
+    if program(QEMU).is_some() {
+        return Some(Command::new(QEMU));
+    }
+    let base = unpacked(UNPACKED, "guest-machine")?;
+    let program = base.join("usr/bin").join(QEMU);
+    if !program.is_file() {
+        return None;
+    }
+    let mut command = Command::new(program);
+    let places = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|place| base.join(place));
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(places).ok()?);
+    for firmware in ["usr/share/qemu", "usr/share/seabios"] {
+        command.arg("-L").arg(base.join(firmware));
+    }
+    Some(command)
+}
+
 fn kernel() -> Option<Kernel> {
-    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.join("guest-kernel");
-    let base = std::env::var_os(KERNEL).map_or(target, PathBuf::from);
+    let base = unpacked(KERNEL, "guest-kernel")?;
     let image = first(&base.join("boot"), "vmlinuz-")?;
     Some(Kernel { image, modules: first(&base.join("lib/modules"), "")? })
 }
@@ -59,10 +85,12 @@ impl Machine {
         let kernel = kernel();
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
         let busybox = busybox.into_iter().find(|path| path.is_file());
-        let tools = ["cpio", QEMU, "ldd"].into_iter().find(|name| program(name).is_none());
+        let tools = ["cpio", "ldd"].into_iter().find(|name| program(name).is_none());
+        let qemu = qemu();
         if !possible(cfg!(target_arch = "x86_64"), "the guest is an x86-64 machine")
             || !possible(kernel.is_some(), "no kernel for the guest (linux-image-cloud-amd64)")
             || !possible(busybox.is_some(), "busybox-static is not installed")
+            || !possible(qemu.is_some(), "there is no QEMU (qemu-system-x86)")
             || !possible(
                 tools.is_none(),
                 &format!("{} is not installed", tools.unwrap_or_default()),
@@ -76,7 +104,8 @@ impl Machine {
         let kernel = kernel.unwrap();
         let initial = pack(room.path(), &kernel.modules, &busybox.unwrap(), test, &control);
         let log = room.path().join("console");
-        let process = Command::new(QEMU)
+        let process = qemu
+            .unwrap()
             .args(["-accel", "tcg", "-cpu", "qemu64,+rdrand", "-m", "768", "-nographic"])
             .args(["-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel"])
             .arg(&kernel.image)
