@@ -263,7 +263,9 @@ impl Inodes {
         // An answer that was overtaken never takes the place of what is known better; who has that
         // open is shown nothing else.
         let older = node.stamp() < slot.node.stamp();
-        if node.is_valid() || !slot.node.is_valid() && !older {
+        // Where it was read silently, both are proven to be one content.
+        let doubtful = if slot.silent.read { !slot.node.is_live() } else { !slot.node.is_valid() };
+        if node.is_valid() || doubtful && !older {
             slot.node = node.clone();
         }
         slot.silent.doubtful = !node.is_valid() || !Arc::ptr_eq(&slot.node, node);
