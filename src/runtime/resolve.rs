@@ -21,6 +21,14 @@ pub(super) struct Found {
     pub asked: bool,
 }
 
+/// What a node is confirmed for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    use_: Use,
+    /// The attributes of a file that may have been open when they were asked for.
+    of_what_is_open: bool,
+}
+
 /// What memory says about a name.
 enum Known {
     Present(Found),
@@ -146,7 +154,7 @@ impl Runtime {
     /// made it doubtful.
     pub(super) async fn confirmed(&self, handle: Handle, use_: Use) -> Result<Arc<Node>> {
         for _ in 0..ROUNDS {
-            let (node, link) = {
+            let (node, link, asked) = {
                 let state = self.state();
                 let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
                 if (slot.gone || slot.superseded) && !slot.may_be_open() {
@@ -154,8 +162,8 @@ impl Runtime {
                 }
                 // Reading an open file has the kernel ask for its attributes again and again; they are
                 // those of what was opened. Who comes by the path has looked it up before.
-                let opened =
-                    use_ == Use::Attributes && slot.may_be_open() && slot.node.is_snapshot();
+                let of_what_is_open = use_ == Use::Attributes && slot.may_be_open();
+                let opened = of_what_is_open && slot.node.is_snapshot();
                 // The snapshot that open files hold does not change any more.
                 if slot.superseded || slot.gone || opened || slot.node.usable(use_) {
                     return Ok(slot.node.clone());
@@ -169,35 +177,36 @@ impl Runtime {
                 if slot.node.is_volatile_file() && parent.as_deref().is_some_and(shown) {
                     return Ok(slot.node.clone());
                 }
-                (slot.node.clone(), parent.map(|parent| (parent, link)))
+                let asked = Asked { use_, of_what_is_open };
+                (slot.node.clone(), parent.map(|parent| (parent, link)), asked)
             };
             // Without its directory a position cannot be asked for; the object may still be.
-            let Some((parent, link)) = link else { return self.orphan(handle, &node, use_).await };
+            let Some((parent, link)) = link else { return self.orphan(handle, &node, asked).await };
             match self.child_for(&parent, &link.name, use_).await {
                 // Confirmed just now, so served, also if an event has already overtaken it.
                 Ok(found) if found.node.id == node.id => {
-                    return self.adopt(handle, &found.node, use_);
+                    return self.adopt(handle, &found.node, asked);
                 }
                 Ok(_) | Err(Miss::Absent { .. }) => {
                     let listing = match self.listing(&parent).await {
                         Ok(listing) => listing,
                         // The directory is gone; what was in it may be somewhere else.
-                        Err(Error::NotFound) => return self.orphan(handle, &node, use_).await,
+                        Err(Error::NotFound) => return self.orphan(handle, &node, asked).await,
                         Err(error) => return Err(error),
                     };
                     match listing.entries.iter().find(|entry| entry.node.id == node.id) {
                         Some(entry) if entry.node.usable(use_) => {
-                            return self.adopt(handle, &entry.node, use_);
+                            return self.adopt(handle, &entry.node, asked);
                         }
                         Some(entry) => {
                             let name = entry.name.clone();
                             if let Ok(found) = self.child_for(&parent, &name, use_).await
                                 && found.node.id == node.id
                             {
-                                return self.adopt(handle, &found.node, use_);
+                                return self.adopt(handle, &found.node, asked);
                             }
                         }
-                        None => return self.orphan(handle, &node, use_).await,
+                        None => return self.orphan(handle, &node, asked).await,
                     }
                 }
                 Err(Miss::Failed(error)) => return self.stale_node(&node, error),
@@ -208,7 +217,7 @@ impl Runtime {
 
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
-    async fn orphan(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
+    async fn orphan(&self, handle: Handle, node: &Arc<Node>, asked: Asked) -> Result<Arc<Node>> {
         let operation = if node.is_directory() { Operation::List } else { Operation::Read };
         let landed = self.fetch(node, operation).await;
         match landed.result {
@@ -228,14 +237,14 @@ impl Runtime {
                 }
                 drop(state);
                 self.notify(changes);
-                self.adopt(handle, &node, use_)
+                self.adopt(handle, &node, asked)
             }
             Err(failure) if failure.cause == Cause::NotFound => {
                 let mut state = self.state();
                 let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
                 slot.gone = true;
                 // Who has it open goes on with that.
-                let open = use_ == Use::Attributes && slot.may_be_open();
+                let open = asked.of_what_is_open && slot.may_be_open();
                 if open { Ok(slot.node.clone()) } else { Err(Error::Stale) }
             }
             Err(failure) => {
@@ -275,12 +284,19 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::Stale`] for one that is left to its holders and has none.
-    fn adopt(&self, handle: Handle, node: &Arc<Node>, use_: Use) -> Result<Arc<Node>> {
+    fn adopt(&self, handle: Handle, node: &Arc<Node>, asked: Asked) -> Result<Arc<Node>> {
         let mut state = self.state();
         let fixed = state.inodes.fixed_sizes;
         let adopted = match state.inodes.slot_mut(handle) {
-            Some(slot) if slot.superseded && !slot.may_be_open() => return Err(Error::Stale),
-            Some(slot) if slot.superseded => slot.node.clone(),
+            // Left since this was asked: those who have it open may ask for it, and by its name there
+            // is another one.
+            Some(slot) if slot.superseded => {
+                let theirs = asked.of_what_is_open || asked.use_ != Use::Attributes;
+                if !theirs || !slot.may_be_open() {
+                    return Err(Error::Stale);
+                }
+                slot.node.clone()
+            }
             // Not known to be what was read by this handle, and its holders go on with that.
             Some(slot) if !slot.is_read_as(node) && !node.is_volatile() => node.clone(),
             // Not what was told of this handle.
@@ -288,8 +304,11 @@ impl Runtime {
             // An answer that was overtaken serves who asked, and never takes the place of what is
             // known better; who has that open is shown no other size.
             Some(slot) if !node.is_valid() && slot.node.is_valid() => {
-                let of_open = use_ == Use::Attributes && slot.opens > 0;
-                if of_open { slot.node.clone() } else { node.clone() }
+                if asked.of_what_is_open && slot.opens > 0 {
+                    slot.node.clone()
+                } else {
+                    node.clone()
+                }
             }
             Some(slot) => {
                 slot.node = node.clone();
@@ -315,7 +334,11 @@ impl Runtime {
             let landed = self.fetch(&node, Operation::Read).await;
             match landed.result {
                 Ok(Fetched::Content(bytes, node)) => {
-                    self.adopt(handle, &node, Use::Content)?;
+                    self.adopt(
+                        handle,
+                        &node,
+                        Asked { use_: Use::Content, of_what_is_open: false },
+                    )?;
                     return Ok((bytes, node));
                 }
                 Ok(_) => return Err(Error::Invalid),
