@@ -139,6 +139,8 @@ pub struct Inodes {
     owners: HashMap<Inode, (InstanceId, Arc<str>, usize)>,
     next_handle: u64,
     mask: u64,
+    /// Names of directories that have got another one since [`Inodes::left`] was asked.
+    left: Vec<Link>,
     /// A file's handle has one size.
     pub fixed_sizes: bool,
     /// Files are opened without a word, and a handle has one content. Sizes are fixed too.
@@ -155,6 +157,7 @@ impl Inodes {
             owners: HashMap::new(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
+            left: Vec::new(),
             fixed_sizes: false,
             silent: false,
         };
@@ -204,6 +207,12 @@ impl Inodes {
             self.collisions.insert((instance, id.clone()), inode);
         }
         inode
+    }
+
+    /// The names that directories have left by getting another one. Who was told of them may have to
+    /// ask for them before it hears of the new one.
+    pub fn left(&mut self) -> Vec<Link> {
+        std::mem::take(&mut self.left)
     }
 
     pub fn slot(&self, handle: Handle) -> Option<&Slot> {
@@ -276,6 +285,7 @@ impl Inodes {
                 let before = std::mem::replace(&mut slot.links, vec![link]);
                 for old in before {
                     self.untell(&old, handle);
+                    self.left.push(old);
                 }
             } else {
                 slot.links.retain(|known| *known != link);

@@ -299,8 +299,10 @@ impl Runtime {
             }
             // Not known to be what was read by this handle, and its holders go on with that.
             Some(slot) if !slot.is_read_as(node) && !node.is_volatile() => node.clone(),
-            // Not what was told of this handle.
-            Some(slot) if fixed && is_kept(node) && !slot.has_size_of(node) => node.clone(),
+            // Not what was told of this handle, or opened by it.
+            Some(slot) if (fixed || slot.opens > 0) && is_kept(node) && !slot.has_size_of(node) => {
+                node.clone()
+            }
             // An answer that was overtaken serves who asked, and never takes the place of what is
             // known better; who has that open is shown no other size.
             Some(slot) if !node.is_valid() && slot.node.is_valid() => {

@@ -3,13 +3,13 @@
 use super::resolve::{Found, Miss};
 use super::{Open, Runtime, State};
 use crate::cache::ListEntry;
-use crate::inodes::{ROOT, ROOT_INODE};
+use crate::inodes::{Link, ROOT, ROOT_INODE};
 use crate::nodes::{Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
 use omnifs_platform::{
-    Attr, Change, DirEntry, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result,
-    Statfs, Vfs,
+    Attr, Change, DirEntry, DirPage, Entry, Error, Fate, Handle, Inode, OpenFile, OpenId, Opened,
+    Result, Statfs, Vfs,
 };
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -52,6 +52,12 @@ impl Runtime {
         state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
         state.ahead.take(handle);
+        let left = state.inodes.left().into_iter().map(|Link { parent, name }| Change::Entry {
+            parent,
+            name: name.to_string(),
+            fate: Fate::Doubtful,
+        });
+        state.pending.extend(left);
         let stands = state.listing_stands(handle, &found.node);
         let attr = self.attr(state, &found.node, shown).filter(|_| tells);
         if let Some(attr) = &attr {
