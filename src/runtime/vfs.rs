@@ -17,6 +17,14 @@ use std::sync::mpsc::Receiver;
 /// Longest name a lookup may ask for, in bytes (NAME_MAX).
 const NAME_MAX: usize = 255;
 
+/// How an entry is shown.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    kind: Kind,
+    /// With its attributes, where they are known.
+    attr: bool,
+}
+
 impl Runtime {
     /// Attributes of a node whose size is known; `None` otherwise.
     fn attr(&self, state: &State, node: &Node, shown: Kind) -> Option<Attr> {
@@ -36,9 +44,8 @@ impl Runtime {
         })
     }
 
-    /// The entry that shows `node` as `name` in `parent`; with its attributes where it `tells` them. The
-    /// binding is judged and noted under one lock, so an event either precedes the judgement or finds
-    /// the note.
+    /// The entry that shows `node` as `name` in `parent`. The binding is judged and noted under
+    /// one lock, so an event either precedes the judgement or finds the note.
     fn enter(
         &self,
         state: &mut State,
@@ -46,8 +53,7 @@ impl Runtime {
         directory: &Node,
         name: &Arc<str>,
         found: &Found,
-        shown: Kind,
-        tells: bool,
+        shown: Shown,
     ) -> Entry {
         state.leave_unproven(&found.node);
         let handle = state.inodes.enter(parent, name, &found.node);
@@ -59,7 +65,7 @@ impl Runtime {
         });
         state.pending.extend(left);
         let stands = state.listing_stands(handle, &found.node);
-        let attr = self.attr(state, &found.node, shown).filter(|_| tells);
+        let attr = self.attr(state, &found.node, shown.kind).filter(|_| shown.attr);
         if let Some(attr) = &attr {
             state.tell_size(handle, &found.node, attr.size);
         }
@@ -67,7 +73,7 @@ impl Runtime {
             handle,
             attr: attr.map(|attr| Attr { cacheable: attr.cacheable && stands, ..attr }),
             inode: found.node.inode,
-            kind: shown,
+            kind: shown.kind,
             // Where files are opened without a word, the lookup is what comes before each read.
             cacheable: state.binding_is_live(directory, Some(&found.node), found.stamp)
                 && (!state.inodes.silent || found.node.is_directory() || found.node.is_live()),
@@ -176,8 +182,8 @@ impl Runtime {
         let shown = (plus && node.kind != Kind::Symlink).then(|| {
             let found = Found { node: node.clone(), stamp, asked: false };
             // What is not vouched for is asked for again at the first use.
-            let tells = node.is_live();
-            self.enter(state, parent, directory, &entry.name, &found, node.kind, tells)
+            let shown = Shown { kind: node.kind, attr: node.is_live() };
+            self.enter(state, parent, directory, &entry.name, &found, shown)
         });
         DirEntry {
             name: entry.name.to_string(),
@@ -216,9 +222,10 @@ impl Vfs for Runtime {
         };
         self.admit_depth(parent)?;
         let name = Arc::from(name);
-        let shown = self.kind_at(parent, &name, &found).await?;
+        let kind = self.kind_at(parent, &name, &found).await?;
+        let shown = Shown { kind, attr: true };
         let mut state = self.state();
-        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown, true);
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
         let changes = std::mem::take(&mut state.pending);
         drop(state);
         self.notify(changes);
@@ -460,8 +467,8 @@ impl Vfs for Runtime {
             return None;
         }
         let name = Arc::from(name);
-        let shown = found.node.kind;
-        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown, true);
+        let shown = Shown { kind: found.node.kind, attr: true };
+        let entry = self.enter(&mut state, parent, &directory, &name, &found, shown);
         let changes = std::mem::take(&mut state.pending);
         drop(state);
         self.notify(changes);

@@ -26,7 +26,7 @@ mod world;
 use run::{Plan, Ran, run, shortest};
 
 /// Steps of an ordinary test run, and of one run of the model.
-const STEPS: usize = 200_000;
+const STEPS: usize = 1_000_000;
 const RUN: usize = 400;
 
 fn number(name: &str) -> Option<u64> {
