@@ -290,7 +290,7 @@ impl Runtime {
         let adopted = match state.inodes.slot_mut(handle) {
             // Left since this was asked: those who have it open may ask for it, and by its name there
             // is another one.
-            Some(slot) if slot.superseded => {
+            Some(slot) if slot.superseded || slot.gone => {
                 let theirs = asked.of_what_is_open || asked.use_ != Use::Attributes;
                 if !theirs || !slot.may_be_open() {
                     return Err(Error::Stale);

@@ -121,7 +121,7 @@ impl Runtime {
         let mut state = self.state();
         let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
-        if slot.superseded || slot.silent.snapshot.is_some() {
+        if slot.superseded || slot.gone || slot.silent.snapshot.is_some() {
             return Ok(None);
         }
         if silent && !volatile && !node.is_valid() {

@@ -147,9 +147,16 @@ impl Delivered {
         self.newest(start, Mark::Removed, id) > 0
     }
 
+    /// Nothing older than this may be served in a scope. A resume while the operation is under way
+    /// vouches for what was there before.
+    fn standing(&self, start: &Start, scope: usize) -> u64 {
+        let (then, now) = (start.scopes[scope], self.scopes[scope]);
+        if now.live { then.base.min(now.base) } else { then.base }
+    }
+
     fn base(&self, start: &Start, cover: Cover, id: &Id) -> u64 {
         match cover {
-            Cover::Scope(scope) => start.scopes[scope].base.max(start.refreshed),
+            Cover::Scope(scope) => self.standing(start, scope).max(start.refreshed),
             Cover::Immutable => 0,
             Cover::Volatile => start.asked(id),
         }
@@ -180,7 +187,10 @@ impl Delivered {
                 start.asked(child).min(start.asked(&crate::upstream::ROOT.into()))
             }
             Some(child) => self.base(start, tree.cover(child), child),
-            None => start.scopes.iter().map(|s| s.base).max().unwrap_or(0).max(start.refreshed),
+            None => {
+                let standings = (0..start.scopes.len()).map(|scope| self.standing(start, scope));
+                standings.max().unwrap_or(0).max(start.refreshed)
+            }
         };
         self.newest(start, Mark::Entries, &crate::upstream::ROOT.into()).max(base)
     }
