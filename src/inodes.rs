@@ -12,6 +12,7 @@ use omnifs_platform::{Handle, Inode};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Root, and the numbers that tools treat specially, stay clear of hashed inodes.
 const FIRST_HASHED: u64 = 1 << 16;
@@ -67,6 +68,8 @@ pub struct Slot {
     /// The size that a back end was told of this file, in bytes; `None` also where it may be another one
     /// at each use.
     pub told_size: Option<u64>,
+    /// The modified time that was told with it.
+    pub told_modified: Option<SystemTime>,
     /// The rest is for silent opens: a back end that does not say what is open.
     pub silent: Silent,
 }
@@ -79,6 +82,8 @@ pub struct Silent {
     /// What a handle shows to those who may have it open: one that was left to them, or one that no
     /// lookup has confirmed since its feed was lost.
     pub snapshot: Option<Bytes>,
+    /// What the last lookup was answered, where that was overtaken: for the `stat` that follows it.
+    pub newer: Option<Arc<Node>>,
     /// What was shown last is out of date, or is not what is known better: no snapshot is made of that.
     pub doubtful: bool,
 }
@@ -175,6 +180,7 @@ impl Inodes {
                 paged: None,
                 latest: None,
                 told_size: None,
+                told_modified: None,
                 silent: Silent::default(),
             },
         );
@@ -272,11 +278,13 @@ impl Inodes {
         // An answer that was overtaken never takes the place of what is known better; who has that
         // open is shown nothing else.
         let older = node.stamp() < slot.node.stamp();
-        // Where it was read silently, both are proven to be one content.
-        let doubtful = if slot.silent.read { !slot.node.is_live() } else { !slot.node.is_valid() };
-        if node.is_valid() || doubtful && !older {
+        if node.is_valid() || !slot.node.is_valid() && !older {
             slot.node = node.clone();
         }
+        // Where it was read silently, both are proven to be one content, and this one's attributes are
+        // the newer ones.
+        let newer = slot.silent.read && !Arc::ptr_eq(&slot.node, node) && !older;
+        slot.silent.newer = newer.then(|| node.clone());
         slot.silent.doubtful = !node.is_valid() || !Arc::ptr_eq(&slot.node, node);
         let link = Link { parent, name: name.clone() };
         if slot.links.last() != Some(&link) {
@@ -328,6 +336,7 @@ impl Inodes {
                 paged: None,
                 latest: None,
                 told_size: None,
+                told_modified: None,
                 silent: Silent::default(),
             },
         );

@@ -213,6 +213,27 @@ async fn a_listing_follows_its_events() {
 }
 
 #[tokio::test]
+async fn a_listing_takes_back_what_it_contradicts_without_an_event() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"x");
+    core.upstream.file(ROOT, "b", "id-b", b"x");
+    assert!(core.lookup("a").await.expect("lookup").cacheable);
+    assert!(core.lookup("b").await.expect("lookup").cacheable);
+    assert!(core.runtime.lookup(core.top, "new").await.expect("lookup").is_none());
+    core.upstream.unlink(ROOT, "a");
+    core.upstream.file(ROOT, "a", "id-other", b"x");
+    core.upstream.file(ROOT, "new", "id-new", b"x");
+    let changes = core.runtime.changes();
+    assert_eq!(core.names(core.top).await.len(), 3);
+    let told: Vec<Change> = changes.try_iter().flatten().collect();
+    let doubtful = |name: &str| {
+        let (parent, name) = (core.top, name.to_owned());
+        told.contains(&Change::Entry { parent, name, fate: Fate::Doubtful })
+    };
+    assert!(doubtful("a") && doubtful("new") && !doubtful("b"), "{told:?}");
+}
+
+#[tokio::test]
 async fn an_open_file_keeps_its_snapshot_and_the_name_gets_a_new_handle_with_the_same_inode() {
     let core = Core::live().await;
     core.upstream.file(ROOT, "a", "id-a", b"before");

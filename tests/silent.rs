@@ -180,6 +180,41 @@ async fn a_volatile_file_gets_a_handle_for_each_reader_and_asks_once_for_each() 
 }
 
 #[tokio::test]
+async fn who_follows_a_file_gets_its_last_lines_and_its_end() {
+    let core = Core::live().await;
+    core.upstream.volatile(ROOT, "log", "id-log", b"one\n");
+    let log = core.lookup("log").await.expect("lookup");
+    let open = core.runtime.open(log.handle).await.expect("open");
+    assert_eq!(core.runtime.read(open.id, 0, 64).await.expect("read"), &b"one\n"[..]);
+    core.upstream.set("id-log", b"one\ntwo\n");
+    // It has ended with that, so it is a file like others from now on.
+    core.apply(core.upstream.settle("id-log"));
+    // The first one is the fstat that goes with the open.
+    core.runtime.getattr(log.handle).await.expect("fstat");
+    let grown = core.runtime.getattr(log.handle).await.expect("fstat");
+    assert_eq!((grown.size, grown.cacheable), (8, false));
+    assert_eq!(core.runtime.read(open.id, 4, 64).await.expect("read"), &b"two\n"[..]);
+    core.apply(core.upstream.delete("id-log"));
+    assert_eq!(core.runtime.getattr(log.handle).await.expect("fstat").size, 8);
+}
+
+#[tokio::test]
+async fn a_refresh_and_an_event_leave_what_was_opened_as_it_was() {
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"before");
+    let first = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(first.handle).await.expect("read"), b"before");
+    core.runtime.forget(first.handle, 1);
+    // Opened without a word, and not read before all is asked for anew.
+    let opened = core.lookup("a").await.expect("lookup");
+    let told = core.runtime.getattr(opened.handle).await.expect("fstat").modified;
+    core.runtime.refresh("m").await.expect("refresh");
+    core.apply(core.upstream.set("id-a", b"after!"));
+    assert_eq!(core.read(opened.handle).await.expect("read"), b"before");
+    assert_eq!(core.runtime.getattr(opened.handle).await.expect("fstat").modified, told);
+}
+
+#[tokio::test]
 async fn a_directory_keeps_its_attributes_only_while_what_was_listed_of_it_stands() {
     let core = Core::live().await;
     core.upstream.directory(ROOT, "d", "id-d");

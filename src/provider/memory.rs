@@ -160,6 +160,14 @@ impl Memory {
         vec![Change::Invalidated(item.part_of.clone().unwrap_or_else(|| id.into()))]
     }
 
+    /// A file that no feed covered is covered from now on: it grows no more.
+    pub fn settle(&self, id: &str) -> Vec<Change> {
+        let mut tree = self.tree();
+        let Some(item) = tree.items.get_mut(id) else { return Vec::new() };
+        item.volatile = false;
+        vec![Change::Invalidated(id.into())]
+    }
+
     /// Renames an entry within a directory.
     pub fn rename(&self, parent: &str, from: &str, to: &str) -> Vec<Change> {
         let mut tree = self.tree();

@@ -181,6 +181,7 @@ impl State {
         let top = self.inodes.slot(handle).ok_or(Error::Stale)?.node.clone();
         let mut nodes = vec![top];
         let mut seen: HashSet<(InstanceId, Arc<str>)> = HashSet::new();
+        let mut concerned = Vec::new();
         while let Some(node) = nodes.pop().or_else(|| self.below(&seen)) {
             if !seen.insert((node.instance, node.id.clone())) {
                 continue;
@@ -200,6 +201,11 @@ impl State {
                     }
                 }
             }
+            concerned.push(node);
+        }
+        // Before anything is dropped: a content may be at hand in the listing of its directory.
+        self.keep_for_holders(&concerned);
+        for node in concerned {
             self.cache.forget_children(node.instance, &node.id);
             self.cache.forget_content(node.instance, &node.id);
             // What is on its way was asked for before, and is no answer to who asks from now on.

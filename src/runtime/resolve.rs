@@ -155,8 +155,8 @@ impl Runtime {
     pub(super) async fn confirmed(&self, handle: Handle, use_: Use) -> Result<Arc<Node>> {
         for _ in 0..ROUNDS {
             let (node, link, asked) = {
-                let state = self.state();
-                let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
+                let mut state = self.state();
+                let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
                 if (slot.gone || slot.superseded) && !slot.may_be_open() {
                     return Err(Error::Stale);
                 }
@@ -164,8 +164,16 @@ impl Runtime {
                 // those of what was opened. Who comes by the path has looked it up before.
                 let of_what_is_open = use_ == Use::Attributes && slot.may_be_open();
                 let opened = of_what_is_open && slot.node.is_snapshot();
+                let left = slot.superseded || slot.gone;
+                if opened
+                    && !left
+                    && let Some(newer) = slot.silent.newer.take()
+                {
+                    return Ok(newer);
+                }
+                let slot = state.inodes.slot(handle).ok_or(Error::Stale)?;
                 // The snapshot that open files hold does not change any more.
-                if slot.superseded || slot.gone || opened || slot.node.usable(use_) {
+                if left || opened || slot.node.usable(use_) {
                     return Ok(slot.node.clone());
                 }
                 let Some(link) = slot.links.last().cloned() else { return Err(Error::Stale) };
@@ -345,8 +353,12 @@ impl Runtime {
                 }
                 Ok(_) => return Err(Error::Invalid),
                 Err(failure) if failure.cause == Cause::NotFound => {
-                    // The directory shows it and its content is not there: ask about it again.
+                    // The directory shows it and its content is not there: ask about it again. Who has
+                    // it open goes on with what was opened.
                     node.invalidate();
+                    let mut changes = Vec::new();
+                    self.state().displace(&node, None, &mut changes);
+                    self.notify(changes);
                 }
                 Err(failure) => return Err(self.failed(&node, None, failure)),
             }

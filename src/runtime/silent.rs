@@ -12,7 +12,7 @@ use crate::nodes::{InstanceId, Node, digest};
 use crate::provider::Kind;
 use crate::scopes::covers;
 use bytes::Bytes;
-use omnifs_platform::{Change, Error, Handle, OpenFile, Result};
+use omnifs_platform::{Attr, Change, Error, Handle, OpenFile, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -119,17 +119,29 @@ impl State {
         }
     }
 
-    /// Notes the size that a back end is told of a file. False where it was told another one and may not
-    /// be told this.
-    pub(super) fn tell_size(&mut self, handle: Handle, node: &Node, size: u64) -> bool {
+    /// Notes what a back end is told of a file. False where it was told another size and may not be told
+    /// this.
+    pub(super) fn tell(&mut self, handle: Handle, node: &Node, attr: &Attr) -> bool {
         let fixed = self.inodes.fixed_sizes;
         let slot = self.inodes.slot_mut(handle).filter(|_| is_kept(node));
         let Some(slot) = slot else { return true };
-        let stands = !fixed || slot.told_size.is_none_or(|told| told == size);
-        if stands {
-            slot.told_size = Some(size);
+        let stands = !fixed || slot.told_size.is_none_or(|told| told == attr.size);
+        if stands && !slot.superseded && !slot.gone {
+            slot.told_size = Some(attr.size);
+            slot.told_modified = Some(attr.modified);
         }
         stands
+    }
+
+    /// The length of what is held of a file that somebody has open and that grew when it was opened, in
+    /// bytes.
+    pub(super) fn followed(&self, handle: Handle) -> Option<u64> {
+        self.opens.values().find_map(|open| match open {
+            Open::File { handle: of, bytes, volatile: true, .. } if *of == handle => {
+                Some(bytes.len() as u64)
+            }
+            _ => None,
+        })
     }
 
     /// Leaves the handles of a file that are not proven to show what `node` does to their holders.

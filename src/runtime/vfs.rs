@@ -67,7 +67,7 @@ impl Runtime {
         let stands = state.listing_stands(handle, &found.node);
         let attr = self.attr(state, &found.node, shown.kind).filter(|_| shown.attr);
         if let Some(attr) = &attr {
-            state.tell_size(handle, &found.node, attr.size);
+            state.tell(handle, &found.node, attr);
         }
         Entry {
             handle,
@@ -234,16 +234,22 @@ impl Vfs for Runtime {
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
         let node = self.confirmed(handle, Use::Attributes).await?;
-        if node.is_volatile() && !node.is_directory() {
+        // Who follows a file goes on with its last lines when it grows no more.
+        let followed = self.state().followed(handle);
+        if (node.is_volatile() || followed.is_some()) && !node.is_directory() {
             let latest = self.state().inodes.slot_mut(handle).and_then(|slot| slot.latest.take());
-            let size = match latest {
-                Some(size) => size,
-                None => {
-                    let (bytes, node) = self.advance(handle).await?;
+            let advanced = match latest {
+                Some(size) => Ok(size),
+                None => self.advance(handle).await.map(|(bytes, node)| {
                     let size = bytes.len() as u64;
                     self.read_ahead(handle, bytes, node);
                     size
-                }
+                }),
+            };
+            let size = match (advanced, followed) {
+                // It is gone, and what was read is all there is.
+                (Err(Error::Stale | Error::NotFound), Some(held)) => held,
+                (advanced, _) => advanced?,
             };
             let state = self.state();
             let modified = self.modified(&state, &node);
@@ -268,7 +274,7 @@ impl Vfs for Runtime {
         let shown = self.kind_of_handle(handle, &node, target.as_deref());
         let mut state = self.state();
         let attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
-        if !state.tell_size(handle, &node, attr.size) {
+        if !state.tell(handle, &node, &attr) {
             let mut changes = Vec::new();
             state.supersede(handle, &mut changes);
             drop(state);
@@ -276,9 +282,15 @@ impl Vfs for Runtime {
             return Err(Error::Stale);
         }
         // What is left to its holders is told of no more.
-        let left = state.inodes.slot(handle).is_none_or(|slot| slot.superseded || slot.gone);
         let stands = state.listing_stands(handle, &node);
-        Ok(Attr { cacheable: attr.cacheable && stands && !left, ..attr })
+        let slot = state.inodes.slot(handle).filter(|slot| !slot.superseded && !slot.gone);
+        if slot.is_none() {
+            // An event that concerns it no more does not move its time.
+            let told = state.inodes.slot(handle).and_then(|slot| slot.told_modified);
+            let modified = told.unwrap_or(attr.modified);
+            return Ok(Attr { cacheable: false, modified, ..attr });
+        }
+        Ok(Attr { cacheable: attr.cacheable && stands, ..attr })
     }
 
     async fn readlink(&self, handle: Handle) -> Result<Bytes> {

@@ -193,7 +193,7 @@ impl<V: Vfs> Server<V> {
             let (inode, kind, modified) = (shown.inode, shown.kind, shown.modified);
             return Ok(Attr { inode, kind, size: content.size(), modified, cacheable: false });
         }
-        if !content.volatile && self.references.told_size(handle).is_none() {
+        if !content.volatile && self.references.may_lack_size(handle, self.notifier.stamp()) {
             self.settle_size(handle, content.stream.id, content.size()).await?;
         }
         let attr = self.vfs.getattr(handle).await?;

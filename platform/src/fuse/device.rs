@@ -9,7 +9,11 @@ use super::Unmount;
 use super::error::{MountError, UnmountError};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    move_mount,
+};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
@@ -86,8 +90,8 @@ pub(super) fn mount(
     if rustix::process::geteuid().is_root() {
         let connection = open()?;
         match mount_directly(&connection, point, name, allow_other) {
-            Ok(()) => {
-                let read_only = make_read_only(point, own_calls);
+            Ok(read_only) => {
+                let read_only = read_only && keeps_read_only(point, own_calls);
                 return Ok(Device { connection, read_only });
             }
             // Root without the capability, as in most containers: the helper may still do it.
@@ -102,18 +106,20 @@ pub(super) fn mount(
     Ok(Device { connection, read_only: !own_calls })
 }
 
-/// Makes the mount read-only to all who come by it. The file system below stays writable, so that
-/// the daemon can make its own calls through a copy of the mount ([`writable`]); a kernel that cannot
-/// make one (before Linux 5.12) leaves the mount as it is.
-fn make_read_only(point: &Path, own_calls: bool) -> bool {
-    if own_calls && let Err(error) = writable(point) {
-        tracing::debug!(%error, "the mount cannot be copied");
-        return false;
+/// Whether a mount that is read-only to all who come by it can stay so. The file system below is
+/// writable, so that the daemon can make its own calls through a copy of the mount ([`writable`]); where
+/// the kernel cannot make one (before Linux 5.12), the mount becomes writable.
+fn keeps_read_only(point: &Path, own_calls: bool) -> bool {
+    if !own_calls {
+        return true;
     }
-    let flags = MountFlags::BIND | MountFlags::RDONLY;
-    let kept = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-    let made = rustix::mount::mount_remount(point, flags | kept, c"");
-    made.inspect_err(|error| tracing::debug!(%error, "the mount cannot be made read-only")).is_ok()
+    let Err(error) = writable(point) else { return true };
+    tracing::debug!(%error, "the mount cannot be copied");
+    let made = rustix::mount::mount_remount(point, MountFlags::BIND | FLAGS, c"");
+    if let Err(error) = made {
+        tracing::warn!(%error, "the mount cannot be made writable: file watchers are not told");
+    }
+    false
 }
 
 /// A copy of the mount on `point` that can be written through, in no place of the tree. It ends with
@@ -146,26 +152,69 @@ pub(super) fn writable(point: &Path) -> rustix::io::Result<OwnedFd> {
     }
 }
 
-/// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. `ro` is left out on
-/// purpose: the daemon makes calls on its own mount to wake watchers. `default_permissions` too:
-/// with it an ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS;
+const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOATIME);
+
+/// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. The file system is not
+/// read-only, on purpose: the daemon makes calls on its own mount to wake watchers. The mount is, before
+/// anybody can see it, so that every copy of it in another namespace is too. `default_permissions` is
+/// left out: with it an ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS;
 /// everything here may be read by whoever may enter, so there is nothing for it to decide.
+///
+/// Gives whether the mount is read-only; a kernel that cannot do that (before Linux 5.2) makes a
+/// writable one.
 fn mount_directly(
     device: &OwnedFd,
     point: &Path,
     name: &str,
     allow_other: bool,
-) -> rustix::io::Result<()> {
-    let uid = rustix::process::getuid().as_raw();
-    let gid = rustix::process::getgid().as_raw();
-    let fd = device.as_raw_fd();
-    let mut data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}");
+) -> rustix::io::Result<bool> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let gid = rustix::process::getgid().as_raw().to_string();
+    let fd = device.as_raw_fd().to_string();
+    match mount_read_only(&fd, point, name, (&uid, &gid), allow_other) {
+        Ok(()) => return Ok(true),
+        Err(error @ (Errno::NOSYS | Errno::INVAL)) => {
+            tracing::debug!(%error, "the mount cannot be made read-only");
+        }
+        Err(error) => return Err(error),
+    }
+    let mut data = format!("fd={fd},rootmode={ROOT_MODE},user_id={uid},group_id={gid}");
     if allow_other {
         data.push_str(",allow_other");
     }
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-    rustix::mount::mount(name, point, "fuse.omnifs", flags, data.as_c_str())
+    rustix::mount::mount(name, point, "fuse.omnifs", FLAGS, data.as_c_str())?;
+    Ok(false)
+}
+
+/// A directory, in octal.
+const ROOT_MODE: &str = "40000";
+
+fn mount_read_only(
+    device: &str,
+    point: &Path,
+    name: &str,
+    (uid, gid): (&str, &str),
+    allow_other: bool,
+) -> rustix::io::Result<()> {
+    let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let set = |key, value| fsconfig_set_string(context.as_fd(), key, value);
+    set("source", name)?;
+    set("subtype", "omnifs")?;
+    set("fd", device)?;
+    set("rootmode", ROOT_MODE)?;
+    set("user_id", uid)?;
+    set("group_id", gid)?;
+    if allow_other {
+        fsconfig_set_flag(context.as_fd(), "allow_other")?;
+    }
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    move_mount(mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 fn mount_with_helper(

@@ -20,6 +20,10 @@ struct Reference {
     /// Its content was opened for a kernel that does not say so (contents.rs).
     begun: bool,
     told: Told,
+    /// The notifier's stamp when the request began whose answer told the size last.
+    told_at: u64,
+    /// The kernel knows the size for certain.
+    settled: bool,
     last: Shown,
 }
 
@@ -79,7 +83,7 @@ impl References {
             return false;
         }
         let (told, last) = (Told::Nothing, Shown::new(inode, kind));
-        let fresh = Reference { count: 0, begun: false, told, last };
+        let fresh = Reference { count: 0, begun: false, told, told_at: 0, settled: false, last };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -121,10 +125,12 @@ impl References {
         self.shard(handle).references.get(&handle.0).map(|held| held.last)
     }
 
-    /// Notes what an answer is about to tell the kernel.
-    pub fn tell(&self, handle: Handle, attr: &Attr) {
+    /// Notes what an answer is about to tell the kernel; `stamp` is the notifier's from before its request
+    /// was looked at.
+    pub fn tell(&self, handle: Handle, attr: &Attr, stamp: u64) {
         let size = attr.size;
         if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
+            reference.told_at = stamp;
             reference.told = match reference.told {
                 Told::Nothing => Told::Always(size),
                 Told::Always(before) if before == size => Told::Always(size),
@@ -146,6 +152,22 @@ impl References {
         let shard = self.shard(handle);
         let held = shard.references.get(&handle.0)?;
         (held.told != Told::Nothing).then_some(held.last.size)
+    }
+
+    /// Whether the kernel may know no size, or none that it was told since. It drops an answer that an
+    /// invalidation overtakes; where the notifier's stamp is what it was, none has.
+    pub fn may_lack_size(&self, handle: Handle, stamp: u64) -> bool {
+        let shard = self.shard(handle);
+        shard.references.get(&handle.0).is_some_and(|held| {
+            !held.settled && (held.told == Told::Nothing || held.told_at != stamp)
+        })
+    }
+
+    /// Notes that the kernel knows the size for certain.
+    pub fn settle(&self, handle: Handle) {
+        if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
+            reference.settled = true;
+        }
     }
 
     /// Whether the kernel, if it knows a size at all, knows this one.
@@ -274,7 +296,7 @@ mod tests {
         let held = References::new();
         let tell = |size| {
             let (inode, kind, modified) = (Inode(5), Kind::File, SystemTime::UNIX_EPOCH);
-            held.tell(Handle(5), &Attr { inode, kind, size, modified, cacheable: true });
+            held.tell(Handle(5), &Attr { inode, kind, size, modified, cacheable: true }, 0);
         };
         tell(10);
         assert!(!held.knows_size(Handle(5), 10));
@@ -285,6 +307,20 @@ mod tests {
         assert!(held.knows_size(Handle(5), 10));
         tell(20);
         assert!(!held.knows_size(Handle(5), 20));
+    }
+
+    #[test]
+    fn a_size_told_by_an_answer_that_may_have_been_overtaken_is_not_relied_on() {
+        let held = References::new();
+        held.add(Handle(5), Inode(5), Kind::File);
+        assert!(held.may_lack_size(Handle(5), 7));
+        let (inode, kind, modified) = (Inode(5), Kind::File, SystemTime::UNIX_EPOCH);
+        let attr = Attr { inode, kind, size: 3, modified, cacheable: true };
+        held.tell(Handle(5), &attr, 7);
+        assert!(!held.may_lack_size(Handle(5), 7));
+        assert!(held.may_lack_size(Handle(5), 8));
+        held.settle(Handle(5));
+        assert!(!held.may_lack_size(Handle(5), 9));
     }
 
     #[tokio::test]

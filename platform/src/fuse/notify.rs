@@ -42,6 +42,21 @@ enum Extent {
     Everything,
 }
 
+impl Job {
+    /// Adds what has become of a name. What is said twice is said as strongly as it was once.
+    fn add(&mut self, name: String, fate: Fate) {
+        let strength = |fate| match fate {
+            Fate::Doubtful => 0,
+            Fate::Replaced => 1,
+            Fate::Removed(_) => 2,
+        };
+        let known = self.names.entry(name).or_insert(fate);
+        if strength(fate) >= strength(*known) {
+            *known = fate;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Board {
     jobs: HashMap<u64, Job>,
@@ -79,7 +94,7 @@ impl Bulletin {
 
     /// Has the kernel look a name up again.
     pub fn expire(&self, parent: u64, name: &str) {
-        self.lock().job(parent).names.entry(name.to_owned()).or_insert(Fate::Doubtful);
+        self.lock().job(parent).add(name.to_owned(), Fate::Doubtful);
         self.work.notify_one();
     }
 }
@@ -169,7 +184,7 @@ impl Notifier {
                     job.inode = job.inode.max(Some(extent));
                 }
                 Change::Entry { parent, name, fate } => {
-                    board.job(self.node(parent)).names.insert(name, fate);
+                    board.job(self.node(parent)).add(name, fate);
                 }
                 // Nobody watches a directory that the kernel does not hold.
                 Change::Event(event) if self.is_held_at(&event) => events.push(Task::Raise(event)),
@@ -328,8 +343,9 @@ mod tests {
         board.job(5).inode = Some(Extent::Attributes);
         let job = board.job(5);
         job.inode = job.inode.max(Some(Extent::Everything));
-        board.job(5).names.insert("a".into(), Fate::Doubtful);
-        board.job(5).names.insert("a".into(), Fate::Replaced);
+        board.job(5).add("a".into(), Fate::Doubtful);
+        board.job(5).add("a".into(), Fate::Replaced);
+        board.job(5).add("a".into(), Fate::Doubtful);
         assert_eq!(board.ready, [5]);
         assert_eq!(board.jobs[&5].inode, Some(Extent::Everything));
         assert_eq!(board.jobs[&5].names["a"], Fate::Replaced);

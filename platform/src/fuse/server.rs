@@ -9,6 +9,7 @@ use super::held::{References, Stream, Streams};
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::watch::Desk;
+use super::wire::Told;
 use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
@@ -69,10 +70,11 @@ impl<V: Vfs> Server<V> {
     }
 
     /// Records the reference of an entry about to be delivered. False once the session is over.
-    pub fn deliver(&self, entry: &Entry) -> bool {
+    /// `stamp`: the notifier's from before the entry was asked for.
+    pub fn deliver(&self, entry: &Entry, stamp: u64) -> bool {
         let delivered = self.references.add(entry.handle, entry.inode, entry.kind);
         match &entry.attr {
-            Some(attr) if delivered => self.references.tell(entry.handle, attr),
+            Some(attr) if delivered => self.references.tell(entry.handle, attr, stamp),
             Some(_) | None => {}
         }
         if !delivered {
@@ -106,18 +108,22 @@ impl<V: Vfs> Server<V> {
         let stamp = self.notifier.stamp();
         match self.vfs.lookup(parent, &name).await {
             Ok(Some(entry)) => {
-                if !self.deliver(&entry) {
+                if !self.deliver(&entry, stamp) {
                     return reply.error(fuser::Errno::ENODEV);
                 }
                 let (attr, kept) = self.entry_attr(&entry);
                 let fresh = stamp == self.notifier.stamp();
                 let attr_ttl = keep(kept && fresh);
-                reply.entry_with_ttls(&attr_ttl, &keep(entry.cacheable), &attr, GENERATION);
+                // A kernel that asks whether a name still stands holds no lock meanwhile, so what it is
+                // told of the name may overtake this.
+                let ttl = keep(entry.cacheable && fresh);
+                reply.entry_with_ttls(&attr_ttl, &ttl, &attr, GENERATION);
             }
             // Node number 0: there is no such name, for as long as the timeout says.
             Ok(None) => {
                 let none = self.owner.attr(0, Kind::File, 0, SystemTime::UNIX_EPOCH);
-                reply.entry_with_ttls(&NEVER, &keep(true), &none, GENERATION);
+                let ttl = keep(stamp == self.notifier.stamp());
+                reply.entry_with_ttls(&NEVER, &ttl, &none, GENERATION);
             }
             Err(error) => reply.error(errno(error)),
         }
@@ -125,6 +131,7 @@ impl<V: Vfs> Server<V> {
 
     /// `reading`: by a read that is about to begin.
     pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, reply: ReplyAttr) {
+        let stamp = self.notifier.stamp();
         let found = if reading && self.contents.are_silent() {
             self.attr_to_read(handle).await
         } else {
@@ -136,7 +143,7 @@ impl<V: Vfs> Server<V> {
                 if listed && !attr.cacheable {
                     self.drop_listing(handle).await;
                 }
-                self.references.tell(handle, &attr);
+                self.references.tell(handle, &attr, stamp);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }
             Err(error) => reply.error(errno(error)),
@@ -156,7 +163,7 @@ impl<V: Vfs> Server<V> {
         }
         let stream = Stream::new(&self.vfs, opened.id);
         if !opened.direct
-            && self.references.told_size(handle).is_none()
+            && self.references.may_lack_size(handle, self.notifier.stamp())
             && let Err(error) = self.settle_size(handle, opened.id, opened.size).await
         {
             return reply.error(errno(error));
@@ -172,7 +179,7 @@ impl<V: Vfs> Server<V> {
         reply.opened(FileHandle(number), flags);
     }
 
-    /// Has the kernel know the size of a file of which it knew none. An answer that an invalidation
+    /// Has the kernel know the size of a file of which it may know none. An answer that an invalidation
     /// overtakes is not kept, and the read that waits for it would find the file empty. The last byte
     /// says the same and is kept in any case.
     ///
@@ -183,7 +190,9 @@ impl<V: Vfs> Server<V> {
         let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
         let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
         // An error means that the runtime ends, and the mount with it.
-        let _ = told.await;
+        if told.await.is_ok_and(|told| told == Told::Done) {
+            self.references.settle(handle);
+        }
         Ok(())
     }
 
@@ -350,7 +359,7 @@ impl<V: Vfs> Server<V> {
                         Err(error) => return Err(error),
                     },
                 };
-                if !self.deliver(&entry) {
+                if !self.deliver(&entry, stamp) {
                     full = true;
                     continue;
                 }

@@ -51,8 +51,9 @@ impl<V: Vfs> Server<V> {
     }
 
     fn now(&self, parent: INodeNo, name: &str) -> Option<(FileAttr, bool)> {
+        let stamp = self.notifier.stamp();
         let entry = self.vfs.recall(self.handle(parent), name)?;
-        self.deliver(&entry).then(|| (self.entry_attr(&entry).0, entry.cacheable))
+        self.deliver(&entry, stamp).then(|| (self.entry_attr(&entry).0, entry.cacheable))
     }
 
     /// One more reference to what the kernel holds.
@@ -107,7 +108,7 @@ impl<V: Vfs> Server<V> {
         // The kernel refuses a node of another kind than it asked for.
         match self.desk.make(parent.0, name) {
             Some(Made::Directory(entry)) if kinds.contains(&entry.kind) => {
-                if !self.deliver(&entry) {
+                if !self.deliver(&entry, self.notifier.stamp()) {
                     return reply.error(Errno::ENODEV);
                 }
                 self.once(&self.entry_attr(&entry).0, reply);
