@@ -131,6 +131,15 @@ impl Listing {
         whole
     }
 
+    /// Whether both bind the same names to the same objects.
+    pub fn shows_the_same(&self, other: &Listing) -> bool {
+        let same = |(one, two): (&ListEntry, &ListEntry)| {
+            one.name == two.name && one.node.id == two.node.id
+        };
+        self.entries.len() == other.entries.len()
+            && self.entries.iter().zip(&other.entries).all(same)
+    }
+
     /// The entries after `cookie`.
     pub fn after(&self, cookie: u64) -> &[ListEntry] {
         &self.entries[self.entries.partition_point(|entry| entry.cookie <= cookie)..]

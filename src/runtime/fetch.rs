@@ -427,7 +427,13 @@ impl Landing<'_> {
             let Operation::Lookup(name) = &self.call.query.operation else {
                 return (Fetched::Child(node), spoiled);
             };
-            self.bind(&self.call.node.clone(), name.clone(), &node);
+            // So is one that lacks the name.
+            let call = self.call;
+            let listing = self.state.cache.listing(&call.node);
+            if listing.is_some_and(|l| l.get(name).is_none()) {
+                self.state.cache.remove(&Query::new(&call.node, Operation::List));
+            }
+            self.bind(&call.node, name.clone(), &node);
             self.keep_content(&node, keyed.node.content);
         }
         (Fetched::Child(node), spoiled)
@@ -437,7 +443,7 @@ impl Landing<'_> {
     /// of date.
     fn bind(&mut self, directory: &Node, name: Arc<str>, node: &Arc<Node>) {
         let listing = self.state.cache.listing(directory);
-        if listing.is_some_and(|l| l.get(&name).is_none_or(|e| e.node.id != node.id)) {
+        if listing.is_some_and(|l| l.get(&name).is_some_and(|e| e.node.id != node.id)) {
             self.state.cache.remove(&Query::new(directory, Operation::List));
         }
         let binding = Binding::new(directory.binding(node), self.call.stamp);

@@ -120,6 +120,7 @@ impl Runtime {
         let mut changes = Vec::new();
         let mut state = self.state();
         let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
+        let modified = self.modified(&state, &node);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         if slot.superseded || slot.gone || slot.silent.snapshot.is_some() {
             return Ok(None);
@@ -145,6 +146,7 @@ impl Runtime {
         slot.paged = Some(digest).filter(|_| !volatile);
         slot.latest = volatile.then_some(length);
         slot.told_size = (!volatile).then_some(length);
+        slot.told_modified = Some(modified);
         let mut left = false;
         if !volatile && !node.is_valid() {
             // Something newer is known by now and may have been told: this open has its handle, and
@@ -285,9 +287,9 @@ impl Vfs for Runtime {
         let stands = state.listing_stands(handle, &node);
         let slot = state.inodes.slot(handle).filter(|slot| !slot.superseded && !slot.gone);
         if slot.is_none() {
-            // An event that concerns it no more does not move its time.
+            // An event that concerns it no more does not move a time that stands for that of events.
             let told = state.inodes.slot(handle).and_then(|slot| slot.told_modified);
-            let modified = told.unwrap_or(attr.modified);
+            let modified = told.filter(|_| node.modified.is_none()).unwrap_or(attr.modified);
             return Ok(Attr { cacheable: false, modified, ..attr });
         }
         Ok(Attr { cacheable: attr.cacheable && stands, ..attr })

@@ -110,6 +110,16 @@ impl State {
     /// What back ends were told of names that a listing contradicts is asked for again: an event about
     /// it was missed, where nothing watches the directory or its feed was lost.
     pub(super) fn contradict(&mut self, node: &Node, listing: &Listing, out: &mut Vec<Change>) {
+        let before = self.cache.listing(node);
+        if self.inodes.silent && !before.is_some_and(|before| before.shows_the_same(listing)) {
+            // A kernel that lists by itself may hold what was listed before.
+            for handle in self.inodes.handles_of(node) {
+                let slot = self.inodes.slot_mut(handle);
+                if slot.is_some_and(|slot| slot.paged.take().is_some()) {
+                    out.push(Change::Content { handle, open: false });
+                }
+            }
+        }
         for parent in self.inodes.handles_of(node) {
             let told = self.inodes.told(parent);
             let doubtful = told.filter(|(name, told)| match (told, listing.get(name)) {

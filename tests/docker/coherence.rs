@@ -117,3 +117,29 @@ fn tail_f_follows_a_running_containers_log() {
     tail.wait().expect("wait");
     api.remove("chatty").expect("remove");
 }
+
+#[test]
+fn tail_f_shows_the_last_lines_of_a_container_that_ends() {
+    let Some(world) = World::new("tail_last") else { return };
+    let api = world.api();
+    let command = ["sh", "-c", "echo first; sleep 2; seq 1 100; echo last"];
+    api.run(&Container { name: "brief", command: &command, ..Container::default() }).expect("run");
+    let mounted = world.mount();
+    let log = mounted.join("docker/containers/by-name/brief/logs");
+    let mut tail = Command::new("timeout")
+        .args(["30", "tail", "-n", "+1", "-f"])
+        .arg(&log)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tail");
+    let lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let mut shown = 0;
+    let last = lines.map_while(Result::ok).any(|line| {
+        shown += 1;
+        line.ends_with("last")
+    });
+    assert!(last && shown == 102, "the last line: {last}, after {shown} lines");
+    tail.kill().expect("kill");
+    tail.wait().expect("wait");
+    api.remove("brief").expect("remove");
+}

@@ -9,8 +9,8 @@
 //! without a word (contents.rs, listings.rs).
 //!
 //! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
-//! something outside; notifications are sent by threads that hold no lock and that no answer waits
-//! for; all references and open files are given back when the session ends.
+//! something outside; notifications are sent by threads that hold no lock, and no read waits for an
+//! answer that waits for one; all references and open files are given back when the session ends.
 
 mod attr;
 mod contents;

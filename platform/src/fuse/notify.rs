@@ -2,11 +2,13 @@
 //!
 //! One thread takes the changes of the file system off their channel and puts them on a board,
 //! merged by the object they are about. Workers take one object at a time from the board. Dropping
-//! a name takes the directory's inode lock in the kernel and so waits for every lookup under way
-//! in that directory; with work split by object a slow lookup holds up the notifications of its own
-//! directory only. Workers are added while all others wait, up to [`MOST_WORKERS`].
+//! a name takes the directory's inode lock in the kernel and so waits for every first lookup and listing
+//! under way in that directory (asking whether a known name still stands takes no lock); with work
+//! split by object a slow lookup holds up the notifications of its own directory only. Workers are added while all others wait, up to [`MOST_WORKERS`].
 //!
-//! No answer of a request waits for a notification, so whatever a worker waits for ends.
+//! No answer of a request waits for this board, so whatever a worker waits for ends. An answer may send a
+//! notification of its own about the inode that it is about ([`super::server::Server::settle_size`]): that
+//! waits for reads of a page, and no read waits for such an answer.
 
 use super::held::References;
 use super::watch::{Queue, Task};

@@ -60,8 +60,8 @@ impl Wire {
     }
 
     /// Has a name looked up again at its next use, also an absent one. A shell inside a directory of
-    /// that name keeps its path. Takes the directory's inode lock: it waits for lookups and listings
-    /// of that directory which are under way.
+    /// that name keeps its path. Takes the directory's inode lock: it waits for first lookups and listings
+    /// of that directory which are under way; not for one that asks whether the name still stands.
     ///
     /// A kernel that does not know the flag drops the name instead, which is as right and less kind.
     pub fn expire_entry(&self, parent: u64, name: &str) -> Told {

@@ -236,3 +236,50 @@ fn a_user_who_may_not_let_others_in_is_told_the_line_to_add() {
         child_of(&program, name, "allow others", &place).uid(NOBODY).gid(NOBODY).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
+
+/// The options of the mount on `point`, as the process sees it.
+fn options_seen_by(process: u32, point: &Path) -> Option<String> {
+    let table = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
+    let point = point.to_str()?;
+    let mut rows = table.lines().map(|row| row.split(' ').collect::<Vec<_>>());
+    rows.find(|row| row.get(4) == Some(&point)).map(|row| row[5].to_owned())
+}
+
+/// What a mount namespace is given of a new mount is what everybody sees: nobody may write to its pages.
+#[test]
+fn a_copy_of_the_mount_in_another_namespace_is_read_only_too() {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount as attach, mount_change};
+    let name = "lifecycle::a_copy_of_the_mount_in_another_namespace_is_read_only_too";
+    let Some(home) = role("namespace") else {
+        if fuse_works() && possible(is_root(), "mount namespaces need root") {
+            let home = tempfile::tempdir().unwrap();
+            in_namespace(name, "namespace", home.path());
+        }
+        return;
+    };
+    attach("none", &home, "tmpfs", MountFlags::NOSUID, None).unwrap();
+    mount_change(&home, MountPropagationFlags::SHARED).unwrap();
+    let mut other = Command::new("unshare");
+    other.args(["--mount", "--propagation", "slave", "sleep", "60"]);
+    let other = Killed(other.spawn().unwrap());
+    let has_left = || {
+        let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+        let left = of(&other.0.id().to_string()).is_some_and(|other| Some(other) != of("self"));
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", other.0.id()));
+        left && table.is_ok_and(|table| table.contains("master:"))
+    };
+    eventually("the other namespace", has_left);
+    let point = home.join("mnt");
+    fs::create_dir(&point).unwrap();
+    let runtime = runtime();
+    let options = MountOptions { allow_other: true, ..MountOptions::default() };
+    let mounted = mount(one_file(), &point, &options, runtime.handle()).unwrap();
+    let is_read_only = |process| {
+        let seen = options_seen_by(process, &point);
+        seen.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+    };
+    assert!(is_read_only(std::process::id()));
+    eventually("it is passed on", || options_seen_by(other.0.id(), &point).is_some());
+    assert!(is_read_only(other.0.id()));
+    drop(mounted);
+}
