@@ -146,7 +146,8 @@ fn entr_runs_its_command_at_each_change() {
     let mounted = world.mount();
     let title = mounted.join(ISSUES).join("_open/2853/title");
     let before = fs::read_to_string(&title).expect("read");
-    let script = format!("echo '{0}' | entr -n cat '{0}'", title.display());
+    // In the shell's own place, so that it ends with it.
+    let script = format!("exec entr -n cat '{0}' <<END\n{0}\nEND\n", title.display());
     let tool = Tool::start(Command::new("sh").args(["-c", &script]));
     tool.await_line("the first run", |line| line == before.trim_end());
     for round in 0..3 {
