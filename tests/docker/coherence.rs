@@ -3,8 +3,9 @@
 use crate::{SOON, World, await_content, await_live, feed_state, read, shell, stdout};
 use omnifs_support::{Container, wait_until};
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -86,6 +87,18 @@ fn a_dropped_stream_reconnects_with_since_and_nothing_stale_is_served() {
     api.remove("dropped").expect("remove");
 }
 
+/// `tail -f` from the first line on, for a minute at most, and what it shows.
+fn follow(log: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut tail = Command::new("timeout")
+        .args(["60", "tail", "-n", "+1", "-f"])
+        .arg(log)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tail");
+    let lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    (tail, lines)
+}
+
 #[test]
 fn tail_f_follows_a_running_containers_log() {
     let Some(world) = World::new("tail_f") else { return };
@@ -95,13 +108,7 @@ fn tail_f_follows_a_running_containers_log() {
     api.run(&Container { name: "chatty", command: &command, ..Container::default() }).expect("run");
     let mounted = world.mount();
     let log = mounted.join("docker/containers/by-name/chatty/logs");
-    let mut tail = Command::new("timeout")
-        .args(["60", "tail", "-n", "+1", "-f"])
-        .arg(&log)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tail");
-    let lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let (mut tail, lines) = follow(&log);
     let mut expected = 1;
     for line in lines {
         let line = line.expect("utf-8");
@@ -126,13 +133,7 @@ fn tail_f_shows_the_last_lines_of_a_container_that_ends() {
     api.run(&Container { name: "brief", command: &command, ..Container::default() }).expect("run");
     let mounted = world.mount();
     let log = mounted.join("docker/containers/by-name/brief/logs");
-    let mut tail = Command::new("timeout")
-        .args(["30", "tail", "-n", "+1", "-f"])
-        .arg(&log)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tail");
-    let lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let (mut tail, lines) = follow(&log);
     let mut shown = 0;
     let last = lines.map_while(Result::ok).any(|line| {
         shown += 1;
