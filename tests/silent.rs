@@ -32,13 +32,17 @@ impl Core {
 
     /// One that says when it opens a file.
     async fn announced(style: Style) -> Core {
+        Core::with(style, Capacity::default()).await
+    }
+
+    async fn with(style: Style, capacity: Capacity) -> Core {
         let upstream = Memory::new(style);
         let instance =
             Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
         let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
         let router = Router::new(vec![instance]);
         let tokio = tokio::runtime::Handle::current();
-        let runtime = Runtime::new(router, Capacity::default(), epoch, tokio);
+        let runtime = Runtime::new(router, capacity, epoch, tokio);
         assert!(runtime.fix_sizes(), "the core can do it");
         let top = runtime.lookup(runtime.root(), "m").await.expect("lookup").expect("it shows");
         Core { runtime, upstream, top: top.handle }
@@ -212,6 +216,26 @@ async fn a_refresh_and_an_event_leave_what_was_opened_as_it_was() {
     core.apply(core.upstream.set("id-a", b"after!"));
     assert_eq!(core.read(opened.handle).await.expect("read"), b"before");
     assert_eq!(core.runtime.getattr(opened.handle).await.expect("fstat").modified, told);
+}
+
+#[tokio::test]
+async fn what_is_put_aside_in_doubt_stays_within_what_the_cache_may_hold() {
+    let capacity = Capacity { bytes: 1000, ..Capacity::default() };
+    let core = Core::with(Style::default(), capacity).await;
+    assert!(core.runtime.silence_opens(), "the core can do it");
+    core.runtime.up("m", SCOPE);
+    let mut handles = Vec::new();
+    // Each read takes the place of the one before in the cache.
+    for name in ["a", "b", "c"] {
+        core.upstream.file(ROOT, name, name, &[b'x'; 600]);
+        let entry = core.lookup(name).await.expect("lookup");
+        assert_eq!(core.read(entry.handle).await.expect("read").len(), 600);
+        core.apply(vec![omnifs::provider::Change::Gap(SCOPE.into())]);
+        core.upstream.set(name, &[b'y'; 600]);
+        handles.push(entry.handle);
+    }
+    assert_eq!(core.read(handles[0]).await.expect("at hand"), [b'x'; 600]);
+    assert_eq!(core.read(handles[1]).await.err(), Some(Error::Stale), "there was no room");
 }
 
 #[tokio::test]

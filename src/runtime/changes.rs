@@ -260,9 +260,14 @@ impl State {
             })
             .map(|(handle, slot)| (handle, slot.node.is_directory(), slot.links.clone()))
             .collect();
+        let mut room = self.room_aside();
         for (handle, directory, links) in concerned {
             let node = self.inodes.slot(handle).map(|slot| slot.node.clone());
-            self.keep_for_holders(node.as_slice());
+            let size = node.as_ref().and_then(|node| node.size.get().copied()).unwrap_or(0);
+            if size <= room {
+                self.keep_for_holders(node.as_slice());
+                room -= size;
+            }
             if directory {
                 self.expire_entries(handle, out);
             } else {

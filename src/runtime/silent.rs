@@ -36,6 +36,14 @@ impl State {
         }
     }
 
+    /// How many bytes may still be put aside because they are doubted: all together as many as the cache may
+    /// hold. Nothing ends such a doubt but a lookup, the feed's return, or the kernel's giving it back.
+    pub(super) fn room_aside(&self) -> u64 {
+        let aside = self.inodes.handles().filter_map(|(_, slot)| slot.silent.snapshot.as_ref());
+        let held: usize = aside.map(Bytes::len).sum();
+        self.cache.capacity().bytes.saturating_sub(held) as u64
+    }
+
     /// The same for one that is being read, since its reading ends before its holders are through.
     pub(super) fn keep_open_for_holders(&mut self, handle: Handle) {
         if !self.inodes.silent {
