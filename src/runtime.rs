@@ -3,7 +3,8 @@
 //! One mutex guards the core's state. It is held for map operations only, never across an await, a
 //! provider call or a notification, so any thread may take it, a back end's event loop included.
 //!
-//! - `fetch`: provider calls, one at a time for each (node, operation), and how answers land
+//! - `fetch`: provider calls, one at a time for each (node, operation)
+//! - `landing`: what of their answers may be kept
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
@@ -13,6 +14,7 @@
 
 mod changes;
 mod fetch;
+mod landing;
 mod resolve;
 mod silent;
 mod stale;

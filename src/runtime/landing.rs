@@ -1,0 +1,327 @@
+//! Where an answer lands: judged against the events since it was asked for, and kept as far as it may be.
+
+use super::State;
+use super::fetch::{Call, Fetched};
+use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
+use crate::nodes::{Coherence, InstanceId, Key, Node};
+use crate::provider::{self, Kind};
+use crate::scopes::covers;
+use bytes::Bytes;
+use omnifs_platform::Change;
+use std::sync::Arc;
+
+/// Services count whole seconds, and answer with the time at which they began to.
+const CLOCK_MARGIN: u64 = 2;
+
+pub(super) struct Keyed {
+    pub node: provider::Node,
+    pub key: Key,
+    pub owner: Option<(Arc<str>, Key)>,
+    /// Of the content, where it came along.
+    pub digest: Option<u64>,
+}
+
+pub(super) struct KeyedOffer {
+    pub parent: Arc<str>,
+    pub key: Key,
+    pub children: Vec<Keyed>,
+    pub whole: bool,
+}
+
+pub(super) struct KeyedContent {
+    pub node: Arc<str>,
+    pub key: Key,
+    pub bytes: Bytes,
+    pub digest: u64,
+}
+
+pub(super) enum Body {
+    Child(Keyed),
+    Listing(Vec<Keyed>),
+    Content(Bytes, u64),
+}
+
+pub(super) struct Prepared {
+    pub body: Body,
+    pub offers: Vec<KeyedOffer>,
+    pub along: Vec<KeyedContent>,
+    pub partials: Vec<provider::Partial>,
+}
+
+/// The events of an instance since a call began.
+pub(super) struct Events(Vec<(u64, provider::Change)>);
+
+impl Events {
+    pub fn since(state: &State, instance: InstanceId, stamp: u64) -> Self {
+        let hits = state.ledger.hits(instance, stamp);
+        Events(hits.map(|(sequence, change)| (sequence, change.clone())).collect())
+    }
+
+    fn first(&self, concerns: impl Fn(&provider::Change) -> bool) -> Option<u64> {
+        self.0.iter().find(|(_, change)| concerns(change)).map(|(sequence, _)| *sequence)
+    }
+
+    /// The first event on an object's own state.
+    fn on_object(&self, id: &str, owner: Option<&str>, coherence: &Coherence) -> Option<u64> {
+        self.first(|change| match change {
+            provider::Change::Invalidated(of) | provider::Change::Removed(of) => {
+                **of == *id || owner == Some(&**of)
+            }
+            provider::Change::Gap(scope) => {
+                coherence.scope().is_some_and(|own| covers(scope, &own.id))
+            }
+            provider::Change::ChildrenChanged(_) => false,
+        })
+    }
+
+    /// The first event on which names a directory holds.
+    pub fn on_binding(&self, directory: &Node) -> Option<u64> {
+        let owner = directory.owner.as_ref().map(|(id, _)| &**id);
+        let object = self.on_object(&directory.id, owner, &directory.coherence);
+        let children = self.first(|change| match change {
+            provider::Change::ChildrenChanged(of) => *of == directory.id,
+            // Belongs to no scope, and so to all of them.
+            provider::Change::Gap(_) => directory.relisted,
+            _ => false,
+        });
+        [object, children].into_iter().flatten().min()
+    }
+
+    fn on_removal(&self, id: &str) -> Option<u64> {
+        self.first(|change| matches!(change, provider::Change::Removed(of) if **of == *id))
+    }
+}
+
+pub(super) struct Landing<'a> {
+    pub call: &'a Call,
+    pub state: &'a mut State,
+    pub events: &'a Events,
+    pub changes: &'a mut Vec<Change>,
+    /// The provider said that its listing stops short.
+    pub partial: bool,
+}
+
+impl Landing<'_> {
+    /// The one node for what was answered. Where an event on it came in since, the node is there
+    /// but already invalid.
+    fn intern(&mut self, keyed: &Keyed) -> (Arc<Node>, Option<u64>) {
+        let Keyed { node: answered, key, owner, digest } = keyed;
+        let instance = self.call.query.instance;
+        let coherence = match &answered.coherence {
+            provider::Coherence::Immutable => Coherence::Immutable,
+            provider::Coherence::Volatile => Coherence::Volatile,
+            provider::Coherence::Scoped(scope) => {
+                let scope = self.state.ledger.scope(instance, scope, self.call.stamp);
+                let clock = self.state.clocks.get(&instance);
+                if let Some(answered) = clock.and_then(|clock| (clock.0)()) {
+                    let call = self.call.began.elapsed().as_secs() + CLOCK_MARGIN;
+                    scope.began(answered.saturating_sub(call));
+                }
+                Coherence::Scoped(scope)
+            }
+        };
+        let spoiled =
+            self.events.on_object(&answered.id, owner.as_ref().map(|o| &*o.0), &coherence);
+        let inode = self.state.inodes.settle(instance, &answered.id, *key);
+        let fresh =
+            Node::new(instance, answered, inode, *key, owner.clone(), coherence, self.call.stamp);
+        if let Some(digest) = digest {
+            let _ = fresh.digest.set(*digest);
+        }
+        if spoiled.is_some() {
+            if self.events.on_removal(&answered.id).is_some() {
+                fresh.remove();
+            }
+            return (self.spoil(fresh), spoiled);
+        }
+        let interned = self.state.registry.intern(fresh);
+        if let Some(old) = interned.replaced {
+            self.state.displace(&old, Some(&interned.node), self.changes);
+        }
+        (interned.node, None)
+    }
+
+    /// A node that an event had called out of date before it came: it serves who asked for it.
+    fn spoil(&mut self, fresh: Node) -> Arc<Node> {
+        fresh.invalidate();
+        let node = Arc::new(fresh);
+        self.state.registry.admit_spoiled(&node);
+        node
+    }
+
+    pub fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
+        let (node, on_child) = self.intern(&keyed);
+        let spoiled =
+            [on_child, self.events.on_binding(&self.call.node)].into_iter().flatten().min();
+        if spoiled.is_none() {
+            let Operation::Lookup(name) = &self.call.query.operation else {
+                return (Fetched::Child(node), spoiled);
+            };
+            // So is one that lacks the name.
+            let call = self.call;
+            let listing = self.state.cache.listing(&call.node);
+            if listing.is_some_and(|l| l.get(name).is_none()) {
+                self.state.cache.remove(&Query::new(&call.node, Operation::List));
+            }
+            self.bind(&call.node, name.clone(), &node);
+            self.keep_content(&node, keyed.node.content);
+        }
+        (Fetched::Child(node), spoiled)
+    }
+
+    /// Keeps that `name` in `directory` leads to `node`. A listing that binds it to another object is out
+    /// of date.
+    fn bind(&mut self, directory: &Node, name: Arc<str>, node: &Arc<Node>) {
+        let listing = self.state.cache.listing(directory);
+        if listing.is_some_and(|l| l.get(&name).is_some_and(|e| e.node.id != node.id)) {
+            self.state.cache.remove(&Query::new(directory, Operation::List));
+        }
+        let binding = Binding::new(directory.binding(node), self.call.stamp);
+        let memo = Memo::Child { node: node.clone(), binding };
+        self.state.cache.insert(Query::new(directory, Operation::Lookup(name)), memo);
+    }
+
+    fn keep_content(&mut self, node: &Arc<Node>, content: Option<Bytes>) {
+        if let Some(bytes) = content
+            && !node.is_volatile()
+            && !node.is_directory()
+        {
+            let content = Content { bytes, node: node.clone() };
+            self.state.cache.insert(Query::new(node, Operation::Read), Memo::Content(content));
+        }
+    }
+
+    fn entries(&mut self, children: Vec<Keyed>) -> Vec<ListEntry> {
+        children
+            .into_iter()
+            .map(|mut keyed| {
+                let content = keyed.node.content.take();
+                if let (Some(bytes), None) = (&content, keyed.node.size) {
+                    keyed.node.size = Some(bytes.len() as u64);
+                }
+                let (node, _) = self.intern(&keyed);
+                ListEntry {
+                    cookie: cookie(&keyed.node.name),
+                    name: keyed.node.name.into(),
+                    content: content.filter(|_| !node.is_volatile()),
+                    node,
+                }
+            })
+            .collect()
+    }
+
+    pub fn listing(&mut self, children: Vec<Keyed>) -> (Fetched, Option<u64>) {
+        let removed =
+            children.iter().filter_map(|keyed| self.events.on_removal(&keyed.node.id)).min();
+        let directory = self.call.node.clone();
+        let spoiled = [removed, self.events.on_binding(&directory)].into_iter().flatten().min();
+        let entries = self.entries(children);
+        let listing = Arc::new(Listing::new(
+            entries,
+            directory.complete && !self.partial,
+            self.call.stamp,
+            directory.coherence.clone(),
+        ));
+        if spoiled.is_none() {
+            let instance = directory.instance;
+            if !self.partial {
+                self.state.compare(&directory, &listing, self.changes);
+            }
+            self.state.contradict(&directory, &listing, self.changes);
+            self.state.cache.forget_children(instance, &directory.id);
+            self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
+        }
+        (Fetched::Listing(listing), spoiled)
+    }
+
+    pub fn content(&mut self, bytes: Bytes, digest: u64) -> (Fetched, Option<u64>) {
+        let asked = self.call.node.clone();
+        let (node, spoiled) = self.read(&asked, &bytes, digest);
+        (Fetched::Content(bytes, node), spoiled)
+    }
+
+    /// Keeps the content of another file that came along, where what is known of that file is not
+    /// newer. Outside a live scope nothing would tell.
+    pub fn along(&mut self, content: KeyedContent) {
+        let Some(node) = self.state.registry.get(content.key, &content.node) else { return };
+        let owner = node.owner.as_ref().map(|(id, _)| &**id);
+        let spoiled = self.events.on_object(&node.id, owner, &node.coherence);
+        let known = node.is_live() && node.stamp() <= self.call.stamp && spoiled.is_none();
+        if known && matches!(node.kind, Kind::File | Kind::Executable) {
+            self.read(&node, &content.bytes, content.digest);
+        }
+    }
+
+    /// Keeps what was read of `asked`; gives the node whose content it is.
+    fn read(&mut self, asked: &Arc<Node>, bytes: &Bytes, digest: u64) -> (Arc<Node>, Option<u64>) {
+        let owner = asked.owner.as_ref().map(|(id, _)| &**id);
+        let spoiled = self.events.on_object(&asked.id, owner, &asked.coherence);
+        let length = bytes.len() as u64;
+        let mut node = asked.clone();
+        if asked.is_volatile() {
+            return (node, spoiled);
+        }
+        let known = asked.is_valid() && asked.holds(length, digest);
+        if !known {
+            // What was announced, or read before, is not what was read now, or an event has called
+            // it out of date. What was read now is shown, and whoever cached the other is told.
+            let fresh = asked.with_content(length, digest, self.call.stamp);
+            if spoiled.is_some() {
+                return (self.spoil(fresh), spoiled);
+            }
+            let newest = self.state.registry.get(asked.key, &asked.id);
+            // Somebody has asked for the object itself meanwhile. Which of the two answers is the
+            // newer one nobody can say, so this one is that object's only where it is proven.
+            let other = newest.filter(|newest| newest.is_valid() && !Arc::ptr_eq(newest, asked));
+            node = match other {
+                Some(newest) if newest.digest.get() == Some(&digest) => newest,
+                Some(_) => return (self.spoil(fresh), spoiled),
+                None => {
+                    let interned = self.state.registry.intern(fresh);
+                    if let Some(old) = interned.replaced {
+                        self.state.displace(&old, Some(&interned.node), self.changes);
+                    }
+                    interned.node
+                }
+            };
+        }
+        if spoiled.is_none() && node.is_valid() {
+            let content = Content { bytes: bytes.clone(), node: node.clone() };
+            self.state.cache.insert(Query::new(asked, Operation::Read), Memo::Content(content));
+        }
+        (node, spoiled)
+    }
+
+    /// Keeps entries that came along for another directory. Gives the offer back where that
+    /// directory is not known.
+    pub fn offer(&mut self, offer: KeyedOffer) -> Option<KeyedOffer> {
+        let Some(parent) = self.state.registry.get(offer.key, &offer.parent) else {
+            return Some(offer);
+        };
+        if !parent.is_directory() || self.events.on_binding(&parent).is_some() {
+            return None;
+        }
+        let stamp = self.call.stamp;
+        if offer.whole {
+            let entries = self.entries(offer.children);
+            let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            self.state.compare(&parent, &listing, self.changes);
+            self.state.contradict(&parent, &listing, self.changes);
+            self.state.cache.forget_children(parent.instance, &parent.id);
+            let query = Query::new(&parent, Operation::List);
+            self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
+            return None;
+        }
+        for mut keyed in offer.children {
+            let content = keyed.node.content.clone();
+            let name: Arc<str> = std::mem::take(&mut keyed.node.name).into();
+            let (node, spoiled) = self.intern(&keyed);
+            if spoiled.is_some() {
+                continue;
+            }
+            self.bind(&parent, name, &node);
+            self.keep_content(&node, content);
+        }
+        None
+    }
+}
