@@ -4,7 +4,7 @@
 //! reference. When an event says that the object changed, [`Registry::invalidate`] marks the node
 //! itself, so no holder can go on serving it, and none has to be found.
 
-use crate::provider::{Kind, Node as Answered};
+use crate::provider::{Body, Kind, Node as Answered};
 use crate::scopes::Scope;
 use omnifs_platform::Inode;
 use std::collections::HashMap;
@@ -88,7 +88,7 @@ impl Node {
     ) -> Self {
         let size = OnceLock::new();
         if answered.kind != Kind::Directory
-            && let Some(bytes) = answered.content.as_ref().map(|c| c.len() as u64).or(answered.size)
+            && let Some(bytes) = answered.content.as_ref().and_then(Body::length).or(answered.size)
         {
             let _ = size.set(bytes);
         }

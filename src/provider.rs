@@ -9,8 +9,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+mod body;
+mod manifest;
 pub mod memory;
 
+pub use body::{Body, Frames, Framing, Growing, Source};
+pub use manifest::{
+    Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
+    Manifest, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,
+    TimestampPlace, TimestampUnit, Window, WindowName,
+};
 pub use omnifs_platform::Kind;
 
 /// How long an answer may be served without asking again; see `wit/types.wit`.
@@ -33,7 +41,7 @@ pub struct Node {
     pub size: Option<u64>,
     pub modified: Option<SystemTime>,
     pub version: Option<String>,
-    pub content: Option<Bytes>,
+    pub content: Option<Body>,
     pub coherence: Coherence,
     pub part_of: Option<Arc<str>>,
     /// Directories: a name that the listing lacks does not exist.
@@ -134,6 +142,13 @@ pub enum Change {
     Gap(Arc<str>),
 }
 
+/// A change, and the scope that it belongs to where the provider knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopedChange {
+    pub scope: Option<Arc<str>>,
+    pub change: Change,
+}
+
 /// Where a feed stands, as the host keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -177,7 +192,7 @@ pub trait Provider: Send + Sync + 'static + fmt::Debug {
     /// One line of a push stream.
     fn feed_line<'a>(&'a self, position: &'a Position, line: Bytes) -> Reply<'a, Progress>;
     fn poll_feed<'a>(&'a self, position: &'a Position) -> Reply<'a, Progress>;
-    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<Change>>;
+    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<ScopedChange>>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,70 +225,4 @@ pub struct Response {
 /// `capability::Outbound` and by recorded exchanges in tests.
 pub trait Upstream: Send + Sync + 'static + fmt::Debug {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
-}
-
-/// What a component says of itself; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Manifest {
-    pub name: String,
-    pub version: String,
-    pub summary: String,
-    pub root: String,
-    pub config: Vec<ConfigKey>,
-    pub endpoints: Vec<Endpoint>,
-    pub credentials: Vec<Credential>,
-    pub feeds: Vec<Feed>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigKey {
-    pub name: String,
-    pub description: String,
-    pub default: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub name: String,
-    pub default_url: String,
-    pub url_environment: Option<String>,
-    /// Method and path pattern: `*` one segment, a last `**` any number.
-    pub allow: Vec<(Method, String)>,
-    pub credential: Option<String>,
-    pub redirect_hosts: Vec<String>,
-    pub purpose: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
-    pub name: String,
-    pub environment: Vec<String>,
-    pub raw_prefixes: Vec<String>,
-    pub oauth: Option<OAuth>,
-    pub help_url: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OAuth {
-    pub authorize_url: String,
-    pub device_url: Option<String>,
-    pub token_url: String,
-    pub client_id: Option<String>,
-    pub scopes: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FeedKind {
-    Push,
-    Poll,
-    Webhook,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Feed {
-    pub name: String,
-    pub kind: FeedKind,
-    /// Covers every scope whose id begins with this.
-    pub scopes: String,
-    pub endpoint: Option<String>,
 }

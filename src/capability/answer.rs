@@ -87,7 +87,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn authorized(&self, status: StatusCode) -> Result<(), Failure> {
-        let Some(name) = &self.target.spec.credential else { return Ok(()) };
+        let Some(name) = self.target.spec.credentials.first() else { return Ok(()) };
         if status != StatusCode::UNAUTHORIZED {
             return Ok(());
         }

@@ -299,7 +299,7 @@ impl RedirectHost {
 impl Target {
     /// The credential that shares one rate limit, else the endpoint itself.
     pub fn budget_name(&self) -> &str {
-        self.spec.credential.as_deref().unwrap_or(&self.spec.name)
+        self.spec.credentials.first().unwrap_or(&self.spec.name)
     }
 
     /// The URL for a checked path.

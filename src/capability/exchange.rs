@@ -153,7 +153,7 @@ impl Shared {
         &self,
         target: &Target,
     ) -> Result<(Option<Arc<Resolved>>, Option<HeaderValue>), Failure> {
-        let Some(name) = &target.spec.credential else { return Ok((None, None)) };
+        let Some(name) = target.spec.credentials.first() else { return Ok((None, None)) };
         let Some(chain) = self.credentials.get(name) else { return Ok((None, None)) };
         let denied = |reason: String| self.failure(Cause::Denied, reason);
         let Some(found) = chain.resolve().await.map_err(|error| denied(error.to_string()))? else {

@@ -197,9 +197,7 @@ impl Chain {
         let spec = provider::Credential {
             name: "webhook".to_owned(),
             environment: vec![format!("OMNIFS_WEBHOOK_SECRET_{suffix}")],
-            raw_prefixes: Vec::new(),
-            oauth: None,
-            help_url: String::new(),
+            ..provider::Credential::default()
         };
         Chain::new(instance, &spec, file, environment, keyring)
     }

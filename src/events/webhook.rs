@@ -261,7 +261,10 @@ async fn work(shared: Arc<Shared>, subscriber: Subscriber, mut queue: mpsc::Rece
         let call = subscriber.provider.deliver(delivery);
         match bounded(&subscriber.instance, shared.options.call, call).await {
             Ok(changes) if changes.is_empty() => {}
-            Ok(changes) => shared.ledger.apply(&subscriber.instance, &changes),
+            Ok(changes) => {
+                let changes: Vec<_> = changes.into_iter().map(|scoped| scoped.change).collect();
+                shared.ledger.apply(&subscriber.instance, &changes);
+            }
             Err(failure) => {
                 tracing::warn!("a webhook delivery was not understood: {failure}");
                 count(&shared.counts.unreadable);

@@ -4,8 +4,8 @@
 //! bring, and the test decides when, whether and in what order they arrive.
 
 use super::{
-    Along, Answer, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position, Progress,
-    Provider, Reply, Request,
+    Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position,
+    Progress, Provider, Reply, Request, ScopedChange,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -248,7 +248,7 @@ impl Memory {
             size,
             modified: self.style.modified.then(|| item.modified()),
             version: self.style.versions.then(|| item.version.to_string()),
-            content: (leaf && self.style.inline).then(|| item.content.clone()),
+            content: (leaf && self.style.inline).then(|| Body::Held(item.content.clone())),
             coherence: if item.volatile {
                 Coherence::Volatile
             } else {
@@ -361,7 +361,7 @@ impl Provider for Memory {
         async { Err(self.failure(Cause::Invalid)) }.boxed()
     }
 
-    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<Change>> {
+    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<ScopedChange>> {
         async { Err(self.failure(Cause::Invalid)) }.boxed()
     }
 }

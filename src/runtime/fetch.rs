@@ -161,7 +161,8 @@ impl Call {
                     pair
                 }
             });
-            let content = node.content.as_ref().filter(|_| node.kind != Kind::Directory);
+            let content = node.content.as_ref().and_then(provider::Body::held);
+            let content = content.filter(|_| node.kind != Kind::Directory);
             let digest = content.map(|bytes| digest(bytes));
             Keyed { key: key(&instance, &node.id), owner, digest, node }
         };

@@ -4,7 +4,7 @@ use super::State;
 use super::fetch::{Call, Fetched};
 use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::nodes::{Coherence, InstanceId, Key, Node};
-use crate::provider::{self, Kind};
+use crate::provider::{self, Body as Given, Kind};
 use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::Change;
@@ -164,7 +164,7 @@ impl Landing<'_> {
                 self.state.cache.remove(&Query::new(&call.node, Operation::List));
             }
             self.bind(&call.node, name.clone(), &node);
-            self.keep_content(&node, keyed.node.content);
+            self.keep_content(&node, keyed.node.content.as_ref());
         }
         (Fetched::Child(node), spoiled)
     }
@@ -181,12 +181,12 @@ impl Landing<'_> {
         self.state.cache.insert(Query::new(directory, Operation::Lookup(name)), memo);
     }
 
-    fn keep_content(&mut self, node: &Arc<Node>, content: Option<Bytes>) {
-        if let Some(bytes) = content
+    fn keep_content(&mut self, node: &Arc<Node>, content: Option<&Given>) {
+        if let Some(bytes) = content.and_then(Given::held)
             && !node.is_volatile()
             && !node.is_directory()
         {
-            let content = Content { bytes, node: node.clone() };
+            let content = Content { bytes: bytes.clone(), node: node.clone() };
             self.state.cache.insert(Query::new(node, Operation::Read), Memo::Content(content));
         }
     }
@@ -194,12 +194,9 @@ impl Landing<'_> {
     fn entries(&mut self, children: Vec<Keyed>) -> Vec<ListEntry> {
         children
             .into_iter()
-            .map(|mut keyed| {
-                let content = keyed.node.content.take();
-                if let (Some(bytes), None) = (&content, keyed.node.size) {
-                    keyed.node.size = Some(bytes.len() as u64);
-                }
+            .map(|keyed| {
                 let (node, _) = self.intern(&keyed);
+                let content = keyed.node.content.as_ref().and_then(Given::held).cloned();
                 ListEntry {
                     cookie: cookie(&keyed.node.name),
                     name: keyed.node.name.into(),
@@ -320,7 +317,7 @@ impl Landing<'_> {
                 continue;
             }
             self.bind(&parent, name, &node);
-            self.keep_content(&node, content);
+            self.keep_content(&node, content.as_ref());
         }
         None
     }

@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
     world: "service",
     imports: {
         "omnifs:provider/http.fetch": async | trappable,
+        "omnifs:provider/http.fetch-all": async | trappable,
         default: trappable,
     },
     exports: { default: async },

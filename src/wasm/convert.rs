@@ -4,11 +4,11 @@
 //! that is its content's. What does not, is refused with the answer that holds it.
 
 use super::bindings::omnifs::provider::{http, types};
-use super::limits;
 use super::text::one_line;
+use super::{body, limits};
 use crate::names::{self, Quoted};
 use crate::provider::{
-    Along, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
+    Along, Body, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
 };
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -22,11 +22,11 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
-fn invalid<T>(detail: String) -> Result<T, Fault> {
+pub(super) fn invalid<T>(detail: String) -> Result<T, Fault> {
     Err(Fault { cause: Cause::Invalid, detail })
 }
 
-fn over<T>(detail: String) -> Result<T, Fault> {
+pub(super) fn over<T>(detail: String) -> Result<T, Fault> {
     Err(Fault { cause: Cause::Limit, detail })
 }
 
@@ -149,17 +149,13 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
     if directory && raw.id == parent {
         return invalid(format!("gave {what} as a directory that contains itself"));
     }
-    if let Some(content) = &raw.content {
-        if directory {
-            return invalid(format!("gave content for the directory {what}"));
-        }
-        let length = content.len() as u64;
-        if let Some(size) = raw.size.filter(|size| *size != length) {
-            return invalid(format!(
-                "gave {what} a size of {size} and a content of {length} bytes"
-            ));
-        }
-        check_content(content, kind == Kind::Symlink, &what)?;
+    let (size, volatile) = (raw.size, raw.coherence == types::Coherence::Volatile);
+    let content = raw.content.map(|raw| body::body(raw, kind, volatile, &what)).transpose()?;
+    let length = content.as_ref().and_then(Body::length);
+    if let (Some(size), Some(length)) = (size, length)
+        && size != length
+    {
+        return invalid(format!("gave {what} a size of {size} and a content of {length} bytes"));
     }
     if let Some(version) = &raw.version {
         within(version, limits::VERSION_MAX, "version", &what)?;
@@ -188,21 +184,17 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
         id: raw.id.into(),
         name: raw.name,
         kind,
-        size: match &raw.content {
-            _ if directory => None,
-            Some(content) => Some(content.len() as u64),
-            None => raw.size,
-        },
+        size: length.or(size).filter(|_| !directory),
         modified,
         version: raw.version,
-        content: raw.content.map(Bytes::from),
+        content,
         coherence,
         part_of: raw.part_of.map(Arc::from),
         complete: directory && raw.complete,
     })
 }
 
-fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
+pub(super) fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
     if content.len() > limits::CONTENT_MAX {
         let detail = format!(
             "gave {what} a content of {} bytes, more than {}",
@@ -237,7 +229,7 @@ pub(super) fn weight(node: &types::Node) -> usize {
     size_of::<Node>()
         + node.id.len()
         + node.name.len()
-        + node.content.as_ref().map_or(0, Vec::len)
+        + node.content.as_ref().map_or(0, body::weight)
         + node.version.as_ref().map_or(0, String::len)
         + node.part_of.as_ref().map_or(0, String::len)
 }
@@ -301,7 +293,7 @@ pub(super) fn failure(
     Failure { provider: provider.clone(), cause, detail, retry_after }
 }
 
-pub(super) fn request(raw: http::Request) -> Request {
+pub(super) fn request(raw: types::Request) -> Request {
     Request {
         endpoint: raw.endpoint,
         method: method(raw.method),
@@ -327,8 +319,8 @@ pub(super) fn response(response: Response) -> http::Response {
     }
 }
 
-pub(super) fn headers(headers: Vec<(String, String)>) -> Vec<http::Header> {
-    headers.into_iter().map(|(name, value)| http::Header { name, value }).collect()
+pub(super) fn headers(headers: Vec<(String, String)>) -> Vec<types::Header> {
+    headers.into_iter().map(|(name, value)| types::Header { name, value }).collect()
 }
 
 #[cfg(test)]

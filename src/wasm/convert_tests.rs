@@ -27,7 +27,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Fault>) -> (Cause, String) {
 #[test]
 fn a_good_node_is_taken_as_it_is() {
     let raw = types::Node {
-        content: Some(b"hello\n".to_vec()),
+        content: Some(types::Body::Held(b"hello\n".to_vec())),
         version: Some("v1".into()),
         coherence: types::Coherence::Scoped("engine".into()),
         part_of: Some("c1".into()),
@@ -36,7 +36,7 @@ fn a_good_node_is_taken_as_it_is() {
     let node = found(raw, "c1", "state").unwrap();
     assert_eq!(&*node.id, "id of state");
     assert_eq!(node.size, Some(6));
-    assert_eq!(node.content.as_deref(), Some(&b"hello\n"[..]));
+    assert_eq!(node.content, Some(Body::Held(Bytes::from_static(b"hello\n"))));
     assert_eq!(node.coherence, Coherence::Scoped("engine".into()));
     assert_eq!(node.part_of.as_deref(), Some("c1"));
     let since = node.modified.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -112,13 +112,19 @@ fn a_listing_has_at_most_100_000_entries() {
 fn a_content_has_at_most_64_mib() {
     assert_eq!(content(vec![0; limits::CONTENT_MAX], "n").unwrap().len(), 64 << 20);
     assert_eq!(refused(content(vec![0; limits::CONTENT_MAX + 1], "n")).0, Cause::TooLarge);
-    let inline = types::Node { content: Some(vec![0; limits::CONTENT_MAX + 1]), ..file("f") };
+    let inline = types::Node {
+        content: Some(types::Body::Held(vec![0; limits::CONTENT_MAX + 1])),
+        ..file("f")
+    };
     assert_eq!(refused(listing(vec![inline], "p")).0, Cause::TooLarge);
 }
 
 #[test]
 fn contradictions_are_refused() {
-    let with = |content: &[u8], raw| types::Node { content: Some(content.to_vec()), ..raw };
+    let with = |content: &[u8], raw| types::Node {
+        content: Some(types::Body::Held(content.to_vec())),
+        ..raw
+    };
     let link = || types::Node { kind: types::Kind::Symlink, ..file("l") };
     for (raw, why) in [
         (with(b"x", directory("d")), "content for the directory `d`"),

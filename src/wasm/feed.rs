@@ -3,7 +3,8 @@
 use super::bindings::exports::omnifs::provider::events;
 use super::convert::{self, Fault};
 use super::limits;
-use crate::provider::{Cause, Change, Delivery, Position, Progress};
+use crate::provider::{Cause, Change, Delivery, Position, Progress, ScopedChange};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) fn position(position: &Position) -> events::Position {
@@ -38,25 +39,43 @@ pub(super) fn progress(raw: events::Progress) -> Result<Progress, Fault> {
 }
 
 pub(super) fn changes(raw: Vec<events::Change>) -> Result<Vec<Change>, Fault> {
-    if raw.len() > limits::CHANGES_MAX {
-        let (count, max) = (raw.len(), limits::CHANGES_MAX);
+    bounded(raw.len())?;
+    raw.into_iter().map(change).collect()
+}
+
+pub(super) fn scoped(raw: Vec<events::ScopedChange>) -> Result<Vec<ScopedChange>, Fault> {
+    bounded(raw.len())?;
+    let scoped = |raw: events::ScopedChange| {
+        let scope = raw.scope.map(|scope| checked(scope, "the scope of a change")).transpose()?;
+        Ok(ScopedChange { scope, change: change(raw.change)? })
+    };
+    raw.into_iter().map(scoped).collect()
+}
+
+fn bounded(count: usize) -> Result<(), Fault> {
+    let max = limits::CHANGES_MAX;
+    if count > max {
         let detail =
             format!("named {count} changes in one item of its feed, more than {max}: say `gap`");
         return Err(Fault { cause: Cause::Limit, detail });
     }
-    let id = |id: String| convert::id(&id, "a change").map(|()| id.into());
-    raw.into_iter()
-        .map(|change| {
-            Ok(match change {
-                events::Change::Invalidated(node) => Change::Invalidated(id(node)?),
-                events::Change::Removed(node) => Change::Removed(id(node)?),
-                events::Change::ChildrenChanged(node) => Change::ChildrenChanged(id(node)?),
-                // The empty prefix covers every scope.
-                events::Change::Gap(scope) if scope.is_empty() => Change::Gap(scope.into()),
-                events::Change::Gap(scope) => Change::Gap(id(scope)?),
-            })
-        })
-        .collect()
+    Ok(())
+}
+
+fn checked(id: String, what: &str) -> Result<Arc<str>, Fault> {
+    convert::id(&id, what).map(|()| id.into())
+}
+
+fn change(raw: events::Change) -> Result<Change, Fault> {
+    let id = |id| checked(id, "a change");
+    Ok(match raw {
+        events::Change::Invalidated(node) => Change::Invalidated(id(node)?),
+        events::Change::Removed(node) => Change::Removed(id(node)?),
+        events::Change::ChildrenChanged(node) => Change::ChildrenChanged(id(node)?),
+        // The empty prefix covers every scope.
+        events::Change::Gap(scope) if scope.is_empty() => Change::Gap(scope.into()),
+        events::Change::Gap(scope) => Change::Gap(id(scope)?),
+    })
 }
 
 #[cfg(test)]

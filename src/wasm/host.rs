@@ -10,7 +10,8 @@ use super::convert::{self, Fault};
 use super::limits::{self, Limits};
 use super::meter::Meter;
 use super::text::one_line;
-use crate::provider::{Along, Cause, Failure, Offer, Partial, Upstream};
+use crate::provider::{Along, Cause, Failure, Offer, Partial, Response, Upstream};
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -226,32 +227,64 @@ impl types::Host for State {}
 /// Failed requests of a call that are remembered. A provider passes the last one on, or the first.
 const FAILED_KEPT: usize = 16;
 
-impl http::Host for State {
-    async fn fetch(
-        &mut self,
-        request: http::Request,
-    ) -> wasmtime::Result<Result<http::Response, types::Error>> {
-        let Some(upstream) = self.grants.upstream.clone() else {
-            let detail = "no endpoint has been granted to this provider".to_string();
-            return Ok(Err(types::Error::Denied(detail)));
-        };
-        self.fetches += 1;
+impl State {
+    /// Counts requests before they are made.
+    fn count(&mut self, requests: usize) -> wasmtime::Result<()> {
+        self.fetches = self.fetches.saturating_add(u32::try_from(requests).unwrap_or(u32::MAX));
         if self.fetches > limits::FETCHES_MAX {
             let detail = format!("made more than {} requests in one call", limits::FETCHES_MAX);
             return Err(self.end(Fault { cause: Cause::Limit, detail }));
         }
-        let meter = self.meter.clone();
-        match meter.request(upstream.fetch(convert::request(request))).await {
-            Ok(response) => Ok(Ok(convert::response(response))),
-            Err(failure) => {
-                let error = convert::error(&failure);
-                if self.failed.len() == FAILED_KEPT {
-                    self.failed.remove(1);
-                }
-                self.failed.push((error.clone(), failure));
-                Ok(Err(error))
+        Ok(())
+    }
+
+    fn answered(&mut self, result: Result<Response, Failure>) -> Answered {
+        result.map(convert::response).map_err(|failure| {
+            let error = convert::error(&failure);
+            if self.failed.len() == FAILED_KEPT {
+                self.failed.remove(1);
             }
+            self.failed.push((error.clone(), failure));
+            error
+        })
+    }
+}
+
+type Answered = Result<http::Response, types::Error>;
+
+fn not_granted() -> types::Error {
+    types::Error::Denied("no endpoint has been granted to this provider".to_owned())
+}
+
+impl http::Host for State {
+    async fn fetch(&mut self, request: types::Request) -> wasmtime::Result<Answered> {
+        let Some(upstream) = self.grants.upstream.clone() else { return Ok(Err(not_granted())) };
+        self.count(1)?;
+        let meter = self.meter.clone();
+        let result = meter.request(upstream.fetch(convert::request(request))).await;
+        Ok(self.answered(result))
+    }
+
+    async fn fetch_all(
+        &mut self,
+        requests: Vec<types::Request>,
+    ) -> wasmtime::Result<Vec<Answered>> {
+        let Some(upstream) = self.grants.upstream.clone() else {
+            return Ok(requests.into_iter().map(|_| Err(not_granted())).collect());
+        };
+        self.count(requests.len())?;
+        let meter = self.meter.clone();
+        let fetches = requests.into_iter().map(|raw| upstream.fetch(convert::request(raw)));
+        // How many are under way is the upstream's to bound; here it is memory.
+        let all = stream::iter(fetches).buffered(limits::PARALLEL_MAX).collect::<Vec<_>>();
+        let results = meter.request(all).await;
+        let answered: Vec<_> = results.into_iter().map(|result| self.answered(result)).collect();
+        let bytes: usize = answered.iter().flatten().map(|response| response.body.len()).sum();
+        if bytes > limits::CONTENT_MAX {
+            let detail = format!("asked for more than {} MiB at once", limits::CONTENT_MAX >> 20);
+            return Err(self.end(Fault { cause: Cause::Limit, detail }));
         }
+        Ok(answered)
     }
 }
 

@@ -9,8 +9,8 @@ use super::limits::{INSTANCES_MAX, Limits};
 use super::manifest;
 use crate::names;
 use crate::provider::{
-    Answer, Cause, Change, Delivery, Failure, Manifest, Node, Position, Progress, Provider, Reply,
-    Request, Upstream,
+    Answer, Cause, Delivery, Failure, Manifest, Node, Position, Progress, Provider, Reply, Request,
+    ScopedChange, Upstream,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -251,12 +251,12 @@ impl Provider for Instance {
         })
     }
 
-    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<Change>> {
+    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<ScopedChange>> {
         Box::pin(async move {
             let delivery = feed::delivery(delivery);
             let answered =
                 guest!(self, events?, |guest, store| guest.call_deliver(store, &delivery)).await?;
-            feed::changes(answered.value).map_err(|fault| self.refused(fault))
+            feed::scoped(answered.value).map_err(|fault| self.refused(fault))
         })
     }
 }

@@ -65,6 +65,9 @@ pub const COMPONENT_MAX: usize = 64 * MIB;
 /// Requests of one call: a listing of [`LISTING_MAX`] nodes in pages of 100.
 pub const FETCHES_MAX: u32 = 1_000;
 
+/// Requests of one `fetch-all` that are handed on at a time.
+pub const PARALLEL_MAX: usize = 16;
+
 /// Linear memory of one instance. A content of [`CONTENT_MAX`] fits with the response it was taken
 /// from, a decoded copy and the allocator's slack.
 pub const MEMORY_MAX: usize = 256 * MIB;

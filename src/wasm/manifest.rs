@@ -3,13 +3,13 @@
 //! Invariant: every name in a checked [`Manifest`] is unique and of one plain form, every URL is of a
 //! kind the host can reach, and every reference leads to something that is declared.
 
+mod into;
+
 use super::bindings::exports::omnifs::provider::manifest as raw;
 use super::convert::{self, Fault};
 use super::limits;
 use crate::names::Quoted;
-use crate::provider::{
-    Cause, ConfigKey, Credential, Endpoint, Feed, FeedKind, Manifest, Method, OAuth,
-};
+use crate::provider::{Cause, Manifest};
 use std::collections::HashSet;
 use url::{Host, Url};
 
@@ -65,15 +65,10 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     unique(raw.endpoints.iter().map(|e| e.name.as_str()), "endpoint")?;
     for endpoint in &raw.endpoints {
         check_endpoint(endpoint)?;
-        if let Some(wanted) = &endpoint.credential
-            && !raw.credentials.iter().any(|c| c.name == *wanted)
-        {
-            let (endpoint, wanted) = (Quoted(&endpoint.name), Quoted(wanted));
-            return refuse(format_args!(
-                "the endpoint {endpoint} uses the credential {wanted}, which is not declared"
-            ));
-        }
+        check_credentials(endpoint, &raw.credentials)?;
     }
+
+    raw.credentials.iter().try_for_each(|c| check_probe(c, &raw.endpoints))?;
 
     short(&raw.feeds, "feeds")?;
     unique(raw.feeds.iter().map(|feed| feed.name.as_str()), "feed")?;
@@ -86,10 +81,10 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
         version: identity.version,
         summary: identity.summary,
         root: raw.root,
-        config: raw.config.into_iter().map(config_key).collect(),
-        endpoints: raw.endpoints.into_iter().map(endpoint).collect(),
-        credentials: raw.credentials.into_iter().map(into_credential).collect(),
-        feeds: raw.feeds.into_iter().map(feed).collect(),
+        config: raw.config.into_iter().map(into::config_key).collect(),
+        endpoints: raw.endpoints.into_iter().map(into::endpoint).collect(),
+        credentials: raw.credentials.into_iter().map(into::credential).collect(),
+        feeds: raw.feeds.into_iter().map(into::feed).collect(),
     })
 }
 
@@ -257,6 +252,7 @@ fn is_redirect_host(text: &str) -> bool {
 fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
     name(&endpoint.name, "endpoint")?;
     base(&endpoint.default_url)?;
+    endpoint.windows_url.as_deref().map_or(Ok(()), base)?;
     if let Some(variable) = &endpoint.url_environment {
         environment(variable)?;
     }
@@ -276,6 +272,7 @@ fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
             ));
         }
     }
+    endpoint.limits.as_ref().map_or(Ok(()), check_limits)?;
     line(&endpoint.purpose, "purpose of an endpoint")
 }
 
@@ -283,6 +280,25 @@ fn credential(credential: &raw::Credential) -> Result<(), Fault> {
     name(&credential.name, "credential")?;
     short(&credential.environment, "environment variables")?;
     credential.environment.iter().try_for_each(|variable| environment(variable))?;
+    short(&credential.environment_elsewhere, "environment variables")?;
+    credential.environment_elsewhere.iter().try_for_each(|variable| environment(variable))?;
+    match &credential.scheme {
+        raw::Scheme::Header(name) => {
+            header(name)?;
+            // Names by which a request is framed or routed are the host's.
+            let own = ["host", "cookie", "connection", "content-length", "transfer-encoding", "te"];
+            if own.contains(&name.as_str()) {
+                return refuse(format_args!("no credential travels in the header {name}"));
+            }
+        }
+        raw::Scheme::Basic(Some(user)) => {
+            line(user, "user name of a credential")?;
+            if user.contains(':') {
+                return refuse("a user name of basic authentication holds no colon");
+            }
+        }
+        raw::Scheme::Bearer | raw::Scheme::Basic(None) => {}
+    }
     short(&credential.raw_prefixes, "prefixes")?;
     for prefix in &credential.raw_prefixes {
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_graphic()) {
@@ -300,11 +316,146 @@ fn credential(credential: &raw::Credential) -> Result<(), Fault> {
     web(&credential.help_url, "help URL")
 }
 
+/// What an endpoint uses is declared, and no two travel in one header.
+fn check_credentials(endpoint: &raw::Endpoint, all: &[raw::Credential]) -> Result<(), Fault> {
+    short(&endpoint.credentials, "credentials of an endpoint")?;
+    let mut headers = HashSet::new();
+    for wanted in &endpoint.credentials {
+        let shown = Quoted(&endpoint.name);
+        let Some(credential) = all.iter().find(|credential| credential.name == *wanted) else {
+            let wanted = Quoted(wanted);
+            return refuse(format_args!(
+                "the endpoint {shown} uses the credential {wanted}, which is not declared"
+            ));
+        };
+        let header = match &credential.scheme {
+            raw::Scheme::Bearer | raw::Scheme::Basic(_) => "authorization",
+            raw::Scheme::Header(name) => name.as_str(),
+        };
+        if !headers.insert(header) {
+            return refuse(format_args!(
+                "the endpoint {shown} sends two credentials in the header {header}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A probe is one of the requests that the user approves.
+fn check_probe(credential: &raw::Credential, endpoints: &[raw::Endpoint]) -> Result<(), Fault> {
+    let Some(probe) = &credential.whose else { return Ok(()) };
+    let shown = Quoted(&credential.name);
+    let endpoint = endpoints.iter().find(|endpoint| endpoint.name == probe.endpoint);
+    let uses = endpoint.is_some_and(|endpoint| endpoint.credentials.contains(&credential.name));
+    if !uses {
+        return refuse(format_args!(
+            "the credential {shown} is probed at an endpoint that does not use it"
+        ));
+    }
+    if probe.body.as_ref().is_some_and(|body| body.len() > limits::TEXT_MAX) {
+        return refuse(format_args!("the probe of the credential {shown} is too long"));
+    }
+    line(&probe.path, "path of a probe")?;
+    pointer(&probe.name)
+}
+
+/// A JSON pointer (RFC 6901).
+fn pointer(text: &str) -> Result<(), Fault> {
+    line(text, "JSON pointer")?;
+    if !text.is_empty() && !text.starts_with('/') {
+        return refuse(format_args!("{} is no JSON pointer", Quoted(text)));
+    }
+    Ok(())
+}
+
+/// A header's name in lower case (RFC 9110, section 5.1).
+fn header(name: &str) -> Result<(), Fault> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+        return refuse(format_args!("{} is no header's name in lower case", Quoted(name)));
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &raw::Limits) -> Result<(), Fault> {
+    short(&limits.windows, "rate limits")?;
+    for window in &limits.windows {
+        match &window.name {
+            raw::WindowName::Fixed(text) => name(text, "rate limit")?,
+            raw::WindowName::Header(text) => header(text)?,
+        }
+        let named = [&window.limit, &window.remaining, &window.reset];
+        named.into_iter().chain(&window.cost).try_for_each(|name| header(name))?;
+    }
+    short(&limits.throttled, "texts of a refusal")?;
+    limits.throttled.iter().try_for_each(|text| line(text, "text of a refusal"))?;
+    short(&limits.slow_down, "texts of a refusal")?;
+    limits.slow_down.iter().try_for_each(|text| line(text, "text of a refusal"))
+}
+
+fn check_signature(signature: &raw::Signature) -> Result<(), Fault> {
+    header(&signature.header)?;
+    signature.id.as_deref().map_or(Ok(()), header)?;
+    line(&signature.prefix, "prefix of a signature")?;
+    if let Some(separator) = &signature.separator {
+        line(separator, "separator of signatures")?;
+        if separator.is_empty() {
+            return refuse("the separator of signatures is empty");
+        }
+    }
+    short(&signature.signed, "signed parts")?;
+    let covers_body = signature.signed.contains(&raw::Part::Body);
+    let plain = signature.algorithm == raw::Algorithm::Plain;
+    if plain == covers_body {
+        return refuse("a signature covers the body, and a plain token covers nothing");
+    }
+    for part in &signature.signed {
+        match part {
+            raw::Part::Header(name) => header(name)?,
+            raw::Part::Literal(text) => line(text, "signed text")?,
+            raw::Part::Timestamp if signature.timestamp.is_none() => {
+                return refuse("a signature covers a time that it does not say where to find");
+            }
+            raw::Part::Body | raw::Part::Timestamp => {}
+        }
+    }
+    if let raw::SecretForm::Base64(prefix) = &signature.secret {
+        line(prefix, "prefix of a secret")?;
+    }
+    match signature.timestamp.as_ref().map(|timestamp| &timestamp.at) {
+        Some(raw::TimestampPlace::Header(name)) => header(name)?,
+        Some(raw::TimestampPlace::Element(text)) => line(text, "name of a time")?,
+        Some(raw::TimestampPlace::Body(text)) => pointer(text)?,
+        None => {}
+    }
+    if let Some(handshake) = &signature.handshake {
+        pointer(&handshake.at)?;
+        pointer(&handshake.answer)?;
+        line(&handshake.value, "value of a handshake")?;
+    }
+    short(&signature.pass, "headers of a delivery")?;
+    let passed = |name: &String| header(name.strip_suffix('*').unwrap_or(name));
+    signature.pass.iter().try_for_each(passed)
+}
+
 fn check_feed(feed: &raw::Feed, endpoints: &[raw::Endpoint]) -> Result<(), Fault> {
     name(&feed.name, "feed")?;
     let shown = Quoted(&feed.name);
     if feed.scopes.len() > limits::SCOPE_MAX {
         return refuse(format_args!("the scopes of the feed {shown} are too long"));
+    }
+    if feed.silence == Some(0) || feed.silence.is_some() && feed.kind != raw::FeedKind::Push {
+        return refuse(format_args!("the feed {shown} cannot be silent for so long"));
+    }
+    match &feed.signature {
+        Some(_) if feed.kind != raw::FeedKind::Webhook => {
+            return refuse(format_args!("the feed {shown} gets no deliveries to be signed"));
+        }
+        None if feed.kind == raw::FeedKind::Webhook => {
+            return refuse(format_args!("the feed {shown} does not say how deliveries are signed"));
+        }
+        Some(signature) => check_signature(signature)?,
+        None => {}
     }
     match &feed.endpoint {
         Some(wanted) if !endpoints.iter().any(|endpoint| endpoint.name == *wanted) => {
@@ -318,57 +469,6 @@ fn check_feed(feed: &raw::Feed, endpoints: &[raw::Endpoint]) -> Result<(), Fault
         }
         _ => Ok(()),
     }
-}
-
-fn config_key(raw: raw::ConfigKey) -> ConfigKey {
-    ConfigKey { name: raw.name, description: raw.description, default: raw.default_value }
-}
-
-/// Where a socket that a manifest names is on this system. Components are the same everywhere, and
-/// Windows has pipes for sockets.
-fn here(url: String) -> String {
-    const PLACES: [(&str, &str); 1] =
-        [("unix:///var/run/docker.sock", "npipe:////./pipe/docker_engine")];
-    let place = PLACES.iter().find(|(socket, _)| cfg!(windows) && *socket == url);
-    place.map_or(url, |(_, pipe)| (*pipe).to_owned())
-}
-
-fn endpoint(raw: raw::Endpoint) -> Endpoint {
-    let rule = |rule: raw::Rule| -> (Method, String) { (convert::method(rule.method), rule.path) };
-    Endpoint {
-        name: raw.name,
-        default_url: here(raw.default_url),
-        url_environment: raw.url_environment,
-        allow: raw.allow.into_iter().map(rule).collect(),
-        credential: raw.credential,
-        redirect_hosts: raw.redirect_hosts,
-        purpose: raw.purpose,
-    }
-}
-
-fn into_credential(raw: raw::Credential) -> Credential {
-    Credential {
-        name: raw.name,
-        environment: raw.environment,
-        raw_prefixes: raw.raw_prefixes,
-        oauth: raw.oauth.map(|oauth| OAuth {
-            authorize_url: oauth.authorize_url,
-            device_url: oauth.device_url,
-            token_url: oauth.token_url,
-            client_id: oauth.client_id,
-            scopes: oauth.scopes,
-        }),
-        help_url: raw.help_url,
-    }
-}
-
-fn feed(raw: raw::Feed) -> Feed {
-    let kind = match raw.kind {
-        raw::FeedKind::Push => FeedKind::Push,
-        raw::FeedKind::Poll => FeedKind::Poll,
-        raw::FeedKind::Webhook => FeedKind::Webhook,
-    };
-    Feed { name: raw.name, kind, scopes: raw.scopes, endpoint: raw.endpoint }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::provider::{FeedKind, Method};
 use crate::wasm::bindings::omnifs::provider::types;
 
 fn good() -> raw::Description {
@@ -17,17 +18,33 @@ fn good() -> raw::Description {
         endpoints: vec![raw::Endpoint {
             name: "engine".into(),
             default_url: "unix:///var/run/docker.sock".into(),
+            windows_url: Some("npipe:////./pipe/docker_engine".into()),
             url_environment: Some("DOCKER_HOST".into()),
             allow: vec![
                 raw::Rule { method: types::Method::Get, path: "/containers/*/json".into() },
                 raw::Rule { method: types::Method::Get, path: "/v1/**".into() },
             ],
-            credential: Some("token".into()),
+            credentials: vec!["token".into()],
             redirect_hosts: vec!["objects.example.com".into()],
+            limits: Some(raw::Limits {
+                windows: vec![raw::Window {
+                    name: raw::WindowName::Header("x-ratelimit-resource".into()),
+                    limit: "x-ratelimit-limit".into(),
+                    remaining: "x-ratelimit-remaining".into(),
+                    reset: "x-ratelimit-reset".into(),
+                    reset_unit: raw::ResetUnit::EpochSeconds,
+                    cost: None,
+                    fixed: true,
+                }],
+                throttled: vec!["slow down".into()],
+                slow_down: vec!["slow down".into()],
+            }),
             purpose: "Reads containers".into(),
         }],
         credentials: vec![raw::Credential {
             name: "token".into(),
+            scheme: raw::Scheme::Bearer,
+            environment_elsewhere: Vec::new(),
             environment: vec!["DOCKER_TOKEN".into()],
             raw_prefixes: vec!["lin_api_".into()],
             oauth: Some(raw::Oauth {
@@ -38,6 +55,13 @@ fn good() -> raw::Description {
                 scopes: vec!["read".into()],
             }),
             help_url: "https://example.com/tokens?new=1".into(),
+            whose: Some(raw::Probe {
+                endpoint: "engine".into(),
+                method: types::Method::Get,
+                path: "/v1/me".into(),
+                body: None,
+                name: "/login".into(),
+            }),
         }],
         feeds: vec![
             raw::Feed {
@@ -45,14 +69,42 @@ fn good() -> raw::Description {
                 kind: raw::FeedKind::Push,
                 scopes: "".into(),
                 endpoint: Some("engine".into()),
+                silence: Some(60),
+                signature: None,
             },
             raw::Feed {
                 name: "hook".into(),
                 kind: raw::FeedKind::Webhook,
                 scopes: "".into(),
                 endpoint: None,
+                silence: None,
+                signature: Some(signature()),
             },
         ],
+    }
+}
+
+fn signature() -> raw::Signature {
+    raw::Signature {
+        header: "x-signature".into(),
+        algorithm: raw::Algorithm::HmacSha256,
+        encoding: raw::Encoding::Hex,
+        prefix: "v0=".into(),
+        separator: None,
+        signed: vec![
+            raw::Part::Literal("v0:".into()),
+            raw::Part::Timestamp,
+            raw::Part::Literal(":".into()),
+            raw::Part::Body,
+        ],
+        secret: raw::SecretForm::Text,
+        timestamp: Some(raw::Timestamp {
+            at: raw::TimestampPlace::Header("x-time".into()),
+            unit: raw::TimestampUnit::Seconds,
+        }),
+        id: Some("x-delivery".into()),
+        handshake: None,
+        pass: vec!["x-event-*".into()],
     }
 }
 
@@ -149,7 +201,7 @@ fn a_path_pattern_is_of_whole_segments() {
 
 #[test]
 fn every_reference_leads_to_something_declared() {
-    let detail = why(|raw| raw.endpoints[0].credential = Some("other".into()));
+    let detail = why(|raw| raw.endpoints[0].credentials = vec!["other".into()]);
     assert!(detail.contains("the credential `other`, which is not declared"), "{detail}");
     let detail = why(|raw| raw.feeds[0].endpoint = Some("other".into()));
     assert!(detail.contains("the endpoint `other`, which is not declared"), "{detail}");
@@ -195,4 +247,52 @@ fn a_component_declares_what_it_imports_and_exports_what_it_declares() {
     assert!(check(undeclared, false, false).is_ok());
     let fault = check(good(), true, false).unwrap_err();
     assert!(fault.detail.contains("does not export omnifs:provider/events"), "{}", fault.detail);
+}
+
+#[test]
+fn a_delivery_says_how_it_is_signed() {
+    assert!(why(|raw| raw.feeds[1].signature = None).contains("how deliveries are signed"));
+    assert!(why(|raw| raw.feeds[0].signature = Some(signature())).contains("no deliveries"));
+    let changed = |change: fn(&mut raw::Signature)| {
+        why(|raw| change(raw.feeds[1].signature.as_mut().expect("good")))
+    };
+    assert!(changed(|s| s.header = "X-Signature".into()).contains("lower case"));
+    assert!(changed(|s| s.signed = vec![raw::Part::Timestamp]).contains("covers the body"));
+    assert!(changed(|s| s.algorithm = raw::Algorithm::Plain).contains("covers nothing"));
+    assert!(changed(|s| s.timestamp = None).contains("where to find"));
+    assert!(changed(|s| s.pass = vec!["*x".into()]).contains("header's name"));
+    let body = |s: &mut raw::Signature| {
+        s.timestamp.as_mut().expect("good").at = raw::TimestampPlace::Body("time".into());
+    };
+    assert!(changed(body).contains("no JSON pointer"));
+}
+
+#[test]
+fn two_credentials_do_not_travel_in_one_header() {
+    let two = |scheme: raw::Scheme| {
+        move |raw: &mut raw::Description| {
+            let second = raw::Credential {
+                name: "second".into(),
+                scheme,
+                whose: None,
+                ..raw.credentials[0].clone()
+            };
+            raw.credentials.push(second);
+            raw.endpoints[0].credentials.push("second".into());
+        }
+    };
+    assert!(why(two(raw::Scheme::Basic(None))).contains("two credentials in the header"));
+    let mut raw = good();
+    two(raw::Scheme::Header("x-api-key".into()))(&mut raw);
+    assert_eq!(manifest(raw).unwrap().endpoints[0].credentials, ["token", "second"]);
+    assert!(why(two(raw::Scheme::Header("host".into()))).contains("no credential travels"));
+}
+
+#[test]
+fn a_probe_is_sent_where_its_credential_goes() {
+    let probe = |change: fn(&mut raw::Probe)| {
+        why(|raw| change(raw.credentials[0].whose.as_mut().expect("good")))
+    };
+    assert!(probe(|p| p.endpoint = "other".into()).contains("does not use it"));
+    assert!(probe(|p| p.name = "login".into()).contains("no JSON pointer"));
 }

@@ -14,6 +14,7 @@
 
 mod artifact;
 mod bindings;
+mod body;
 mod call;
 mod component;
 mod convert;

@@ -18,7 +18,8 @@ use omnifs::capability::validators::Validators;
 use omnifs::capability::{Limits, Outbound, Override, Setup};
 use omnifs::credentials::{Chain, Environment};
 use omnifs::provider::{
-    Cause, Credential, Endpoint, Failure, Manifest, Method, Request, Response, Upstream,
+    self, Cause, Credential, Endpoint, Failure, Manifest, Method, Request, Response, Scheme,
+    Upstream,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,8 +38,9 @@ fn endpoint() -> Endpoint {
             (Method::Post, "/graphql".to_owned()),
             (Method::Get, "/search/*".to_owned()),
         ],
-        credential: Some("token".to_owned()),
+        credentials: vec!["token".to_owned()],
         redirect_hosts: vec!["logs.example.test".to_owned()],
+        limits: provider::Limits::default(),
         purpose: "tests".to_owned(),
     }
 }
@@ -46,6 +48,9 @@ fn endpoint() -> Endpoint {
 fn credential() -> Credential {
     Credential {
         name: "token".to_owned(),
+        scheme: Scheme::Bearer,
+        environment_elsewhere: Vec::new(),
+        whose: None,
         environment: vec!["EXAMPLE_TOKEN".to_owned(), "EXAMPLE_TOKEN_2".to_owned()],
         raw_prefixes: vec!["lin_api_".to_owned()],
         oauth: None,

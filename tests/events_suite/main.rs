@@ -12,7 +12,7 @@ mod webhook;
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
 use omnifs::events::Ledger;
-use omnifs::provider::{Change, Endpoint, Feed, FeedKind, Manifest, Method};
+use omnifs::provider::{Change, Endpoint, Feed, FeedKind, Limits, Manifest, Method};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -125,6 +125,8 @@ fn feed(kind: FeedKind, scopes: &str) -> Feed {
         kind,
         scopes: scopes.to_owned(),
         endpoint: Some("engine".to_owned()),
+        silence: None,
+        signature: None,
     }
 }
 
@@ -136,8 +138,9 @@ fn outbound(url: &str) -> Outbound {
             default_url: "https://engine.example.test".to_owned(),
             url_environment: None,
             allow: vec![(Method::Get, "/events".to_owned())],
-            credential: None,
+            credentials: Vec::new(),
             redirect_hosts: Vec::new(),
+            limits: Limits::default(),
             purpose: "tests".to_owned(),
         }],
         ..Manifest::default()

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use omnifs::provider::{
     Answer, Cause, Change, Delivery, Failure, Method, Node, Position, Progress, Provider, Reply,
-    Request,
+    Request, ScopedChange,
 };
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -101,7 +101,7 @@ impl Provider for Script {
         .boxed()
     }
 
-    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<Change>> {
+    fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<ScopedChange>> {
         async move {
             let _open = self.gate.lock().await;
             let change = serde_json::from_slice::<serde_json::Value>(&delivery.body)
@@ -109,7 +109,10 @@ impl Provider for Script {
                 .and_then(|body| body["changed"].as_str().map(str::to_owned));
             self.delivered.lock().unwrap().push(delivery);
             match change {
-                Some(id) => Ok(vec![Change::Invalidated(id.into())]),
+                Some(id) => {
+                    let change = Change::Invalidated(id.into());
+                    Ok(vec![ScopedChange { scope: None, change }])
+                }
                 None => Err(failure(Cause::Invalid, "the delivery names no object")),
             }
         }

@@ -5,8 +5,8 @@ use crate::dice::Dice;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use omnifs::provider::{
-    Answer, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position, Progress,
-    Provider, Reply, Request,
+    Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position,
+    Progress, Provider, Reply, Request, ScopedChange,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -525,7 +525,7 @@ impl Tree {
             size: content.as_ref().filter(|_| style.sizes).map(|c| c.len() as u64),
             modified: (style.modified && content.is_some()).then(|| Object::modified(touched)),
             version: style.versions.then(|| touched.to_string()),
-            content: content.filter(|_| style.inline),
+            content: content.filter(|_| style.inline).map(Body::Held),
             coherence: match object.cover {
                 Cover::Scope(scope) => Coherence::Scoped(SCOPES[scope].into()),
                 Cover::Immutable => Coherence::Immutable,
@@ -602,7 +602,7 @@ impl Provider for Upstream {
         async { Err(failure(Cause::Invalid)) }.boxed()
     }
 
-    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<Change>> {
+    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<ScopedChange>> {
         async { Err(failure(Cause::Invalid)) }.boxed()
     }
 }

@@ -1,7 +1,7 @@
 //! What these tests share: the engine, the hostile component, a scripted upstream.
 
 use futures_util::future::BoxFuture;
-use omnifs::provider::{Answer, Failure, Node, Provider, Request, Response, Upstream};
+use omnifs::provider::{Answer, Body, Failure, Node, Provider, Request, Response, Upstream};
 use omnifs::wasm::{Component, Engine, Instance, Limits};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +53,7 @@ pub async fn deed(name: &str) -> Result<Answer<Vec<Node>>, Failure> {
 /// The inline text of the one entry.
 pub fn only_text(answer: &Answer<Vec<Node>>) -> String {
     let [node] = &answer.value[..] else { panic!("{:?}", answer.value) };
-    String::from_utf8(node.content.clone().unwrap().to_vec()).unwrap()
+    String::from_utf8(node.content.as_ref().and_then(Body::held).unwrap().to_vec()).unwrap()
 }
 
 pub async fn assert_unharmed(instance: &Instance) {

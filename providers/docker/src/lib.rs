@@ -120,6 +120,7 @@ impl Provider for Docker {
     const ROOT: Id = Id::Root;
     const MANIFEST: Manifest = Manifest {
         endpoints: &[Endpoint {
+            windows_url: Some("npipe:////./pipe/docker_engine"),
             url_environment: Some("DOCKER_HOST"),
             allow: &READS,
             ..Endpoint::new("engine", SOCKET, "reads containers, logs, images, volumes, networks")

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use omnifs_docker::Docker;
+use omnifs_sdk::Body;
 use omnifs_sdk::testing::{Mount, Recorded};
 use omnifs_sdk::{Coherence, Error, Kind, Node};
 use serde_json::Value;
@@ -448,7 +449,10 @@ fn every_status_loses_its_age() {
             Mount::<Docker>::new(Recorded::new().get("/containers/json?all=1", list.to_string()));
         mount.list("containers/by-name").unwrap();
         let node = |leaf: &str| mount.stat(&format!("containers/by-name/c/{leaf}")).unwrap();
-        let held = |leaf: &str| node(leaf).content.map(|bytes| String::from_utf8(bytes).unwrap());
+        let held = |leaf: &str| match node(leaf).content? {
+            Body::Held(bytes) => Some(String::from_utf8(bytes).unwrap()),
+            other => panic!("{leaf} is not held: {other:?}"),
+        };
         assert_eq!(held("status"), Some(format!("{shown}\n")));
         assert_eq!(
             held("exit-code").as_deref(),

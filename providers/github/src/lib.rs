@@ -39,7 +39,10 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-use omnifs_sdk::manifest::{Credential, Endpoint, Feed, OAuth, Setting, gets};
+use omnifs_sdk::manifest::{
+    Credential, Endpoint, Feed, Limits, Method, OAuth, Probe, ResetUnit, Setting, Signature,
+    Window, WindowName, gets,
+};
 use omnifs_sdk::*;
 use std::fmt;
 use std::str::FromStr;
@@ -250,6 +253,29 @@ impl Tree for Id {
     }
 }
 
+/// docs.github.com, "Rate limits for the REST API".
+const LIMITS: Limits = Limits {
+    windows: &[Window {
+        name: WindowName::Header("x-ratelimit-resource"),
+        limit: "x-ratelimit-limit",
+        remaining: "x-ratelimit-remaining",
+        reset: "x-ratelimit-reset",
+        reset_unit: ResetUnit::EpochSeconds,
+        cost: None,
+        fixed: true,
+    }],
+    throttled: &["secondary rate limit", "abuse detection", "rate limit exceeded"],
+    slow_down: &["secondary rate limit", "abuse detection"],
+};
+
+/// docs.github.com, "Validating webhook deliveries".
+const SIGNATURE: Signature = Signature {
+    prefix: "sha256=",
+    id: Some("x-github-delivery"),
+    pass: &["x-github-*"],
+    ..Signature::new("x-hub-signature-256")
+};
+
 /// The provider.
 #[derive(Debug)]
 pub struct GitHub;
@@ -312,7 +338,7 @@ impl Provider for GitHub {
                 "/repositories/*/git/trees/*",
                 "/repositories/*/git/blobs/*",
             ]),
-            credential: Some("github"),
+            credentials: &["github"],
             // Where GitHub keeps logs and release assets.
             redirect_hosts: &[
                 "*.blob.core.windows.net",
@@ -320,6 +346,7 @@ impl Provider for GitHub {
                 "objects.githubusercontent.com",
                 "release-assets.githubusercontent.com",
             ],
+            limits: Some(LIMITS),
             ..Endpoint::new(
                 "api",
                 "https://api.github.com",
@@ -327,9 +354,8 @@ impl Provider for GitHub {
             )
         }],
         credentials: &[Credential {
-            name: "github",
             environment: &["GITHUB_TOKEN", "GH_TOKEN"],
-            raw_prefixes: &[],
+            environment_elsewhere: &["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"],
             oauth: Some(OAuth {
                 authorize_url: "https://github.com/login/oauth/authorize",
                 device_url: Some("https://github.com/login/device/code"),
@@ -337,7 +363,14 @@ impl Provider for GitHub {
                 client_id: None,
                 scopes: &["repo", "read:org"],
             }),
-            help_url: "https://github.com/settings/tokens",
+            whose: Some(Probe {
+                endpoint: "api",
+                method: Method::Get,
+                path: "/user",
+                body: None,
+                name: "/login",
+            }),
+            ..Credential::new("github", "https://github.com/settings/tokens")
         }],
         feeds: &[
             Feed::poll("issues", "issues:", "api"),
@@ -347,7 +380,7 @@ impl Provider for GitHub {
             Feed::poll("repositories", "repo:", "api"),
             Feed::poll("accounts", "owner:", "api"),
             // Every scope there is.
-            Feed::webhook("webhooks", ""),
+            Feed::webhook("webhooks", "", SIGNATURE),
         ],
         ..Manifest::new(
             "github",

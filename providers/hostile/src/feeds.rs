@@ -3,8 +3,8 @@
 use crate::exports::omnifs::provider::{events, manifest};
 use crate::omnifs::provider::{http, types};
 use crate::{Hostile, request};
-use events::{Change, Delivery, Position, Progress, Standing};
-use types::{Error, Method};
+use events::{Change, Delivery, Position, Progress, ScopedChange, Standing};
+use types::{Error, Method, Request};
 
 impl manifest::Guest for Hostile {
     fn describe() -> manifest::Description {
@@ -15,6 +15,20 @@ impl manifest::Guest for Hostile {
             kind,
             scopes: String::new(),
             endpoint: endpoint.map(Into::into),
+            silence: None,
+            signature: matches!(kind, manifest::FeedKind::Webhook).then(|| manifest::Signature {
+                header: "x-signature".into(),
+                algorithm: manifest::Algorithm::HmacSha256,
+                encoding: manifest::Encoding::Hex,
+                prefix: String::new(),
+                separator: None,
+                signed: vec![manifest::Part::Body],
+                secret: manifest::SecretForm::Text,
+                timestamp: None,
+                id: None,
+                handshake: None,
+                pass: vec![],
+            }),
         };
         manifest::Description {
             identity: manifest::Identity {
@@ -38,10 +52,12 @@ impl manifest::Guest for Hostile {
             endpoints: vec![manifest::Endpoint {
                 name: "service".into(),
                 default_url: "https://service.invalid".into(),
+                windows_url: None,
                 url_environment: None,
                 allow: vec![manifest::Rule { method: Method::Get, path: "/thing".into() }],
-                credential: None,
+                credentials: vec![],
                 redirect_hosts: vec![],
+                limits: None,
                 purpose: "Asks for what it should not".into(),
             }],
             credentials: vec![],
@@ -59,7 +75,7 @@ fn progress(changes: Vec<Change>) -> Progress {
 }
 
 impl events::Guest for Hostile {
-    fn open(position: Position) -> Result<http::Request, Error> {
+    fn open(position: Position) -> Result<Request, Error> {
         let since = position.cursor.unwrap_or_else(|| position.since.to_string());
         Ok(request("service", &format!("/events?since={since}")))
     }
@@ -85,9 +101,10 @@ impl events::Guest for Hostile {
         Ok(progress(vec![Change::ChildrenChanged(position.scope)]))
     }
 
-    fn deliver(delivery: Delivery) -> Result<Vec<Change>, Error> {
+    fn deliver(delivery: Delivery) -> Result<Vec<ScopedChange>, Error> {
         let kind = delivery.headers.first().map(|h| h.value.clone()).unwrap_or_default();
         let body = String::from_utf8_lossy(&delivery.body).into_owned();
-        Ok(vec![Change::Invalidated(format!("{kind} {body}"))])
+        let change = Change::Invalidated(format!("{kind} {body}"));
+        Ok(vec![ScopedChange { scope: Some("everything".into()), change }])
     }
 }

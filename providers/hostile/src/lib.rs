@@ -10,7 +10,7 @@ mod memory;
 
 use omnifs::provider::{http, log, preload, types};
 use std::sync::atomic::{AtomicU32, Ordering};
-use types::{Coherence, Error, Kind, Method, Node};
+use types::{Body, Coherence, Error, Kind, Method, Node};
 
 wit_bindgen::generate!({ path: "../../wit", world: "service", generate_all });
 
@@ -86,7 +86,7 @@ fn directory(id: &str, name: &str) -> Node {
 }
 
 fn text(name: &str, content: String) -> Node {
-    Node { content: Some(content.into_bytes()), ..file(&format!("text/{name}"), name) }
+    Node { content: Some(Body::Held(content.into_bytes())), ..file(&format!("text/{name}"), name) }
 }
 
 fn good() -> Vec<Node> {
@@ -97,12 +97,12 @@ fn good() -> Vec<Node> {
     ]
 }
 
-fn request(endpoint: &str, path: &str) -> http::Request {
-    http::Request {
+fn request(endpoint: &str, path: &str) -> types::Request {
+    types::Request {
         endpoint: endpoint.into(),
         method: Method::Get,
         path: path.into(),
-        headers: vec![http::Header { name: "accept".into(), value: "text/plain".into() }],
+        headers: vec![types::Header { name: "accept".into(), value: "text/plain".into() }],
         body: None,
     }
 }
@@ -182,14 +182,14 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
         "self" => Ok(vec![directory("self", "again")]),
         "both-kinds" => Ok(vec![file("x", "file"), directory("x", "directory")]),
         "content-of-directory" => {
-            Ok(vec![Node { content: Some(b"x".to_vec()), ..directory("x", "x") }])
+            Ok(vec![Node { content: Some(Body::Held(b"x".to_vec())), ..directory("x", "x") }])
         }
         "wrong-size" => {
-            Ok(vec![Node { size: Some(7), content: Some(b"x".to_vec()), ..file("x", "x") }])
+            Ok(vec![Node { size: Some(7), content: Some(Body::Held(b"x".to_vec())), ..file("x", "x") }])
         }
         "huge-listing" => Ok((0..100_001).map(|n| file(&n.to_string(), &n.to_string())).collect()),
         "huge-content" => {
-            Ok(vec![Node { content: Some(vec![0; (64 << 20) + 1]), ..file("x", "x") }])
+            Ok(vec![Node { content: Some(Body::Held(vec![0; (64 << 20) + 1])), ..file("x", "x") }])
         }
         "foreign-id" => Ok(vec![file("of another provider: 1", "stolen"), file("hello", "hello")]),
 
@@ -245,7 +245,7 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
             Ok(good())
         }
         "offer-flood" => {
-            let node = Node { content: Some(vec![0; 1 << 20]), ..file("x", "x") };
+            let node = Node { content: Some(Body::Held(vec![0; 1 << 20])), ..file("x", "x") };
             for n in 0..1_000 {
                 preload::offer(
                     &n.to_string(),
@@ -315,7 +315,7 @@ impl exports::omnifs::provider::provider::Guest for Hostile {
         match (parent.as_str(), name.as_str()) {
             ("lookup", "other") => Ok(file("x", "else")),
             ("lookup", "escape") => Ok(file("x", "../escape")),
-            ("lookup", "kind") => Ok(Node { content: Some(vec![1]), ..directory("x", "kind") }),
+            ("lookup", "kind") => Ok(Node { content: Some(Body::Held(vec![1])), ..directory("x", "kind") }),
             ("lookup", "denied") => Err(Error::Denied("not\nyours".into())),
             ("lookup", "limited") => Err(Error::RateLimited(Some(90))),
             ("lookup", "late") => Err(Error::TimedOut),

@@ -28,7 +28,10 @@ mod team;
 #[doc(hidden)]
 pub use api::query;
 
-use omnifs_sdk::manifest::{Credential, Endpoint, Feed, OAuth, Setting, post};
+use omnifs_sdk::manifest::{
+    Credential, Endpoint, Feed, Limits, Method, OAuth, Probe, ResetUnit, Setting, Signature,
+    Timestamp, TimestampPlace, TimestampUnit, Window, WindowName, post,
+};
 use omnifs_sdk::*;
 
 /// The scope of issues and comments.
@@ -94,6 +97,59 @@ impl Tree for Id {
     }
 }
 
+/// linear.app/developers, "Rate limiting".
+const LIMITS: Limits = Limits {
+    windows: &[
+        window(
+            "requests",
+            "x-ratelimit-requests-limit",
+            "x-ratelimit-requests-remaining",
+            "x-ratelimit-requests-reset",
+            None,
+        ),
+        window(
+            "complexity",
+            "x-ratelimit-complexity-limit",
+            "x-ratelimit-complexity-remaining",
+            "x-ratelimit-complexity-reset",
+            Some("x-complexity"),
+        ),
+    ],
+    throttled: &["ratelimited"],
+    slow_down: &[],
+};
+
+/// A leaking bucket: what is left rises all the time.
+const fn window(
+    name: &'static str,
+    limit: &'static str,
+    remaining: &'static str,
+    reset: &'static str,
+    cost: Option<&'static str>,
+) -> Window {
+    let reset_unit = ResetUnit::EpochMilliseconds;
+    Window {
+        name: WindowName::Fixed(name),
+        limit,
+        remaining,
+        reset,
+        reset_unit,
+        cost,
+        fixed: false,
+    }
+}
+
+/// linear.app/developers, "Webhooks".
+const SIGNATURE: Signature = Signature {
+    timestamp: Some(Timestamp {
+        at: TimestampPlace::Body("/webhookTimestamp"),
+        unit: TimestampUnit::Milliseconds,
+    }),
+    id: Some("linear-delivery"),
+    pass: &["linear-*"],
+    ..Signature::new("linear-signature")
+};
+
 /// The provider.
 #[derive(Debug)]
 pub struct Linear;
@@ -109,7 +165,8 @@ impl Provider for Linear {
         }],
         endpoints: &[Endpoint {
             allow: &[post("/graphql")],
-            credential: Some("linear"),
+            credentials: &["linear"],
+            limits: Some(LIMITS),
             ..Endpoint::new(
                 "api",
                 "https://api.linear.app",
@@ -117,7 +174,6 @@ impl Provider for Linear {
             )
         }],
         credentials: &[Credential {
-            name: "linear",
             environment: &["LINEAR_TOKEN", "LINEAR_API_KEY"],
             raw_prefixes: &["lin_api_"],
             oauth: Some(OAuth {
@@ -127,11 +183,18 @@ impl Provider for Linear {
                 client_id: None,
                 scopes: &["read"],
             }),
-            help_url: "https://linear.app/settings/account/security",
+            whose: Some(Probe {
+                endpoint: "api",
+                method: Method::Post,
+                path: "/graphql",
+                body: Some(r#"{"query":"{ viewer { displayName } }"}"#),
+                name: "/data/viewer/displayName",
+            }),
+            ..Credential::new("linear", "https://linear.app/settings/account/security")
         }],
         feeds: &[
             Feed::poll("changes", "workspace:", "api"),
-            Feed::webhook("webhook", "workspace:"),
+            Feed::webhook("webhook", "workspace:", SIGNATURE),
         ],
         ..Manifest::new("linear", env!("CARGO_PKG_VERSION"), "What a Linear workspace holds")
     };

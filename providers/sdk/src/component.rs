@@ -3,8 +3,9 @@
 use crate::bindings::service;
 use crate::events::{Change, Changes, Delivery, Position, Progress};
 use crate::http::Request;
-use crate::manifest::{self as m, Manifest};
-use crate::{Error, Node, Result, Tree, host, serve};
+use crate::id::Address;
+use crate::manifest::Manifest;
+use crate::{Coherence, Error, Node, Result, Tree, host, serve};
 use service::exports::omnifs::provider::{events as wit, manifest as w, provider as three};
 use std::marker::PhantomData;
 
@@ -66,7 +67,7 @@ impl<P: Provider> three::Guest for Component<P> {
 }
 
 impl<P: Provider> wit::Guest for Component<P> {
-    fn open(position: wit::Position) -> Result<service::omnifs::provider::http::Request> {
+    fn open(position: wit::Position) -> Result<service::omnifs::provider::types::Request> {
         host::report_panics();
         P::open(&position.into())?.into_wire()
     }
@@ -81,11 +82,27 @@ impl<P: Provider> wit::Guest for Component<P> {
         P::poll(&position.into()).map(Into::into)
     }
 
-    fn deliver(delivery: wit::Delivery) -> Result<Vec<wit::Change>> {
+    fn deliver(delivery: wit::Delivery) -> Result<Vec<wit::ScopedChange>> {
         host::report_panics();
         let wit::Delivery { feed, headers, body } = delivery;
         let changes = P::deliver(&Delivery { feed, headers, body })?;
-        Ok(changes.into())
+        let scoped = |change: Change| wit::ScopedChange {
+            scope: scope_of::<P::Id>(&change),
+            change: change.into(),
+        };
+        Ok(changes.0.into_iter().map(scoped).collect())
+    }
+}
+
+/// The scope that a change belongs to, as far as the id of its object says.
+fn scope_of<I: Tree>(change: &Change) -> Option<String> {
+    let id = match change {
+        Change::Gap(scope) => return Some(scope.clone()),
+        Change::Invalidated(id) | Change::Removed(id) | Change::ChildrenChanged(id) => id,
+    };
+    match I::decode(Address::of(id)?.object)?.coherence() {
+        Coherence::Scoped(scope) => Some(scope),
+        Coherence::Immutable | Coherence::Volatile => None,
     }
 }
 
@@ -96,22 +113,21 @@ impl From<wit::Position> for Position {
     }
 }
 
-impl From<Changes> for Vec<wit::Change> {
-    fn from(changes: Changes) -> Self {
-        let change = |change| match change {
+impl From<Change> for wit::Change {
+    fn from(change: Change) -> Self {
+        match change {
             Change::Invalidated(id) => wit::Change::Invalidated(id),
             Change::Removed(id) => wit::Change::Removed(id),
             Change::ChildrenChanged(id) => wit::Change::ChildrenChanged(id),
             Change::Gap(scope) => wit::Change::Gap(scope),
-        };
-        changes.0.into_iter().map(change).collect()
+        }
     }
 }
 
 impl From<Progress> for wit::Progress {
     fn from(progress: Progress) -> Self {
         wit::Progress {
-            changes: progress.changes.into(),
+            changes: progress.changes.0.into_iter().map(Into::into).collect(),
             cursor: progress.cursor,
             standing: if progress.resumed {
                 wit::Standing::Resumed
@@ -125,63 +141,8 @@ impl From<Progress> for wit::Progress {
 
 impl<P: Provider> w::Guest for Component<P> {
     fn describe() -> w::Description {
-        fn owned(texts: &[&str]) -> Vec<String> {
-            texts.iter().map(|text| (*text).to_owned()).collect()
-        }
-        fn maybe(text: Option<&str>) -> Option<String> {
-            text.map(str::to_owned)
-        }
-        let rule =
-            |rule: &m::Rule| w::Rule { method: rule.method.into(), path: rule.path.to_owned() };
-        let oauth = |oauth: m::OAuth| w::Oauth {
-            authorize_url: oauth.authorize_url.to_owned(),
-            device_url: maybe(oauth.device_url),
-            token_url: oauth.token_url.to_owned(),
-            client_id: maybe(oauth.client_id),
-            scopes: owned(oauth.scopes),
-        };
         host::report_panics();
-        let m::Manifest { name, version, summary, config, endpoints, credentials, feeds } =
-            P::MANIFEST;
-        w::Description {
-            identity: w::Identity {
-                name: name.to_owned(),
-                version: version.to_owned(),
-                summary: summary.to_owned(),
-            },
-            root: crate::NodeId::encode(&P::ROOT),
-            config: Vec::from_iter(config.iter().map(|setting| w::ConfigKey {
-                name: setting.name.to_owned(),
-                description: setting.description.to_owned(),
-                default_value: maybe(setting.default),
-            })),
-            endpoints: Vec::from_iter(endpoints.iter().map(|endpoint| w::Endpoint {
-                name: endpoint.name.to_owned(),
-                default_url: endpoint.default_url.to_owned(),
-                url_environment: maybe(endpoint.url_environment),
-                allow: endpoint.allow.iter().map(rule).collect(),
-                credential: maybe(endpoint.credential),
-                redirect_hosts: owned(endpoint.redirect_hosts),
-                purpose: endpoint.purpose.to_owned(),
-            })),
-            credentials: Vec::from_iter(credentials.iter().map(|credential| w::Credential {
-                name: credential.name.to_owned(),
-                environment: owned(credential.environment),
-                raw_prefixes: owned(credential.raw_prefixes),
-                oauth: credential.oauth.map(oauth),
-                help_url: credential.help_url.to_owned(),
-            })),
-            feeds: Vec::from_iter(feeds.iter().map(|feed| w::Feed {
-                name: feed.name.to_owned(),
-                kind: match feed.kind {
-                    m::FeedKind::Push => w::FeedKind::Push,
-                    m::FeedKind::Poll => w::FeedKind::Poll,
-                    m::FeedKind::Webhook => w::FeedKind::Webhook,
-                },
-                scopes: feed.scopes.to_owned(),
-                endpoint: maybe(feed.endpoint),
-            })),
-        }
+        crate::describe::description(&P::MANIFEST, crate::NodeId::encode(&P::ROOT))
     }
 }
 

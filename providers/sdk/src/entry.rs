@@ -1,7 +1,7 @@
 //! Entries of a listing, and their way to the host.
 
 use crate::bindings::service::omnifs::provider::preload::Coverage;
-use crate::bindings::service::omnifs::provider::types::{Coherence, Kind, Node};
+use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node, Source};
 use crate::object::{self, Object};
 use crate::shape::{Inner, Tree};
 use crate::{Content, Error, Result, host, name};
@@ -17,7 +17,7 @@ pub struct Entry<I> {
     size: Option<u64>,
     modified: Option<u64>,
     version: Option<String>,
-    content: Option<Vec<u8>>,
+    content: Option<Body>,
     coherence: Option<Coherence>,
     part_of: Option<String>,
     offers: Vec<Offer>,
@@ -110,7 +110,13 @@ impl<I: Tree> Entry<I> {
 
     /// The content, and with it the size.
     pub fn content(mut self, content: Content) -> Self {
-        self.content = Some(content.0);
+        self.content = Some(Body::Held(content.0));
+        self
+    }
+
+    /// Where the content is, in place of the content: the host reads pieces of it. See `wit/types.wit`.
+    pub fn at(mut self, source: Source) -> Self {
+        self.content = Some(Body::At(source));
         self
     }
 
@@ -177,7 +183,7 @@ impl<I: Tree> Entry<I> {
             id: self.id.encode(),
             name: name::escape(&self.name),
             kind: self.kind,
-            size: self.content.as_ref().map(|bytes| bytes.len() as u64).or(self.size),
+            size: self.content.as_ref().and_then(length).or(self.size),
             modified: self.modified,
             version: self.version,
             content: self.content,
@@ -185,6 +191,15 @@ impl<I: Tree> Entry<I> {
             part_of: self.part_of,
             complete,
         }
+    }
+}
+
+/// The size of a content, where it is known.
+pub(crate) fn length(body: &Body) -> Option<u64> {
+    match body {
+        Body::Held(bytes) => Some(bytes.len() as u64),
+        Body::At(source) => Some(source.length),
+        Body::Growing(_) => None,
     }
 }
 

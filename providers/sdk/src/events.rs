@@ -1,6 +1,6 @@
 //! What a feed says, in the provider's own ids.
 
-use crate::bindings::service::omnifs::provider::http::Header;
+use crate::bindings::service::omnifs::provider::types::Header;
 use crate::{Error, NodeId, Result};
 use serde::de::DeserializeOwned;
 

@@ -1,10 +1,10 @@
 //! The one door to the imports: the component's own on wasm, the test host's elsewhere.
 
 use crate::Result;
-use crate::bindings::service::omnifs::provider::http::{Request, Response};
+use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
 use crate::bindings::service::omnifs::provider::preload::Coverage;
-use crate::bindings::service::omnifs::provider::types::Node;
+use crate::bindings::service::omnifs::provider::types::{Node, Request};
 
 #[cfg(target_arch = "wasm32")]
 mod imports {
@@ -13,6 +13,10 @@ mod imports {
 
     pub fn fetch(request: &Request) -> Result<Response> {
         wit::http::fetch(request)
+    }
+
+    pub fn fetch_all(requests: &[Request]) -> Vec<Result<Response>> {
+        wit::http::fetch_all(requests)
     }
 
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
@@ -45,6 +49,10 @@ mod imports {
         host::fetch(request)
     }
 
+    pub fn fetch_all(requests: &[Request]) -> Vec<Result<Response>> {
+        requests.iter().map(host::fetch).collect()
+    }
+
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
         host::offer(parent, children, coverage);
     }
@@ -66,7 +74,7 @@ mod imports {
     }
 }
 
-pub(crate) use imports::{config, content, fetch, log, offer, partial};
+pub(crate) use imports::{config, content, fetch, fetch_all, log, offer, partial};
 
 /// Lets a panic say what happened before it becomes a trap.
 #[cfg(target_arch = "wasm32")]

@@ -10,8 +10,8 @@
 //! | other 5xx | `unavailable` |
 //! | anything else but 2xx | `invalid` |
 
-use crate::bindings::service::omnifs::provider::http::{self as wit, Header};
-use crate::bindings::service::omnifs::provider::types::Method;
+use crate::bindings::service::omnifs::provider::http::Response as Answer;
+use crate::bindings::service::omnifs::provider::types::{self as wit, Header, Method};
 use crate::{Error, Result, content, host, time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,8 +84,7 @@ impl Request {
     /// The answer, whatever its status.
     pub fn send(self) -> Result<Response> {
         let endpoint = self.wire.endpoint.clone();
-        let wit::Response { status, headers, body } = host::fetch(&self.into_wire()?)?;
-        Ok(Response { status, body, headers, endpoint })
+        Ok(Response::of(host::fetch(&self.into_wire()?)?, endpoint))
     }
 
     /// The answer, if the service said 2xx.
@@ -157,7 +156,29 @@ pub struct Response {
     endpoint: String,
 }
 
+/// The answers to several requests made side by side, whatever their status, in the order of the
+/// requests. The host bounds how many are under way for one endpoint at a time.
+pub fn fetch_all(requests: impl IntoIterator<Item = Request>) -> Vec<Result<Response>> {
+    let requests: Vec<Request> = requests.into_iter().collect();
+    let sent: Vec<_> =
+        requests.iter().filter(|request| !request.nowhere).map(|r| r.wire.clone()).collect();
+    let mut answers = host::fetch_all(&sent).into_iter();
+    let mut answer = |request: Request| {
+        let endpoint = request.wire.endpoint.clone();
+        request.into_wire()?;
+        // The host answers each request that it was given.
+        let unanswered = || Err(Error::Unavailable(format!("{endpoint}: no answer")));
+        answers.next().unwrap_or_else(unanswered).map(|answer| Response::of(answer, endpoint))
+    };
+    requests.into_iter().map(&mut answer).collect()
+}
+
 impl Response {
+    fn of(answer: Answer, endpoint: String) -> Self {
+        let Answer { status, headers, body } = answer;
+        Response { status, body, headers, endpoint }
+    }
+
     /// The first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())

@@ -25,6 +25,7 @@ pub mod bindings;
 mod component;
 pub mod config;
 pub mod content;
+mod describe;
 mod entry;
 pub mod events;
 mod export;
@@ -46,7 +47,7 @@ mod shape;
 pub mod testing;
 pub mod time;
 
-pub use bindings::service::omnifs::provider::types::{Coherence, Error, Kind, Node};
+pub use bindings::service::omnifs::provider::types::{Body, Coherence, Error, Kind, Node};
 pub use component::Provider;
 #[doc(hidden)]
 pub use component::{Component, Offline};

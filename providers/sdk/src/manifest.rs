@@ -44,11 +44,14 @@ pub struct Endpoint {
     pub name: &'static str,
     /// `https://HOST[/PREFIX]` or `unix:///PATH`.
     pub default_url: &'static str,
+    /// The same on Windows, where it is another one: `npipe:////./pipe/NAME`.
+    pub windows_url: Option<&'static str>,
     pub url_environment: Option<&'static str>,
     pub allow: &'static [Rule],
-    /// The name of one of the manifest's credentials.
-    pub credential: Option<&'static str>,
+    /// Names of the manifest's credentials. No two travel in one header.
+    pub credentials: &'static [&'static str],
     pub redirect_hosts: &'static [&'static str],
+    pub limits: Option<Limits>,
     pub purpose: &'static str,
 }
 
@@ -58,10 +61,12 @@ impl Endpoint {
         Endpoint {
             name,
             default_url,
+            windows_url: None,
             url_environment: None,
             allow: &[],
-            credential: None,
+            credentials: &[],
             redirect_hosts: &[],
+            limits: None,
             purpose,
         }
     }
@@ -105,14 +110,98 @@ pub const fn post(path: &'static str) -> Rule {
     Rule { method: Method::Post, path }
 }
 
+/// How the endpoint's answers state its rate limits. Header names in lower case.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub windows: &'static [Window],
+    /// Codes and parts of a message, in lower case, by which a refusal says that it is for the rate of
+    /// requests.
+    pub throttled: &'static [&'static str],
+    /// Those of them that ask for a pause of at least a minute where the answer names none.
+    pub slow_down: &'static [&'static str],
+}
+
+/// One rate limit; see `wit/manifest.wit`.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub name: WindowName,
+    pub limit: &'static str,
+    pub remaining: &'static str,
+    pub reset: &'static str,
+    pub reset_unit: ResetUnit,
+    pub cost: Option<&'static str>,
+    /// Until the reset the remainder never rises.
+    pub fixed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum WindowName {
+    Fixed(&'static str),
+    /// The header that holds the name.
+    Header(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum ResetUnit {
+    EpochSeconds,
+    EpochMilliseconds,
+    /// Seconds from now.
+    Seconds,
+}
+
 /// A secret that the host holds and sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Credential {
     pub name: &'static str,
+    pub scheme: Scheme,
+    /// Looked into while the endpoints that use it are the service's own.
     pub environment: &'static [&'static str],
+    /// Looked into where one of them leads elsewhere.
+    pub environment_elsewhere: &'static [&'static str],
     pub raw_prefixes: &'static [&'static str],
     pub oauth: Option<OAuth>,
     pub help_url: &'static str,
+    /// The request that tells whose it is.
+    pub whose: Option<Probe>,
+}
+
+impl Credential {
+    /// A bearer token from no variable; the rest is filled in by `..`.
+    pub const fn new(name: &'static str, help_url: &'static str) -> Self {
+        Credential {
+            name,
+            scheme: Scheme::Bearer,
+            environment: &[],
+            environment_elsewhere: &[],
+            raw_prefixes: &[],
+            oauth: None,
+            help_url,
+            whose: None,
+        }
+    }
+}
+
+/// How a secret travels.
+#[derive(Clone, Copy, Debug)]
+pub enum Scheme {
+    /// `Authorization: Bearer SECRET`.
+    Bearer,
+    /// `Authorization: Basic` with this user name, or with a secret of the form `USER:PASSWORD`.
+    Basic(Option<&'static str>),
+    /// The header that holds the secret as it stands, in lower case.
+    Header(&'static str),
+}
+
+/// A request that succeeds with a good secret, and the place of its owner's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    pub endpoint: &'static str,
+    pub method: Method,
+    pub path: &'static str,
+    /// A JSON text.
+    pub body: Option<&'static str>,
+    /// A JSON pointer (RFC 6901) into the answer.
+    pub name: &'static str,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,20 +220,121 @@ pub struct Feed {
     pub kind: FeedKind,
     pub scopes: &'static str,
     pub endpoint: Option<&'static str>,
+    /// Push: seconds without a byte after which the stream counts as lost.
+    pub silence: Option<u32>,
+    /// Webhook: how deliveries are signed.
+    pub signature: Option<Signature>,
 }
 
 impl Feed {
     pub const fn push(name: &'static str, scopes: &'static str, endpoint: &'static str) -> Self {
-        Feed { name, kind: FeedKind::Push, scopes, endpoint: Some(endpoint) }
+        let endpoint = Some(endpoint);
+        Feed { name, kind: FeedKind::Push, scopes, endpoint, silence: None, signature: None }
     }
 
     pub const fn poll(name: &'static str, scopes: &'static str, endpoint: &'static str) -> Self {
-        Feed { name, kind: FeedKind::Poll, scopes, endpoint: Some(endpoint) }
+        let endpoint = Some(endpoint);
+        Feed { name, kind: FeedKind::Poll, scopes, endpoint, silence: None, signature: None }
     }
 
-    pub const fn webhook(name: &'static str, scopes: &'static str) -> Self {
-        Feed { name, kind: FeedKind::Webhook, scopes, endpoint: None }
+    pub const fn webhook(name: &'static str, scopes: &'static str, signature: Signature) -> Self {
+        let signature = Some(signature);
+        Feed { name, kind: FeedKind::Webhook, scopes, endpoint: None, silence: None, signature }
     }
+}
+
+/// How a service signs its deliveries; see `wit/manifest.wit`. Header names in lower case.
+#[derive(Clone, Copy, Debug)]
+pub struct Signature {
+    pub header: &'static str,
+    pub algorithm: Algorithm,
+    pub encoding: Encoding,
+    pub prefix: &'static str,
+    pub separator: Option<&'static str>,
+    pub signed: &'static [Part],
+    pub secret: SecretForm,
+    pub timestamp: Option<Timestamp>,
+    pub id: Option<&'static str>,
+    pub handshake: Option<Handshake>,
+    pub pass: &'static [&'static str],
+}
+
+impl Signature {
+    /// HMAC-SHA256 of the body in hexadecimal, in this header; the rest is filled in by `..`.
+    pub const fn new(header: &'static str) -> Self {
+        Signature {
+            header,
+            algorithm: Algorithm::HmacSha256,
+            encoding: Encoding::Hex,
+            prefix: "",
+            separator: None,
+            signed: &[Part::Body],
+            secret: SecretForm::Text,
+            timestamp: None,
+            id: None,
+            handshake: None,
+            pass: &[],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Algorithm {
+    HmacSha256,
+    Ed25519,
+    /// The header is the secret itself.
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Encoding {
+    Hex,
+    Base64,
+}
+
+/// A part of the signed bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Body,
+    Literal(&'static str),
+    Header(&'static str),
+    Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum SecretForm {
+    Text,
+    /// Base64 after this prefix.
+    Base64(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timestamp {
+    pub at: TimestampPlace,
+    pub unit: TimestampUnit,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum TimestampPlace {
+    Header(&'static str),
+    /// A `NAME=` element of the signature's header.
+    Element(&'static str),
+    /// A JSON pointer into the body.
+    Body(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum TimestampUnit {
+    Seconds,
+    Milliseconds,
+}
+
+/// A signed delivery that only wants an answer. JSON pointers into the body.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    pub at: &'static str,
+    pub value: &'static str,
+    pub answer: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

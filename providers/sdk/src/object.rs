@@ -1,7 +1,7 @@
 //! Objects: directories whose files are computed from one fetched answer.
 
-use crate::bindings::service::omnifs::provider::types::{Coherence, Kind, Node};
-use crate::entry::{Entry, Offer};
+use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
+use crate::entry::{Entry, Offer, length};
 use crate::id;
 use crate::shape::Tree;
 use crate::{Content, Error, Map, NodeId, Result, name};
@@ -135,13 +135,13 @@ impl<T: Object> Leaf<T> {
         }
     }
 
-    fn node(&self, object: &T, id: String, name: String, content: Option<Vec<u8>>) -> Node {
+    fn node(&self, object: &T, id: String, name: String, content: Option<Body>) -> Node {
         let whole = self.part_of.map_or_else(|| object.id(), |whole| whole(object));
         Node {
             id,
             name,
             kind: Kind::File,
-            size: content.as_ref().map(|bytes| bytes.len() as u64),
+            size: content.as_ref().and_then(length),
             modified: object.modified(),
             version: None,
             content,
@@ -155,13 +155,14 @@ impl<T: Object> Leaf<T> {
     fn nodes(&self, object: &T, offers: &mut Vec<Offer>) -> Node {
         let id = id::leaf(&object.id().encode(), self.name, None);
         let file = |content: Option<Content>| {
-            self.node(object, id.clone(), self.name.to_owned(), content.map(|content| content.0))
+            let content = content.map(|content| Body::Held(content.0));
+            self.node(object, id.clone(), self.name.to_owned(), content)
         };
         let mut directory = |map: Option<Map>| {
             if let Some(map) = map {
                 let children = map.into_iter().map(|(key, content)| {
                     let id = id::leaf(&object.id().encode(), self.name, Some(&key));
-                    self.node(object, id, name::escape(&key), Some(content.0))
+                    self.node(object, id, name::escape(&key), Some(Body::Held(content.0)))
                 });
                 offers.push(Offer::whole(id.clone(), children.collect()));
             }
@@ -203,7 +204,8 @@ pub fn offer_leaves<T: Object>(
         let fixed = !matches!(leaf.coherence(object), Coherence::Volatile);
         let node = || {
             let id = id::leaf(&id, leaf.name, None);
-            leaf.node(object, id, leaf.name.to_owned(), Some(content.0.clone()))
+            let content = Body::Held(content.0.clone());
+            leaf.node(object, id, leaf.name.to_owned(), Some(content))
         };
         fixed.then(node)
     });
@@ -315,6 +317,9 @@ where
         };
         leaves.send();
         let missing = || Error::Invalid(format!("the full answer for {id} does not hold it"));
-        node.ok_or(Error::NotFound)?.content.ok_or_else(missing)
+        match node.ok_or(Error::NotFound)?.content {
+            Some(Body::Held(bytes)) => Ok(bytes),
+            _ => Err(missing()),
+        }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::type_complexity, clippy::unwrap_used, missing_debug_implementations)]
 
 use omnifs_sdk::http::Client;
-use omnifs_sdk::manifest::{Endpoint, Feed, Setting, get, gets, post};
+use omnifs_sdk::manifest::{Endpoint, Feed, Setting, Signature, get, gets, post};
 use omnifs_sdk::testing::{Mount, Recorded};
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -143,7 +143,7 @@ impl Provider for Tracker {
             ],
             ..Endpoint::new("api", "https://tracker.example", "reads issues")
         }],
-        feeds: &[Feed::webhook("hooks", "tracker")],
+        feeds: &[Feed::webhook("hooks", "tracker", Signature::new("x-tracker-signature"))],
         ..Manifest::new("tracker", "0.1.0", "Issues")
     };
 

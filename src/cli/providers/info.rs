@@ -68,7 +68,7 @@ pub fn describe(manifest: &Manifest, component: &Component, instance: Option<&In
         for (method, path) in &endpoint.allow {
             line(4, format!("{} {path}", word(*method)));
         }
-        if let Some(credential) = &endpoint.credential {
+        for credential in &endpoint.credentials {
             line(4, format!("the host adds the credential {credential}"));
         }
         for host in &endpoint.redirect_hosts {
@@ -132,7 +132,7 @@ fn word(method: Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omnifs::provider::{Credential, Endpoint};
+    use omnifs::provider::{Credential, Endpoint, Limits};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -141,16 +141,16 @@ mod tests {
             default_url: "https://api.example".into(),
             url_environment: Some("EXAMPLE_HOST".into()),
             allow: vec![(Method::Get, "/items/**".into()), (Method::Post, "/graphql".into())],
-            credential: Some("token".into()),
+            credentials: vec!["token".into()],
             redirect_hosts: vec!["logs.example".into()],
+            limits: Limits::default(),
             purpose: "reads items\u{1b}]0;\u{7}".into(),
         };
         let credential = Credential {
             name: "token".into(),
             environment: vec!["EXAMPLE_TOKEN".into()],
-            raw_prefixes: Vec::new(),
-            oauth: None,
             help_url: "https://example/tokens".into(),
+            ..Credential::default()
         };
         let manifest = Manifest {
             name: "example".into(),

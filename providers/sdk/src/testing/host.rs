@@ -1,10 +1,10 @@
 //! The imports of a component, for the thread of one test.
 
 use super::recorded::{self, Recorded};
-use crate::bindings::service::omnifs::provider::http::{Request, Response};
+use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
 use crate::bindings::service::omnifs::provider::preload::Coverage;
-use crate::bindings::service::omnifs::provider::types::{Error, Node};
+use crate::bindings::service::omnifs::provider::types::{Error, Node, Request};
 use crate::manifest::{Manifest, Setting};
 use std::cell::RefCell;
 

@@ -23,9 +23,8 @@
 //! #     const ROOT: Id = Id::Root;
 //! #     const MANIFEST: Manifest = Manifest {
 //! #         endpoints: &[manifest::Endpoint {
-//! #             name: "api", default_url: "https://api.example", url_environment: None,
-//! #             allow: &[manifest::get("/names")], credential: None, redirect_hosts: &[],
-//! #             purpose: "names",
+//! #             allow: &[manifest::get("/names")],
+//! #             ..manifest::Endpoint::new("api", "https://api.example", "names")
 //! #         }],
 //! #         ..Manifest::new("names", "0.1.0", "Names")
 //! #     };

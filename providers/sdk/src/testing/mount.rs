@@ -3,8 +3,9 @@
 use super::host::{self, Trace};
 use super::recorded::{self, Recorded};
 use crate::component::Provider;
+use crate::entry::length;
 use crate::events::{Change, Changes, Delivery, Position, Progress};
-use crate::{Coherence, Error, Kind, Node, NodeId, Result, serve};
+use crate::{Body, Coherence, Error, Kind, Node, NodeId, Result, serve};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -187,8 +188,12 @@ impl<P: Provider> Mount<P> {
     fn content(&self, id: &str) -> Result<Vec<u8>> {
         let known = self.state.borrow().cache.nodes.get(id).cloned();
         let settled = known.filter(|node| !matches!(node.coherence, Coherence::Volatile));
-        if let Some(content) = settled.as_ref().and_then(|node| node.content.clone()) {
-            return Ok(content);
+        match settled.as_ref().and_then(|node| node.content.clone()) {
+            Some(Body::Held(bytes)) => return Ok(bytes),
+            Some(Body::At(_) | Body::Growing(_)) => {
+                panic!("the host reads {id} by itself: look at its node")
+            }
+            None => {}
         }
         let content = self.call(|| serve::read_file::<P::Id>(id))?;
         if let Some(size) = settled.and_then(|node| node.size) {
@@ -197,7 +202,7 @@ impl<P: Provider> Mount<P> {
         }
         if let Some(node) = self.state.borrow_mut().cache.nodes.get_mut(id) {
             node.size = Some(content.len() as u64);
-            node.content = Some(content.clone());
+            node.content = Some(Body::Held(content.clone()));
         }
         Ok(content)
     }
@@ -271,7 +276,7 @@ impl Cache {
         assert!(!matches!(node.kind, Kind::Directory), "{id} is a directory and has no content");
         if !matches!(node.coherence, Coherence::Volatile) {
             node.size = Some(content.len() as u64);
-            node.content = Some(content);
+            node.content = Some(Body::Held(content));
         }
     }
 
@@ -304,7 +309,7 @@ fn check(node: &Node) {
     let plain = !name.is_empty() && name.len() <= 255 && name != "." && name != "..";
     let clean = !name.contains('/') && !name.contains(char::is_control);
     assert!(plain && clean, "{name:?} is no name of an entry");
-    if let (Some(size), Some(content)) = (node.size, &node.content) {
-        assert_eq!(size, content.len() as u64, "the size of {id} is not its content's");
+    if let (Some(size), Some(length)) = (node.size, node.content.as_ref().and_then(length)) {
+        assert_eq!(size, length, "the size of {id} is not its content's");
     }
 }

@@ -1,7 +1,8 @@
 //! Recorded exchanges.
 
-use crate::bindings::service::omnifs::provider::http::{Header, Request, Response};
+use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::types::{Error, Method};
+use crate::bindings::service::omnifs::provider::types::{Header, Request};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -1,0 +1,163 @@
+//! The manifest in its wire form.
+
+use crate::bindings::service::exports::omnifs::provider::manifest as w;
+use crate::manifest::{self as m, Manifest};
+
+pub(crate) fn description(manifest: &Manifest, root: String) -> w::Description {
+    w::Description {
+        identity: w::Identity {
+            name: manifest.name.to_owned(),
+            version: manifest.version.to_owned(),
+            summary: manifest.summary.to_owned(),
+        },
+        root,
+        config: Vec::from_iter(manifest.config.iter().map(|setting| w::ConfigKey {
+            name: setting.name.to_owned(),
+            description: setting.description.to_owned(),
+            default_value: maybe(setting.default),
+        })),
+        endpoints: manifest.endpoints.iter().map(endpoint).collect(),
+        credentials: manifest.credentials.iter().map(credential).collect(),
+        feeds: manifest.feeds.iter().map(feed).collect(),
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn maybe(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn endpoint(endpoint: &m::Endpoint) -> w::Endpoint {
+    let rule = |rule: &m::Rule| w::Rule { method: rule.method.into(), path: rule.path.to_owned() };
+    w::Endpoint {
+        name: endpoint.name.to_owned(),
+        default_url: endpoint.default_url.to_owned(),
+        windows_url: maybe(endpoint.windows_url),
+        url_environment: maybe(endpoint.url_environment),
+        allow: endpoint.allow.iter().map(rule).collect(),
+        credentials: owned(endpoint.credentials),
+        redirect_hosts: owned(endpoint.redirect_hosts),
+        limits: endpoint.limits.as_ref().map(limits),
+        purpose: endpoint.purpose.to_owned(),
+    }
+}
+
+fn limits(limits: &m::Limits) -> w::Limits {
+    let window = |window: &m::Window| w::Window {
+        name: match window.name {
+            m::WindowName::Fixed(name) => w::WindowName::Fixed(name.to_owned()),
+            m::WindowName::Header(name) => w::WindowName::Header(name.to_owned()),
+        },
+        limit: window.limit.to_owned(),
+        remaining: window.remaining.to_owned(),
+        reset: window.reset.to_owned(),
+        reset_unit: match window.reset_unit {
+            m::ResetUnit::EpochSeconds => w::ResetUnit::EpochSeconds,
+            m::ResetUnit::EpochMilliseconds => w::ResetUnit::EpochMilliseconds,
+            m::ResetUnit::Seconds => w::ResetUnit::Seconds,
+        },
+        cost: maybe(window.cost),
+        fixed: window.fixed,
+    };
+    w::Limits {
+        windows: limits.windows.iter().map(window).collect(),
+        throttled: owned(limits.throttled),
+        slow_down: owned(limits.slow_down),
+    }
+}
+
+fn credential(credential: &m::Credential) -> w::Credential {
+    let oauth = |oauth: m::OAuth| w::Oauth {
+        authorize_url: oauth.authorize_url.to_owned(),
+        device_url: maybe(oauth.device_url),
+        token_url: oauth.token_url.to_owned(),
+        client_id: maybe(oauth.client_id),
+        scopes: owned(oauth.scopes),
+    };
+    let probe = |probe: m::Probe| w::Probe {
+        endpoint: probe.endpoint.to_owned(),
+        method: probe.method.into(),
+        path: probe.path.to_owned(),
+        body: maybe(probe.body),
+        name: probe.name.to_owned(),
+    };
+    w::Credential {
+        name: credential.name.to_owned(),
+        scheme: match credential.scheme {
+            m::Scheme::Bearer => w::Scheme::Bearer,
+            m::Scheme::Basic(user) => w::Scheme::Basic(maybe(user)),
+            m::Scheme::Header(name) => w::Scheme::Header(name.to_owned()),
+        },
+        environment: owned(credential.environment),
+        environment_elsewhere: owned(credential.environment_elsewhere),
+        raw_prefixes: owned(credential.raw_prefixes),
+        oauth: credential.oauth.map(oauth),
+        help_url: credential.help_url.to_owned(),
+        whose: credential.whose.map(probe),
+    }
+}
+
+fn feed(feed: &m::Feed) -> w::Feed {
+    w::Feed {
+        name: feed.name.to_owned(),
+        kind: match feed.kind {
+            m::FeedKind::Push => w::FeedKind::Push,
+            m::FeedKind::Poll => w::FeedKind::Poll,
+            m::FeedKind::Webhook => w::FeedKind::Webhook,
+        },
+        scopes: feed.scopes.to_owned(),
+        endpoint: maybe(feed.endpoint),
+        silence: feed.silence,
+        signature: feed.signature.as_ref().map(signature),
+    }
+}
+
+fn signature(signature: &m::Signature) -> w::Signature {
+    let part = |part: &m::Part| match part {
+        m::Part::Body => w::Part::Body,
+        m::Part::Literal(text) => w::Part::Literal((*text).to_owned()),
+        m::Part::Header(name) => w::Part::Header((*name).to_owned()),
+        m::Part::Timestamp => w::Part::Timestamp,
+    };
+    let timestamp = |timestamp: m::Timestamp| w::Timestamp {
+        at: match timestamp.at {
+            m::TimestampPlace::Header(name) => w::TimestampPlace::Header(name.to_owned()),
+            m::TimestampPlace::Element(name) => w::TimestampPlace::Element(name.to_owned()),
+            m::TimestampPlace::Body(pointer) => w::TimestampPlace::Body(pointer.to_owned()),
+        },
+        unit: match timestamp.unit {
+            m::TimestampUnit::Seconds => w::TimestampUnit::Seconds,
+            m::TimestampUnit::Milliseconds => w::TimestampUnit::Milliseconds,
+        },
+    };
+    w::Signature {
+        header: signature.header.to_owned(),
+        algorithm: match signature.algorithm {
+            m::Algorithm::HmacSha256 => w::Algorithm::HmacSha256,
+            m::Algorithm::Ed25519 => w::Algorithm::Ed25519,
+            m::Algorithm::Plain => w::Algorithm::Plain,
+        },
+        encoding: match signature.encoding {
+            m::Encoding::Hex => w::Encoding::Hex,
+            m::Encoding::Base64 => w::Encoding::Base64,
+        },
+        prefix: signature.prefix.to_owned(),
+        separator: maybe(signature.separator),
+        signed: signature.signed.iter().map(part).collect(),
+        secret: match signature.secret {
+            m::SecretForm::Text => w::SecretForm::Text,
+            m::SecretForm::Base64(prefix) => w::SecretForm::Base64(prefix.to_owned()),
+        },
+        timestamp: signature.timestamp.map(timestamp),
+        id: maybe(signature.id),
+        handshake: signature.handshake.map(|handshake| w::Handshake {
+            at: handshake.at.to_owned(),
+            value: handshake.value.to_owned(),
+            answer: handshake.answer.to_owned(),
+        }),
+        pass: owned(signature.pass),
+    }
+}

@@ -1,0 +1,215 @@
+//! What a provider says of itself: the host's side of `wit/manifest.wit`.
+
+use super::Method;
+use std::time::Duration;
+
+/// What a component says of itself; see `wit/manifest.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    pub root: String,
+    pub config: Vec<ConfigKey>,
+    pub endpoints: Vec<Endpoint>,
+    pub credentials: Vec<Credential>,
+    pub feeds: Vec<Feed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigKey {
+    pub name: String,
+    pub description: String,
+    pub default: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub default_url: String,
+    pub url_environment: Option<String>,
+    /// Method and path pattern: `*` one segment, a last `**` any number.
+    pub allow: Vec<(Method, String)>,
+    /// By name. No two travel in one header.
+    pub credentials: Vec<String>,
+    pub redirect_hosts: Vec<String>,
+    pub limits: Limits,
+    pub purpose: String,
+}
+
+/// How an endpoint's answers state its rate limits. Header names in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub windows: Vec<Window>,
+    /// Codes and parts of a message, in lower case, by which a refusal says that it is for the rate of
+    /// requests.
+    pub throttled: Vec<String>,
+    /// Those of them that ask for a pause of at least a minute where the answer names none.
+    pub slow_down: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub name: WindowName,
+    pub limit: String,
+    pub remaining: String,
+    pub reset: String,
+    pub reset_unit: ResetUnit,
+    pub cost: Option<String>,
+    /// Until the reset the remainder never rises.
+    pub fixed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowName {
+    Fixed(String),
+    /// The header that holds the name.
+    Header(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetUnit {
+    EpochSeconds,
+    EpochMilliseconds,
+    /// Seconds from now.
+    Seconds,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credential {
+    pub name: String,
+    pub scheme: Scheme,
+    /// Looked into while the endpoints that use it are the service's own.
+    pub environment: Vec<String>,
+    /// Looked into where one of them leads elsewhere.
+    pub environment_elsewhere: Vec<String>,
+    pub raw_prefixes: Vec<String>,
+    pub oauth: Option<OAuth>,
+    pub help_url: String,
+    pub whose: Option<Probe>,
+}
+
+/// How a secret travels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    #[default]
+    Bearer,
+    /// With this user name, or with a secret of the form `USER:PASSWORD`.
+    Basic(Option<String>),
+    /// The header that holds the secret as it stands, in lower case.
+    Header(String),
+}
+
+/// A request that succeeds with a good secret, and the place of its owner's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub endpoint: String,
+    pub method: Method,
+    pub path: String,
+    pub body: Option<String>,
+    /// A JSON pointer (RFC 6901) into the answer.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth {
+    pub authorize_url: String,
+    pub device_url: Option<String>,
+    pub token_url: String,
+    pub client_id: Option<String>,
+    pub scopes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FeedKind {
+    Push,
+    Poll,
+    Webhook,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    pub name: String,
+    pub kind: FeedKind,
+    /// Covers every scope whose id begins with this.
+    pub scopes: String,
+    pub endpoint: Option<String>,
+    /// Push: a stream without a byte for so long is lost.
+    pub silence: Option<Duration>,
+    /// Webhook: how a delivery proves that it is the service's.
+    pub signature: Option<Signature>,
+}
+
+/// How deliveries are signed; see `wit/manifest.wit`. Header names in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub header: String,
+    pub algorithm: Algorithm,
+    pub encoding: Encoding,
+    pub prefix: String,
+    pub separator: Option<String>,
+    pub signed: Vec<Part>,
+    pub secret: SecretForm,
+    pub timestamp: Option<Timestamp>,
+    pub id: Option<String>,
+    pub handshake: Option<Handshake>,
+    pub pass: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    HmacSha256,
+    Ed25519,
+    /// The header is the secret itself.
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Hex,
+    Base64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Body,
+    Literal(String),
+    Header(String),
+    Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretForm {
+    Text,
+    /// Base64 after this prefix.
+    Base64(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    pub at: TimestampPlace,
+    pub unit: TimestampUnit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimestampPlace {
+    Header(String),
+    /// A `NAME=` element of the signature's header.
+    Element(String),
+    /// A JSON pointer into the body.
+    Body(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampUnit {
+    Seconds,
+    Milliseconds,
+}
+
+/// A signed delivery that only wants an answer. JSON pointers into the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    pub at: String,
+    pub value: String,
+    pub answer: String,
+}

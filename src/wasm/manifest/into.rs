@@ -1,0 +1,145 @@
+//! A checked manifest in the host's own types.
+
+use super::raw;
+use crate::provider::{
+    Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
+    Method, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,
+    TimestampPlace, TimestampUnit, Window, WindowName,
+};
+use crate::wasm::convert;
+use std::time::Duration;
+
+pub(super) fn config_key(raw: raw::ConfigKey) -> ConfigKey {
+    ConfigKey { name: raw.name, description: raw.description, default: raw.default_value }
+}
+
+pub(super) fn endpoint(raw: raw::Endpoint) -> Endpoint {
+    let rule = |rule: raw::Rule| -> (Method, String) { (convert::method(rule.method), rule.path) };
+    Endpoint {
+        name: raw.name,
+        // Components are the same everywhere.
+        default_url: raw.windows_url.filter(|_| cfg!(windows)).unwrap_or(raw.default_url),
+        url_environment: raw.url_environment,
+        allow: raw.allow.into_iter().map(rule).collect(),
+        credentials: raw.credentials,
+        redirect_hosts: raw.redirect_hosts,
+        limits: raw.limits.map(limits).unwrap_or_default(),
+        purpose: raw.purpose,
+    }
+}
+
+fn limits(raw: raw::Limits) -> Limits {
+    let window = |raw: raw::Window| Window {
+        name: match raw.name {
+            raw::WindowName::Fixed(name) => WindowName::Fixed(name),
+            raw::WindowName::Header(name) => WindowName::Header(name),
+        },
+        limit: raw.limit,
+        remaining: raw.remaining,
+        reset: raw.reset,
+        reset_unit: match raw.reset_unit {
+            raw::ResetUnit::EpochSeconds => ResetUnit::EpochSeconds,
+            raw::ResetUnit::EpochMilliseconds => ResetUnit::EpochMilliseconds,
+            raw::ResetUnit::Seconds => ResetUnit::Seconds,
+        },
+        cost: raw.cost,
+        fixed: raw.fixed,
+    };
+    Limits {
+        windows: raw.windows.into_iter().map(window).collect(),
+        throttled: raw.throttled,
+        slow_down: raw.slow_down,
+    }
+}
+
+pub(super) fn credential(raw: raw::Credential) -> Credential {
+    Credential {
+        name: raw.name,
+        scheme: match raw.scheme {
+            raw::Scheme::Bearer => Scheme::Bearer,
+            raw::Scheme::Basic(user) => Scheme::Basic(user),
+            raw::Scheme::Header(name) => Scheme::Header(name),
+        },
+        environment: raw.environment,
+        environment_elsewhere: raw.environment_elsewhere,
+        raw_prefixes: raw.raw_prefixes,
+        oauth: raw.oauth.map(|oauth| OAuth {
+            authorize_url: oauth.authorize_url,
+            device_url: oauth.device_url,
+            token_url: oauth.token_url,
+            client_id: oauth.client_id,
+            scopes: oauth.scopes,
+        }),
+        help_url: raw.help_url,
+        whose: raw.whose.map(|raw| Probe {
+            endpoint: raw.endpoint,
+            method: convert::method(raw.method),
+            path: raw.path,
+            body: raw.body,
+            name: raw.name,
+        }),
+    }
+}
+
+fn signature(raw: raw::Signature) -> Signature {
+    let part = |part: raw::Part| match part {
+        raw::Part::Body => Part::Body,
+        raw::Part::Literal(text) => Part::Literal(text),
+        raw::Part::Header(name) => Part::Header(name),
+        raw::Part::Timestamp => Part::Timestamp,
+    };
+    let timestamp = |raw: raw::Timestamp| Timestamp {
+        at: match raw.at {
+            raw::TimestampPlace::Header(name) => TimestampPlace::Header(name),
+            raw::TimestampPlace::Element(name) => TimestampPlace::Element(name),
+            raw::TimestampPlace::Body(pointer) => TimestampPlace::Body(pointer),
+        },
+        unit: match raw.unit {
+            raw::TimestampUnit::Seconds => TimestampUnit::Seconds,
+            raw::TimestampUnit::Milliseconds => TimestampUnit::Milliseconds,
+        },
+    };
+    Signature {
+        header: raw.header,
+        algorithm: match raw.algorithm {
+            raw::Algorithm::HmacSha256 => Algorithm::HmacSha256,
+            raw::Algorithm::Ed25519 => Algorithm::Ed25519,
+            raw::Algorithm::Plain => Algorithm::Plain,
+        },
+        encoding: match raw.encoding {
+            raw::Encoding::Hex => Encoding::Hex,
+            raw::Encoding::Base64 => Encoding::Base64,
+        },
+        prefix: raw.prefix,
+        separator: raw.separator,
+        signed: raw.signed.into_iter().map(part).collect(),
+        secret: match raw.secret {
+            raw::SecretForm::Text => SecretForm::Text,
+            raw::SecretForm::Base64(prefix) => SecretForm::Base64(prefix),
+        },
+        timestamp: raw.timestamp.map(timestamp),
+        id: raw.id,
+        handshake: raw.handshake.map(|raw| Handshake {
+            at: raw.at,
+            value: raw.value,
+            answer: raw.answer,
+        }),
+        pass: raw.pass,
+    }
+}
+
+pub(super) fn feed(raw: raw::Feed) -> Feed {
+    let kind = match raw.kind {
+        raw::FeedKind::Push => FeedKind::Push,
+        raw::FeedKind::Poll => FeedKind::Poll,
+        raw::FeedKind::Webhook => FeedKind::Webhook,
+    };
+    Feed {
+        name: raw.name,
+        kind,
+        scopes: raw.scopes,
+        endpoint: raw.endpoint,
+        silence: raw.silence.map(|seconds| Duration::from_secs(seconds.into())),
+        signature: raw.signature.map(signature),
+    }
+}
