@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use omnifs::provider::{Cause, Change, Delivery, FeedKind, Position, Provider, Response};
+use omnifs::provider::{
+    Cause, Change, Delivery, FeedKind, Position, Provider, Response, ScopedChange,
+};
 use std::time::Duration;
 
 fn position() -> Position {
@@ -44,7 +46,8 @@ async fn each_kind_of_feed_is_read() {
         body: "opened".into(),
     };
     let changes = instance.deliver(delivery).await.unwrap();
-    assert_eq!(changes, [Change::Invalidated("issues opened".into())]);
+    let change = Change::Invalidated("issues opened".into());
+    assert_eq!(changes, [ScopedChange { scope: Some("everything".into()), change }]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use axum::routing::get;
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
 use omnifs::credentials::{Chain, Environment};
-use omnifs::provider::{Credential, Endpoint, Manifest, Method, Provider};
+use omnifs::provider::{Credential, Endpoint, Limits, Manifest, Method, Provider};
 use omnifs::wasm::Instance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,17 +27,16 @@ fn outbound(url: &str) -> Outbound {
     let credential = Credential {
         name: "token".to_owned(),
         environment: vec!["EXAMPLE_TOKEN".to_owned()],
-        raw_prefixes: Vec::new(),
-        oauth: None,
-        help_url: String::new(),
+        ..Credential::default()
     };
     let endpoint = Endpoint {
         name: "service".to_owned(),
         default_url: "https://api.example.test".to_owned(),
         url_environment: None,
         allow: vec![(Method::Get, "/**".to_owned())],
-        credential: Some("token".to_owned()),
+        credentials: vec!["token".to_owned()],
         redirect_hosts: Vec::new(),
+        limits: Limits::default(),
         purpose: "tests".to_owned(),
     };
     let manifest = Manifest {
