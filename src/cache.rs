@@ -12,6 +12,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of pieces: a kernel keeps what it has read, and a scan of one large file shall not drop
+/// everything else.
+const PIECES_MAX: usize = 32 << 20;
+
 /// Cookies 0 to 2 are the start, `.` and `..`.
 const FIRST_COOKIE: u64 = 3;
 
@@ -163,6 +167,11 @@ pub enum Operation {
     List,
     Read,
     Lookup(Arc<str>),
+    /// A piece of one state of a content, by the state's digest.
+    Piece {
+        state: u64,
+        index: u64,
+    },
 }
 
 /// One operation on one object.
@@ -197,6 +206,7 @@ pub enum Memo {
     /// The provider said that there is no such name.
     Absent(Binding),
     Content(Content),
+    Piece(Bytes),
 }
 
 impl Memo {
@@ -208,6 +218,7 @@ impl Memo {
             Memo::Child { node, .. } => Cost { nodes: 1, bytes: node_bytes(node) + 128 },
             Memo::Absent(_) => Cost { nodes: 1, bytes: 160 },
             Memo::Content(content) => Cost { nodes: 1, bytes: content.bytes.len() + 160 },
+            Memo::Piece(bytes) => Cost { nodes: 1, bytes: bytes.len() + 160 },
         }
     }
 }
@@ -245,6 +256,9 @@ pub struct Cache {
     /// Names with a `Child` or `Absent` entry, by directory, so that an event on the directory
     /// finds them.
     looked_up: HashMap<(InstanceId, Arc<str>), HashSet<Arc<str>>>,
+    /// The pieces among the entries, in the same order, and their bytes.
+    pieces: LruCache<Query, ()>,
+    piece_bytes: usize,
     capacity: Capacity,
     held: Cost,
     pub counters: Counters,
@@ -255,6 +269,8 @@ impl Cache {
         Cache {
             entries: LruCache::unbounded(),
             looked_up: HashMap::new(),
+            pieces: LruCache::unbounded(),
+            piece_bytes: 0,
             capacity,
             held: Cost::default(),
             counters: Counters::default(),
@@ -280,6 +296,10 @@ impl Cache {
             let names = self.looked_up.entry((query.instance, query.id.clone())).or_default();
             names.insert(name.clone());
         }
+        if let Memo::Piece(bytes) = &memo {
+            self.pieces.put(query.clone(), ());
+            self.piece_bytes += bytes.len();
+        }
         self.entries.put(query, memo);
         self.held.nodes += cost.nodes;
         self.held.bytes += cost.bytes;
@@ -287,6 +307,23 @@ impl Cache {
             let Some((query, memo)) = self.entries.pop_lru() else { break };
             self.uncount(&query, &memo);
             self.counters.evictions += 1;
+        }
+        while self.piece_bytes > PIECES_MAX {
+            let Some((oldest, ())) = self.pieces.peek_lru() else { break };
+            let oldest = oldest.clone();
+            self.remove(&oldest);
+            self.counters.evictions += 1;
+        }
+    }
+
+    /// A piece that is held.
+    pub fn piece(&mut self, query: &Query) -> Option<Bytes> {
+        match self.entries.get(query)? {
+            Memo::Piece(bytes) => {
+                self.pieces.promote(query);
+                Some(bytes.clone())
+            }
+            _ => None,
         }
     }
 
@@ -300,6 +337,10 @@ impl Cache {
         let cost = memo.cost();
         self.held.nodes -= cost.nodes;
         self.held.bytes -= cost.bytes;
+        if let Memo::Piece(bytes) = memo {
+            self.pieces.pop(query);
+            self.piece_bytes -= bytes.len();
+        }
         if let Operation::Lookup(name) = &query.operation {
             let directory = (query.instance, query.id.clone());
             if let Some(names) = self.looked_up.get_mut(&directory) {

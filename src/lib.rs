@@ -22,6 +22,7 @@ pub mod nodes;
 pub mod paths;
 pub mod probes;
 pub mod provider;
+pub mod remote;
 pub mod router;
 pub mod runtime;
 pub mod scopes;

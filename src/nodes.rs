@@ -5,6 +5,7 @@
 //! itself, so no holder can go on serving it, and none has to be found.
 
 use crate::provider::{Body, Kind, Node as Answered};
+use crate::remote::Remote;
 use crate::scopes::Scope;
 use omnifs_platform::Inode;
 use std::collections::HashMap;
@@ -66,6 +67,8 @@ pub struct Node {
     /// A digest of the content, once it has been read. A node has one content: another one makes
     /// another node.
     pub digest: OnceLock<u64>,
+    /// Where the content comes from, where no answer holds it.
+    pub remote: Option<Remote>,
     /// The ledger's sequence number when the newest fetch that confirmed this node began.
     stamp: AtomicU64,
     valid: AtomicBool,
@@ -86,6 +89,8 @@ impl Node {
         coherence: Coherence,
         stamp: u64,
     ) -> Self {
+        let immutable = matches!(coherence, Coherence::Immutable);
+        let remote = answered.content.as_ref().and_then(|body| Remote::of(body, immutable));
         let size = OnceLock::new();
         if answered.kind != Kind::Directory
             && let Some(bytes) = answered.content.as_ref().and_then(Body::length).or(answered.size)
@@ -105,7 +110,8 @@ impl Node {
             coherence,
             complete: answered.complete,
             relisted: false,
-            digest: OnceLock::new(),
+            digest: remote.as_ref().and_then(Remote::proof).map(OnceLock::from).unwrap_or_default(),
+            remote,
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
             removed: AtomicBool::new(false),
@@ -136,6 +142,7 @@ impl Node {
             complete: self.complete,
             relisted: self.relisted,
             digest: OnceLock::from(digest),
+            remote: None,
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
             removed: AtomicBool::new(false),
@@ -245,6 +252,7 @@ impl Node {
             && self.complete == other.complete
             && agree(&self.size, &other.size)
             && agree(&self.digest, &other.digest)
+            && self.remote == other.remote
             && self.owner.as_ref().map(|o| &o.0) == other.owner.as_ref().map(|o| &o.0)
             && self.coherence.same(&other.coherence)
     }
@@ -338,6 +346,10 @@ impl Registry {
     }
 
     fn insert(&mut self, node: Node) -> Arc<Node> {
+        if let Some(Remote::At(_)) = &node.remote {
+            // Where nothing proves it, it is equal to no other.
+            node.digest.get_or_init(crate::remote::unproven);
+        }
         node.refresh(node.stamp());
         let node = Arc::new(node);
         self.link(node.key, &node, true);

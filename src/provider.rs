@@ -13,7 +13,7 @@ mod body;
 mod manifest;
 pub mod memory;
 
-pub use body::{Body, Frames, Framing, Growing, Source};
+pub use body::{Body, Frames, Framing, Growing, Piece, Source, Wanted};
 pub use manifest::{
     Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
     Manifest, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,
@@ -99,6 +99,8 @@ pub enum Cause {
     TooLarge,
     /// The service or the provider answered something that breaks the contract.
     Invalid,
+    /// Another content has taken the place of the one that is being read.
+    Changed,
     /// The provider trapped.
     Trap,
     /// The provider passed one of its limits (CPU, memory, an answer's size).
@@ -115,6 +117,7 @@ impl Cause {
             Cause::Unavailable => Error::Unavailable,
             Cause::TimedOut => Error::TimedOut,
             Cause::TooLarge => Error::TooLarge,
+            Cause::Changed => Error::Stale,
             Cause::Invalid | Cause::Trap | Cause::Limit => Error::Invalid,
         }
     }
@@ -186,6 +189,13 @@ pub trait Provider: Send + Sync + 'static + fmt::Debug {
     fn lookup_child<'a>(&'a self, parent: &'a str, name: &'a str) -> Reply<'a, Answer<Node>>;
     fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>>;
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>>;
+    /// A part of a content that is read in pieces.
+    fn read_part<'a>(&'a self, _part: Wanted<'a>) -> Reply<'a, Piece> {
+        let detail = "holds its contents itself".to_owned();
+        let failure =
+            Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None };
+        Box::pin(std::future::ready(Err(failure)))
+    }
 
     /// The request that opens a push stream.
     fn open_feed<'a>(&'a self, position: &'a Position) -> Reply<'a, Request>;
@@ -225,4 +235,8 @@ pub struct Response {
 /// `capability::Outbound` and by recorded exchanges in tests.
 pub trait Upstream: Send + Sync + 'static + fmt::Debug {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+
+    /// A part of a content. Where the service does not answer in part, the whole is held to the bound
+    /// of any answer.
+    fn part<'a>(&'a self, part: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>>;
 }

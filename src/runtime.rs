@@ -5,6 +5,7 @@
 //!
 //! - `fetch`: provider calls, one at a time for each (node, operation)
 //! - `landing`: what of their answers may be kept
+//! - `pieces`: contents that are read in pieces
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
@@ -15,6 +16,7 @@
 mod changes;
 mod fetch;
 mod landing;
+mod pieces;
 mod resolve;
 mod silent;
 mod stale;
@@ -130,11 +132,26 @@ enum Open {
         /// A read has reached the end of what is held; the next one there asks for more.
         at_end: bool,
     },
+    /// One state of a content that is read in pieces.
+    Pieces {
+        handle: Handle,
+        node: Arc<Node>,
+        /// The piece that comes next where it is read in order.
+        ahead: u64,
+    },
     Directory {
         handle: Handle,
         node: Arc<Node>,
         listing: Arc<Listing>,
     },
+}
+
+/// What a file is opened with.
+#[derive(Clone, Debug)]
+enum Body {
+    Held(Bytes),
+    /// Its node says where it is.
+    Pieces,
 }
 
 /// When an event last changed each object, in the order of events and in time.

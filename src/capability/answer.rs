@@ -57,7 +57,7 @@ impl Exchange<'_> {
         Ok(Response { status: answer.status.as_u16(), headers, body: answer.body })
     }
 
-    fn readable(&self, headers: &HeaderMap) -> Vec<(String, String)> {
+    pub(super) fn readable(&self, headers: &HeaderMap) -> Vec<(String, String)> {
         headers
             .iter()
             .filter(|(name, _)| !KEPT_BACK.contains(&name.as_str()))
@@ -68,7 +68,11 @@ impl Exchange<'_> {
     }
 
     /// A service that echoes requests must not carry the secret into the sandbox.
-    fn unseen_secret(&self, headers: &[(String, String)], body: &[u8]) -> Result<(), Failure> {
+    pub(super) fn unseen_secret(
+        &self,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<(), Failure> {
         let Some(found) = &self.credential else { return Ok(()) };
         let secret = found.secret.expose().as_bytes();
         if secret.len() < SECRET_WORTH_A_SEARCH {

@@ -1,6 +1,6 @@
 //! What the requests cost, for `omnifs status` and for tests that assert callout counts.
 
-use crate::provider::{Cause, Failure, Response};
+use crate::provider::{Cause, Failure};
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,12 +43,8 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub fn ended(&self, result: &Result<Response, Failure>) {
-        let failed = match result {
-            Ok(response) => response.status >= 500,
-            Err(failure) => failure.cause != Cause::RateLimited,
-        };
-        if failed {
+    pub fn ended(&self, failure: Option<&Failure>) {
+        if failure.is_some_and(|failure| failure.cause != Cause::RateLimited) {
             count(&self.failures);
         }
     }

@@ -31,6 +31,10 @@ pub(super) struct Exchange<'a> {
     authorization: Option<HeaderValue>,
     pub(super) credential: Option<Arc<Resolved>>,
     pub(super) kept: Option<Arc<Kept>>,
+    /// Headers of the host's own, which go along redirects.
+    pub(super) extra: HeaderMap,
+    /// Where a redirect is known to lead.
+    pub(super) place: Option<Url>,
     budget: &'a Arc<Budget>,
     route: Route,
     priority: Priority,
@@ -44,6 +48,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// It came from the endpoint's own origin.
     pub(super) own: bool,
+    /// Where redirects out of that origin have led.
+    pub(super) place: Option<Url>,
 }
 
 enum Ended {
@@ -63,10 +69,24 @@ impl Shared {
         request: Request,
         priority: Priority,
     ) -> Result<Response, Failure> {
-        let (target, checked) = self.checked(&request)?;
+        self.bounded(&request, |target, checked, deadline| {
+            self.fetch_checked(target, checked, priority, deadline)
+        })
+        .await
+    }
+
+    /// Checks a request and makes it within the deadline of one.
+    pub(super) async fn bounded<'a, T, F>(
+        &'a self,
+        request: &Request,
+        make: impl FnOnce(&'a Target, Checked, Instant) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let (target, checked) = self.checked(request)?;
         let deadline = Instant::now() + self.limits.total;
-        let fetching = self.fetch_checked(target, checked, priority, deadline);
-        let result = match timeout_at(deadline, fetching).await {
+        let result = match timeout_at(deadline, make(target, checked, deadline)).await {
             Ok(result) => result,
             Err(_) => Err(self.failure(
                 Cause::TimedOut,
@@ -81,7 +101,7 @@ impl Shared {
         if let Err(failure) = &result {
             tracing::debug!(provider = %self.instance, cause = ?failure.cause, "{}", failure.detail);
         }
-        target.counters.ended(&result);
+        target.counters.ended(result.as_ref().err());
         result
     }
 
@@ -103,6 +123,9 @@ impl Shared {
         let kept = key.as_ref().and_then(|key| self.validators.find(key));
         let exchange = Exchange { kept, ..exchange };
         let answer = exchange.attempts().await?;
+        if answer.status.is_server_error() {
+            count(&target.counters.failures);
+        }
         exchange.answer(key, answer)
     }
 
@@ -117,7 +140,7 @@ impl Shared {
     }
 
     /// Everything else that comes before the first connection.
-    async fn prepare<'a>(
+    pub(super) async fn prepare<'a>(
         &'a self,
         target: &'a Target,
         checked: Checked,
@@ -142,6 +165,8 @@ impl Shared {
             authorization,
             credential,
             kept: None,
+            extra: HeaderMap::new(),
+            place: None,
             budget,
             route,
             priority,
@@ -224,7 +249,7 @@ impl Shared {
 }
 
 impl Exchange<'_> {
-    async fn attempts(&self) -> Result<Answer, Failure> {
+    pub(super) async fn attempts(&self) -> Result<Answer, Failure> {
         let limits = &self.shared.limits;
         let idempotent = self.checked.method != Method::Post;
         let mut retries = 0;
@@ -271,8 +296,10 @@ impl Exchange<'_> {
 
     /// One request with the redirects it meets.
     async fn attempt(&self) -> Result<Answer, Ended> {
-        let mut url = self.url()?;
-        let mut own = true;
+        let (mut url, mut own) = match &self.place {
+            Some(place) => (place.clone(), false),
+            None => (self.url()?, true),
+        };
         for _ in 0..=self.shared.limits.redirects {
             count(&self.target.counters.callouts);
             let response = self
@@ -311,7 +338,8 @@ impl Exchange<'_> {
             if own {
                 self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
             }
-            return Ok(Answer { status, headers, body, own });
+            let place = (!own).then_some(url);
+            return Ok(Answer { status, headers, body, own, place });
         }
         Err(Fault::new(
             Cause::Unavailable,
@@ -346,6 +374,9 @@ impl Exchange<'_> {
             }
         } else if let Some(accept) = self.checked.headers.get(header::ACCEPT) {
             headers.insert(header::ACCEPT, accept.clone());
+        }
+        for (name, value) in &self.extra {
+            request.headers_mut().insert(name, value.clone());
         }
         if let Some(body) = &self.checked.body {
             *request.body_mut() = Some(body.clone().into());

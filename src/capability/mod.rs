@@ -15,6 +15,7 @@ mod client;
 pub mod counters;
 mod endpoint;
 mod exchange;
+mod part;
 mod request;
 mod stream;
 pub mod validators;
@@ -24,7 +25,7 @@ pub use endpoint::{Override, SetupError, pipe};
 pub use stream::Opened;
 
 use crate::credentials::{Chain, Environment};
-use crate::provider::{Cause, Failure, Manifest, Request, Response, Upstream};
+use crate::provider::{Cause, Failure, Manifest, Piece, Request, Response, Upstream, Wanted};
 use budget::{Budget, BudgetStatus};
 use counters::CalloutCounts;
 use endpoint::Target;
@@ -178,6 +179,7 @@ struct Shared {
     validators: Arc<Validators>,
     limits: Limits,
     clock: Clock,
+    places: part::Places,
     /// The service's own clock when it last answered, in seconds since the Unix epoch; 0: it never
     /// said.
     service_seconds: AtomicU64,
@@ -225,6 +227,7 @@ impl Outbound {
                 validators: setup.validators,
                 limits: setup.limits,
                 clock: setup.clock,
+                places: part::Places::new(),
                 service_seconds: AtomicU64::new(0),
             }),
             priority: None,
@@ -282,6 +285,10 @@ impl Upstream for Outbound {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
         // The priority is the task's that polls the future, which need not be who made it.
         Box::pin(async move { self.shared.fetch(request, self.priority()).await })
+    }
+
+    fn part<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>> {
+        Box::pin(async move { self.shared.part(wanted, self.priority()).await })
     }
 }
 

@@ -131,6 +131,7 @@ fn cause(cause: Cause) -> &'static str {
         Cause::TimedOut => "timed-out",
         Cause::TooLarge => "too-large",
         Cause::Invalid => "invalid",
+        Cause::Changed => "changed",
         Cause::Trap => "trap",
         Cause::Limit => "limit",
     }
@@ -149,6 +150,7 @@ fn advised(failure: &Failure) -> String {
             format!("`omnifs auth status {provider}` shows which credential was refused")
         }
         Cause::Unavailable => "it is asked again at the next use".into(),
+        Cause::Changed => "open the file again for what is there now".into(),
         Cause::TimedOut => {
             "it is asked again at the next use; request-time in [limits] is how long it may take"
                 .into()

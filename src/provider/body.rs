@@ -74,3 +74,24 @@ pub struct Frames {
     pub error: Option<u8>,
     pub unframed: u8,
 }
+
+/// A part of a content that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub source: &'a Source,
+    /// In the content, in bytes; within it and not empty.
+    pub start: u64,
+    pub length: u64,
+    /// The entity tag of what was read of it before.
+    pub validator: Option<&'a str>,
+}
+
+/// A part of a content, of exactly the length that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub bytes: Bytes,
+    /// The entity tag, or the date, by which the service tells this content from others.
+    pub validator: Option<String>,
+    /// The whole content, where the service answered with no less.
+    pub whole: Option<Bytes>,
+}

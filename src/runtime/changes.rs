@@ -263,7 +263,9 @@ impl State {
         let mut room = self.room_aside();
         for (handle, directory, links) in concerned {
             let node = self.inodes.slot(handle).map(|slot| slot.node.clone());
-            let size = node.as_ref().and_then(|node| node.size.get().copied()).unwrap_or(0);
+            // What is read in pieces is never put aside.
+            let held = node.as_ref().filter(|node| node.remote.is_none());
+            let size = held.and_then(|node| node.size.get().copied()).unwrap_or(0);
             if size <= room {
                 self.keep_for_holders(node.as_slice());
                 room -= size;

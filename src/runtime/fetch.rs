@@ -9,7 +9,8 @@ use super::{Runtime, State};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::inodes::key;
 use crate::nodes::{Key, Node, digest};
-use crate::provider::{self, Along, Answer, Cause, Failure, Kind, Offer};
+use crate::provider::{self, Along, Answer, Cause, Failure, Kind, Offer, Piece, Provider};
+use crate::remote::Remote;
 use bytes::Bytes;
 use omnifs_platform::Change;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ pub(super) enum Fetched {
     Child(Arc<Node>),
     Listing(Arc<Listing>),
     Content(Bytes, Arc<Node>),
+    Piece(Bytes),
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ enum Raw {
     Child(Answer<provider::Node>),
     Listing(Answer<Vec<provider::Node>>),
     Content(Answer<Bytes>),
+    Piece(Piece),
 }
 
 impl Runtime {
@@ -125,6 +128,9 @@ impl Call {
                 }
                 Operation::List => provider.list_children(&self.query.id).await.map(Raw::Listing),
                 Operation::Read => provider.read_file(&self.query.id).await.map(Raw::Content),
+                Operation::Piece { index, .. } => {
+                    self.piece(&*provider, *index).await.map(Raw::Piece)
+                }
             },
         };
         let prepared = raw.map(|raw| self.prepare(raw));
@@ -138,6 +144,22 @@ impl Call {
         self.runtime.notify(changes);
         let _ = self.flight.landed.set(landed);
         self.flight.done.notify_waiters();
+    }
+
+    /// A piece, judged before anybody sees it.
+    async fn piece(&self, provider: &dyn Provider, index: u64) -> Result<Piece, Failure> {
+        let fail = |cause, detail| {
+            let provider = self.runtime.router.name(self.query.instance);
+            Err(Failure { provider, cause, detail, retry_after: None })
+        };
+        let Some(Remote::At(at)) = &self.node.remote else {
+            return fail(Cause::Invalid, "its content has no pieces".to_owned());
+        };
+        let piece = provider.read_part(at.wanted(index)).await?;
+        match at.admit(index, &piece, self.node.is_valid()) {
+            Ok(()) => Ok(piece),
+            Err((cause, detail)) => fail(cause, detail),
+        }
     }
 
     fn leave(&self, state: &mut State) {
@@ -178,6 +200,7 @@ impl Call {
                 let body = Body::Content(answer.value.clone(), digest(&answer.value));
                 (body, answer.offers, answer.along, answer.partials)
             }
+            Raw::Piece(piece) => (Body::Piece(piece), Vec::new(), Vec::new(), Vec::new()),
         };
         let along = along.into_iter().map(|Along { node, bytes }| KeyedContent {
             key: key(&instance, &node),
@@ -233,6 +256,7 @@ impl Call {
             Body::Child(child) => landing.child(child),
             Body::Listing(children) => landing.listing(children),
             Body::Content(bytes, digest) => landing.content(bytes, digest),
+            Body::Piece(piece) => landing.piece(piece),
         };
         // A directory may be offered after what is in it.
         let mut waiting = offers;

@@ -4,7 +4,7 @@ use super::State;
 use super::fetch::{Call, Fetched};
 use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::nodes::{Coherence, InstanceId, Key, Node};
-use crate::provider::{self, Body as Given, Kind};
+use crate::provider::{self, Body as Given, Kind, Piece};
 use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::Change;
@@ -39,6 +39,7 @@ pub(super) enum Body {
     Child(Keyed),
     Listing(Vec<Keyed>),
     Content(Bytes, u64),
+    Piece(Piece),
 }
 
 pub(super) struct Prepared {
@@ -235,6 +236,21 @@ impl Landing<'_> {
         let asked = self.call.node.clone();
         let (node, spoiled) = self.read(&asked, &bytes, digest);
         (Fetched::Content(bytes, node), spoiled)
+    }
+
+    /// A piece is of one state for ever, whatever has happened since.
+    pub fn piece(&mut self, piece: Piece) -> (Fetched, Option<u64>) {
+        match piece.whole {
+            Some(bytes) => {
+                let node = self.call.node.clone();
+                let query = Query::new(&node, Operation::Read);
+                self.state.cache.insert(query, Memo::Content(Content { bytes, node }));
+            }
+            None => {
+                self.state.cache.insert(self.call.query.clone(), Memo::Piece(piece.bytes.clone()));
+            }
+        }
+        (Fetched::Piece(piece.bytes), None)
     }
 
     /// Keeps the content of another file that came along, where what is known of that file is not

@@ -2,12 +2,13 @@
 
 use super::fetch::Fetched;
 use super::silent::is_kept;
-use super::{Runtime, State};
+use super::{Body, Runtime, State};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::inodes::{DEPTH, ROOT};
 use crate::nodes::{Node, Use};
 use crate::probes::is_probe;
 use crate::provider::{Cause, Failure, Kind};
+use crate::remote::Remote;
 use bytes::Bytes;
 use omnifs_platform::{Change, Error, Handle, Result};
 use std::sync::Arc;
@@ -226,8 +227,11 @@ impl Runtime {
     /// An object that left its position (an issue that was closed leaves `_open`): a directory that
     /// still answers lives on under the handles that others hold; a file's content is asked for.
     async fn orphan(&self, handle: Handle, node: &Arc<Node>, asked: Asked) -> Result<Arc<Node>> {
-        let operation = if node.is_directory() { Operation::List } else { Operation::Read };
-        let landed = self.fetch(node, operation).await;
+        let landed = match &node.remote {
+            Some(Remote::At(_)) => self.confirm_pieces(node).await,
+            _ if node.is_directory() => self.fetch(node, Operation::List).await,
+            _ => self.fetch(node, Operation::Read).await,
+        };
         match landed.result {
             Ok(fetched) => {
                 let mut changes = Vec::new();
@@ -329,15 +333,26 @@ impl Runtime {
         Ok(adopted)
     }
 
-    /// The content of a file or symlink, and the node whose version it is.
+    /// The content of a file or symlink that is read as a whole, and the node whose version it is.
     pub(super) async fn content(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
+        match self.body(handle).await? {
+            (Body::Held(bytes), node) => Ok((bytes, node)),
+            (Body::Pieces, _) => Err(Error::Invalid),
+        }
+    }
+
+    /// What a file or symlink is opened with, and the node whose version it is.
+    pub(super) async fn body(&self, handle: Handle) -> Result<(Body, Arc<Node>)> {
         for _ in 0..ROUNDS {
             let node = self.confirmed(handle, Use::Content).await?;
+            if let Some(Remote::At(_)) = &node.remote {
+                return Ok((Body::Pieces, node));
+            }
             if !node.is_volatile() {
                 let mut state = self.state();
                 if let Some(bytes) = state.held_content(handle, &node) {
                     state.cache.counters.hits += 1;
-                    return Ok((bytes, node));
+                    return Ok((Body::Held(bytes), node));
                 }
                 state.cache.counters.misses += 1;
             }
@@ -349,7 +364,7 @@ impl Runtime {
                         &node,
                         Asked { use_: Use::Content, of_what_is_open: false },
                     )?;
-                    return Ok((bytes, node));
+                    return Ok((Body::Held(bytes), node));
                 }
                 Ok(_) => return Err(Error::Invalid),
                 Err(failure) if failure.cause == Cause::NotFound => {

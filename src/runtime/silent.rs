@@ -6,7 +6,7 @@
 //! another one. What can be proven by digest to be what the handle's pages hold is shown by it again.
 
 use super::resolve::ROUNDS;
-use super::{Open, Runtime, State};
+use super::{Body, Open, Runtime, State};
 use crate::inodes::Slot;
 use crate::nodes::{InstanceId, Node, digest};
 use crate::provider::Kind;
@@ -206,12 +206,12 @@ impl Runtime {
     /// The content to open a handle with. Where opens are announced, one that an event has overtaken is
     /// served to who asked for it, who then has the handle for himself. Where they are not, others may
     /// have been led to that handle since, so it is asked for again.
-    pub(super) async fn content_to_open(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
+    pub(super) async fn body_to_open(&self, handle: Handle) -> Result<(Body, Arc<Node>)> {
         let ahead = self.state().ahead.take(handle);
-        if let Some(ahead) = ahead {
-            return Ok(ahead);
+        if let Some((bytes, node)) = ahead {
+            return Ok((Body::Held(bytes), node));
         }
-        let mut content = self.content(handle).await?;
+        let mut content = self.body(handle).await?;
         for _ in 1..ROUNDS {
             let (_, node) = &content;
             let left = |slot: &Slot| slot.superseded || slot.gone;
@@ -223,7 +223,7 @@ impl Runtime {
             if !again {
                 break;
             }
-            content = self.content(handle).await?;
+            content = self.body(handle).await?;
         }
         Ok(content)
     }

@@ -1,7 +1,7 @@
 //! The file system calls.
 
 use super::resolve::{Found, Miss};
-use super::{Open, Runtime, State};
+use super::{Body, Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::inodes::{Link, ROOT, ROOT_INODE};
 use crate::nodes::{Node, Use, digest};
@@ -114,9 +114,17 @@ impl Runtime {
     }
 
     /// Opens a handle with a content that was just confirmed. `None`: the handle is left to its holders.
-    fn open_with(&self, handle: Handle, bytes: Bytes, node: Arc<Node>) -> Result<Option<OpenFile>> {
+    fn open_with(&self, handle: Handle, body: Body, node: Arc<Node>) -> Result<Option<OpenFile>> {
         let volatile = node.is_volatile();
-        let digest = if volatile { 0 } else { *node.digest.get_or_init(|| digest(&bytes)) };
+        let (length, digest) = match &body {
+            Body::Held(bytes) if volatile => (bytes.len() as u64, 0),
+            Body::Held(bytes) => (bytes.len() as u64, *node.digest.get_or_init(|| digest(bytes))),
+            // Both are known of such a node from its beginning.
+            Body::Pieces => (
+                node.size.get().copied().ok_or(Error::Invalid)?,
+                node.digest.get().copied().ok_or(Error::Invalid)?,
+            ),
+        };
         let mut changes = Vec::new();
         let mut state = self.state();
         let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
@@ -129,7 +137,6 @@ impl Runtime {
             // Overtaken once more. Who was led here since then may not be shown this.
             return Err(Error::Stale);
         }
-        let length = bytes.len() as u64;
         let others = (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest);
         let cut = fixed && slot.told_size.is_some_and(|told| told != length);
         if !volatile && (others || cut) {
@@ -147,6 +154,10 @@ impl Runtime {
         slot.latest = volatile.then_some(length);
         slot.told_size = (!volatile).then_some(length);
         slot.told_modified = Some(modified);
+        let open = match body {
+            Body::Held(bytes) => Open::File { handle, bytes, volatile, at_end: false },
+            Body::Pieces => Open::Pieces { handle, node: node.clone(), ahead: 0 },
+        };
         let mut left = false;
         if !volatile && !node.is_valid() {
             // Something newer is known by now and may have been told: this open has its handle, and
@@ -155,7 +166,7 @@ impl Runtime {
             left = true;
         }
         let (id, size) = (self.next_open(), length);
-        state.opens.insert(id, Open::File { handle, bytes, volatile, at_end: false });
+        state.opens.insert(id, open);
         if left {
             state.supersede(handle, &mut changes);
         }
@@ -315,8 +326,8 @@ impl Vfs for Runtime {
         if left {
             return self.open_left(handle);
         }
-        let (bytes, node) = self.content_to_open(handle).await?;
-        match self.open_with(handle, bytes, node)? {
+        let (body, node) = self.body_to_open(handle).await?;
+        match self.open_with(handle, body, node)? {
             Some(opened) => Ok(opened),
             // Left meanwhile.
             None => self.open_left(handle),
@@ -329,7 +340,11 @@ impl Vfs for Runtime {
             let end = start.saturating_add(size as usize).min(bytes.len());
             bytes.slice(start..end)
         };
-        let handle = {
+        enum More {
+            Pieces(Arc<Node>),
+            Newer(Handle),
+        }
+        let more = {
             let mut state = self.state();
             match state.opens.get_mut(&open) {
                 Some(Open::File { bytes, volatile, at_end, handle }) => {
@@ -339,11 +354,16 @@ impl Vfs for Runtime {
                     if !*volatile || !ends || !std::mem::replace(at_end, true) {
                         return Ok(slice(bytes));
                     }
-                    *handle
+                    More::Newer(*handle)
                 }
+                Some(Open::Pieces { node, .. }) => More::Pieces(node.clone()),
                 Some(Open::Directory { .. }) => return Err(Error::IsDirectory),
                 None => return Err(Error::Stale),
             }
+        };
+        let handle = match more {
+            More::Pieces(node) => return self.read_pieces(open, &node, offset, size).await,
+            More::Newer(handle) => handle,
         };
         match self.advance(handle).await {
             Ok((bytes, _)) => Ok(slice(&bytes)),
@@ -398,7 +418,7 @@ impl Vfs for Runtime {
             Some(Open::Directory { handle, node, listing }) => {
                 (*handle, node.clone(), listing.clone())
             }
-            Some(Open::File { .. }) => return Err(Error::NotDirectory),
+            Some(Open::File { .. } | Open::Pieces { .. }) => return Err(Error::NotDirectory),
             None => return Err(Error::Stale),
         };
         let deep = state.inodes.slot(handle).is_some_and(|slot| slot.depth >= crate::inodes::DEPTH);
@@ -419,7 +439,11 @@ impl Vfs for Runtime {
     fn release(&self, open: OpenId) {
         let mut state = self.state();
         match state.opens.remove(&open) {
-            Some(Open::File { handle, .. } | Open::Directory { handle, .. }) => {
+            Some(
+                Open::File { handle, .. }
+                | Open::Pieces { handle, .. }
+                | Open::Directory { handle, .. },
+            ) => {
                 state.inodes.close(handle);
             }
             None => tracing::debug!(?open, "released twice"),

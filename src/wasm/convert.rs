@@ -244,7 +244,9 @@ pub(super) fn error(failure: &Failure) -> types::Error {
         Cause::Unavailable => types::Error::Unavailable(detail()),
         Cause::TimedOut => types::Error::TimedOut,
         Cause::TooLarge => types::Error::TooLarge,
-        Cause::Invalid | Cause::Trap | Cause::Limit => types::Error::Invalid(detail()),
+        Cause::Invalid | Cause::Changed | Cause::Trap | Cause::Limit => {
+            types::Error::Invalid(detail())
+        }
     }
 }
 

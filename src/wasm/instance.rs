@@ -9,8 +9,8 @@ use super::limits::{INSTANCES_MAX, Limits};
 use super::manifest;
 use crate::names;
 use crate::provider::{
-    Answer, Cause, Delivery, Failure, Manifest, Node, Position, Progress, Provider, Reply, Request,
-    ScopedChange, Upstream,
+    Answer, Cause, Delivery, Failure, Manifest, Node, Piece, Position, Progress, Provider, Reply,
+    Request, ScopedChange, Upstream, Wanted,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -220,6 +220,16 @@ impl Provider for Instance {
             convert::consistent(node, false, &[], &answered.offers).map_err(|f| self.refused(f))?;
             let Answered { offers, along, partials, .. } = answered;
             Ok(Answer { value, offers, along, partials })
+        })
+    }
+
+    fn read_part<'a>(&'a self, wanted: Wanted<'a>) -> Reply<'a, Piece> {
+        Box::pin(async move {
+            let Some(upstream) = &self.grants.upstream else {
+                let detail = "no endpoint has been granted to this provider".to_owned();
+                return Err(self.refused(Fault { cause: Cause::Denied, detail }));
+            };
+            upstream.part(wanted).await
         })
     }
 

@@ -1,7 +1,9 @@
 //! What these tests share: the engine, the hostile component, a scripted upstream.
 
 use futures_util::future::BoxFuture;
-use omnifs::provider::{Answer, Body, Failure, Node, Provider, Request, Response, Upstream};
+use omnifs::provider::{
+    Answer, Body, Failure, Node, Piece, Provider, Request, Response, Upstream, Wanted,
+};
 use omnifs::wasm::{Component, Engine, Instance, Limits};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,6 +94,10 @@ impl Upstream for Scripted {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
         self.asked.lock().unwrap().push(request.clone());
         (self.answer)(request)
+    }
+
+    fn part<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>> {
+        unreachable!("no component of these tests says where {wanted:?} is")
     }
 }
 

@@ -22,11 +22,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// comes back to an older one reads it again, and is refused where it is not the same any more.
 const MOST_FILES: usize = 1024;
 const MOST_BYTES: u64 = 256 << 20;
+/// A larger file is read in pieces and holds none of them by itself.
+const HELD_MOST: u64 = 64 << 20;
 
 /// One file that is being read.
 pub(super) struct Content<V: Vfs> {
     stream: Arc<Stream<V>>,
-    /// Its size when it was opened.
+    /// What it may hold of memory.
     bytes: u64,
     /// It may grow while it is read.
     volatile: bool,
@@ -173,7 +175,7 @@ impl<V: Vfs> Server<V> {
         let progress = Progress { size: opened.size, delivered: 0, at_end: false };
         let content = Arc::new(Content {
             stream: Stream::new(&self.vfs, opened.id),
-            bytes: opened.size,
+            bytes: opened.size.min(HELD_MOST),
             volatile: opened.direct,
             progress: Mutex::new(progress),
         });
