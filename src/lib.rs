@@ -13,6 +13,7 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod events;
+pub mod growing;
 pub mod host;
 pub mod inodes;
 pub mod logs;

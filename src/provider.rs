@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -182,6 +183,15 @@ pub struct Delivery {
     pub body: Bytes,
 }
 
+/// A body as it comes, undivided.
+pub type Chunks = BoxStream<'static, Result<Bytes, Failure>>;
+
+/// A stream whose headers have arrived. Dropping it ends it.
+pub struct Followed {
+    pub status: u16,
+    pub chunks: Chunks,
+}
+
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, Failure>>;
 
 /// A provider instance: three read operations, and the reading of its feeds.
@@ -191,10 +201,13 @@ pub trait Provider: Send + Sync + 'static + fmt::Debug {
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>>;
     /// A part of a content that is read in pieces.
     fn read_part<'a>(&'a self, _part: Wanted<'a>) -> Reply<'a, Piece> {
-        let detail = "holds its contents itself".to_owned();
-        let failure =
-            Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None };
-        Box::pin(std::future::ready(Err(failure)))
+        Box::pin(std::future::ready(Err(holds_all())))
+    }
+
+    /// Opens the stream of a growing content. Headers have no deadline: a service may hold them back
+    /// until it has something to send.
+    fn follow<'a>(&'a self, _request: &'a Request) -> Reply<'a, Followed> {
+        Box::pin(std::future::ready(Err(holds_all())))
     }
 
     /// The request that opens a push stream.
@@ -203,6 +216,12 @@ pub trait Provider: Send + Sync + 'static + fmt::Debug {
     fn feed_line<'a>(&'a self, position: &'a Position, line: Bytes) -> Reply<'a, Progress>;
     fn poll_feed<'a>(&'a self, position: &'a Position) -> Reply<'a, Progress>;
     fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<ScopedChange>>;
+}
+
+/// Of a provider that has no contents but those it answers.
+fn holds_all() -> Failure {
+    let detail = "holds its contents itself".to_owned();
+    Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,4 +258,7 @@ pub trait Upstream: Send + Sync + 'static + fmt::Debug {
     /// A part of a content. Where the service does not answer in part, the whole is held to the bound
     /// of any answer.
     fn part<'a>(&'a self, part: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>>;
+
+    /// An answer without an end. Redirects are not followed and nothing is retried.
+    fn follow<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Followed, Failure>>;
 }

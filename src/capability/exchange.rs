@@ -8,6 +8,7 @@ use super::client::{self, Again, Fault};
 use super::counters::count;
 use super::endpoint::Target;
 use super::request::{self, Checked};
+use super::stream::Head;
 use super::validators::{Kept, Key};
 use super::{Priority, Shared, jittered};
 use crate::credentials::Resolved;
@@ -193,6 +194,7 @@ impl Shared {
         &self,
         request: Request,
         priority: Priority,
+        head: Head,
     ) -> Result<reqwest::Response, Failure> {
         let (target, checked) = self.checked(&request)?;
         let deadline = Instant::now() + self.limits.total;
@@ -217,7 +219,11 @@ impl Shared {
             exchange.authorized(response.status())?;
             Ok(response)
         };
-        let result = timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+        let result = match head {
+            Head::InTime => timeout_at(deadline, opening).await,
+            Head::Whenever => Ok(opening.await),
+        };
+        let result = result.unwrap_or_else(|_| {
             let seconds = self.limits.total.as_secs_f32();
             Err(self.failure(
                 Cause::TimedOut,

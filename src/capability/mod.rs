@@ -22,10 +22,13 @@ pub mod validators;
 
 pub use address::{Resolver, system_resolver};
 pub use endpoint::{Override, SetupError, pipe};
+use stream::Head;
 pub use stream::Opened;
 
 use crate::credentials::{Chain, Environment};
-use crate::provider::{Cause, Failure, Manifest, Piece, Request, Response, Upstream, Wanted};
+use crate::provider::{
+    Cause, Failure, Followed, Manifest, Piece, Request, Response, Upstream, Wanted,
+};
 use budget::{Budget, BudgetStatus};
 use counters::CalloutCounts;
 use endpoint::Target;
@@ -289,6 +292,13 @@ impl Upstream for Outbound {
 
     fn part<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>> {
         Box::pin(async move { self.shared.part(wanted, self.priority()).await })
+    }
+
+    fn follow<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Followed, Failure>> {
+        Box::pin(async move {
+            let opened = self.stream(request.clone(), Head::Whenever).await?;
+            Ok(Followed { status: opened.status, chunks: opened.chunks })
+        })
     }
 }
 

@@ -6,6 +6,15 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::fmt;
 
+/// When a stream's headers have to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// Within the deadline of any request.
+    InTime,
+    /// When there is something to send.
+    Whenever,
+}
+
 /// A stream whose headers have arrived. Dropping it closes the connection's part in it.
 pub struct Opened {
     pub status: u16,
@@ -27,8 +36,12 @@ impl Outbound {
     /// As [`fetch`](crate::provider::Upstream::fetch). Redirects are not followed and nothing is
     /// retried: a feed has its own rhythm.
     pub async fn open(&self, request: Request) -> Result<Opened, Failure> {
+        self.stream(request, Head::InTime).await
+    }
+
+    pub(super) async fn stream(&self, request: Request, head: Head) -> Result<Opened, Failure> {
         let endpoint = request.endpoint.clone();
-        let response = self.shared.open(request, self.priority()).await?;
+        let response = self.shared.open(request, self.priority(), head).await?;
         let status = response.status().as_u16();
         let url = response.url().clone();
         let shared = self.shared.clone();

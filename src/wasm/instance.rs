@@ -9,8 +9,8 @@ use super::limits::{INSTANCES_MAX, Limits};
 use super::manifest;
 use crate::names;
 use crate::provider::{
-    Answer, Cause, Delivery, Failure, Manifest, Node, Piece, Position, Progress, Provider, Reply,
-    Request, ScopedChange, Upstream, Wanted,
+    Answer, Cause, Delivery, Failure, Followed, Manifest, Node, Piece, Position, Progress,
+    Provider, Reply, Request, ScopedChange, Upstream, Wanted,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -129,6 +129,11 @@ impl Instance {
             .map_err(|fault| self.refused(fault))
     }
 
+    fn not_granted(&self) -> Failure {
+        let detail = "no endpoint has been granted to this provider".to_owned();
+        self.refused(Fault { cause: Cause::Denied, detail })
+    }
+
     fn events(&self) -> Result<Arc<Loaded>, Failure> {
         if self.component.exports_events() {
             return Ok(self.component.0.clone());
@@ -225,11 +230,19 @@ impl Provider for Instance {
 
     fn read_part<'a>(&'a self, wanted: Wanted<'a>) -> Reply<'a, Piece> {
         Box::pin(async move {
-            let Some(upstream) = &self.grants.upstream else {
-                let detail = "no endpoint has been granted to this provider".to_owned();
-                return Err(self.refused(Fault { cause: Cause::Denied, detail }));
-            };
-            upstream.part(wanted).await
+            match &self.grants.upstream {
+                Some(upstream) => upstream.part(wanted).await,
+                None => Err(self.not_granted()),
+            }
+        })
+    }
+
+    fn follow<'a>(&'a self, request: &'a Request) -> Reply<'a, Followed> {
+        Box::pin(async move {
+            match &self.grants.upstream {
+                Some(upstream) => upstream.follow(request).await,
+                None => Err(self.not_granted()),
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use omnifs::provider::{
-    Answer, Body, Failure, Node, Piece, Provider, Request, Response, Upstream, Wanted,
+    Answer, Body, Failure, Followed, Node, Piece, Provider, Request, Response, Upstream, Wanted,
 };
 use omnifs::wasm::{Component, Engine, Instance, Limits};
 use std::collections::BTreeMap;
@@ -98,6 +98,10 @@ impl Upstream for Scripted {
 
     fn part<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>> {
         unreachable!("no component of these tests says where {wanted:?} is")
+    }
+
+    fn follow<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Followed, Failure>> {
+        unreachable!("no component of these tests follows {request:?}")
     }
 }
 
