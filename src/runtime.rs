@@ -6,6 +6,7 @@
 //! - `fetch`: provider calls, one at a time for each (node, operation)
 //! - `landing`: what of their answers may be kept
 //! - `pieces`: contents that are read in pieces
+//! - `growths`: contents that grow while somebody looks
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
@@ -15,6 +16,7 @@
 
 mod changes;
 mod fetch;
+mod growths;
 mod landing;
 mod pieces;
 mod resolve;
@@ -27,6 +29,7 @@ mod watch;
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
 use crate::cache::{Cache, Capacity, Listing, Query};
+use crate::growing::Growth;
 use crate::inodes::{Inodes, ROOT};
 use crate::nodes::{Key, Node, Registry};
 use crate::provider::Partial;
@@ -64,6 +67,7 @@ pub struct Runtime {
     stale_served: AtomicU64,
     /// Provider calls made, by instance.
     calls: Vec<AtomicU64>,
+    growths: growths::Growths,
     between: Option<Between>,
 }
 
@@ -139,6 +143,12 @@ enum Open {
         /// The piece that comes next where it is read in order.
         ahead: u64,
     },
+    Growing {
+        handle: Handle,
+        growth: Arc<Growth>,
+        /// The position of the file's first byte.
+        begin: u64,
+    },
     Directory {
         handle: Handle,
         node: Arc<Node>,
@@ -152,6 +162,7 @@ enum Body {
     Held(Bytes),
     /// Its node says where it is.
     Pieces,
+    Growing(Arc<Growth>),
 }
 
 /// When an event last changed each object, in the order of events and in time.
@@ -257,6 +268,7 @@ impl Runtime {
             stale_if_error: AtomicBool::new(false),
             stale_served: AtomicU64::new(0),
             calls,
+            growths: growths::Growths::default(),
             between: seams.between.map(Between),
         })
     }

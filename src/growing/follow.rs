@@ -158,6 +158,11 @@ impl Follower {
             };
             tokio::select! {
                 biased;
+                () = self.growth.leave.notified() => {
+                    if self.is_unused() {
+                        return Over::Unused;
+                    }
+                }
                 () = sleep_until(check.into()) => {
                     if notice.take_if(|at| *at <= Instant::now()).is_some() {
                         (self.growth.grown)();

@@ -76,6 +76,8 @@ pub struct Growth {
     state: Mutex<State>,
     /// The phase has changed, or somebody has come.
     turned: Notify,
+    /// It may be that nobody uses it any more.
+    leave: Notify,
     grown: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -112,6 +114,7 @@ impl Growth {
             pace,
             state: Mutex::new(state),
             turned: Notify::new(),
+            leave: Notify::new(),
             grown: Box::new(grown),
         })
     }
@@ -171,6 +174,23 @@ impl Growth {
         if let Phase::Ended = state.phase {
             state.phase = Phase::Resting;
         }
+    }
+
+    /// Whether there is nothing to wait for. Counts as a use.
+    pub fn is_current(&self) -> bool {
+        let mut state = self.state();
+        state.used = Instant::now();
+        matches!(state.phase, Phase::Current | Phase::Between)
+    }
+
+    /// Gives the stream up, where nobody has it open.
+    pub fn rest(&self) {
+        let mut state = self.state();
+        if let Some(long_ago) = Instant::now().checked_sub(self.pace.linger) {
+            state.used = long_ago;
+        }
+        drop(state);
+        self.leave.notify_one();
     }
 
     /// Has the stream held, and waits until all that was there when it was asked for has come. `again`:

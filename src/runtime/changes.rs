@@ -390,6 +390,9 @@ impl Ledger for Runtime {
         self.on(instance, |state, id, out| {
             for change in changes {
                 state.apply(id, instance, change, out);
+                if let provider::Change::Invalidated(object) = change {
+                    self.growths.stir(id, object);
+                }
             }
             state.ledger.count_events(id, changes.len() as u64);
         });

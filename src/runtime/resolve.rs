@@ -228,6 +228,10 @@ impl Runtime {
     /// still answers lives on under the handles that others hold; a file's content is asked for.
     async fn orphan(&self, handle: Handle, node: &Arc<Node>, asked: Asked) -> Result<Arc<Node>> {
         let landed = match &node.remote {
+            // Who has it open goes on with that.
+            Some(Remote::Growing(_)) => {
+                return self.growing(handle).map(|_| node.clone()).ok_or(Error::Stale);
+            }
             Some(Remote::At(_)) => self.confirm_pieces(node).await,
             _ if node.is_directory() => self.fetch(node, Operation::List).await,
             _ => self.fetch(node, Operation::Read).await,
@@ -337,7 +341,7 @@ impl Runtime {
     pub(super) async fn content(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
         match self.body(handle).await? {
             (Body::Held(bytes), node) => Ok((bytes, node)),
-            (Body::Pieces, _) => Err(Error::Invalid),
+            (Body::Pieces | Body::Growing(_), _) => Err(Error::Invalid),
         }
     }
 
@@ -347,6 +351,9 @@ impl Runtime {
             let node = self.confirmed(handle, Use::Content).await?;
             if let Some(Remote::At(_)) = &node.remote {
                 return Ok((Body::Pieces, node));
+            }
+            if let Some(growth) = self.grown(&node, true).await? {
+                return Ok((Body::Growing(growth), node));
             }
             if !node.is_volatile() {
                 let mut state = self.state();

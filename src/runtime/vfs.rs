@@ -3,6 +3,7 @@
 use super::resolve::{Found, Miss};
 use super::{Body, Open, Runtime, State};
 use crate::cache::ListEntry;
+use crate::growing::Growth;
 use crate::inodes::{Link, ROOT, ROOT_INODE};
 use crate::nodes::{Node, Use, digest};
 use crate::provider::Kind;
@@ -98,6 +99,29 @@ impl Runtime {
         self.shown_kind(parent.unwrap_or(ROOT), node, target)
     }
 
+    /// The attributes of a growing content, which are those of what has come so far.
+    async fn growing_attr(&self, handle: Handle, node: &Arc<Node>) -> Result<Option<Attr>> {
+        let (growth, begin) = match self.growing(handle) {
+            Some((growth, begin)) => {
+                // What cannot be had at the moment is as long as it was.
+                let _ = self.on_tokio(growth.clone(), false).await;
+                (growth, begin)
+            }
+            None => match self.grown(node, true).await? {
+                Some(growth) => (growth.clone(), growth.base()),
+                None => return Ok(None),
+            },
+        };
+        let modified = self.modified(&self.state(), node);
+        Ok(Some(Attr {
+            inode: node.inode,
+            kind: node.kind,
+            size: growth.end() - begin,
+            modified: growth.appended().map_or(modified, |appended| appended.max(modified)),
+            cacheable: false,
+        }))
+    }
+
     /// The newest content of a volatile file, shown to everybody who has it open.
     async fn advance(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
         let (bytes, node) = self.content(handle).await?;
@@ -116,10 +140,11 @@ impl Runtime {
     /// Opens a handle with a content that was just confirmed. `None`: the handle is left to its holders.
     fn open_with(&self, handle: Handle, body: Body, node: Arc<Node>) -> Result<Option<OpenFile>> {
         let volatile = node.is_volatile();
-        let (length, digest) = match &body {
+        let (mut length, digest) = match &body {
             Body::Held(bytes) if volatile => (bytes.len() as u64, 0),
             Body::Held(bytes) => (bytes.len() as u64, *node.digest.get_or_init(|| digest(bytes))),
             // Both are known of such a node from its beginning.
+            Body::Growing(_) => (0, 0),
             Body::Pieces => (
                 node.size.get().copied().ok_or(Error::Invalid)?,
                 node.digest.get().copied().ok_or(Error::Invalid)?,
@@ -129,6 +154,13 @@ impl Runtime {
         let mut state = self.state();
         let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
         let modified = self.modified(&state, &node);
+        let begin = match &body {
+            Body::Growing(growth) => state.beginning(handle, growth),
+            Body::Held(_) | Body::Pieces => 0,
+        };
+        if let Body::Growing(growth) = &body {
+            length = growth.end() - begin;
+        }
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
         if slot.superseded || slot.gone || slot.silent.snapshot.is_some() {
             return Ok(None);
@@ -155,6 +187,10 @@ impl Runtime {
         slot.told_size = (!volatile).then_some(length);
         slot.told_modified = Some(modified);
         let open = match body {
+            Body::Growing(growth) => {
+                growth.open();
+                Open::Growing { handle, growth, begin }
+            }
             Body::Held(bytes) => Open::File { handle, bytes, volatile, at_end: false },
             Body::Pieces => Open::Pieces { handle, node: node.clone(), ahead: 0 },
         };
@@ -247,6 +283,9 @@ impl Vfs for Runtime {
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
         let node = self.confirmed(handle, Use::Attributes).await?;
+        if let Some(attr) = self.growing_attr(handle, &node).await? {
+            return Ok(attr);
+        }
         // Who follows a file goes on with its last lines when it grows no more.
         let followed = self.state().followed(handle);
         if (node.is_volatile() || followed.is_some()) && !node.is_directory() {
@@ -342,6 +381,7 @@ impl Vfs for Runtime {
         };
         enum More {
             Pieces(Arc<Node>),
+            Growing(Arc<Growth>, u64),
             Newer(Handle),
         }
         let more = {
@@ -357,12 +397,18 @@ impl Vfs for Runtime {
                     More::Newer(*handle)
                 }
                 Some(Open::Pieces { node, .. }) => More::Pieces(node.clone()),
+                Some(Open::Growing { growth, begin, .. }) => {
+                    More::Growing(growth.clone(), begin.saturating_add(offset))
+                }
                 Some(Open::Directory { .. }) => return Err(Error::IsDirectory),
                 None => return Err(Error::Stale),
             }
         };
         let handle = match more {
             More::Pieces(node) => return self.read_pieces(open, &node, offset, size).await,
+            More::Growing(growth, position) => {
+                return self.read_growing(growth, position, size).await;
+            }
             More::Newer(handle) => handle,
         };
         match self.advance(handle).await {
@@ -418,7 +464,9 @@ impl Vfs for Runtime {
             Some(Open::Directory { handle, node, listing }) => {
                 (*handle, node.clone(), listing.clone())
             }
-            Some(Open::File { .. } | Open::Pieces { .. }) => return Err(Error::NotDirectory),
+            Some(Open::File { .. } | Open::Pieces { .. } | Open::Growing { .. }) => {
+                return Err(Error::NotDirectory);
+            }
             None => return Err(Error::Stale),
         };
         let deep = state.inodes.slot(handle).is_some_and(|slot| slot.depth >= crate::inodes::DEPTH);
@@ -438,16 +486,13 @@ impl Vfs for Runtime {
 
     fn release(&self, open: OpenId) {
         let mut state = self.state();
-        match state.opens.remove(&open) {
-            Some(
-                Open::File { handle, .. }
-                | Open::Pieces { handle, .. }
-                | Open::Directory { handle, .. },
-            ) => {
-                state.inodes.close(handle);
-            }
-            None => tracing::debug!(?open, "released twice"),
+        let Some(open) = state.opens.remove(&open) else {
+            return tracing::debug!(?open, "released twice");
+        };
+        if let Open::Growing { growth, .. } = &open {
+            growth.close();
         }
+        state.inodes.close(open.handle());
     }
 
     fn parent(&self, handle: Handle) -> Result<(Handle, Inode)> {
