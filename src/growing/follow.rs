@@ -47,7 +47,7 @@ impl Follower {
     pub async fn run(mut self) {
         let pace = self.growth.pace.clone();
         let mut wait = pace.retry_first;
-        // Whether the service had nothing more when it was asked again after an end.
+        // The service has ended the stream before: one more without anything new is its end.
         let mut ended = false;
         loop {
             let began = Instant::now();
@@ -55,7 +55,7 @@ impl Follower {
                 Over::Unused => return,
                 Over::Ended { grown: false } if ended => return self.turn(Phase::Ended),
                 Over::Ended { grown } => {
-                    ended = !grown;
+                    ended = true;
                     // It was opened, so what there was has come.
                     self.turn(Phase::Current);
                     if grown && began.elapsed() < pace.retry_most {

@@ -273,3 +273,7 @@ impl fmt::Debug for Growth {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
