@@ -27,9 +27,9 @@ impl Object for Container {
         detail("restart-count", |c| Some(scalar(c.full.as_ref()?.restart_count))),
         detail("health", |c| Some(scalar(c.health.as_ref()?))),
         detail("inspect.json", |c| Some(ContainerInspect::stable(c.full.as_ref()?))),
-        own("logs", Container::no_log).volatile_while(Container::is_running),
-        own("stdout.log", Container::no_log).volatile_while(Container::is_running),
-        own("stderr.log", Container::no_log).volatile_while(Container::is_running),
+        log("logs", |id| read_log(id, "logs")),
+        log("stdout.log", |id| read_log(id, "stdout.log")),
+        log("stderr.log", |id| read_log(id, "stderr.log")),
     ];
 
     fn id(&self) -> Id {
@@ -40,6 +40,10 @@ impl Object for Container {
     fn directory_modified(&self) -> Option<u64> {
         Some(self.created? * 1000)
     }
+}
+
+const fn log(name: &'static str, read: fn(&Id) -> Result<Content>) -> Leaf<Container> {
+    own(name, read).known(Container::no_log).volatile_while(Container::is_running)
 }
 
 impl Container {
@@ -66,9 +70,10 @@ impl Container {
 }
 
 /// The entries of a directory of containers.
-pub fn list(directory: &Id) -> Result<Vec<Entry<Id>>> {
-    let all: Vec<ContainerSummary> = DOCKER.get(&["containers", "json"]).query("all", 1).json()?;
-    let mut all: Vec<Container> = all.into_iter().map(Container::from).collect();
+pub fn list(directory: &Id) -> Result<Listing<Id>> {
+    let all: Items<ContainerSummary> =
+        DOCKER.get(&["containers", "json"]).query("all", 1).json()?;
+    let mut all = all.map(Container::from);
     all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     let mut directories = vec![Id::ByName, Id::ById, Id::Running, Id::Stopped, Id::Compose];
     for (project, service) in all.iter().filter_map(|c| service(&c.labels)) {
@@ -104,7 +109,8 @@ const SHARED: usize = 4 << 20;
 ///
 /// The container's state is not asked for: whether a log may be kept was settled when its file was
 /// shown, and the host keeps the other two only where that said so.
-pub fn read_log(id: &str, leaf: &str) -> Result<Vec<u8>> {
+fn read_log(container: &Id, leaf: &str) -> Result<Content> {
+    let Id::Container(id) = container else { return Err(Error::NotFound) };
     let fetch = |tail| {
         let request = DOCKER.get(&["containers", id, "logs"]).query("stdout", 1).query("stderr", 1);
         request.query("timestamps", 1).query("tail", tail).ok()
@@ -112,16 +118,17 @@ pub fn read_log(id: &str, leaf: &str) -> Result<Vec<u8>> {
     let mut answer = fetch("all");
     for tail in ["100000", "2000"] {
         if matches!(answer, Err(Error::TooLarge)) {
-            log::warn(&format!("the log of {id} is too large: its last {tail} lines are shown"));
+            omnifs_sdk::log::warn(&format!(
+                "the log of {id} is too large: its last {tail} lines are shown"
+            ));
             answer = fetch(tail);
         }
     }
     let body = answer?.body;
     if body.len() <= SHARED {
-        let container = Id::Container(id.to_owned());
         for other in LOGS.into_iter().filter(|other| *other != leaf) {
-            preload::leaf_content(&container, other, &select(body.clone(), other)?);
+            preload::leaf_content(container, other, &select(body.clone(), other)?);
         }
     }
-    select(body, leaf)
+    Ok(select(body, leaf)?.into())
 }

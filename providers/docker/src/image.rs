@@ -18,7 +18,7 @@ impl Object for Image {
         detail("os", |i: &Self| Some(scalar(&i.full.as_ref()?.os))).immutable(),
         map("labels", |i: &Self| scalars(&i.labels)).immutable(),
         detail("inspect.json", |i: &Self| Some(json(&i.full.as_ref()?.json))).part_of(|_| Id::Tags),
-        own("history.json", |_| None).immutable(),
+        own("history.json", history).immutable(),
     ];
 
     fn id(&self) -> Id {
@@ -39,9 +39,9 @@ impl Image {
     }
 }
 
-pub fn list(directory: &Id) -> Result<Vec<Entry<Id>>> {
-    let all: Vec<ImageSummary> = DOCKER.get(&["images", "json"]).json()?;
-    let all: Vec<Image> = all.into_iter().map(Image::from).collect();
+pub fn list(directory: &Id) -> Result<Listing<Id>> {
+    let all: Items<ImageSummary> = DOCKER.get(&["images", "json"]).json()?;
+    let all = all.map(Image::from);
     let directories = [Id::ImageNames, Id::ImageIds];
     preload::views(directory, &directories, &all, |directory, image| image.entries(directory))
 }
@@ -61,6 +61,7 @@ pub fn inspect(id: &str) -> Result<Image> {
     Ok(DOCKER.get(&["images", id, "json"]).json::<Raw<ImageInspect>>()?.into())
 }
 
-pub fn history(id: &str) -> Result<Vec<u8>> {
-    Ok(DOCKER.get(&["images", id, "history"]).json::<History>()?.stable().0)
+fn history(image: &Id) -> Result<Content> {
+    let Id::Image(id) = image else { return Err(Error::NotFound) };
+    Ok(DOCKER.get(&["images", id, "history"]).json::<History>()?.stable())
 }

@@ -34,14 +34,14 @@ impl Object for Network {
     }
 }
 
-pub fn list() -> Result<Vec<Entry<Id>>> {
-    let mut all: Vec<Raw<NetworkInspect>> = DOCKER.get(&["networks"]).json()?;
+pub fn list() -> Result<Listing<Id>> {
+    let mut all: Items<Raw<NetworkInspect>> = DOCKER.get(&["networks"]).json()?;
     all.sort_by_key(|n| (time::rfc3339_ms(&n.created), n.id.clone()));
     let entry = |answer: Raw<NetworkInspect>| {
         let (name, tie) = (answer.name.clone(), answer.id.chars().take(12).collect::<String>());
         Entry::object(name, &Network { answer, full: false }).tie(tie)
     };
-    Ok(all.into_iter().map(entry).collect())
+    Ok(all.map(entry).into())
 }
 
 pub fn inspect(id: &str) -> Result<Network> {

@@ -24,9 +24,9 @@ impl Object for Volume {
     }
 }
 
-pub fn list() -> Result<Vec<Entry<Id>>> {
+pub fn list() -> Result<Listing<Id>> {
     let all: Volumes = DOCKER.get(&["volumes"]).json()?;
-    Ok(all.volumes.iter().map(|volume| Entry::object(&volume.0.name, volume)).collect())
+    Ok(all.volumes.map(|volume| Entry::object(&volume.0.name, &volume)).into())
 }
 
 pub fn inspect(name: &str) -> Result<Volume> {

@@ -31,7 +31,7 @@ impl Object for RunObject {
         leaf("url", |r| scalar(&r.run.html_url)),
         leaf("run.json", |r: &Self| r.document.clone()),
         dir("jobs", |r: &Self| Id::Jobs(r.repo, r.run.id)),
-        own("log", |_| None).volatile_while(|r: &Self| !r.run.is_over()),
+        own("log", run_log).volatile_while(|r: &Self| !r.run.is_over()),
     ];
 
     fn id(&self) -> Id {
@@ -97,7 +97,8 @@ pub fn run(repo: u64, id: u64) -> Result<RunObject> {
 }
 
 /// The logs of all jobs, each below a line `==> JOB <==` as `tail` writes it.
-pub fn run_log(repo: u64, id: u64) -> Result<Vec<u8>> {
+fn run_log(run: &Id) -> Result<Content> {
+    let Id::Run(repo, id) = *run else { return Err(Error::NotFound) };
     let mut whole = Vec::new();
     for job in fetch_jobs(repo, id)? {
         let log = log_of(repo, &job.job)?;
@@ -108,7 +109,7 @@ pub fn run_log(repo: u64, id: u64) -> Result<Vec<u8>> {
         whole.extend(&log);
         preload::offer_leaves(&job, [("log", Content(log))]);
     }
-    Ok(whole)
+    Ok(whole.into())
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -135,7 +136,8 @@ impl Object for JobObject {
         leaf("status", |j: &Self| scalar(&j.job.status)).part_of(JobObject::siblings),
         leaf("conclusion", |j: &Self| optional(j.job.conclusion.as_ref()))
             .part_of(JobObject::siblings),
-        own("log", |j: &Self| j.job.is_skipped().then(Content::default))
+        own("log", job_log)
+            .known(|j: &Self| j.job.is_skipped().then(Content::default))
             .part_of(JobObject::siblings)
             .volatile_while(|j| j.job.status != "completed"),
     ];
@@ -185,8 +187,9 @@ pub fn job(repo: u64, id: u64) -> Result<JobObject> {
     Ok(JobObject { repo, job })
 }
 
-pub fn job_log(repo: u64, id: u64) -> Result<Vec<u8>> {
-    log_of(repo, &job(repo, id)?.job)
+fn job_log(id: &Id) -> Result<Content> {
+    let Id::Job(repo, id) = *id else { return Err(Error::NotFound) };
+    Ok(log_of(repo, &job(repo, id)?.job)?.into())
 }
 
 fn log_of(repo: u64, job: &Job) -> Result<Vec<u8>> {

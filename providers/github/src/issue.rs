@@ -36,7 +36,10 @@ pub fn listing(
     if view == View::All && !more {
         for other in [View::Open, View::Closed] {
             let shown = found.iter().filter(|thread| other.shows(thread.state()));
-            preload::whole(directory(repo, other), shown.map(Thread::bare_entry).collect());
+            preload::whole(
+                directory(repo, other),
+                shown.map(Thread::bare_entry).collect::<Vec<_>>(),
+            );
         }
     }
     // Each thread is dropped once its entry holds the bytes.

@@ -208,27 +208,15 @@ impl Tree for Id {
                 |&(r, view)| pull::list(r, view),
                 |&(r, view), name| pull::find(r, view, name),
             ),
-            Pull(r, number) => object_reading(
-                (r, number),
-                |&(r, number)| pull::fetch(r, number),
-                |&(r, number), leaf| pull::read(r, number, leaf),
-            ),
+            Pull(r, number) => object(move || pull::fetch(r, number)),
             Reviews(r, number) => listing(move || pull::reviews(r, number)),
             Review(r, number, id) => file(move || pull::review(r, number, id)),
 
             Actions(r) => fixed([("runs", Runs(r)), ("workflows", Workflows(r))]),
             Runs(_) | WorkflowRuns(..) => open_ended(self, actions::runs, actions::find_run),
-            Run(r, id) => object_reading(
-                (r, id),
-                |&(r, id)| actions::run(r, id),
-                |&(r, id), _| actions::run_log(r, id),
-            ),
+            Run(r, id) => object(move || actions::run(r, id)),
             Jobs(r, run) => listing(move || actions::jobs(r, run)),
-            Job(r, id) => object_reading(
-                (r, id),
-                |&(r, id)| actions::job(r, id),
-                |&(r, id), _| actions::job_log(r, id),
-            ),
+            Job(r, id) => object(move || actions::job(r, id)),
             Workflows(r) => listing(move || actions::workflows(r)),
             Workflow(r, id) => object(move || actions::workflow(r, id)),
 

@@ -30,19 +30,21 @@ pub fn fetch(repo: u64, number: u64) -> Result<Thread> {
     if pull.number() == number { Ok(pull) } else { Err(Error::NotFound) }
 }
 
-pub fn read(repo: u64, number: u64, leaf: &str) -> Result<Vec<u8>> {
-    match leaf {
-        "commits" => commits(repo, number),
-        "files" => files(repo, number),
-        "checks" => checks(repo, number),
-        // `diff` or `patch`: media types of the same names.
-        leaf => {
-            let accept = format!("application/vnd.github.{leaf}");
-            let answer = api::of_as(repo, &["pulls", &number.to_string()], &accept).send()?;
-            // Not acceptable, says GitHub of a diff beyond its limits.
-            if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body) }
-        }
+/// The repository and number of a pull request.
+fn numbers(pull: &Id) -> Result<(u64, u64)> {
+    match pull {
+        Id::Pull(repo, number) => Ok((*repo, *number)),
+        _ => Err(Error::NotFound),
     }
+}
+
+/// `diff` or `patch`: media types of the same names.
+pub fn text(pull: &Id, form: &str) -> Result<Content> {
+    let (repo, number) = numbers(pull)?;
+    let accept = format!("application/vnd.github.{form}");
+    let answer = api::of_as(repo, &["pulls", &number.to_string()], &accept).send()?;
+    // Not acceptable, says GitHub of a diff beyond its limits.
+    if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body.into()) }
 }
 
 #[derive(Deserialize)]
@@ -58,11 +60,12 @@ struct CommitMessage {
 }
 
 /// `SHA SUBJECT`, oldest first.
-fn commits(repo: u64, number: u64) -> Result<Vec<u8>> {
+pub fn commits(pull: &Id) -> Result<Content> {
+    let (repo, number) = numbers(pull)?;
     let request = api::of(repo, &["pulls", &number.to_string(), "commits"]);
     let (commits, _) = api::pages(&request, &[], PARTS, |page: Vec<Commit>| page)?;
     let line = |c: &Commit| format!("{} {}", c.sha, api::subject(&c.commit.message));
-    Ok(lines(commits.iter().map(line)).0)
+    Ok(lines(commits.iter().map(line)))
 }
 
 #[derive(Deserialize)]
@@ -74,7 +77,8 @@ struct File {
 }
 
 /// As `git diff --name-status` writes it.
-fn files(repo: u64, number: u64) -> Result<Vec<u8>> {
+pub fn files(pull: &Id) -> Result<Content> {
+    let (repo, number) = numbers(pull)?;
     let request = api::of(repo, &["pulls", &number.to_string(), "files"]);
     let (files, _) = api::pages(&request, &[], PARTS, |page: Vec<File>| page)?;
     let line = |file: &File| {
@@ -90,7 +94,7 @@ fn files(repo: u64, number: u64) -> Result<Vec<u8>> {
             None => format!("{letter}\t{}", file.filename),
         }
     };
-    Ok(lines(files.iter().map(line)).0)
+    Ok(lines(files.iter().map(line)))
 }
 
 #[derive(Deserialize)]
@@ -107,16 +111,19 @@ struct CheckRun {
 
 /// `CONCLUSION NAME` of the checks of the head commit, or `STATUS NAME` until there is a conclusion,
 /// with a tab between.
-fn checks(repo: u64, number: u64) -> Result<Vec<u8>> {
+pub fn checks(pull: &Id) -> Result<Content> {
+    let (repo, number) = numbers(pull)?;
     let pull = fetch(repo, number)?;
-    let Some(head) = pull.head().filter(|head| !head.is_empty()) else { return Ok(Vec::new()) };
+    let Some(head) = pull.head().filter(|head| !head.is_empty()) else {
+        return Ok(Content::default());
+    };
     let request = api::of(repo, &["commits", head, "check-runs"]);
     let (mut checks, _) = api::pages(&request, &[], PARTS, |page: CheckRuns| page.check_runs)?;
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     let line = |check: &CheckRun| {
         format!("{}\t{}", check.conclusion.as_ref().unwrap_or(&check.status), check.name)
     };
-    Ok(lines(checks.iter().map(line)).0)
+    Ok(lines(checks.iter().map(line)))
 }
 
 #[derive(Deserialize)]

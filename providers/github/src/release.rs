@@ -44,7 +44,7 @@ impl Object for Release {
     const LEAVES: &'static [Leaf<Self>] = &[
         leaf("notes.md", |r: &Self| document(r.answer.body.as_str())).part_of(Release::all),
         leaf("release.json", |r: &Self| r.document.clone()).part_of(Release::all),
-        dir_holding("assets", |r: &Self| (r.assets_id(), entries(r.repo, &r.answer.assets))),
+        dir_holding("assets", |r: &Self| (r.assets_id(), entries(r.repo, &r.answer.assets).into())),
     ];
 
     fn id(&self) -> Id {

@@ -8,7 +8,7 @@
 //! has too.
 
 use crate::api::{self, Account, Label};
-use crate::{Id, markdown};
+use crate::{Id, markdown, pull};
 use omnifs_sdk::*;
 use serde_json::{Map as Members, Value, json};
 
@@ -38,7 +38,7 @@ impl Object for Thread {
         leaf("updated", |t| scalar(&t.inner.updated_at)),
         leaf("closed", |t| optional(t.inner.closed_at.as_ref())),
         leaf("url", |t| scalar(&t.inner.html_url)),
-        dir_holding("comments", |t: &Self| (t.comments(), Vec::new()))
+        dir_holding("comments", |t: &Self| (t.comments(), Vec::new().into()))
             .present_if(|t| t.inner.comments == Some(0)),
         dir("comments", Thread::comments).present_if(|t| t.inner.comments != Some(0)),
         leaf("issue.md", |t: &Self| t.page(false)),
@@ -49,13 +49,13 @@ impl Object for Thread {
             .present_if(Thread::is_pull),
         leaf("head", |t: &Self| optional(t.inner.head.as_ref().map(|b| &b.name)))
             .present_if(Thread::is_pull),
-        own("commits", |_| None).present_if(Thread::is_pull),
-        own("files", |_| None).present_if(Thread::is_pull),
-        own("diff", |_| None).present_if(Thread::is_pull),
-        own("patch", |_| None).present_if(Thread::is_pull),
+        own("commits", pull::commits).present_if(Thread::is_pull),
+        own("files", pull::files).present_if(Thread::is_pull),
+        own("diff", |id| pull::text(id, "diff")).present_if(Thread::is_pull),
+        own("patch", |id| pull::text(id, "patch")).present_if(Thread::is_pull),
         dir("reviews", |t: &Self| Id::Reviews(t.repo, t.inner.number)).present_if(Thread::is_pull),
         // Checks are made by any app, at any time, and move nothing of the pull request.
-        own("checks", |_| None).present_if(Thread::is_pull).volatile_while(|_| true),
+        own("checks", pull::checks).present_if(Thread::is_pull).volatile_while(|_| true),
         leaf("pull.md", |t: &Self| t.page(true)).present_if(Thread::is_pull),
         leaf("pull.json", |t: &Self| t.document.clone()).present_if(Thread::is_pull),
     ];

@@ -21,7 +21,7 @@ const FOR_A_PAGE: usize = 2;
 pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     let mut rest = Vec::new();
     for issue in issues.iter_mut() {
-        issue.has_comments = issue.comments.len() < asked;
+        issue.has_comments = issue.comments.is_whole() && issue.comments.len() < asked;
         if !issue.has_comments {
             rest.push(issue.id.clone());
         }
@@ -30,22 +30,23 @@ pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
     for ids in rest.chunks(TOGETHER) {
         let variables = json!({ "issues": ids });
         let take = |data: OfComments<Page<Comment>>| data.comments;
-        let pages = ids.len().div_ceil(FOR_A_PAGE);
-        let (comments, more) = ask_some(query::COMMENTS, variables, usize::MAX, pages, take)?;
-        if more {
+        let bound = ids.len().div_ceil(FOR_A_PAGE) * 250;
+        let Pages { items, more } = ask_some(query::COMMENTS, variables, bound, take)?;
+        // Of which issue a comment is that cannot be read, nobody knows.
+        if more || !items.is_whole() {
             continue;
         }
         found.extend(ids.iter().map(|id| (id.clone(), Vec::new())));
-        for comment in comments {
+        for comment in items.iter() {
             let issue = comment.issue_id.as_deref().and_then(|id| found.get_mut(id));
             if let Some(of_issue) = issue {
-                of_issue.push(comment);
+                of_issue.push(comment.clone());
             }
         }
     }
     for issue in issues {
         if let Some(comments) = found.remove(&issue.id) {
-            issue.comments = comments;
+            issue.comments = comments.into();
             issue.has_comments = true;
         }
     }
@@ -53,9 +54,9 @@ pub fn complete(issues: &mut [Issue], asked: usize) -> Result<()> {
 }
 
 /// The entries of an issue that holds its comments.
-pub fn entries(issue: &Issue) -> (Id, Vec<Entry<Id>>) {
-    let entries = issue.comments.iter().map(|comment| entry(&issue.id, comment)).collect();
-    (Id::Comments(issue.id.clone()), entries)
+pub fn entries(issue: &Issue) -> (Id, Listing<Id>) {
+    let entries = issue.comments.clone().map(|comment| entry(&issue.id, &comment));
+    (Id::Comments(issue.id.clone()), entries.into())
 }
 
 fn page(comment: &Comment) -> Content {
@@ -76,7 +77,7 @@ fn entry(issue: &str, comment: &Comment) -> Entry<Id> {
         .part_of(&Id::Issue(issue.to_owned()))
 }
 
-pub fn list(issue: &str) -> Result<Vec<Entry<Id>>> {
+pub fn list(issue: &str) -> Result<Listing<Id>> {
     #[derive(Deserialize)]
     struct OfOne {
         trashed: Option<bool>,
@@ -91,7 +92,7 @@ pub fn list(issue: &str) -> Result<Vec<Entry<Id>>> {
     if gone.get() {
         return Err(Error::NotFound);
     }
-    Ok(comments.iter().map(|comment| entry(issue, comment)).collect())
+    Ok(comments.map(|comment| entry(issue, &comment)).into())
 }
 
 pub fn find(issue: &str, name: &str) -> Result<Entry<Id>> {

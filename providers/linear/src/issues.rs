@@ -1,7 +1,7 @@
 //! Directories of issues.
 
 use crate::Id;
-use crate::api::{Issue, Named, Nodes, OfIssue, OfIssues, OfLabels, Page, ask, query};
+use crate::api::{Issue, Named, Nodes, OfIssue, OfLabels, Page, ask, ask_first, query};
 use crate::comment;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -56,37 +56,34 @@ pub fn list(directory: &Id) -> Result<Listing<Id>> {
     let bound = config::parse::<usize>("listing-bound").unwrap_or(1000).max(1);
     let mut variables = json!({ "filter": filter(directory), "comments": INLINE });
     variables["first"] = json!(bound.min(PAGE));
-    let First { issues: page, issue_labels } = ask(query::ISSUES, variables.clone())?;
-    let mut issues = page.nodes;
-    let mut next = page.page_info.next();
-    while let Some(cursor) = next.take_if(|_| issues.len() < bound) {
-        variables["after"] = json!(cursor);
-        variables["first"] = json!((bound - issues.len()).min(PAGE));
-        let page: OfIssues<Page<Issue>> = ask(query::MORE_ISSUES, variables.clone())?;
-        issues.extend(page.issues.nodes);
-        next = page.issues.page_info.next();
-    }
+    let mut labels = Items::default();
+    let take = |First { issues, issue_labels }: First| {
+        labels.append(issue_labels.map(|labels| labels.nodes).unwrap_or_default());
+        issues
+    };
+    let Pages { items: mut issues, more } =
+        ask_first([query::ISSUES, query::MORE_ISSUES], variables, bound, take)?;
     // One that was updated between two pages moves to the front; it may be there twice.
     let mut seen = BTreeSet::new();
     issues.retain(|issue| !issue.is_trashed() && seen.insert(issue.id.clone()));
-    label(&mut issues, issue_labels.nodes)?;
+    label(&mut issues, &labels)?;
     comment::complete(&mut issues, INLINE)?;
-    let entries = issues.iter().map(|issue| Entry::object(&issue.identifier, issue)).collect();
-    Ok(match next {
-        None => Listing::from(entries),
-        Some(_) => Listing::partial(
-            entries,
-            format!("the {bound} most recently updated issues; listing-bound shows more"),
-        ),
-    })
+    let entries = issues.map(|issue| Entry::object(&issue.identifier, &issue));
+    let listing = if more {
+        let note = format!("the {bound} most recently updated issues; listing-bound shows more");
+        Listing::partial(entries, note)
+    } else {
+        entries.into()
+    };
+    Ok(listing)
 }
 
-/// The first page of a directory and the names of the workspace's first 250 labels.
+/// A page of a directory and, on the first one, the names of the workspace's first 250 labels.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct First {
     issues: Page<Issue>,
-    issue_labels: Nodes<Named>,
+    issue_labels: Option<Nodes<Named>>,
 }
 
 /// One request; what cannot be an identifier is not asked for.
@@ -114,32 +111,40 @@ pub fn fetch(id: &str) -> Result<Issue> {
         return Err(Error::NotFound);
     }
     let mut issues = [issue];
-    label(&mut issues, Vec::new())?;
+    label(&mut issues, &[])?;
     let [mut issue] = issues;
-    issue.has_comments = issue.comments.len() < SINGLE;
+    issue.has_comments = issue.comments.is_whole() && issue.comments.len() < SINGLE;
     Ok(issue)
 }
 
 /// Gives every issue the names of its labels: those it has, those that are `known`, and one more
-/// request for each 250 that are not.
-fn label(issues: &mut [Issue], known: Vec<Named>) -> Result<()> {
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let own = issues.iter_mut().flat_map(|issue| std::mem::take(&mut issue.labels));
-    names.extend(own.chain(known).map(|label| (label.id, label.name)));
+/// request for each 250 that are not. A label whose name cannot be read shows as its id.
+fn label(issues: &mut [Issue], known: &[Named]) -> Result<()> {
+    let own = issues.iter().flat_map(|issue| issue.labels.iter());
+    let mut names: BTreeMap<String, String> =
+        own.chain(known).map(|label| (label.id.clone(), label.name.clone())).collect();
     let missing: BTreeSet<&String> = issues
         .iter()
         .flat_map(|issue| &issue.label_ids)
         .filter(|id| !names.contains_key(*id))
         .collect();
     let missing: Vec<String> = missing.into_iter().cloned().collect();
+    // What is not found at all is a label that was deleted meanwhile.
+    let mut unreadable = false;
     for ids in missing.chunks(250) {
         let found: OfLabels<Nodes<Named>> = ask(query::LABELS, json!({ "ids": ids }))?;
-        names.extend(found.issue_labels.nodes.into_iter().map(|label| (label.id, label.name)));
+        let found = found.issue_labels.nodes;
+        unreadable |= !found.is_whole();
+        names.extend(found.iter().map(|label| (label.id.clone(), label.name.clone())));
     }
     for issue in issues {
-        let named = |id: &String| Some(Named { id: id.clone(), name: names.get(id)?.clone() });
-        issue.labels = issue.label_ids.iter().filter_map(named).collect();
-        issue.labels.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let named = |id: &String| {
+            let name = names.get(id).or(unreadable.then_some(id))?;
+            Some(Named { id: id.clone(), name: name.clone() })
+        };
+        let mut labels: Vec<Named> = issue.label_ids.iter().filter_map(named).collect();
+        labels.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        issue.labels = labels.into();
     }
     Ok(())
 }

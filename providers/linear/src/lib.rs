@@ -30,7 +30,7 @@ pub use api::query;
 
 use omnifs_sdk::manifest::{
     Credential, Endpoint, Feed, Limits, Method, OAuth, Probe, ResetUnit, Setting, Signature,
-    Timestamp, TimestampPlace, TimestampUnit, Window, WindowName, post,
+    Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
 };
 use omnifs_sdk::*;
 
@@ -164,11 +164,11 @@ impl Provider for Linear {
             default: Some("1000"),
         }],
         endpoints: &[Endpoint {
-            allow: &[post("/graphql")],
+            allow: api::linear::RULES,
             credentials: &["linear"],
             limits: Some(LIMITS),
             ..Endpoint::new(
-                "api",
+                api::linear::ENDPOINT,
                 "https://api.linear.app",
                 "reads teams, issues, comments, cycles, projects, users",
             )

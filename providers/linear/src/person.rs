@@ -9,20 +9,20 @@ fn entry(user: &User) -> Entry<Id> {
     Entry::object(&user.display_name, user)
 }
 
-pub fn list() -> Result<Vec<Entry<Id>>> {
+pub fn list() -> Result<Listing<Id>> {
     let take = |data: OfUsers<Page<User>>| data.users;
-    Ok(ask_all(query::USERS, json!({}), take)?.iter().map(entry).collect())
+    Ok(ask_all(query::USERS, json!({}), take)?.map(|user| entry(&user)).into())
 }
 
 pub fn find(name: &str) -> Result<Entry<Id>> {
     let variables = json!({ "filter": { "displayName": { "eq": name } } });
     let found: OfUsers<Page<User>> = ask(query::USERS, variables)?;
-    found.users.nodes.first().map(entry).ok_or(Error::NotFound)
+    Ok(entry(&found.users.nodes.one()?))
 }
 
-pub fn members(team: &str) -> Result<Vec<Entry<Id>>> {
+pub fn members(team: &str) -> Result<Listing<Id>> {
     let take = |data: OfTeam<OfMembers<Page<User>>>| data.team.members;
-    Ok(ask_all(query::MEMBERS, json!({ "team": team }), take)?.iter().map(entry).collect())
+    Ok(ask_all(query::MEMBERS, json!({ "team": team }), take)?.map(|user| entry(&user)).into())
 }
 
 pub fn fetch(id: &str) -> Result<User> {

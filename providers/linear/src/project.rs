@@ -12,25 +12,25 @@ const FEW: usize = 5;
 /// Linear's largest page.
 const ALL: usize = 250;
 
-pub fn list() -> Result<Vec<Entry<Id>>> {
+pub fn list() -> Result<Listing<Id>> {
     let take = |data: OfProjects<Page<Project>>| data.projects;
     Ok(entries(ask_all(query::PROJECTS, json!({ "teams": FEW }), take)?))
 }
 
-pub fn of_team(team: &str) -> Result<Vec<Entry<Id>>> {
+pub fn of_team(team: &str) -> Result<Listing<Id>> {
     let take = |data: OfTeam<OfProjects<Page<Project>>>| data.team.projects;
     let variables = json!({ "team": team, "teams": FEW });
     Ok(entries(ask_all(query::TEAM_PROJECTS, variables, take)?))
 }
 
-fn entries(mut projects: Vec<Project>) -> Vec<Entry<Id>> {
+fn entries(mut projects: Items<Project>) -> Listing<Id> {
     projects.retain(|project| project.trashed != Some(true));
     projects.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
-    let entry = |project: &mut Project| {
+    let entry = |mut project: Project| {
         project.teams_asked = FEW;
-        Entry::object(&project.name, project).tie(&project.slug_id)
+        Entry::object(&project.name, &project).tie(&project.slug_id)
     };
-    projects.iter_mut().map(entry).collect()
+    projects.map(entry).into()
 }
 
 pub fn fetch(id: &str) -> Result<Project> {
@@ -79,6 +79,6 @@ impl Project {
     fn team_keys(&self) -> Option<Content> {
         let mut keys: Vec<_> = self.teams.iter().map(|team| &team.key).collect();
         keys.sort_unstable();
-        (keys.len() < self.teams_asked).then(|| lines(keys))
+        (self.teams.is_whole() && keys.len() < self.teams_asked).then(|| lines(keys))
     }
 }

@@ -25,10 +25,10 @@ pub fn issue_entries(team: &str) -> [(&'static str, Id); 3] {
     [("_open", Id::Open(id.clone())), ("_all", Id::All(id.clone())), ("by-state", Id::ByState(id))]
 }
 
-pub fn list() -> Result<Vec<Entry<Id>>> {
+pub fn list() -> Result<Listing<Id>> {
     let take = |data: OfTeams<Page<TeamKey>>| data.teams;
     let teams = ask_all(query::TEAMS, json!({}), take)?;
-    Ok(teams.into_iter().map(|team| Entry::directory(team.key, Id::Team(team.id))).collect())
+    Ok(teams.map(|team| Entry::directory(team.key, Id::Team(team.id))).into())
 }
 
 /// A team by its key. Its states come along, and with the directories between they are offered from
@@ -38,8 +38,8 @@ pub fn find(key: &str) -> Result<Entry<Id>> {
         return Err(Error::NotFound);
     }
     let found: OfTeams<Nodes<Team>> = ask(query::TEAM, json!({ "key": key }))?;
-    let team = found.teams.nodes.into_iter().next().ok_or(Error::NotFound)?;
-    let directories = |entries: &[(&'static str, Id)]| {
+    let team = found.teams.nodes.one()?;
+    let directories = |entries: &[(&'static str, Id)]| -> Vec<Entry<Id>> {
         entries.iter().map(|(name, id)| Entry::directory(*name, id.clone())).collect()
     };
     // A page that is full may not be all.
@@ -55,33 +55,30 @@ pub fn find(key: &str) -> Result<Entry<Id>> {
     Ok(Entry::directory(team.key, Id::Team(team.id)))
 }
 
-fn states_of(team: &str) -> Result<Vec<State>> {
+fn states_of(team: &str) -> Result<Items<State>> {
     let take = |data: OfTeam<OfStates<Page<State>>>| data.team.states;
     ask_all(query::STATES, json!({ "team": team }), take)
 }
 
-fn directories_by_state(team: &str, states: &[State]) -> Vec<Entry<Id>> {
+fn directories_by_state(team: &str, states: &Items<State>) -> Listing<Id> {
     let entry = |state: &State| {
         Entry::directory(&state.name, Id::InState(state.id.clone()))
             .part_of(&Id::InStates(team.to_owned()))
             .tie(&state.id)
     };
-    ordered(states).into_iter().map(entry).collect()
+    ordered(states).map(|state| entry(&state)).into()
 }
 
-fn objects(states: &[State]) -> Vec<Entry<Id>> {
-    ordered(states)
-        .into_iter()
-        .map(|state| Entry::object(&state.name, state).tie(&state.id))
-        .collect()
+fn objects(states: &Items<State>) -> Listing<Id> {
+    ordered(states).map(|state| Entry::object(&state.name, &state).tie(&state.id)).into()
 }
 
 /// As a board shows them: within a type by position. Two may have one name, of different types.
-fn ordered(states: &[State]) -> Vec<&State> {
+fn ordered(states: &Items<State>) -> Items<State> {
     const TYPES: [&str; 7] =
         ["triage", "backlog", "unstarted", "started", "completed", "canceled", "duplicate"];
     let place = |state: &State| TYPES.iter().position(|kind| *kind == state.kind);
-    let mut ordered: Vec<&State> = states.iter().collect();
+    let mut ordered = states.clone();
     ordered.sort_by(|a, b| {
         let by_position = a.position.total_cmp(&b.position);
         place(a).cmp(&place(b)).then(by_position).then(a.id.cmp(&b.id))
@@ -89,13 +86,13 @@ fn ordered(states: &[State]) -> Vec<&State> {
     ordered
 }
 
-pub fn by_state(team: &str) -> Result<Vec<Entry<Id>>> {
+pub fn by_state(team: &str) -> Result<Listing<Id>> {
     let states = states_of(team)?;
     preload::whole(Id::States(team.to_owned()), objects(&states));
     Ok(directories_by_state(team, &states))
 }
 
-pub fn states(team: &str) -> Result<Vec<Entry<Id>>> {
+pub fn states(team: &str) -> Result<Listing<Id>> {
     let states = states_of(team)?;
     preload::whole(Id::ByState(team.to_owned()), directories_by_state(team, &states));
     Ok(objects(&states))
@@ -134,13 +131,12 @@ pub fn cycles(team: &str) -> Result<Listing<Id>> {
     const BOUND: usize = 250;
     let variables = json!({ "team": team, "first": BOUND });
     let take = |data: OfTeam<OfCycles<Page<Cycle>>>| data.team.cycles;
-    let (cycles, more) = ask_some(query::CYCLES, variables, BOUND, 1, take)?;
-    let entries =
-        cycles.iter().map(|cycle| Entry::object(cycle.number.to_string(), cycle)).collect();
+    let Pages { items, more } = ask_some(query::CYCLES, variables, BOUND, take)?;
+    let entries = items.map(|cycle| Entry::object(cycle.number.to_string(), &cycle));
     Ok(if more {
         Listing::partial(entries, format!("the {BOUND} newest cycles; others are found by number"))
     } else {
-        Listing::from(entries)
+        entries.into()
     })
 }
 
@@ -148,8 +144,8 @@ pub fn cycle_of(team: &str, name: &str) -> Result<Entry<Id>> {
     let number: u32 = name.parse().map_err(|_| Error::NotFound)?;
     let variables = json!({ "team": team, "number": number });
     let found: OfCycles<Nodes<Cycle>> = ask(query::CYCLE_OF, variables)?;
-    let cycle = found.cycles.nodes.first().ok_or(Error::NotFound)?;
-    Ok(Entry::object(cycle.number.to_string(), cycle))
+    let cycle = found.cycles.nodes.one()?;
+    Ok(Entry::object(cycle.number.to_string(), &cycle))
 }
 
 pub fn cycle(id: &str) -> Result<Cycle> {

@@ -2,6 +2,7 @@
 
 use crate::bindings::service::omnifs::provider::preload::Coverage;
 use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node, Source};
+use crate::items::{self, Items, Odd};
 use crate::object::{self, Object};
 use crate::shape::{Inner, Tree};
 use crate::{Content, Error, Result, host, name};
@@ -35,6 +36,13 @@ impl Offer {
     pub fn new(parent: String, children: Vec<Node>, whole: bool) -> Self {
         let coverage = if whole { Coverage::Whole } else { Coverage::Part };
         Offer { parent, children, coverage }
+    }
+
+    /// What a listing says of its directory, and of those below.
+    pub fn of<I: Tree>(directory: &I, listing: Listing<I>) -> Vec<Offer> {
+        let whole = listing.note().is_none();
+        let (children, below) = nodes(listing.entries);
+        Offer::above(Offer::new(directory.encode(), children, whole), below)
     }
 
     pub fn whole(parent: String, children: Vec<Node>) -> Self {
@@ -75,12 +83,10 @@ impl<I: Tree> Entry<I> {
     }
 
     /// A directory with every entry it has, known from this answer: `preload.offer` with coverage
-    /// `whole`.
-    pub fn holding(name: impl Into<String>, id: I, entries: Vec<Entry<I>>) -> Self {
-        let parent = id.encode();
+    /// `whole`, or `part` where one of them could not be read.
+    pub fn holding(name: impl Into<String>, id: I, entries: impl Into<Listing<I>>) -> Self {
         let mut entry = Entry::directory(name, id);
-        let (children, offers) = nodes(entries);
-        entry.offers = Offer::above(Offer::whole(parent, children), offers);
+        entry.offers = Offer::of(&entry.id, entries.into());
         entry
     }
 
@@ -88,6 +94,7 @@ impl<I: Tree> Entry<I> {
     pub fn object<T: Object<Id = I>>(name: impl Into<String>, object: &T) -> Self {
         let mut entry = Entry::directory(name, object.id());
         entry.modified = object.directory_modified();
+        entry.coherence = Some(object.coherence());
         let (leaves, offers) = object::leaves(object);
         entry.offers = Offer::above(Offer::whole(entry.id.encode(), leaves), offers);
         entry
@@ -207,20 +214,50 @@ pub(crate) fn length(body: &Body) -> Option<u64> {
 #[derive(Debug)]
 pub struct Listing<I> {
     pub(crate) entries: Vec<Entry<I>>,
-    pub(crate) partial: Option<String>,
+    /// Why it stops short.
+    bound: Option<String>,
+    /// What is left out of it, or shown with less, because the service's answer is not as expected.
+    pub(crate) odd: Vec<Odd>,
 }
 
 impl<I> From<Vec<Entry<I>>> for Listing<I> {
     fn from(entries: Vec<Entry<I>>) -> Self {
-        Listing { entries, partial: None }
+        Listing { entries, bound: None, odd: Vec::new() }
+    }
+}
+
+impl<I> From<Items<Entry<I>>> for Listing<I> {
+    fn from(items: Items<Entry<I>>) -> Self {
+        let (entries, odd) = items.into_parts();
+        Listing { entries, bound: None, odd }
     }
 }
 
 impl<I> Listing<I> {
     /// A listing that stops short. `note` says in one line which entries it shows and which setting
     /// raises the bound. The directory's shape must be [`open_ended`](crate::open_ended).
-    pub fn partial(entries: Vec<Entry<I>>, note: impl Into<String>) -> Self {
-        Listing { entries, partial: Some(note.into()) }
+    pub fn partial(entries: impl Into<Listing<I>>, note: impl Into<String>) -> Self {
+        Listing { bound: Some(note.into()), ..entries.into() }
+    }
+
+    /// Says of other items, too, that they are not as expected: those of a list that the entries
+    /// were made with.
+    pub fn noting<T>(mut self, others: &Items<T>) -> Self {
+        self.odd.extend_from_slice(others.odd());
+        self
+    }
+
+    /// What `omnifs status` says of it, where it is not all there is.
+    pub(crate) fn note(&self) -> Option<String> {
+        let notes: Vec<String> =
+            self.bound.clone().into_iter().chain(items::note(&self.odd)).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// The note of those that are left out, whose names nobody knows.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let missing: Vec<Odd> = self.odd.iter().filter(|odd| !odd.shown).cloned().collect();
+        items::note(&missing)
     }
 }
 

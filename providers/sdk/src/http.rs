@@ -12,10 +12,14 @@
 
 use crate::bindings::service::omnifs::provider::http::Response as Answer;
 use crate::bindings::service::omnifs::provider::types::{self as wit, Header, Method};
-use crate::{Error, Result, content, host, time};
+use crate::manifest::Rule;
+use crate::{Error, Result, content, host, json, log, time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Display, Write as _};
+
+/// What a segment of a path may hold as it stands, beside letters and digits.
+const SEGMENT: &[u8] = b"-._~:@";
 
 /// A declared endpoint, by its name in the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -31,17 +35,6 @@ impl Client {
     pub fn get(self, segments: &[&str]) -> Request {
         Request::new(self.0, Method::Get, segments)
     }
-
-    pub fn head(self, segments: &[&str]) -> Request {
-        Request::new(self.0, Method::Head, segments)
-    }
-
-    /// A query that does not fit into a path: GraphQL.
-    pub fn post(self, segments: &[&str], body: &impl Serialize) -> Request {
-        let mut request = Request::new(self.0, Method::Post, segments);
-        request.wire.body = serde_json::to_vec(body).ok();
-        request.header("content-type", "application/json")
-    }
 }
 
 /// A request on its way. Nothing is sent before one of the methods that answer a `Result`.
@@ -56,7 +49,7 @@ impl Request {
         let mut path = String::new();
         for segment in segments {
             path.push('/');
-            encode_into(&mut path, segment, b"-._~:@");
+            encode_into(&mut path, segment, SEGMENT);
         }
         let nowhere = segments.iter().any(|segment| matches!(*segment, "" | "." | ".."));
         let endpoint = endpoint.to_owned();
@@ -64,6 +57,37 @@ impl Request {
             wire: wit::Request { endpoint, method, path, headers: Vec::new(), body: None },
             nowhere,
         }
+    }
+
+    /// The request that a row of [`routes!`](crate::routes) states: each `*` of its path is one of
+    /// `segments`, percent-encoded, so that none can become two.
+    #[doc(hidden)]
+    pub fn of(endpoint: &str, rule: &Rule, segments: &[&dyn Display]) -> Self {
+        let mut segments = segments.iter();
+        let mut request = Request::new(endpoint, rule.method.into(), &[]);
+        for (at, part) in rule.path.split('/').enumerate() {
+            if at > 0 {
+                request.wire.path.push('/');
+            }
+            let text = match part {
+                "*" | "**" => segments.next().map(ToString::to_string).unwrap_or_default(),
+                part => {
+                    request.wire.path.push_str(part);
+                    continue;
+                }
+            };
+            let keep: &[u8] = if part == "*" { SEGMENT } else { b"-._~:@/" };
+            let mut parts = text.split(|c| c == '/' && part == "**");
+            request.nowhere |= parts.any(|part| matches!(part, "" | "." | ".."));
+            encode_into(&mut request.wire.path, &text, keep);
+        }
+        request
+    }
+
+    /// A body as JSON: of a query that does not fit into a path.
+    pub fn body(mut self, body: &impl Serialize) -> Self {
+        self.wire.body = serde_json::to_vec(body).ok();
+        self.header("content-type", "application/json")
     }
 
     /// Adds `name=value` to the query, both percent-encoded.
@@ -97,35 +121,23 @@ impl Request {
         self.ok()?.json()
     }
 
-    /// The items of every page, along the `Link` headers (RFC 8288), until there are `bound` of
-    /// them. `items` takes them out of a page that wraps them; `|page| page` where it is the list.
-    pub fn pages<P, T>(self, bound: usize, items: impl Fn(P) -> Vec<T>) -> Result<Pages<T>>
-    where
-        P: DeserializeOwned,
-    {
-        let mut found = Pages { items: Vec::new(), more: false };
-        let mut next = Some(self);
-        while let Some(request) = next.take() {
-            let response = request.clone().ok()?;
-            // Only the query is taken from the link: its path is relative to the server, not to
-            // the endpoint.
-            let query =
-                response.link("next").and_then(|link| Some(link.split_once('?')?.1.to_owned()));
-            let page = items(response.json()?);
-            let empty = page.is_empty();
-            found.items.extend(page);
-            let Some(query) = query.filter(|_| !empty) else { break };
-            if found.items.len() >= bound {
-                found.more = true;
-                break;
-            }
-            let path = request.wire.path.split('?').next().unwrap_or_default();
-            let path = format!("{path}?{query}");
-            next = Some(Request { wire: wit::Request { path, ..request.wire }, ..request });
-        }
-        found.more |= found.items.len() > bound;
-        found.items.truncate(bound);
-        Ok(found)
+    /// The same request with another path and query.
+    pub(crate) fn at(&self, path: &str) -> Request {
+        let wire = wit::Request { path: path.to_owned(), ..self.wire.clone() };
+        Request { wire, ..*self }
+    }
+
+    /// As [`query`](Request::query), in place of a value that is there already.
+    pub(crate) fn set_query(self, name: &str, value: impl Display) -> Request {
+        let mut encoded = String::new();
+        encode_into(&mut encoded, name, b"-._~");
+        let Some((path, query)) = self.wire.path.split_once('?') else {
+            return self.query(name, value);
+        };
+        let others = query.split('&').filter(|pair| pair.split('=').next() != Some(&*encoded));
+        let query = others.collect::<Vec<_>>().join("&");
+        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Request { wire: wit::Request { path, ..self.wire }, ..self }.query(name, value)
     }
 
     /// The wire form, for [`Provider::open`](crate::Provider::open).
@@ -137,14 +149,6 @@ impl Request {
     pub fn path(&self) -> &str {
         &self.wire.path
     }
-}
-
-/// What [`Request::pages`] found.
-#[derive(Clone, Debug)]
-pub struct Pages<T> {
-    pub items: Vec<T>,
-    /// The service has more than the bound.
-    pub more: bool,
 }
 
 /// An answer.
@@ -191,9 +195,11 @@ impl Response {
 
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            Error::Invalid(format!("{}: the answer is not as expected: {error}", self.endpoint))
-        })
+        let (value, odd) = json::read(&String::from_utf8_lossy(&self.body)).map_err(|why| {
+            Error::Invalid(format!("{}: the answer is not as expected: {why}", self.endpoint))
+        })?;
+        odd.iter().for_each(|why| log::warn(&format!("{}: {why}", self.endpoint)));
+        Ok(value)
     }
 
     /// The target of the `Link` header's relation.

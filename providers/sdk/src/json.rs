@@ -22,7 +22,8 @@ impl<T> Deref for Raw<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Raw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = serde_json::Value::deserialize(deserializer)?;
-        let typed = T::deserialize(&json).map_err(D::Error::custom)?;
+        let typed = serde_path_to_error::deserialize(&json)
+            .map_err(|error| D::Error::custom(say(error)))?;
         Ok(Raw { json, typed })
     }
 }
@@ -35,6 +36,63 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a document. Where a string in it breaks off within a character, as a service writes that
+/// cuts texts by UTF-16 units (`"\ud83d"` without its second half), the document is read with
+/// U+FFFD in that place, and the reason is told with it. The error names the field and the reason.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<(T, Option<String>), String> {
+    fn once<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+        let mut document = serde_json::Deserializer::from_str(text);
+        let value = serde_path_to_error::deserialize(&mut document).map_err(say)?;
+        document.end().map_err(|error| error.to_string())?;
+        Ok(value)
+    }
+    once(text).map(|value| (value, None)).or_else(|why| {
+        let whole = whole_characters(text).ok_or_else(|| why.clone())?;
+        once(&whole).map(|value| (value, Some(why)))
+    })
+}
+
+/// `FIELD: REASON`, without the place in the text, which nobody sees.
+fn say(error: serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let reason = error.into_inner().to_string();
+    let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
+    if path == "." { reason.to_owned() } else { format!("{path}: {reason}") }
+}
+
+/// `text` with U+FFFD for each half of a surrogate pair that stands alone; `None` where all are
+/// whole.
+fn whole_characters(text: &str) -> Option<String> {
+    const WHOLE: &str = "\\ufffd";
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        let lone = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => {
+                at += 12;
+                continue;
+            }
+            (Some(0xd800..=0xdfff), _) => true,
+            _ => false,
+        };
+        if lone {
+            out.push_str(&text[kept..at]);
+            out.push_str(WHOLE);
+            kept = at + 6;
+            at = kept;
+        } else {
+            // The escaped character, which may be a backslash.
+            at = text[at + 1..].chars().next().map_or(text.len(), |next| at + 1 + next.len_utf8());
+        }
+    }
+    (kept > 0).then(|| out + &text[kept..])
 }
 
 /// `value` without the members that `paths` name, each a path of keys: `["State", "Health", "Log"]`.

@@ -34,13 +34,16 @@ mod host;
 pub mod http;
 #[doc(hidden)]
 pub mod id;
+mod items;
 pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod markdown;
 pub mod name;
 mod object;
+mod pages;
 pub mod preload;
+mod routes;
 mod serve;
 mod shape;
 #[cfg(not(target_arch = "wasm32"))]
@@ -55,12 +58,12 @@ pub use content::{Content, Map, document, json, lines, optional, scalar, scalars
 pub use entry::{Entry, Listing};
 pub use events::{Changes, Delivery, Position, Progress};
 pub use id::{NodeId, immutable, scoped, volatile};
+pub use items::{Items, Members, Odd};
 pub use json::Raw;
 pub use manifest::Manifest;
 pub use object::{Holding, Leaf, Object, detail, detail_map, dir, dir_holding, leaf, map, own};
-pub use shape::{
-    Shape, Tree, file, fixed, listing, object, object_reading, open_ended, searchable,
-};
+pub use pages::{Next, Pages};
+pub use shape::{Shape, Tree, file, fixed, listing, object, open_ended, searchable};
 
 /// The examples of `providers/README.md`, compiled and run.
 #[cfg(doctest)]

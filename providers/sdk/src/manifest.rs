@@ -79,6 +79,39 @@ pub struct Rule {
     pub path: &'static str,
 }
 
+impl Rule {
+    /// How many segments, or runs of segments, it leaves open.
+    pub const fn places(&self) -> usize {
+        let path = self.path.as_bytes();
+        let (mut at, mut places) = (0, 0);
+        while at < path.len() {
+            // `*` and `**` are whole segments.
+            if path[at] == b'*' && path[at - 1] == b'/' {
+                places += 1;
+            }
+            at += 1;
+        }
+        places
+    }
+
+    /// Whether it allows this path, which has no query. As the host reads it: `*` stands for a
+    /// segment that is not empty.
+    pub fn allows(&self, path: &str) -> bool {
+        let (mut expected, mut path) = (self.path.split('/').peekable(), path.split('/'));
+        while let Some(segment) = expected.next() {
+            if segment == "**" && expected.peek().is_none() {
+                return true;
+            }
+            match path.next() {
+                Some(asked) if segment == "*" && !asked.is_empty() => {}
+                Some(asked) if segment == asked && segment != "*" => {}
+                _ => return false,
+            }
+        }
+        path.next().is_none()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,

@@ -1,7 +1,7 @@
 //! Objects: directories whose files are computed from one fetched answer.
 
 use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
-use crate::entry::{Entry, Offer, length};
+use crate::entry::{Entry, Listing, Offer, length};
 use crate::id;
 use crate::shape::Tree;
 use crate::{Content, Error, Map, NodeId, Result, name};
@@ -20,6 +20,12 @@ pub trait Object: Sized + 'static {
 
     fn id(&self) -> Self::Id;
 
+    /// How long the object and its leaves may be kept: as its id says, unless only an answer
+    /// tells, such as the team whose feed covers an issue.
+    fn coherence(&self) -> Coherence {
+        self.id().coherence()
+    }
+
     /// Last change of the object and every leaf, in milliseconds since the Unix epoch. `None` where
     /// not every answer holds it, or where a leaf may change without it.
     fn modified(&self) -> Option<u64> {
@@ -32,15 +38,14 @@ pub trait Object: Sized + 'static {
     }
 }
 
-/// A directory and every entry of it.
-pub type Holding<I> = (I, Vec<Entry<I>>);
+/// A directory and every entry of it, but for those that could not be read.
+pub type Holding<I> = (I, Listing<I>);
 
 /// One row of [`Object::LEAVES`]: a name, and what it shows.
 #[derive(Debug)]
 pub struct Leaf<T: Object> {
     name: &'static str,
     shows: Shows<T>,
-    own: bool,
     immutable: bool,
     present: Option<fn(&T) -> bool>,
     volatile: Option<fn(&T) -> bool>,
@@ -51,6 +56,7 @@ pub struct Leaf<T: Object> {
 enum Shows<T: Object> {
     File(fn(&T) -> Content),
     Detail(fn(&T) -> Option<Content>),
+    Own { read: fn(&T::Id) -> Result<Content>, known: Option<fn(&T) -> Option<Content>> },
     Map(fn(&T) -> Map),
     DetailMap(fn(&T) -> Option<Map>),
     Directory(fn(&T) -> T::Id),
@@ -58,7 +64,7 @@ enum Shows<T: Object> {
 }
 
 const fn row<T: Object>(name: &'static str, shows: Shows<T>) -> Leaf<T> {
-    Leaf { name, shows, own: false, immutable: false, present: None, volatile: None, part_of: None }
+    Leaf { name, shows, immutable: false, present: None, volatile: None, part_of: None }
 }
 
 /// A file that every answer holds.
@@ -81,12 +87,9 @@ pub const fn detail_map<T: Object>(name: &'static str, value: fn(&T) -> Option<M
     row(name, Shows::DetailMap(value))
 }
 
-/// A file read by a request of its own (see [`object_reading`](crate::object_reading)), unless
-/// `known` already tells its content.
-pub const fn own<T: Object>(name: &'static str, known: fn(&T) -> Option<Content>) -> Leaf<T> {
-    let mut leaf = row(name, Shows::Detail(known));
-    leaf.own = true;
-    leaf
+/// A file read by a request of its own: `read` gets the object's id.
+pub const fn own<T: Object>(name: &'static str, read: fn(&T::Id) -> Result<Content>) -> Leaf<T> {
+    row(name, Shows::Own { read, known: None })
 }
 
 /// A directory with an id, and so a [`Shape`](crate::Shape), of its own.
@@ -103,6 +106,14 @@ pub const fn dir_holding<T: Object>(
 }
 
 impl<T: Object> Leaf<T> {
+    /// The content of an [`own`] file where an answer about the object tells it already.
+    pub const fn known(mut self, content: fn(&T) -> Option<Content>) -> Self {
+        if let Shows::Own { read, .. } = self.shows {
+            self.shows = Shows::Own { read, known: Some(content) };
+        }
+        self
+    }
+
     /// Never changes while the object exists.
     pub const fn immutable(mut self) -> Self {
         self.immutable = true;
@@ -131,7 +142,7 @@ impl<T: Object> Leaf<T> {
         match self.volatile {
             _ if self.immutable => Coherence::Immutable,
             Some(condition) if condition(object) => Coherence::Volatile,
-            _ => object.id().coherence(),
+            _ => object.coherence(),
         }
     }
 
@@ -171,6 +182,7 @@ impl<T: Object> Leaf<T> {
         match self.shows {
             Shows::File(value) => file(Some(value(object))),
             Shows::Detail(value) => file(value(object)),
+            Shows::Own { known, .. } => file(known.and_then(|known| known(object))),
             Shows::Map(value) => directory(Some(value(object))),
             Shows::DetailMap(value) => directory(value(object)),
             Shows::Directory(id) => Entry::directory(self.name, id(object)).into_node(offers),
@@ -221,27 +233,21 @@ pub(crate) trait AnyObject<I> {
     fn lookup(self: Box<Self>, name: &str) -> Result<Node>;
     fn list_map(self: Box<Self>, leaf: &str) -> Result<Vec<Node>>;
     fn lookup_map(self: Box<Self>, leaf: &str, name: &str) -> Result<Node>;
-    fn read(self: Box<Self>, leaf: &str, key: Option<&str>) -> Result<Vec<u8>>;
+    fn read(self: Box<Self>, id: &I, leaf: &str, key: Option<&str>) -> Result<Vec<u8>>;
 }
 
-pub(crate) struct Fetched<K, T, F, R> {
-    key: K,
+pub(crate) struct Fetched<T, F> {
     fetch: F,
-    read: R,
     object: PhantomData<T>,
 }
 
-impl<K, T, F, R> Fetched<K, T, F, R>
-where
-    T: Object,
-    F: FnOnce(&K) -> Result<T>,
-{
-    pub fn new(key: K, fetch: F, read: R) -> Self {
-        Fetched { key, fetch, read, object: PhantomData }
+impl<T: Object, F: FnOnce() -> Result<T>> Fetched<T, F> {
+    pub fn new(fetch: F) -> Self {
+        Fetched { fetch, object: PhantomData }
     }
 
     fn leaves(self) -> Result<Leaves> {
-        let object = (self.fetch)(&self.key)?;
+        let object = (self.fetch)()?;
         let (nodes, offers) = leaves(&object);
         Ok(Leaves { id: object.id().encode(), nodes, offers })
     }
@@ -271,12 +277,7 @@ fn named(nodes: &[Node], name: &str) -> Result<Node> {
     nodes.iter().find(|node| node.name == name).cloned().ok_or(Error::NotFound)
 }
 
-impl<K, T, F, R> AnyObject<T::Id> for Fetched<K, T, F, R>
-where
-    T: Object,
-    F: FnOnce(&K) -> Result<T>,
-    R: FnOnce(&K, &str) -> Result<Vec<u8>>,
-{
+impl<T: Object, F: FnOnce() -> Result<T>> AnyObject<T::Id> for Fetched<T, F> {
     fn list(self: Box<Self>) -> Result<Vec<Node>> {
         let leaves = self.leaves()?;
         leaves.offers.into_iter().for_each(Offer::send);
@@ -304,10 +305,10 @@ where
         named(&self.list_map(leaf)?, name)
     }
 
-    fn read(self: Box<Self>, leaf: &str, key: Option<&str>) -> Result<Vec<u8>> {
+    fn read(self: Box<Self>, id: &T::Id, leaf: &str, key: Option<&str>) -> Result<Vec<u8>> {
         let row = T::LEAVES.iter().find(|row| row.name == leaf).ok_or(Error::NotFound)?;
-        if row.own {
-            return (self.read)(&self.key, leaf);
+        if let Shows::Own { read, .. } = row.shows {
+            return Ok(read(id)?.0);
         }
         let leaves = self.leaves()?;
         let id = id::leaf(&leaves.id, leaf, key);

@@ -2,21 +2,24 @@
 //! [`Entry::object`](crate::Entry::object) offer their leaves by themselves; these functions are for
 //! the rest.
 
-use crate::entry::{self, Entry, Offer};
+use crate::entry::{self, Entry, Listing, Offer};
+use crate::items::Items;
 use crate::shape::Tree;
 use crate::{Error, Result, host, id};
 use std::collections::BTreeSet;
 
 pub use crate::object::offer_leaves;
 
-/// All entries of another directory.
-pub fn whole<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
-    offer(directory, entries, true);
+/// All entries of another directory, but for those that could not be read.
+pub fn whole<I: Tree>(directory: I, entries: impl Into<Listing<I>>) {
+    Offer::of(&directory, entries.into()).into_iter().for_each(Offer::send);
 }
 
 /// Some entries of another directory.
 pub fn part<I: Tree>(directory: I, entries: Vec<Entry<I>>) {
-    offer(directory, entries, false);
+    let (children, offers) = entry::nodes(entries);
+    let own = Offer::new(directory.encode(), children, false);
+    Offer::above(own, offers).into_iter().for_each(Offer::send);
 }
 
 /// The content of `leaf` of the object `id`, which the answer to a read of another leaf holds as
@@ -26,35 +29,31 @@ pub fn leaf_content<I: Tree>(object: &I, leaf: &str, content: &[u8]) {
 }
 
 /// The entries of `asked`, where one answer fills several directories: every other one of
-/// `directories` is offered whole. `show` says how a directory shows an object, if it does. What is
-/// not among `directories` is "not found".
+/// `directories` is offered whole, or in part where some objects could not be read. `show` says how
+/// a directory shows an object, if it does. What is not among `directories` is "not found", or
+/// "invalid" where what could not be read might have been in it.
 pub fn views<I: Tree + PartialEq, T, E: IntoIterator<Item = Entry<I>>>(
     asked: &I,
     directories: &[I],
-    objects: &[T],
+    objects: &Items<T>,
     show: impl Fn(&I, &T) -> E,
-) -> Result<Vec<Entry<I>>> {
+) -> Result<Listing<I>> {
+    let shown = |directory| -> Listing<I> {
+        let entries = objects.iter().flat_map(|object| show(directory, object));
+        Listing::from(entries.collect::<Vec<_>>()).noting(objects)
+    };
+    let listing = shown(asked);
     if !directories.contains(asked) {
-        return Err(Error::NotFound);
+        return Err(listing.missing().map_or(Error::NotFound, Error::Invalid));
     }
-    let entries = |directory| objects.iter().flat_map(|object| show(directory, object)).collect();
-    let asked_entries: Vec<Entry<I>> = entries(asked);
     // Leaves are the same wherever an object shows: once is enough.
     let mut offered: BTreeSet<String> =
-        asked_entries.iter().flat_map(Entry::offered).map(str::to_owned).collect();
+        listing.entries.iter().flat_map(Entry::offered).map(str::to_owned).collect();
     for (at, other) in directories.iter().enumerate() {
         if other != asked && !directories[..at].contains(other) {
-            let (children, offers) = entry::nodes(entries(other));
-            let fresh = offers.into_iter().filter(|offer| offered.insert(offer.parent.clone()));
-            let own = Offer::whole(other.encode(), children);
-            Offer::above(own, fresh.collect()).into_iter().for_each(Offer::send);
+            let offers = Offer::of(other, shown(other)).into_iter();
+            offers.filter(|offer| offered.insert(offer.parent.clone())).for_each(Offer::send);
         }
     }
-    Ok(asked_entries)
-}
-
-fn offer<I: Tree>(directory: I, entries: Vec<Entry<I>>, whole: bool) {
-    let (children, offers) = entry::nodes(entries);
-    let own = Offer::new(directory.encode(), children, whole);
-    Offer::above(own, offers).into_iter().for_each(Offer::send);
+    Ok(listing)
 }

@@ -10,7 +10,7 @@ use crate::{Error, Result, host, name};
 /// A decoded node id.
 enum Target<I> {
     Id(I, Inner<I>),
-    Leaf { object: Box<dyn AnyObject<I>>, leaf: String, key: Option<String> },
+    Leaf { id: I, object: Box<dyn AnyObject<I>>, leaf: String, key: Option<String> },
 }
 
 fn target<I: Tree>(id: &str) -> Result<Target<I>> {
@@ -21,7 +21,7 @@ fn target<I: Tree>(id: &str) -> Result<Target<I>> {
     match (address.leaf, shape) {
         (None, shape) => Ok(Target::Id(typed, shape)),
         (Some(leaf), Inner::Object(object)) => {
-            Ok(Target::Leaf { object, leaf: leaf.to_owned(), key: address.key })
+            Ok(Target::Leaf { id: typed, object, leaf: leaf.to_owned(), key: address.key })
         }
         (Some(_), _) => Err(unknown()),
     }
@@ -41,16 +41,17 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
                 _ => {
                     // Nothing is lost: the listing is offered with the answer.
                     let listing = list()?;
-                    let partial = listing.partial.is_some();
-                    let (nodes, offers) = entry::nodes(listing.entries);
-                    let node = nodes.iter().find(|node| node.name == name).cloned();
-                    let own = Offer::new(id.encode(), nodes, !partial);
-                    let offers = Offer::above(own, offers);
-                    match node {
+                    // What could not be read may be what was asked for.
+                    let missing = listing.missing();
+                    let offers = Offer::of(&id, listing);
+                    let listed = |offer: &Offer| {
+                        offer.children.iter().find(|node| node.name == name).cloned()
+                    };
+                    match offers.first().and_then(listed) {
                         Some(node) => (node, offers),
                         None => {
                             offers.into_iter().for_each(Offer::send);
-                            return Err(Error::NotFound);
+                            return Err(missing.map_or(Error::NotFound, Error::Invalid));
                         }
                     }
                 }
@@ -59,7 +60,7 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
             Ok(node)
         }
         Target::Id(_, Inner::Object(object)) => object.lookup(name),
-        Target::Leaf { object, leaf, key: None } => object.lookup_map(&leaf, name),
+        Target::Leaf { object, leaf, key: None, .. } => object.lookup_map(&leaf, name),
         Target::Id(_, Inner::File(_)) | Target::Leaf { key: Some(_), .. } => {
             Err(not_a("directory", parent))
         }
@@ -70,17 +71,18 @@ pub(crate) fn list_children<I: Tree>(parent: &str) -> Result<Vec<Node>> {
     match target::<I>(parent)? {
         Target::Id(_, Inner::Fixed(entries)) => Ok(entries.into_iter().map(fixed_node).collect()),
         Target::Id(id, Inner::Listing { list, .. }) => {
-            let Listing { entries, partial } = list()?;
-            let (nodes, offers) = entry::nodes(entries);
+            let listing: Listing<I> = list()?;
+            let note = listing.note();
+            let (nodes, offers) = entry::nodes(listing.entries);
             offers.into_iter().for_each(Offer::send);
-            if let Some(note) = partial {
+            if let Some(note) = note {
                 let shown = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
                 host::partial(&id.encode(), shown, &note);
             }
             Ok(nodes)
         }
         Target::Id(_, Inner::Object(object)) => object.list(),
-        Target::Leaf { object, leaf, key: None } => object.list_map(&leaf),
+        Target::Leaf { object, leaf, key: None, .. } => object.list_map(&leaf),
         Target::Id(_, Inner::File(_)) | Target::Leaf { key: Some(_), .. } => {
             Err(not_a("directory", parent))
         }
@@ -90,7 +92,7 @@ pub(crate) fn list_children<I: Tree>(parent: &str) -> Result<Vec<Node>> {
 pub(crate) fn read_file<I: Tree>(node: &str) -> Result<Vec<u8>> {
     match target::<I>(node)? {
         Target::Id(_, Inner::File(read)) => read(),
-        Target::Leaf { object, leaf, key } => object.read(&leaf, key.as_deref()),
+        Target::Leaf { id, object, leaf, key } => object.read(&id, &leaf, key.as_deref()),
         Target::Id(..) => Err(not_a("file", node)),
     }
 }

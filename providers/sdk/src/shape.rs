@@ -16,7 +16,7 @@ type Find<I> = Box<dyn FnOnce(&str) -> Result<Entry<I>>>;
 type Read = Box<dyn FnOnce() -> Result<Vec<u8>>>;
 
 /// See the functions that make one: [`fixed`], [`listing`], [`searchable`], [`open_ended`],
-/// [`object`], [`object_reading`], [`file`](fn@file).
+/// [`object`], [`file`](fn@file).
 pub struct Shape<I>(pub(crate) Inner<I>);
 
 pub(crate) enum Inner<I> {
@@ -76,19 +76,10 @@ pub fn open_ended<K: Clone + 'static, I, L: Into<Listing<I>>>(
     }
 }
 
-/// A directory of leaves, all computed from one fetched answer.
+/// A directory of leaves, computed from one fetched answer or read by a request of their own
+/// ([`own`](crate::own)).
 pub fn object<T: Object>(fetch: impl FnOnce() -> Result<T> + 'static) -> Shape<T::Id> {
-    object_reading((), |()| fetch(), |(), _| Err(crate::Error::NotFound))
-}
-
-/// An object some of whose leaves ([`own`](crate::own)) are read by requests of their own. `key` is
-/// what both closures need to know; `read` gets the leaf's name.
-pub fn object_reading<K: 'static, T: Object>(
-    key: K,
-    fetch: impl FnOnce(&K) -> Result<T> + 'static,
-    read: impl FnOnce(&K, &str) -> Result<Vec<u8>> + 'static,
-) -> Shape<T::Id> {
-    Shape(Inner::Object(Box::new(Fetched::new(key, fetch, read))))
+    Shape(Inner::Object(Box::new(Fetched::new(fetch))))
 }
 
 /// A file of its own, as opposed to a leaf of an object.

@@ -1,14 +1,21 @@
 //! The SDK through a small issue tracker: what a provider states, and what the host then sees.
 #![allow(clippy::type_complexity, clippy::unwrap_used, missing_debug_implementations)]
 
-use omnifs_sdk::http::Client;
-use omnifs_sdk::manifest::{Endpoint, Feed, Setting, Signature, get, gets, post};
+use omnifs_sdk::manifest::{Endpoint, Feed, Setting, Signature, get};
 use omnifs_sdk::testing::{Mount, Recorded};
 use omnifs_sdk::*;
 use serde::Deserialize;
 use serde_json::json as value;
 
-const API: Client = Client::new("api");
+routes! {
+    mod api = "api" {
+        get issues() = "/issues",
+        get issue(number) = "/issues/*",
+        get comments(number) = "/issues/*/comments/",
+        get rules() = "/rules",
+        post graphql() = "/graphql",
+    }
+}
 
 ids! {
     pub enum Id {
@@ -28,12 +35,12 @@ impl Tree for Id {
         match self {
             Root => fixed([("issues", Open), ("people", People), ("rules.md", Rules)]),
             Open => open_ended((), |()| open_issues(), |(), name| issue_named(name)),
-            Issue(number) => object_reading(number, |n| issue(*n), |n, _| patch(*n)),
+            Issue(number) => object(move || issue(number)),
             Comments(number) => listing(move || comments(number)),
             Comment(id) => file(move || Ok(document(format!("comment {id}")))),
             People => listing(people),
             Person(key) => file(move || Ok(scalar(key))),
-            Rules => file(|| Ok(document(API.get(&["rules"]).ok()?.body))),
+            Rules => file(|| Ok(document(api::rules().ok()?.body))),
             Blob(sha) => file(move || Ok(document(sha))),
         }
     }
@@ -62,10 +69,10 @@ impl Object for Shown {
         leaf("labels", |i| lines(&i.0.labels)),
         leaf("draft", |i: &Self| optional(i.0.draft)).present_if(|i| i.0.draft.is_some()),
         detail("merged", |i| Some(scalar(i.0.merged?))),
-        dir_holding("comments", |i: &Self| (Id::Comments(i.0.number), Vec::new()))
+        dir_holding("comments", |i: &Self| (Id::Comments(i.0.number), Vec::new().into()))
             .present_if(|i| i.0.comments == 0),
         dir("talk", |i: &Self| Id::Comments(i.0.number)).present_if(|i| i.0.comments > 0),
-        own("patch", |_| None),
+        own("patch", patch),
     ];
 
     fn id(&self) -> Id {
@@ -81,9 +88,9 @@ struct Shown(Issue);
 
 fn open_issues() -> Result<Listing<Id>> {
     let bound = config::parse("issues").unwrap_or(3);
-    let pages = API.get(&["issues"]).query("per_page", 2).pages(bound, |page: Vec<Issue>| page)?;
+    let pages = api::issues().query("per_page", 2).pages(&Next::link(2), bound, |page| page)?;
     let entry = |issue: Issue| Entry::object(issue.number.to_string(), &Shown(issue));
-    let entries: Vec<_> = pages.items.into_iter().map(entry).collect();
+    let entries = pages.items.map(entry);
     if pages.more {
         return Ok(Listing::partial(entries, "the newest; raise `issues` to see more"));
     }
@@ -91,7 +98,7 @@ fn open_issues() -> Result<Listing<Id>> {
 }
 
 fn issue(number: u64) -> Result<Shown> {
-    Ok(Shown(API.get(&["issues", &number.to_string()]).json()?))
+    Ok(Shown(api::issue(number).json()?))
 }
 
 fn issue_named(name: &str) -> Result<Entry<Id>> {
@@ -99,31 +106,27 @@ fn issue_named(name: &str) -> Result<Entry<Id>> {
     Ok(Entry::object(found.0.number.to_string(), &found))
 }
 
-fn patch(number: u64) -> Result<Vec<u8>> {
-    let accept = "text/x-patch";
-    Ok(API
-        .get(&["issues", &number.to_string()])
-        .header("accept", accept)
-        .query("as", "patch")
-        .ok()?
-        .body)
+fn patch(issue: &Id) -> Result<Content> {
+    let Id::Issue(number) = issue else { return Err(Error::NotFound) };
+    let request = api::issue(number).header("accept", "text/x-patch").query("as", "patch");
+    Ok(request.ok()?.body.into())
 }
 
-fn comments(number: u64) -> Result<Vec<Entry<Id>>> {
-    let ids: Vec<u64> = API.get(&["issues", &number.to_string(), "comments"]).json()?;
+fn comments(number: u64) -> Result<Listing<Id>> {
+    let ids: Items<u64> = api::comments(number).json()?;
     let entry = |id| Entry::file(format!("{id}.md"), Id::Comment(id)).content(document("text"));
-    Ok(ids.into_iter().map(|id| entry(id).part_of(&Id::Issue(number))).collect())
+    Ok(ids.map(|id| entry(id).part_of(&Id::Issue(number))).into())
 }
 
-fn people() -> Result<Vec<Entry<Id>>> {
+fn people() -> Result<Listing<Id>> {
     #[derive(Deserialize)]
     struct People {
-        people: Vec<(String, String)>,
+        people: Items<(String, String)>,
     }
     let query = "query { people }";
-    let found: People = graphql::query(API, &["graphql"], query, value!({}))?;
+    let found: People = graphql::query(api::graphql(), query, &value!({}))?;
     let entry = |(name, key): (String, String)| Entry::file(name, Id::Person(key.clone())).tie(key);
-    Ok(found.people.into_iter().map(entry).collect())
+    Ok(found.people.map(entry).into())
 }
 
 struct Tracker;
@@ -134,14 +137,8 @@ impl Provider for Tracker {
     const MANIFEST: Manifest = Manifest {
         config: &[Setting { name: "issues", description: "Most issues", default: Some("3") }],
         endpoints: &[Endpoint {
-            allow: &[
-                get("/issues"),
-                get("/issues/*"),
-                get("/issues/*/comments"),
-                get("/rules"),
-                post("/graphql"),
-            ],
-            ..Endpoint::new("api", "https://tracker.example", "reads issues")
+            allow: api::RULES,
+            ..Endpoint::new(api::ENDPOINT, "https://tracker.example", "reads issues")
         }],
         feeds: &[Feed::webhook("hooks", "tracker", Signature::new("x-tracker-signature"))],
         ..Manifest::new("tracker", "0.1.0", "Issues")
@@ -248,7 +245,7 @@ fn a_leaf_of_its_own_is_read_by_its_own_request() {
     let upstream = Recorded::new()
         .get("/issues/5", an_issue(5, 2).to_string())
         .get("/issues/5?as=patch", "--- a\n+++ b\n")
-        .get("/issues/5/comments", "[31, 30]");
+        .get("/issues/5/comments/", "[31, 30]");
     let mount = Mount::<Tracker>::new(upstream);
     assert_eq!(mount.read("issues/5/patch").unwrap(), "--- a\n+++ b\n");
     assert_eq!(mount.requests(), ["GET /issues/5", "GET /issues/5?as=patch"]);
@@ -371,11 +368,14 @@ fn a_graphql_error_is_never_an_empty_answer() {
 
 #[test]
 fn paths_and_queries_cannot_be_broken_out_of() {
-    let request =
-        API.get(&["a/b", "c d?e#f", "%2e", "\u{e9}"]).query("q&r", "1=2&3 +").query("s", 4);
-    assert_eq!(request.path(), "/a%2Fb/c%20d%3Fe%23f/%252e/%C3%A9?q%26r=1%3D2%263%20%2B&s=4");
+    for (segment, encoded) in
+        [("a/b", "a%2Fb"), ("c d?e#f", "c%20d%3Fe%23f"), ("%2e", "%252e"), ("\u{e9}", "%C3%A9")]
+    {
+        let request = api::issue(segment).query("q&r", "1=2&3 +").query("s", 4);
+        assert_eq!(request.path(), format!("/issues/{encoded}?q%26r=1%3D2%263%20%2B&s=4"));
+    }
     for bad in ["", ".", ".."] {
-        assert!(matches!(API.get(&["issues", bad]).send(), Err(Error::NotFound)));
+        assert!(matches!(api::issue(bad).send(), Err(Error::NotFound)));
     }
 }
 
@@ -414,7 +414,7 @@ fn a_request_that_the_manifest_does_not_allow_fails_the_test() {
         const ROOT: Id = Id::Root;
         const MANIFEST: Manifest = Manifest {
             endpoints: &[Endpoint {
-                allow: &gets(["/rules/*"]),
+                allow: &[get("/rules/*")],
                 ..Endpoint::new("api", "https://a", "b")
             }],
             ..Manifest::new("greedy", "0.1.0", "Asks for more")

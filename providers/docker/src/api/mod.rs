@@ -13,7 +13,7 @@ pub use container::{Container, service};
 pub use image::Image;
 
 use omnifs_sdk::json::null_as_default as null;
-use omnifs_sdk::{Content, Raw, json, lines};
+use omnifs_sdk::{Content, Items, Raw, json, lines};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -173,8 +173,7 @@ pub struct ImageConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Volumes {
-    #[serde(deserialize_with = "null")]
-    pub volumes: Vec<Volume>,
+    pub volumes: Items<Volume>,
 }
 
 /// One volume, the same in a listing and by itself.

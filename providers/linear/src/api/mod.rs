@@ -3,86 +3,60 @@
 
 pub mod query;
 
-use omnifs_sdk::http::Client;
-use omnifs_sdk::{Result, graphql};
+pub use omnifs_sdk::graphql::Connection as Page;
+use omnifs_sdk::{Items, Pages, Result, graphql};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-const LINEAR: Client = Client::new("api");
-const PATH: [&str; 1] = ["graphql"];
+omnifs_sdk::routes! {
+    /// What is asked of Linear.
+    pub mod linear = "api" {
+        post graphql() = "/graphql",
+    }
+}
 
 /// Posts a query and answers its data.
 pub fn ask<T: DeserializeOwned>(query: &str, variables: Value) -> Result<T> {
-    graphql::query(LINEAR, &PATH, query, variables)
+    graphql::query(linear::graphql(), query, &variables)
 }
 
 /// As [`ask`], with Linear's clock in seconds since the Unix epoch.
 pub fn ask_dated<T: DeserializeOwned>(query: &str, variables: Value) -> Result<(T, Option<u64>)> {
-    graphql::dated(LINEAR, &PATH, query, variables)
+    graphql::dated(linear::graphql(), query, &variables)
 }
 
 /// Every page of a connection. `take` finds it in the data.
 pub fn ask_all<D: DeserializeOwned, T>(
     query: &str,
     variables: Value,
-    take: impl Fn(D) -> Page<T>,
-) -> Result<Vec<T>> {
-    Ok(ask_some(query, variables, usize::MAX, usize::MAX, take)?.0)
+    take: impl FnMut(D) -> Page<T>,
+) -> Result<Items<T>> {
+    Ok(ask_some(query, variables, usize::MAX, take)?.items)
 }
 
-/// The pages of a connection until there are `bound` nodes or `pages` pages, and whether there is
-/// more.
+/// The pages of a connection until there are `bound` nodes.
 pub fn ask_some<D: DeserializeOwned, T>(
     query: &str,
-    mut variables: Value,
+    variables: Value,
     bound: usize,
-    pages: usize,
-    take: impl Fn(D) -> Page<T>,
-) -> Result<(Vec<T>, bool)> {
-    let mut found = Vec::new();
-    for _ in 0..pages {
-        let Page { nodes, page_info } = take(ask(query, variables.clone())?);
-        found.extend(nodes);
-        match page_info.next() {
-            Some(cursor) if found.len() < bound => variables["after"] = json!(cursor),
-            next => {
-                let more = next.is_some() || found.len() > bound;
-                found.truncate(bound);
-                return Ok((found, more));
-            }
-        }
-    }
-    Ok((found, true))
+    take: impl FnMut(D) -> Page<T>,
+) -> Result<Pages<T>> {
+    ask_first([query, query], variables, bound, take)
+}
+
+/// As [`ask_some`], with another query for the pages after the first.
+pub fn ask_first<D: DeserializeOwned, T>(
+    queries: [&str; 2],
+    variables: Value,
+    bound: usize,
+    take: impl FnMut(D) -> Page<T>,
+) -> Result<Pages<T>> {
+    graphql::pages(&linear::graphql(), queries, variables, bound, take)
 }
 
 /// A connection of which all, or a first part, is taken.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Nodes<T> {
-    pub nodes: Vec<T>,
-}
-
-/// One page of a connection.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Page<T> {
-    pub nodes: Vec<T>,
-    pub page_info: PageInfo,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PageInfo {
-    pub has_next_page: bool,
-    pub end_cursor: Option<String>,
-}
-
-impl PageInfo {
-    /// Where the next page begins, if there is one.
-    pub fn next(self) -> Option<String> {
-        self.end_cursor.filter(|_| self.has_next_page)
-    }
-}
+pub type Nodes<T> = Page<T>;
 
 /// Data with one field of any name.
 macro_rules! data {
@@ -148,11 +122,11 @@ pub struct Issue {
     pub project: Option<Named>,
     pub parent: Option<Parent>,
     /// In order of their names, once they are all known.
-    #[serde(default, deserialize_with = "nodes")]
-    pub labels: Vec<Named>,
+    #[serde(default, deserialize_with = "nodes", serialize_with = "list")]
+    pub labels: Items<Named>,
     /// Those that came along; see [`crate::comment::complete`].
     #[serde(default, skip_serializing, deserialize_with = "nodes")]
-    pub comments: Vec<Comment>,
+    pub comments: Items<Comment>,
     /// Whether `comments` holds all of them.
     #[serde(skip)]
     pub has_comments: bool,
@@ -281,7 +255,7 @@ pub struct Project {
     pub lead: Option<Person>,
     pub status: StateName,
     #[serde(skip_serializing, deserialize_with = "nodes")]
-    pub teams: Vec<Key>,
+    pub teams: Items<Key>,
     /// How many teams were asked for.
     #[serde(skip)]
     pub teams_asked: usize,
@@ -310,10 +284,17 @@ pub struct User {
     pub url: String,
 }
 
-fn nodes<'de, D, T>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
+fn list<S: Serializer, T: Serialize>(
+    items: &Items<T>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter())
+}
+
+fn nodes<'de, D, T>(deserializer: D) -> std::result::Result<Items<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de>,
+    T: DeserializeOwned,
 {
     Ok(Nodes::deserialize(deserializer)?.nodes)
 }

@@ -114,7 +114,7 @@ impl Names {
 /// These changed; where they fill the page of 100 there may be more.
 fn tell_all(found: Nodes<Found>, id: fn(String) -> Id, scope: &str, changes: &mut Changes) {
     if found.nodes.len() < 100 {
-        changes.invalidated(found.nodes.into_iter().map(|found| id(found.id)));
+        changes.invalidated(found.nodes.iter().map(|found| id(found.id.clone())));
     } else {
         changes.gap(scope);
     }

@@ -16,7 +16,7 @@ const FIRST_TEAMS: usize = 50;
 /// Pages of 250 changes that one poll reads. After a longer time away it is a gap.
 const PAGES: usize = 8;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Changed {
     /// Absent where only objects were asked for.
@@ -30,7 +30,7 @@ struct Changed {
     teams: Nodes<Team>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ChangedIssue {
     id: String,
@@ -42,7 +42,7 @@ struct ChangedIssue {
     team: TeamId,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ChangedComment {
     id: String,
@@ -52,12 +52,12 @@ struct ChangedComment {
     issue_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct TeamId {
     id: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OfTeam {
     id: String,
@@ -65,14 +65,14 @@ struct OfTeam {
     team: TeamId,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Object {
     id: String,
     updated_at: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Team {
     id: String,
@@ -155,21 +155,21 @@ impl Tick {
     fn issues(
         &mut self,
         since: &str,
-        mut issues: Vec<ChangedIssue>,
+        mut issues: Items<ChangedIssue>,
         changed: &Changed,
         teams: Option<&Teams>,
     ) -> Result<()> {
         if issues.len() == FIRST {
             let take = |data: OfIssues<Page<ChangedIssue>>| data.issues;
             let since = json!({ "since": since });
-            let (all, more) = ask_some(query::CHANGED_ISSUES, since, usize::MAX, PAGES, take)?;
-            issues = all;
+            let Pages { items, more } = ask_some(query::CHANGED_ISSUES, since, PAGES * 250, take)?;
+            issues = items;
             if more {
                 self.changes.gap(ISSUES);
             }
         }
         let (mut made, mut moved) = (0, Vec::new());
-        for issue in issues {
+        for issue in issues.iter().cloned() {
             let at = latest(&issue.updated_at, issue.archived_at.as_deref());
             if !self.is_new(&issue.id, at) {
                 continue;
@@ -229,17 +229,18 @@ impl Tick {
         names.people(&object(&changed.users));
     }
 
-    fn comments(&mut self, since: &str, mut comments: Vec<ChangedComment>) -> Result<()> {
+    fn comments(&mut self, since: &str, mut comments: Items<ChangedComment>) -> Result<()> {
         if comments.len() == FIRST {
             let take = |data: OfComments<Page<ChangedComment>>| data.comments;
             let since = json!({ "since": since });
-            let (all, more) = ask_some(query::CHANGED_COMMENTS, since, usize::MAX, PAGES, take)?;
-            comments = all;
+            let Pages { items, more } =
+                ask_some(query::CHANGED_COMMENTS, since, PAGES * 250, take)?;
+            comments = items;
             if more {
                 self.changes.gap(ISSUES);
             }
         }
-        for comment in comments {
+        for comment in comments.iter().cloned() {
             let at = latest(&comment.updated_at, comment.archived_at.as_deref());
             if !self.is_new(&comment.id, at) {
                 continue;
@@ -283,20 +284,20 @@ impl Tick {
         if renamed {
             tell.children_changed([Id::Teams]);
         }
-        for state in &changed.workflow_states.nodes {
+        for state in changed.workflow_states.nodes.iter() {
             if self.is_new(&state.id, latest(&state.updated_at, None)) {
                 let team = || state.team.id.clone();
                 tell.invalidated([Id::State(state.id.clone())])
                     .children_changed([Id::States(team()), Id::ByState(team())]);
             }
         }
-        for cycle in &changed.cycles.nodes {
+        for cycle in changed.cycles.nodes.iter() {
             if self.is_new(&cycle.id, latest(&cycle.updated_at, None)) {
                 tell.invalidated([Id::Cycle(cycle.id.clone())])
                     .children_changed([Id::Cycles(cycle.team.id.clone())]);
             }
         }
-        for project in &changed.projects.nodes {
+        for project in changed.projects.nodes.iter() {
             if self.is_new(&project.id, latest(&project.updated_at, None)) {
                 tell.invalidated([Id::Project(project.id.clone())])
                     .children_changed([Id::Projects]);
@@ -309,13 +310,13 @@ impl Tick {
             }
         }
         let mut people = Vec::new();
-        for user in &changed.users.nodes {
+        for user in changed.users.nodes.iter() {
             if self.is_new(&user.id, latest(&user.updated_at, None)) {
                 tell.invalidated([Id::User(user.id.clone())]).children_changed([Id::Users]);
                 people.push(user.id.clone());
             }
         }
-        for label in &changed.issue_labels.nodes {
+        for label in changed.issue_labels.nodes.iter() {
             self.is_new(&label.id, latest(&label.updated_at, None));
         }
         if position.scope == OBJECTS {

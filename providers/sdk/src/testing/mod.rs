@@ -40,7 +40,9 @@
 
 pub(crate) mod host;
 mod mount;
+mod odd;
 mod recorded;
 
 pub use mount::Mount;
+pub use odd::odd;
 pub use recorded::Recorded;

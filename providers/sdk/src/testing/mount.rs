@@ -38,6 +38,8 @@ struct Cache {
 #[derive(Debug, Default)]
 struct Entries {
     whole: bool,
+    /// The answer said that it stops short: names beyond it are found by lookup.
+    partial: bool,
     ids: BTreeMap<String, String>,
 }
 
@@ -180,8 +182,13 @@ impl<P: Provider> Mount<P> {
         if let Some(known) = known {
             return Ok(known);
         }
+        let before = self.state.borrow().partials.len();
         let nodes = self.call(|| serve::list_children::<P::Id>(parent))?;
-        self.state.borrow_mut().cache.keep(parent, nodes.clone(), true);
+        let state = &mut *self.state.borrow_mut();
+        state.cache.keep(parent, nodes.clone(), true);
+        if let Some(entries) = state.cache.listings.get_mut(parent) {
+            entries.partial = state.partials[before..].iter().any(|(id, ..)| id == parent);
+        }
         Ok(nodes)
     }
 
@@ -231,7 +238,9 @@ impl Cache {
         match entries.ids.get(name).filter(|id| self.nodes.contains_key(*id)) {
             Some(id) => Some(Ok(id.clone())),
             None if entries.ids.contains_key(name) => None,
-            None if entries.whole && self.is_complete(parent) => Some(Err(Error::NotFound)),
+            None if entries.whole && !entries.partial && self.is_complete(parent) => {
+                Some(Err(Error::NotFound))
+            }
             None => None,
         }
     }
@@ -256,7 +265,7 @@ impl Cache {
         }
         let entries = self.listings.entry(parent.to_owned()).or_default();
         if whole {
-            *entries = Entries { whole: true, ids: BTreeMap::new() };
+            *entries = Entries { whole: true, ..Entries::default() };
         }
         for node in nodes {
             entries.ids.insert(node.name.clone(), node.id.clone());

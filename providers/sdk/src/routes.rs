@@ -1,0 +1,66 @@
+//! The requests of an endpoint, stated once.
+
+/// Declares the requests that a provider makes to an endpoint, as functions, and with them the
+/// rules that its manifest needs: what is not in the table cannot be asked for, and what is in it is
+/// allowed.
+///
+/// Each `*` of a path takes the next argument as one segment, and a last `**` takes one as any number
+/// of segments; both are percent-encoded. An argument with a segment that is empty, `.` or `..` names
+/// nothing: the request answers "not found" unsent. A path may end in a slash, and is asked so.
+///
+/// ```
+/// omnifs_sdk::routes! {
+///     /// What is asked of the tracker.
+///     pub mod api = "tracker" {
+///         get issues() = "/issues/",
+///         get issue(number) = "/issues/*",
+///         get file(branch, path) = "/code/*/**",
+///         post graphql() = "/graphql",
+///     }
+/// }
+/// assert_eq!(api::ENDPOINT, "tracker");
+/// assert_eq!(api::RULES[1].path, "/issues/*");
+/// assert_eq!(api::issues().query("page", 2).path(), "/issues/?page=2");
+/// assert_eq!(api::issue(7).path(), "/issues/7");
+/// assert_eq!(api::file("a/b", "src/lib.rs").path(), "/code/a%2Fb/src/lib.rs");
+/// ```
+///
+/// A function with another number of parameters than its path has places does not compile:
+///
+/// ```compile_fail
+/// omnifs_sdk::routes! { mod api = "tracker" { get issue() = "/issues/*" } }
+/// ```
+#[macro_export]
+macro_rules! routes {
+    ($(#[$meta:meta])* $vis:vis mod $module:ident = $endpoint:literal { $(
+        $(#[$row:meta])* $method:ident $name:ident ( $($param:ident),* $(,)? ) = $path:literal
+    ),* $(,)? }) => {
+        $(#[$meta])*
+        $vis mod $module {
+            /// The endpoint's name.
+            #[allow(dead_code)]
+            pub const ENDPOINT: &str = $endpoint;
+
+            /// What the endpoint has to allow.
+            #[allow(dead_code)]
+            pub const RULES: &[$crate::manifest::Rule] = &[
+                $( $crate::manifest::$method($path) ),*
+            ];
+
+            $(
+                $(#[$row])*
+                pub fn $name( $( $param: impl ::std::fmt::Display ),* ) -> $crate::http::Request {
+                    const RULE: $crate::manifest::Rule = $crate::manifest::$method($path);
+                    const PARAMETERS: &[&str] = &[ $( stringify!($param) ),* ];
+                    const {
+                        assert!(
+                            RULE.places() == PARAMETERS.len(),
+                            "the path has another number of places than the function has parameters"
+                        );
+                    }
+                    $crate::http::Request::of($endpoint, &RULE, &[ $( &$param ),* ])
+                }
+            )*
+        }
+    };
+}
