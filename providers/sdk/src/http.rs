@@ -183,6 +183,14 @@ impl Response {
         Response { status, body, headers, endpoint }
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_headers(headers: &[(&str, &str)]) -> Self {
+        let header =
+            |&(name, value): &(&str, &str)| Header { name: name.into(), value: value.into() };
+        let headers = headers.iter().map(header).collect();
+        Response::of(Answer { status: 200, headers, body: Vec::new() }, "api".to_owned())
+    }
+
     /// The first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())

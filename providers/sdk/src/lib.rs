@@ -42,6 +42,7 @@ pub mod markdown;
 pub mod name;
 mod object;
 mod pages;
+pub mod poll;
 pub mod preload;
 mod routes;
 mod serve;

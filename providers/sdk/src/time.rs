@@ -30,6 +30,26 @@ pub fn rfc3339_ms(text: &str) -> Option<u64> {
     u64::try_from(seconds * 1000 + ms).ok()
 }
 
+/// The RFC 3339 time in UTC of so many milliseconds since the Unix epoch: `2026-11-22T13:09:20Z`, or
+/// `2026-11-22T13:09:20.250Z` where it is no whole second.
+pub fn rfc3339(ms: u64) -> String {
+    let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
+    // As in `days` below.
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (year + cycle * 400 + month / 10, (month + 2) % 12 + 1);
+    let (h, m, s) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60);
+    let fraction = match in_day % 1000 {
+        0 => String::new(),
+        ms => format!(".{ms:03}"),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}{fraction}Z")
+}
+
 /// Seconds since the Unix epoch of an HTTP date in its fixed form (RFC 9110 section 5.6.7):
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http_date(text: &str) -> Option<u64> {
@@ -87,6 +107,24 @@ mod tests {
             ("2024-03-01T00:00:00-00:30", 1_709_253_000_000),
         ] {
             assert_eq!(rfc3339_ms(text), Some(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "1999-12-31T23:59:59.999Z",
+            "2000-02-29T12:00:00.001Z",
+            "2024-02-29T00:00:00Z",
+            "2024-12-31T00:00:00Z",
+            "2026-01-05T09:07:03.250Z",
+            "2100-03-01T00:00:00Z",
+        ] {
+            assert_eq!(rfc3339(rfc3339_ms(text).unwrap()), text);
+        }
+        for ms in (0..60_000).map(|day| day * 86_399_001) {
+            assert_eq!(rfc3339_ms(&rfc3339(ms)), Some(ms));
         }
     }
 

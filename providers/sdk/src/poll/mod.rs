@@ -1,0 +1,178 @@
+//! Polling: what changed in a scope since the last time, for services that tell of nothing.
+//!
+//! Two ways to ask, each with what has to be known of the last answer:
+//!
+//! - [`since`]: what was updated from a time on;
+//! - [`digest`]: a listing that is compared with what it was.
+//!
+//! Both are kept in the provider's cursor, which [`Poll`] reads and writes. What neither shows (what is
+//! gone, what moves no time) is bounded by `recheck`: every so many seconds of the service's clock the
+//! scope is reported as a gap, and everything in it is asked for again as it is used.
+//!
+//! ```
+//! use omnifs_sdk::poll::{Poll, digest, since};
+//! use omnifs_sdk::*;
+//! # use omnifs_sdk::http::Client;
+//! # ids! { pub enum Id { _: immutable(), Issue(n: u64) = "issue", Labels = "labels" } }
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Cursor {
+//!     issues: since::Mark<60_000>,
+//!     labels: digest::Listing,
+//! }
+//!
+//! fn poll(position: &Position) -> Result<Progress> {
+//!     let (mut poll, held) = Poll::begin::<Cursor>(position);
+//!     let api = Client::new("api");
+//!     let labels = poll.note(api.get(&["labels"]).ok()?).json::<Vec<serde_json::Value>>()?;
+//!     let mut cursor = held.unwrap_or_else(|| Cursor {
+//!         issues: since::Mark::new(poll.beginning()),
+//!         labels: digest::Listing::of(&labels, |label| digest::of(&label["id"])),
+//!     });
+//!     if cursor.labels.compare(&labels, |label| digest::of(&label["id"])).any {
+//!         poll.changes.invalidated([Id::Labels]);
+//!     }
+//!     let since = api.get(&["issues"]).query("since", time::rfc3339(cursor.issues.from()));
+//!     let issues = poll.note(since.ok()?).json::<Vec<serde_json::Value>>()?;
+//!     let seen = |issue: &serde_json::Value| {
+//!         since::Seen::of(issue, time::rfc3339_ms(issue["updated_at"].as_str()?))
+//!     };
+//!     for issue in cursor.issues.pass(poll.now(), issues, seen) {
+//!         poll.changes.invalidated(issue["number"].as_u64().map(Id::Issue));
+//!     }
+//!     Ok(poll.end(&cursor, 3600))
+//! }
+//! ```
+
+pub mod digest;
+pub mod since;
+
+use crate::http::Response;
+use crate::{Changes, Position, Progress};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How far back the first poll looks where nobody knows when the first answer was given, in
+/// seconds. A scope is polled as soon as its first answer is there, and a call takes two minutes at
+/// most.
+const RECENTLY: u64 = 180;
+
+/// One poll of one scope, on its way to a [`Progress`].
+#[derive(Debug)]
+pub struct Poll<'a> {
+    pub position: &'a Position,
+    pub changes: Changes,
+    /// Of the service, in seconds; 0 before the first answer.
+    now: u64,
+    /// When the scope was last reported as a gap, or first polled; 0 at the first poll.
+    checked: u64,
+    wait: Option<u32>,
+    resumed: bool,
+}
+
+impl<'a> Poll<'a> {
+    /// Begins a poll, with the cursor that the last one left. A cursor that cannot be read, by
+    /// another version of the provider say, is a gap.
+    pub fn begin<C: DeserializeOwned>(position: &'a Position) -> (Self, Option<C>) {
+        let text = position.cursor.as_deref();
+        let held: Option<(u64, C)> = text.and_then(|text| serde_json::from_str(text).ok());
+        let (checked, cursor) = held.map_or((0, None), |(checked, cursor)| (checked, Some(cursor)));
+        let resumed = cursor.is_some();
+        let changes = Changes::default();
+        let mut poll = Poll { position, changes, now: 0, checked, wait: None, resumed };
+        if text.is_some() && !resumed {
+            poll.gap();
+        }
+        (poll, cursor)
+    }
+
+    /// Takes note of the service's time and of the wait that it asks for (`X-Poll-Interval`).
+    pub fn note(&mut self, answer: Response) -> Response {
+        self.now = answer.date().unwrap_or(self.now);
+        let wait = answer.header("x-poll-interval").and_then(|text| text.parse().ok());
+        self.wait = self.wait.max(wait);
+        answer
+    }
+
+    /// The service's time, in milliseconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        self.now * 1000
+    }
+
+    /// The time before which nothing of the scope was fetched, in milliseconds: where the first poll
+    /// has to ask from. To be called after the first answer.
+    pub fn beginning(&self) -> u64 {
+        match self.position.since {
+            0 => self.now().saturating_sub(RECENTLY * 1000),
+            since => since * 1000,
+        }
+    }
+
+    /// Something may have been missed.
+    pub fn gap(&mut self) {
+        self.changes.gap(self.position.scope.as_str());
+    }
+
+    /// Ends the poll. Once in `recheck` seconds it is a gap too.
+    pub fn end<C: Serialize>(mut self, cursor: &C, recheck: u64) -> Progress {
+        if self.checked == 0 {
+            self.checked = self.now;
+        } else if self.now >= self.checked + recheck {
+            self.checked = self.now;
+            self.gap();
+        }
+        Progress {
+            changes: self.changes,
+            cursor: serde_json::to_string(&(self.checked, cursor)).ok(),
+            // Whatever happened since the cursor was seen, but for what the rechecks are for.
+            resumed: self.resumed,
+            wait: self.wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Change;
+
+    fn position(cursor: Option<&str>) -> Position {
+        Position { scope: "s".into(), cursor: cursor.map(str::to_owned), ..Position::default() }
+    }
+
+    /// A poll at this time of the service.
+    fn at(now: &str, cursor: Option<&str>) -> Progress {
+        let position = position(cursor);
+        let (mut poll, _) = Poll::begin::<u8>(&position);
+        poll.note(Response::with_headers(&[("date", now), ("x-poll-interval", "7")]));
+        poll.end(&1_u8, 3600)
+    }
+
+    #[test]
+    fn a_scope_is_a_gap_once_in_so_many_seconds_of_the_services_clock() {
+        let first = at("Sun, 22 Nov 2026 13:00:00 GMT", None);
+        assert_eq!((first.changes.0.len(), first.resumed, first.wait), (0, false, Some(7)));
+        let early = at("Sun, 22 Nov 2026 13:59:59 GMT", first.cursor.as_deref());
+        assert_eq!((early.changes.0.len(), early.resumed), (0, true));
+        let late = at("Sun, 22 Nov 2026 14:00:00 GMT", early.cursor.as_deref());
+        assert_eq!(late.changes.0, [Change::Gap("s".into())]);
+        let next = at("Sun, 22 Nov 2026 14:00:09 GMT", late.cursor.as_deref());
+        assert!(next.changes.0.is_empty());
+    }
+
+    #[test]
+    fn a_cursor_that_cannot_be_read_is_a_gap_and_no_resumption() {
+        let odd = at("Sun, 22 Nov 2026 13:00:00 GMT", Some("{\"mark\":1}"));
+        assert_eq!((odd.changes.0, odd.resumed), (vec![Change::Gap("s".into())], false));
+    }
+
+    #[test]
+    fn the_first_poll_asks_from_the_first_fetch_or_from_a_little_ago() {
+        let mut position = position(None);
+        let (mut poll, _) = Poll::begin::<u8>(&position);
+        poll.note(Response::with_headers(&[("date", "Thu, 01 Jan 1970 01:00:00 GMT")]));
+        assert_eq!(poll.beginning(), (3600 - RECENTLY) * 1000);
+        position.since = 40;
+        assert_eq!(Poll::begin::<u8>(&position).0.beginning(), 40_000);
+    }
+}

@@ -1,0 +1,144 @@
+//! What was updated from a time on.
+//!
+//! The *mark* is the newest time of an update that was seen. A change may become visible after a later
+//! one has, with the earlier time that it carries: services answer from replicas. So each question asks
+//! from a little before the mark, the *overlap*, and what the last answer showed there is known by its
+//! digest. The same question is asked until something changes, which a service can answer by a 304.
+
+use super::digest::{self, Digests};
+use serde::{Deserialize, Serialize};
+
+/// Updates that are known one by one, the newest first. Beyond that a change within the overlap tells
+/// the older ones again, which costs requests and shows nothing wrong. Two marks fit into a cursor.
+const KNOWN: usize = 128;
+
+/// How far a listing by time of update has been read. `OVERLAP` in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark<const OVERLAP: u64> {
+    /// In milliseconds since the Unix epoch.
+    at: u64,
+    /// Of everything within the overlap.
+    all: u64,
+    known: Digests,
+}
+
+/// An update as an answer shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    at: u64,
+    digest: u64,
+}
+
+impl Seen {
+    /// `item` says whatever tells two updates apart: a time that counts seconds does not. `None`
+    /// where its time cannot be read; such an item is asked about in every answer.
+    pub fn of(item: &impl Serialize, at: Option<u64>) -> Option<Self> {
+        Some(Seen { at: at?, digest: digest::of(item) })
+    }
+}
+
+impl<const OVERLAP: u64> Mark<OVERLAP> {
+    /// Nothing has been seen yet; everything from this time on is news.
+    pub fn new(at: u64) -> Self {
+        Mark { at, ..Mark::default() }
+    }
+
+    /// The time to ask from, itself included, in milliseconds since the Unix epoch.
+    pub fn from(&self) -> u64 {
+        self.at.saturating_sub(OVERLAP)
+    }
+
+    /// The newest update seen, in milliseconds since the Unix epoch.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Moves on over what the service answered to a question from [`from`](Mark::from), and gives
+    /// those of `items` that the last answer did not show, in their order. Times beyond `now` count as
+    /// `now`: one wrong year would hide all that follows. An item without a time is news each time.
+    pub fn pass<T>(
+        &mut self,
+        now: u64,
+        items: Vec<T>,
+        seen: impl Fn(&T) -> Option<Seen>,
+    ) -> Vec<T> {
+        let bounded = |seen: Seen| Seen { at: seen.at.min(now), ..seen };
+        let all: Vec<Option<Seen>> = items.iter().map(|item| seen(item).map(bounded)).collect();
+        let before = std::mem::take(self);
+        self.at = all.iter().flatten().map(|seen| seen.at).fold(before.at, u64::max);
+        let from = self.from();
+        let mut again: Vec<Seen> =
+            all.iter().flatten().filter(|seen| seen.at >= from).copied().collect();
+        again.sort_unstable_by_key(|seen| (std::cmp::Reverse(seen.at), seen.digest));
+        self.all = digest::sum(again.iter().map(|seen| seen.digest));
+        self.known = again.iter().take(KNOWN).map(|seen| seen.digest).collect();
+
+        let same = digest::sum(all.iter().flatten().map(|seen| seen.digest)) == before.all;
+        let fresh = |seen: &Option<Seen>| match seen {
+            Some(seen) => !same && !before.known.contains(seen.digest),
+            None => true,
+        };
+        items.into_iter().zip(&all).filter(|(_, seen)| fresh(seen)).map(|(item, _)| item).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+    type Of10 = Mark<10_000>;
+
+    fn pass(mark: &mut Of10, items: &[(&'static str, u64)]) -> Vec<&'static str> {
+        let items = items.to_vec();
+        let news = mark.pass(NOW, items, |item| Seen::of(item, Some(item.1)));
+        // What is kept survives its text.
+        *mark = serde_json::from_str(&serde_json::to_string(mark).unwrap()).unwrap();
+        news.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn each_change_is_news_once_and_a_second_one_at_the_same_time_too() {
+        let mut mark = Of10::new(100_000);
+        assert_eq!(mark.from(), 90_000);
+        assert_eq!(pass(&mut mark, &[("a", 100_000), ("b", 107_000)]), ["a", "b"]);
+        assert_eq!(pass(&mut mark, &[("a", 100_000), ("b", 107_000)]), [""; 0]);
+        let again = [("a", 100_000), ("b, edited within the second", 107_000)];
+        assert_eq!(pass(&mut mark, &again), ["b, edited within the second"]);
+    }
+
+    #[test]
+    fn a_change_that_shows_late_with_an_older_time_is_news() {
+        let mut mark = Of10::new(100_000);
+        assert_eq!(pass(&mut mark, &[("first", 108_000)]), ["first"]);
+        assert_eq!(mark.from(), 98_000);
+        assert_eq!(pass(&mut mark, &[("late", 103_000), ("first", 108_000)]), ["late"]);
+        assert_eq!(mark.at(), 108_000, "the mark never moves back");
+        assert_eq!(pass(&mut mark, &[("late", 103_000), ("first", 108_000)]), [""; 0]);
+        assert_eq!(pass(&mut mark, &[]), [""; 0], "what is gone is no news here");
+    }
+
+    #[test]
+    fn more_changes_than_are_known_one_by_one_are_told_once_too() {
+        let mut mark = Of10::new(100_000);
+        let mut burst: Vec<(&str, u64)> = (0..1_000).map(|n| ("x", 100_000 + n)).collect();
+        assert_eq!(pass(&mut mark, &burst).len(), 1_000);
+        assert_eq!(pass(&mut mark, &burst).len(), 0);
+        burst.push(("new", 101_000));
+        assert!(pass(&mut mark, &burst).contains(&"new"));
+        assert_eq!(pass(&mut mark, &burst).len(), 0);
+        let text = serde_json::to_string(&mark).unwrap();
+        assert!(text.len() < 1_500, "{} bytes for one mark", text.len());
+    }
+
+    #[test]
+    fn a_time_of_the_future_hides_nothing_and_one_that_is_none_is_news_each_time() {
+        let mut mark = Of10::new(NOW - 50_000);
+        assert_eq!(pass(&mut mark, &[("from 2199", NOW * 2)]), ["from 2199"]);
+        assert_eq!(mark.at(), NOW);
+        for _ in 0..2 {
+            let items = vec![("odd", 0)];
+            assert_eq!(mark.pass(NOW, items.clone(), |_| None), items);
+        }
+    }
+}
