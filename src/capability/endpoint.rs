@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use url::{Host, Url};
 
 /// Where the user puts an endpoint.
@@ -91,6 +91,8 @@ pub(super) struct Target {
     ca_file: Option<PathBuf>,
     resolver: super::Resolver,
     client: OnceCell<reqwest::Client>,
+    /// Requests that may be under way.
+    pub turns: Semaphore,
 }
 
 /// `HOST`, `HOST:PORT`, `*.SUFFIX` (https), or a whole origin where the user wrote it.
@@ -162,6 +164,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         ca_file: given.ca_file,
         resolver: setup.resolver.clone(),
         client: OnceCell::new(),
+        turns: Semaphore::new(setup.limits.parallel.max(1)),
     })
 }
 

@@ -302,6 +302,8 @@ impl Exchange<'_> {
 
     /// One request with the redirects it meets.
     async fn attempt(&self) -> Result<Answer, Ended> {
+        // It is never closed, and the fetch has a deadline.
+        let _turn = self.target.turns.acquire().await;
         let (mut url, mut own) = match &self.place {
             Some(place) => (place.clone(), false),
             None => (self.url()?, true),

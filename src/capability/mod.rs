@@ -61,6 +61,9 @@ pub struct Limits {
     pub path: usize,
     pub redirects: usize,
     pub retries: u32,
+    /// Requests of one endpoint that are under way at a time, streams not counted. Services allow some
+    /// hundred for one credential.
+    pub parallel: usize,
     /// Before the first retry; doubled for the next, with jitter.
     pub retry_pause: Duration,
 }
@@ -78,6 +81,7 @@ impl Default for Limits {
             path: 8 << 10,
             redirects: 5,
             retries: 2,
+            parallel: 32,
             retry_pause: Duration::from_millis(100),
         }
     }

@@ -1,6 +1,6 @@
 //! What is refused before any connection is made.
 
-use super::server::{Server, answer};
+use super::server::{Reply, Server, answer};
 use super::*;
 use futures_util::FutureExt;
 use omnifs::capability::Resolver;
@@ -199,4 +199,18 @@ async fn the_configuration_comes_before_the_environment_and_both_before_the_defa
         row("unix:///run/example.sock", "environment variable EXAMPLE_URL")
     );
     assert_eq!(source(false, false), row("https://api.example.test", "default"));
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_no_more_requests_at_a_time_than_it_is_said_to_bear() {
+    let server = Server::start(|_, _| Reply::Hang(Vec::new())).await;
+    let mut setup = setup(&server.url());
+    setup.limits.parallel = 4;
+    setup.limits.total = Duration::from_millis(500);
+    let outbound = Outbound::new(setup).unwrap();
+    let requests = (0..10).map(|n| fetch(&outbound, get(&format!("/things/{n}"))));
+    let results = futures_util::future::join_all(requests).await;
+    // The first four were never answered, and the others had no turn before their time was over.
+    assert!(results.iter().all(|result| result.as_ref().unwrap_err().cause == Cause::TimedOut));
+    assert_eq!(server.seen.count(), 4);
 }
