@@ -184,9 +184,11 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
         "content-of-directory" => {
             Ok(vec![Node { content: Some(Body::Held(b"x".to_vec())), ..directory("x", "x") }])
         }
-        "wrong-size" => {
-            Ok(vec![Node { size: Some(7), content: Some(Body::Held(b"x".to_vec())), ..file("x", "x") }])
-        }
+        "wrong-size" => Ok(vec![Node {
+            size: Some(7),
+            content: Some(Body::Held(b"x".to_vec())),
+            ..file("x", "x")
+        }]),
         "huge-listing" => Ok((0..100_001).map(|n| file(&n.to_string(), &n.to_string())).collect()),
         "huge-content" => {
             Ok(vec![Node { content: Some(Body::Held(vec![0; (64 << 20) + 1])), ..file("x", "x") }])
@@ -315,7 +317,9 @@ impl exports::omnifs::provider::provider::Guest for Hostile {
         match (parent.as_str(), name.as_str()) {
             ("lookup", "other") => Ok(file("x", "else")),
             ("lookup", "escape") => Ok(file("x", "../escape")),
-            ("lookup", "kind") => Ok(Node { content: Some(Body::Held(vec![1])), ..directory("x", "kind") }),
+            ("lookup", "kind") => {
+                Ok(Node { content: Some(Body::Held(vec![1])), ..directory("x", "kind") })
+            }
             ("lookup", "denied") => Err(Error::Denied("not\nyours".into())),
             ("lookup", "limited") => Err(Error::RateLimited(Some(90))),
             ("lookup", "late") => Err(Error::TimedOut),
