@@ -241,7 +241,8 @@ fn hosts_and_variables_have_their_form() {
 #[test]
 fn a_component_declares_what_it_imports_and_exports_what_it_declares() {
     assert!(check(good(), true, true).is_ok());
-    let undeclared = raw::Description { endpoints: vec![], feeds: vec![], ..good() };
+    let undeclared =
+        raw::Description { endpoints: vec![], credentials: vec![], feeds: vec![], ..good() };
     let fault = check(undeclared.clone(), true, true).unwrap_err();
     assert!(fault.detail.contains("declares no endpoint"), "{}", fault.detail);
     assert!(check(undeclared, false, false).is_ok());
