@@ -62,7 +62,7 @@ mod linux {
 
         fn mount(&self) -> Mounted<'_> {
             let mounted = self.omnifs.mount(&["--webhook-listen", &self.listen]).expect("mount");
-            let url = format!("http://{}/github", self.listen);
+            let url = format!("http://{}/hook/github", self.listen);
             self.twin.set_webhook(&url, SECRET).expect("a webhook");
             mounted
         }
@@ -128,7 +128,7 @@ mod linux {
     fn burst(listen: &str) -> Vec<u16> {
         let body = r#"{"action":"edited"}"#;
         let request = format!(
-            "POST /github HTTP/1.1\r\nhost: {listen}\r\nx-github-event: issues\r\n\
+            "POST /hook/github HTTP/1.1\r\nhost: {listen}\r\nx-github-event: issues\r\n\
              x-github-delivery: 1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -6,6 +6,7 @@
 //! its nodes and scopes at each use (see `nodes` and `scopes`).
 
 use crate::nodes::{Coherence, InstanceId, Node, Use};
+use crate::remote::Remote;
 use bytes::Bytes;
 use lru::LruCache;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of pieces: a kernel keeps what it has read, and a scan of one large file shall not drop
 /// everything else.
-const PIECES_MAX: usize = 32 << 20;
+pub const PIECES_MAX: usize = 32 << 20;
 
 /// Cookies 0 to 2 are the start, `.` and `..`.
 const FIRST_COOKIE: u64 = 3;
@@ -62,6 +63,12 @@ impl Binding {
         self.coherence.covers(self.stamp)
     }
 
+    /// Whether it leads on to a directory without being asked for again: the feed vouches for it, or has
+    /// not failed to come back since.
+    fn leads(&self) -> bool {
+        self.is_covered() || self.coherence.shares(self.stamp)
+    }
+
     /// Whether it still answers a lookup that led to `child`. Outside a live scope the child's own
     /// grant decides, if it is of the same call (one about the child at another place says nothing
     /// about this name) and the feed has not turned since.
@@ -73,7 +80,8 @@ impl Binding {
         };
         // What is asked for at each use of a volatile file is its content.
         let named = || child.is_volatile_file() && self.is_covered();
-        named() || (self.is_covered() || granted()) && child.usable(Use::Lookup)
+        let covered = if child.is_directory() { self.leads() } else { self.is_covered() };
+        named() || (covered || granted()) && child.usable(Use::Lookup)
     }
 }
 
@@ -159,7 +167,8 @@ fn entry_bytes(entry: &ListEntry) -> usize {
 
 /// What a node costs in memory, roughly: its struct, strings and index entries.
 fn node_bytes(node: &Node) -> usize {
-    size_of::<Node>() + node.id.len() + node.version.as_ref().map_or(0, |v| v.len()) + 160
+    let remote = node.remote.as_ref().map_or(0, Remote::weight);
+    size_of::<Node>() + node.id.len() + node.version.as_ref().map_or(0, |v| v.len()) + remote + 160
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -167,7 +176,7 @@ pub enum Operation {
     List,
     Read,
     Lookup(Arc<str>),
-    /// A piece of one state of a content, by the state's digest.
+    /// A piece of one state of a content; see [`crate::remote::At`].
     Piece {
         state: u64,
         index: u64,
@@ -349,6 +358,19 @@ impl Cache {
                     self.looked_up.remove(&directory);
                 }
             }
+        }
+    }
+
+    /// The node that `name` in `directory` last led to, whether it may be served or not.
+    pub fn last_child(&self, directory: &Node, name: &str) -> Option<&Arc<Node>> {
+        match self.entries.peek(&Query::new(directory, Operation::Lookup(name.into()))) {
+            Some(Memo::Child { node, .. }) => return Some(node),
+            Some(_) => return None,
+            None => {}
+        }
+        match self.entries.peek(&Query::new(directory, Operation::List))? {
+            Memo::Listing(listing) => listing.get(name).map(|entry| &entry.node),
+            _ => None,
         }
     }
 

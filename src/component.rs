@@ -52,7 +52,7 @@ impl Error {
             }
             Error::Unapproved(path) | Error::Changed(path) => Some(format!(
                 "see what it asks for and approve it: omnifs providers add {} --name {instance}",
-                path.display()
+                crate::paths::quoted(path)
             )),
         }
     }

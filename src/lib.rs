@@ -21,7 +21,6 @@ pub mod mountpoint;
 pub mod names;
 pub mod nodes;
 pub mod paths;
-pub mod probes;
 pub mod provider;
 pub mod remote;
 pub mod router;

@@ -8,6 +8,7 @@ mod windows;
 #[cfg(windows)]
 pub use windows::{detach, point, prepare, resolve};
 
+use crate::paths::quoted;
 use omnifs_platform::nfs::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,20 +44,20 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Error::Missing(path) => format!("create it: mkdir -p {}", path.display()),
+            Error::Missing(path) => format!("create it: mkdir -p {}", quoted(path)),
             Error::NotDirectory(_) => "name a directory".into(),
             Error::NotEmpty(_) => "its files would be hidden: name an empty directory".into(),
             Error::NotPermitted(_) => {
                 "name a directory that is yours and that you may write".into()
             }
-            Error::Mounted(path) => format!("unmount it first: omnifs unmount {}", path.display()),
+            Error::Mounted(path) => format!("unmount it first: omnifs unmount {}", quoted(path)),
             Error::Dead { path, .. } => {
-                format!("detach it first: fusermount3 -uz {}", path.display())
+                format!("detach it first: fusermount3 -uz {}", quoted(path))
             }
             Error::Unusable { .. } | Error::Windows(_) => return None,
             Error::Busy(path) => format!(
                 "close what uses it (`lsof +f -- {0}` lists it), or: omnifs unmount --force {0}",
-                path.display()
+                quoted(path)
             ),
             Error::Detach { .. } => "`omnifs doctor` checks what unmounting needs".into(),
         })

@@ -64,8 +64,8 @@ pub struct Node {
     /// Directories: the listing is asked for again at every open, while what was looked up in it
     /// holds as long as its own coherence says (the root of a provider instance).
     pub relisted: bool,
-    /// A digest of the content, once it has been read. A node has one content: another one makes
-    /// another node.
+    /// A digest of the content, once it has been read, or of what proves a content that is read in
+    /// pieces. A node has one content: another one makes another node.
     pub digest: OnceLock<u64>,
     /// Where the content comes from, where no answer holds it.
     pub remote: Option<Remote>,
@@ -91,6 +91,8 @@ impl Node {
     ) -> Self {
         let immutable = matches!(coherence, Coherence::Immutable);
         let remote = answered.content.as_ref().and_then(|body| Remote::of(body, immutable));
+        let version = answered.version.as_deref();
+        let proof = remote.as_ref().and_then(|remote| remote.proof(version));
         let size = OnceLock::new();
         if answered.kind != Kind::Directory
             && let Some(bytes) = answered.content.as_ref().and_then(Body::length).or(answered.size)
@@ -106,11 +108,11 @@ impl Node {
             inode,
             size,
             modified: answered.modified,
-            version: answered.version.as_deref().map(Box::from),
+            version: version.map(Box::from),
             coherence,
             complete: answered.complete,
             relisted: false,
-            digest: remote.as_ref().and_then(Remote::proof).map(OnceLock::from).unwrap_or_default(),
+            digest: proof.map(OnceLock::from).unwrap_or_default(),
             remote,
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
@@ -150,6 +152,11 @@ impl Node {
         }
     }
 
+    /// The digest of a content that is read in pieces: where nothing proves it, one that no other has.
+    pub fn proof(&self) -> u64 {
+        *self.digest.get_or_init(crate::remote::unproven)
+    }
+
     pub fn is_volatile(&self) -> bool {
         matches!(self.coherence, Coherence::Volatile)
     }
@@ -181,12 +188,17 @@ impl Node {
 
     /// Whether this node may answer one more use without asking the provider. In a live scope
     /// always; outside of one, a fetch answers each kind of use once (the lookup, stat and open of
-    /// a single `cat`), so that every next use asks again.
+    /// a single `cat`), so that every next use asks again. A path that only leads through a directory
+    /// does not: what was asked for since the last attempt of the scope's feed serves all of them.
     pub fn usable(&self, use_: Use) -> bool {
         if !self.valid.load(Ordering::Acquire) {
             return false;
         }
         if self.coherence.covers(self.stamp()) {
+            return true;
+        }
+        let passed = self.is_directory() && matches!(use_, Use::Lookup | Use::Attributes);
+        if passed && self.coherence.shares(self.stamp()) {
             return true;
         }
         let granted = self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
@@ -268,7 +280,12 @@ impl Coherence {
         }
     }
 
-    /// Moves whenever the feed is lost, comes back or reports a gap.
+    /// Whether what was fetched at `stamp` may lead through a directory; see [`Scope::shares`].
+    pub fn shares(&self, stamp: u64) -> bool {
+        self.scope().is_some_and(|scope| scope.shares(stamp))
+    }
+
+    /// Moves whenever the feed is lost, fails to come back, comes back or reports a gap.
     pub fn era(&self) -> u64 {
         self.scope().map_or(0, |scope| scope.era())
     }
@@ -346,10 +363,6 @@ impl Registry {
     }
 
     fn insert(&mut self, node: Node) -> Arc<Node> {
-        if let Some(Remote::At(_)) = &node.remote {
-            // Where nothing proves it, it is equal to no other.
-            node.digest.get_or_init(crate::remote::unproven);
-        }
         node.refresh(node.stamp());
         let node = Arc::new(node);
         self.link(node.key, &node, true);

@@ -125,6 +125,18 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
+/// A path as a shell takes it, for a command that a message shows.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%:".contains(&b);
+    let simple = !text.is_empty() && text.bytes().all(|b| plain(b) || cfg!(windows) && b == b'\\');
+    match simple {
+        true => text.into_owned(),
+        false if cfg!(windows) => format!("\"{text}\""),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -152,5 +164,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_path_in_a_command_is_quoted_where_a_shell_would_take_it_apart() {
+        for (path, shown) in [
+            ("/mnt/o", "/mnt/o"),
+            ("/mnt/my files", "'/mnt/my files'"),
+            ("/mnt/it's", "'/mnt/it'\\''s'"),
+            ("/mnt/$HOME", "'/mnt/$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), shown);
+        }
     }
 }

@@ -14,7 +14,7 @@ mod body;
 mod manifest;
 pub mod memory;
 
-pub use body::{Body, Frames, Framing, Growing, Piece, Source, Wanted};
+pub use body::{Body, Frames, Framing, Growing, Piece, Source, Validator, Wanted};
 pub use manifest::{
     Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
     Manifest, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,

@@ -1,19 +1,15 @@
 //! Contents that no answer holds: read in pieces, or growing.
 
 use crate::nodes::digest;
-use crate::provider::{Body, Cause, Growing, Piece, Source, Wanted};
+use crate::provider::{Body, Cause, Growing, Piece, Source, Validator, Wanted};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Bytes of a piece; the last one of a content is shorter.
 pub const PIECE: u64 = 1 << 20;
-
-/// Pieces that have come before their turn and wait to be summed.
-const WAITING: usize = 8;
 
 /// Where the content of a file comes from.
 #[derive(Clone, Debug)]
@@ -25,7 +21,9 @@ pub enum Remote {
 impl PartialEq for Remote {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Remote::At(one), Remote::At(two)) => one.source == two.source,
+            (Remote::At(one), Remote::At(two)) => {
+                one.source == two.source && !one.is_retired() && !two.is_retired()
+            }
             (Remote::Growing(one), Remote::Growing(two)) => one == two,
             _ => false,
         }
@@ -42,30 +40,60 @@ impl Remote {
         }
     }
 
-    /// Equal for equal contents, where anything proves that before they are read.
-    pub fn proof(&self) -> Option<u64> {
+    /// Equal for equal contents, where anything proves that before they are read: the node's version
+    /// does.
+    pub fn proof(&self, version: Option<&str>) -> Option<u64> {
         match self {
-            Remote::At(at) => at.proof(),
+            Remote::At(at) => at.proof(version),
             Remote::Growing(_) => None,
         }
+    }
+
+    /// What is said of the same place from now on is asked of it anew.
+    pub fn retire(&self) {
+        if let Remote::At(at) = self {
+            at.retire();
+        }
+    }
+
+    /// Bytes that it takes of memory, roughly.
+    pub fn weight(&self) -> usize {
+        let request = match self {
+            Remote::At(at) => &at.source.request,
+            Remote::Growing(growing) => &growing.request,
+        };
+        let headers = request.headers.iter().map(|(name, value)| name.len() + value.len() + 48);
+        size_of::<At>() + size_of::<Source>() + request.path.len() + headers.sum::<usize>()
     }
 }
 
 /// A digest that no other content has.
 pub fn unproven() -> u64 {
+    digest(format!("unproven {}", next()).as_bytes())
+}
+
+fn next() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    digest(format!("unproven {number}").as_bytes())
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One state of a content that is read in pieces.
 #[derive(Debug)]
 pub struct At {
     pub source: Arc<Source>,
+    /// The name of this state: no other has it, so that what was read of two is never put together.
+    pub state: u64,
     immutable: bool,
     /// What the service calls this state: as the provider said, or as the first piece did.
-    validator: OnceLock<Box<str>>,
+    validator: OnceLock<Validator>,
+    /// The service is known to answer in parts.
+    in_parts: AtomicBool,
+    /// The piece that is asked for until that is known.
+    first: OnceLock<u64>,
     sum: Mutex<Sum>,
+    retired: AtomicBool,
+    /// Why no more of it is read.
+    over: OnceLock<Cause>,
 }
 
 /// The sum of the pieces so far, where the content's is known.
@@ -74,27 +102,50 @@ enum Sum {
     Counting {
         next: u64,
         hash: Sha256,
-        waiting: BTreeMap<u64, Bytes>,
     },
     /// It was right, or there is nothing to compare with.
     Done,
     Wrong,
 }
 
+/// What a piece has brought to the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summed {
+    /// The piece whose turn it is.
+    Next(u64),
+    /// Nothing to do: not its turn, or all is summed and right.
+    Nothing,
+    /// The whole is not what its digest says.
+    Wrong,
+}
+
 impl At {
     fn new(source: Arc<Source>, immutable: bool) -> At {
-        let validator = source.validator.as_deref().map(Box::from).map(OnceLock::from);
-        let counting = || Sum::Counting { next: 0, hash: Sha256::new(), waiting: BTreeMap::new() };
+        let validator = source.validator.clone().map(|tag| OnceLock::from(Validator::Tag(tag)));
+        let counting = || Sum::Counting { next: 0, hash: Sha256::new() };
         let sum = source.digest.map_or(Sum::Done, |_| counting());
-        At { immutable, validator: validator.unwrap_or_default(), sum: Mutex::new(sum), source }
+        At {
+            state: next(),
+            immutable,
+            validator: validator.unwrap_or_default(),
+            in_parts: AtomicBool::new(false),
+            first: OnceLock::new(),
+            sum: Mutex::new(sum),
+            retired: AtomicBool::new(false),
+            over: OnceLock::new(),
+            source,
+        }
     }
 
-    fn proof(&self) -> Option<u64> {
+    fn proof(&self, version: Option<&str>) -> Option<u64> {
         let Source { request, offset, length, validator, digest: sum } = &*self.source;
-        if !self.immutable && validator.is_none() && sum.is_none() {
+        if let Some(sum) = sum {
+            return Some(digest(sum));
+        }
+        if !self.immutable && validator.is_none() && version.is_none() {
             return None;
         }
-        let mut text = format!("{offset} {length} {validator:?} {sum:?}");
+        let mut text = format!("{offset} {length} {validator:?} {version:?}");
         // Formatting into a string does not fail.
         let _ = write!(text, " {} {} {:?}", request.endpoint, request.path, request.headers);
         Some(digest(text.as_bytes()))
@@ -105,6 +156,15 @@ impl At {
         (offset / PIECE, offset / PIECE * PIECE)
     }
 
+    /// The piece to ask for where this one is wanted. Until the service is known to answer in parts it is
+    /// asked for one at a time, since each answer may be the whole.
+    pub fn to_ask(&self, piece: u64) -> u64 {
+        if self.in_parts.load(Ordering::Acquire) {
+            return piece;
+        }
+        *self.first.get_or_init(|| piece)
+    }
+
     /// The request for a piece of a content of which it is one.
     pub fn wanted(&self, piece: u64) -> Wanted<'_> {
         let start = piece * PIECE;
@@ -112,7 +172,7 @@ impl At {
             source: &self.source,
             start,
             length: PIECE.min(self.source.length - start),
-            validator: self.validator.get().map(|tag| &**tag),
+            validator: self.validator.get(),
         }
     }
 
@@ -121,69 +181,94 @@ impl At {
     /// # Errors
     /// [`Cause::Changed`] where it is, or may be, of another state; [`Cause::Invalid`] where the whole is
     /// not what its digest says.
-    pub fn admit(&self, index: u64, piece: &Piece, current: bool) -> Result<(), (Cause, String)> {
-        match &piece.validator {
-            Some(tag) => {
-                let held = self.validator.get_or_init(|| tag.as_str().into());
-                if **held != **tag {
-                    let detail = "the content was replaced while it was read".to_owned();
-                    return Err((Cause::Changed, detail));
-                }
+    pub fn admit(&self, piece: &Piece, current: bool) -> Result<(), (Cause, String)> {
+        let replaced = |detail: &str| Err((Cause::Changed, detail.to_owned()));
+        let known = match &piece.validator {
+            // The first to come says which state this is; after an event nothing says that it is the one
+            // that was told of.
+            Some(now) if current || self.immutable => {
+                Some(self.validator.get_or_init(|| now.clone()))
             }
-            None if !current && !self.immutable && self.source.digest.is_none() => {
-                let detail = "the content may have been replaced while it was read".to_owned();
-                return Err((Cause::Changed, detail));
-            }
-            None => {}
-        }
-        let right = match &piece.whole {
-            Some(whole) => self.is_right_whole(whole),
-            None => self.is_right(index, &piece.bytes),
+            Some(_) => self.validator.get(),
+            None => None,
         };
-        if right {
-            return Ok(());
+        if let Some((known, now)) = known.zip(piece.validator.as_ref())
+            && !known.is_same(now)
+        {
+            return replaced("the content was replaced while it was read");
         }
-        Err((Cause::Invalid, "the content is not what the service's digest says".to_owned()))
+        if !(current || self.immutable || known.is_some_and(Validator::is_strong)) {
+            return replaced(
+                "an event has named the content, and the service has no strong validator by which \
+                 to tell whether it was replaced",
+            );
+        }
+        self.in_parts.store(piece.whole.is_none(), Ordering::Release);
+        let Some(whole) = &piece.whole else { return Ok(()) };
+        let sum = self.source.digest;
+        if sum.is_some_and(|sum| sum != <[u8; 32]>::from(Sha256::digest(whole))) {
+            return Err((Cause::Invalid, self.wrong()));
+        }
+        *self.summed() = Sum::Done;
+        Ok(())
     }
 
-    fn is_right_whole(&self, whole: &Bytes) -> bool {
-        let right = self
-            .source
-            .digest
-            .is_none_or(|digest| digest == <[u8; 32]>::from(Sha256::digest(whole)));
-        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
-        *sum = if right { Sum::Done } else { Sum::Wrong };
-        right
-    }
-
-    /// Sums up what is read in order. False once the whole is known to be wrong.
-    fn is_right(&self, index: u64, bytes: &Bytes) -> bool {
-        // No code panics between two changes that belong together.
-        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
-        let Sum::Counting { next, hash, waiting } = &mut *sum else {
-            return !matches!(*sum, Sum::Wrong);
+    /// Takes a piece into the sum where it is its turn.
+    pub fn sum(&self, index: u64, bytes: &Bytes) -> Summed {
+        let mut sum = self.summed();
+        let (next, hash) = match &mut *sum {
+            Sum::Counting { next, hash } => (next, hash),
+            Sum::Done => return Summed::Nothing,
+            // Also for who waited for the same piece as the one that completed the sum.
+            Sum::Wrong => return Summed::Wrong,
         };
-        if index < *next {
-            return true;
-        }
-        if index > *next {
-            if waiting.len() < WAITING {
-                waiting.insert(index, bytes.clone());
-            }
-            return true;
+        if index != *next {
+            return Summed::Nothing;
         }
         hash.update(bytes);
         *next += 1;
-        while let Some(bytes) = waiting.remove(next) {
-            hash.update(&bytes);
-            *next += 1;
-        }
-        waiting.retain(|index, _| *index > *next);
         if *next * PIECE < self.source.length {
-            return true;
+            return Summed::Next(*next);
         }
         let right = self.source.digest == Some(std::mem::take(hash).finalize().into());
-        *sum = if right { Sum::Done } else { Sum::Wrong };
-        right
+        let (state, summed) = match right {
+            true => (Sum::Done, Summed::Nothing),
+            false => (Sum::Wrong, Summed::Wrong),
+        };
+        *sum = state;
+        summed
+    }
+
+    fn summed(&self) -> MutexGuard<'_, Sum> {
+        // No code panics between two changes that belong together.
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong with a content that is not what its digest says.
+    pub fn wrong(&self) -> String {
+        let bytes = self.source.length;
+        format!("the {bytes} bytes that the service answered are not what its SHA-256 says")
+    }
+
+    /// Ends this state: who has it open is told so, and what is said of the same place is another one.
+    pub fn end(&self, cause: Cause) {
+        let _ = self.over.set(cause);
+        self.retire();
+    }
+
+    pub fn over(&self) -> Option<Cause> {
+        self.over.get().copied()
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod tests;

@@ -29,6 +29,7 @@ mod watch;
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
 use crate::cache::{Cache, Capacity, Listing, Query};
+use crate::events::Prover;
 use crate::growing::Growth;
 use crate::inodes::{Inodes, ROOT};
 use crate::nodes::{Key, Node, Registry};
@@ -108,13 +109,18 @@ struct State {
     touched: Touched,
     /// The sequence number of the last removal of an object.
     removal: u64,
+    /// Events applied.
+    events: u64,
     before: watch::Before,
     ahead: silent::Ahead,
     /// What back ends are to be told once the lock is released.
     pending: Vec<Change>,
+    /// Steps of readers from a piece to the next.
+    steps: u64,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
     clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
+    provers: HashMap<crate::nodes::InstanceId, Prover>,
 }
 
 /// A service's own clock, by its last answer: seconds since the Unix epoch.
@@ -142,6 +148,8 @@ enum Open {
         node: Arc<Node>,
         /// The piece that comes next where it is read in order.
         ahead: u64,
+        /// Which of all steps from a piece to the next was its last one.
+        step: u64,
     },
     Growing {
         handle: Handle,
@@ -154,6 +162,16 @@ enum Open {
         node: Arc<Node>,
         listing: Arc<Listing>,
     },
+}
+
+impl Open {
+    /// Bytes that it holds.
+    fn held(&self) -> u64 {
+        match self {
+            Open::File { bytes, .. } => bytes.len() as u64,
+            Open::Pieces { .. } | Open::Growing { .. } | Open::Directory { .. } => 0,
+        }
+    }
 }
 
 /// What a file is opened with.
@@ -254,11 +272,14 @@ impl Runtime {
                 partials: HashMap::new(),
                 touched: Touched::new(),
                 removal: 0,
+                events: 0,
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
                 pending: Vec::new(),
+                steps: 0,
                 roots,
                 clocks: HashMap::new(),
+                provers: HashMap::new(),
             }),
             observers: Mutex::new(Vec::new()),
             failures: Mutex::new(VecDeque::new()),

@@ -7,9 +7,10 @@
 
 use crate::nodes::InstanceId;
 use crate::provider::Change;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// A scope that no feed watches covers nothing.
@@ -23,7 +24,12 @@ pub struct Scope {
     /// Answers fetched at or after this sequence number are covered; `NEVER` while the feed is
     /// down.
     covered_from: AtomicU64,
+    /// While the feed tries to come back: answers fetched at or after this came after its last
+    /// attempt. `NEVER` where none is made.
+    attempted: AtomicU64,
     era: AtomicU64,
+    /// Somebody has used what it covers since [`Ledger::take_active`] was last asked.
+    used: AtomicBool,
     /// The service's own time, in seconds since the Unix epoch, before which nothing of this scope
     /// was fetched; 0 while unknown.
     since: AtomicU64,
@@ -41,9 +47,23 @@ impl Scope {
         self.era.load(Ordering::Acquire)
     }
 
-    fn turn(&self, covered_from: u64) {
+    fn turn(&self, covered_from: u64, attempted: u64) {
         self.covered_from.store(covered_from, Ordering::Release);
+        self.attempted.store(attempted, Ordering::Release);
         self.era.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes a use of what it covers.
+    pub fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what was fetched at `stamp` came after the last attempt of a feed that is down and
+    /// tries again. Then it may lead a path through a directory without being asked for once more.
+    pub fn shares(&self, stamp: u64) -> bool {
+        stamp >= self.attempted.load(Ordering::Acquire)
     }
 
     pub fn covers(&self, stamp: u64) -> bool {
@@ -53,6 +73,16 @@ impl Scope {
     pub fn is_live(&self) -> bool {
         self.covered_from.load(Ordering::Acquire) != NEVER
     }
+}
+
+/// A scope that cached nodes depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveScope {
+    pub id: Arc<str>,
+    /// The service's second since the Unix epoch before which nothing of it was fetched; 0: unknown.
+    pub since: u64,
+    /// Somebody has used it since this was last asked.
+    pub used: bool,
 }
 
 /// A scope's state for people; see [`Ledger::standings`].
@@ -70,18 +100,33 @@ pub struct Standing {
     pub nodes: u64,
 }
 
-/// A feed's coverage, by the prefix of the scope ids that it covers.
+/// The coverage of a feed.
 #[derive(Debug)]
 struct Feed {
-    instance: InstanceId,
-    prefix: Arc<str>,
     /// As in [`Scope::covered_from`], for scopes that appear later.
     covered_from: u64,
+    attempted: u64,
+    /// When it was last lost, failed to come back or came to rest.
+    down: u64,
     /// What it was before the feed went down, for a resume that proves nothing was missed.
     before: u64,
     note: String,
     since: SystemTime,
     events: u64,
+}
+
+impl Default for Feed {
+    fn default() -> Feed {
+        Feed {
+            covered_from: NEVER,
+            attempted: NEVER,
+            down: NEVER,
+            before: NEVER,
+            note: "the feed has not connected yet".into(),
+            since: SystemTime::now(),
+            events: 0,
+        }
+    }
 }
 
 /// Whether an event with the first sequence number came after a fetch that began at the second. The
@@ -97,16 +142,25 @@ pub struct Ledger {
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
     under_way: BTreeMap<u64, usize>,
-    scopes: HashMap<(InstanceId, Arc<str>), Arc<Scope>>,
-    feeds: Vec<Feed>,
+    scopes: BTreeMap<(InstanceId, Arc<str>), Arc<Scope>>,
+    /// By the prefix of the scope ids that each covers.
+    feeds: BTreeMap<(InstanceId, Arc<str>), Feed>,
     /// Prefixes whose feeds ask `what changed since`, and so cover a scope from its first fetch on.
     polled: Vec<(InstanceId, Arc<str>)>,
+    /// Prefixes of all feeds of an instance's manifest, where it is known.
+    declared: HashMap<InstanceId, Vec<Arc<str>>>,
 }
 
 /// Whether a feed that names `prefix` covers the scope `id`: the very id, or every id below a
 /// prefix that ends in `:`.
 pub fn covers(prefix: &str, id: &str) -> bool {
     id == prefix || (prefix.is_empty() || prefix.ends_with(':')) && id.starts_with(prefix)
+}
+
+/// Every prefix whose feed would cover the scope `id`, the longest first.
+fn covering(id: &str) -> impl Iterator<Item = &str> {
+    let parts = id.rmatch_indices(':').map(|(at, _)| &id[..=at]).filter(move |part| *part != id);
+    std::iter::once(id).chain(parts).chain((!id.is_empty()).then_some(""))
 }
 
 impl Default for Ledger {
@@ -124,9 +178,10 @@ impl Ledger {
             overtakes,
             log: VecDeque::new(),
             under_way: BTreeMap::new(),
-            scopes: HashMap::new(),
-            feeds: Vec::new(),
+            scopes: BTreeMap::new(),
+            feeds: BTreeMap::new(),
             polled: Vec::new(),
+            declared: HashMap::new(),
         }
     }
 
@@ -172,14 +227,20 @@ impl Ledger {
         }
         if let Change::Gap(scope) = change {
             let from = self.sequence;
+            // What is suspect already is not shared any longer either.
+            let later = |at: u64| if at == NEVER { NEVER } else { from };
             for known in self.scopes_under(instance, scope) {
-                known.turn(if known.is_live() { from } else { NEVER });
+                let attempted = known.attempted.load(Ordering::Acquire);
+                known.turn(if known.is_live() { from } else { NEVER }, later(attempted));
             }
-            for feed in self.feeds.iter_mut().filter(|f| f.instance == instance) {
-                if covers(scope, &feed.prefix) || covers(&feed.prefix, scope) {
-                    if feed.covered_from != NEVER && covers(scope, &feed.prefix) {
+            for ((of, prefix), feed) in &mut self.feeds {
+                if *of == instance && (covers(scope, prefix) || covers(prefix, scope)) {
+                    feed.attempted = later(feed.attempted);
+                    feed.down = later(feed.down);
+                    if feed.covered_from != NEVER && covers(scope, prefix) {
                         feed.covered_from = from;
                     }
+                    feed.events += 1;
                     // What was missed stays missed: a later resume cannot vouch for it.
                     feed.before = NEVER;
                     feed.note = "events were missed; cached answers are asked again".into();
@@ -197,9 +258,17 @@ impl Ledger {
         }
     }
 
-    pub fn count_events(&mut self, instance: InstanceId, count: u64) {
-        for feed in self.feeds.iter_mut().filter(|feed| feed.instance == instance) {
-            feed.events += count;
+    /// Counts an event for the feeds of the scopes that it concerns, once for each feed.
+    pub fn count_event<'a>(
+        &mut self,
+        instance: InstanceId,
+        scopes: impl IntoIterator<Item = &'a str>,
+    ) {
+        let prefixes: BTreeSet<&str> = scopes.into_iter().flat_map(covering).collect();
+        for prefix in prefixes {
+            if let Some(feed) = self.feeds.get_mut(&(instance, prefix.into())) {
+                feed.events += 1;
+            }
         }
     }
 
@@ -208,33 +277,52 @@ impl Ledger {
         self.polled.push((instance, prefix.into()));
     }
 
+    /// Says which scopes the feeds of the instance's manifest cover, by their prefixes. A scope beyond
+    /// them is asked for at each use for ever, which is a mistake of the provider: it is told once.
+    pub fn declared(&mut self, instance: InstanceId, prefixes: Vec<Arc<str>>) {
+        self.declared.insert(instance, prefixes);
+    }
+
+    /// A row for what no feed of the manifest covers, by the part of the id that is one for all.
+    fn note_uncovered(&mut self, instance: InstanceId, id: &str) {
+        let Some(prefixes) = self.declared.get(&instance) else { return };
+        let shown = id.split_inclusive(':').next().unwrap_or(id);
+        let known = |prefix: &str| self.feeds.contains_key(&(instance, prefix.into()));
+        if prefixes.iter().any(|prefix| covers(prefix, id)) || covering(id).any(known) {
+            return;
+        }
+        let note = "no feed of the provider's manifest covers this: it is asked for at each use";
+        tracing::warn!(scope = shown, instance = instance.0, "{note}");
+        self.feed(instance, shown).note = note.into();
+    }
+
     /// The scope of this id, for an answer fetched at `stamp`. A new one takes over the standing
     /// of the feed that covers it.
     pub fn scope(&mut self, instance: InstanceId, id: &Arc<str>, stamp: u64) -> Arc<Scope> {
         if let Some(scope) = self.scopes.get(&(instance, id.clone())) {
             return scope.clone();
         }
-        let covered_from = self
-            .feeds
-            .iter()
-            .filter(|feed| feed.instance == instance && covers(&feed.prefix, id))
-            .max_by_key(|feed| feed.prefix.len())
-            .map(|feed| feed.covered_from);
-        let covered_from = covered_from.unwrap_or_else(|| {
+        let known = covering(id)
+            .find_map(|prefix| self.feeds.get(&(instance, prefix.into())))
+            .map(|feed| (feed.covered_from, feed.attempted));
+        let (covered_from, attempted) = known.unwrap_or_else(|| {
             if self.is_polled(instance, id) {
                 let feed = self.feed(instance, id);
                 feed.covered_from = stamp;
                 feed.note = "watched by polling".into();
-                stamp
+                (stamp, NEVER)
             } else {
-                NEVER
+                self.note_uncovered(instance, id);
+                (NEVER, NEVER)
             }
         });
         let scope = Arc::new(Scope {
             instance,
             id: id.clone(),
             covered_from: AtomicU64::new(covered_from),
+            attempted: AtomicU64::new(attempted),
             era: AtomicU64::new(0),
+            used: AtomicBool::new(true),
             since: AtomicU64::new(0),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
@@ -246,28 +334,17 @@ impl Ledger {
     }
 
     fn scopes_under(&self, instance: InstanceId, prefix: &str) -> Vec<Arc<Scope>> {
+        let from = Bound::Included((instance, Arc::from(prefix)));
         self.scopes
-            .values()
-            .filter(|scope| scope.instance == instance && covers(prefix, &scope.id))
-            .cloned()
+            .range((from, Bound::Unbounded))
+            .take_while(|((of, id), _)| *of == instance && id.starts_with(prefix))
+            .filter(|((_, id), _)| covers(prefix, id))
+            .map(|(_, scope)| scope.clone())
             .collect()
     }
 
     fn feed(&mut self, instance: InstanceId, prefix: &str) -> &mut Feed {
-        let at = self.feeds.iter().position(|f| f.instance == instance && &*f.prefix == prefix);
-        let at = at.unwrap_or_else(|| {
-            self.feeds.push(Feed {
-                instance,
-                prefix: prefix.into(),
-                covered_from: NEVER,
-                before: NEVER,
-                note: "the feed has not connected yet".into(),
-                since: SystemTime::now(),
-                events: 0,
-            });
-            self.feeds.len() - 1
-        });
-        &mut self.feeds[at]
+        self.feeds.entry((instance, prefix.into())).or_default()
     }
 
     /// The feed stands: what is fetched from now on is covered. Returns whether that is news.
@@ -284,9 +361,10 @@ impl Ledger {
         }
         let feed = self.feed(instance, prefix);
         feed.covered_from = from;
+        feed.attempted = NEVER;
         feed.note = "connected".into();
         feed.since = SystemTime::now();
-        self.set(instance, prefix, from);
+        self.set(instance, prefix, from, NEVER);
         true
     }
 
@@ -298,15 +376,28 @@ impl Ledger {
             feed.before = NEVER;
             feed.note = "resumed; nothing was missed".into();
             let from = feed.covered_from;
-            self.set(instance, prefix, from);
+            self.set(instance, prefix, from, NEVER);
         }
     }
 
-    /// The feed is down: nothing is covered. Returns whether that is news.
+    /// The feed is down and tries to come back: nothing is covered. To be called at each attempt that
+    /// fails. Returns whether it was not down before.
     pub fn lost(&mut self, instance: InstanceId, prefix: &str, why: &str) -> bool {
+        self.down(instance, prefix, why, true)
+    }
+
+    /// The feed is down until somebody asks it to come back: nothing is covered. Returns whether it was
+    /// not down before.
+    pub fn rest(&mut self, instance: InstanceId, prefix: &str, why: &str) -> bool {
+        self.down(instance, prefix, why, false)
+    }
+
+    fn down(&mut self, instance: InstanceId, prefix: &str, why: &str, tries: bool) -> bool {
         self.sequence += 1;
+        let down = self.sequence;
+        let attempted = if tries { down } else { NEVER };
         // A polled scope is vouched for from its first fetch on, which may be under way.
-        let known = self.feeds.iter().any(|f| f.instance == instance && *f.prefix == *prefix);
+        let known = self.feeds.contains_key(&(instance, prefix.into()));
         let begins = !known && self.is_polled(instance, prefix);
         let feed = self.feed(instance, prefix);
         let news = feed.covered_from != NEVER || begins;
@@ -317,60 +408,81 @@ impl Ledger {
             feed.covered_from = NEVER;
             feed.since = SystemTime::now();
         }
+        feed.attempted = attempted;
+        feed.down = down;
         feed.note = why.into();
-        if news {
-            if !self.under_way.is_empty() {
-                // What such a fetch brings was vouched for when it began and is not any more: it may
-                // not be served as the revalidation of somebody who asks from now on.
-                self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
-            }
-            self.set(instance, prefix, NEVER);
+        if !self.under_way.is_empty() {
+            // What such a fetch brings was asked for before, and may not be served as the revalidation
+            // of somebody who asks from now on.
+            self.log.push_back((self.sequence, instance, Change::Gap(prefix.into())));
         }
+        self.set(instance, prefix, NEVER, attempted);
         news
     }
 
-    fn set(&mut self, instance: InstanceId, prefix: &str, from: u64) {
+    /// The scope is polled no more, because nothing in memory belonged to it. Returns whether it is
+    /// suspect by now, since something does again. Else it is forgotten: what is fetched in it later is
+    /// as in a scope that nobody has heard of.
+    pub fn idle(&mut self, instance: InstanceId, scope: &str) -> bool {
+        let key = (instance, Arc::from(scope));
+        if self.scopes.get(&key).is_some_and(|scope| Arc::strong_count(scope) > 1) {
+            return self.rest(instance, scope, "its next poll is still to come");
+        }
+        self.scopes.remove(&key);
+        self.feeds.remove(&key);
+        false
+    }
+
+    fn set(&mut self, instance: InstanceId, prefix: &str, from: u64, attempted: u64) {
         for scope in self.scopes_under(instance, prefix) {
-            scope.turn(from);
+            scope.turn(from, attempted);
         }
     }
 
-    /// Whether every feed of the instance vouches for what was fetched at `stamp`. Without a feed
-    /// none does.
-    pub fn vouches_for_all(&self, instance: InstanceId, stamp: u64) -> bool {
-        let mut feeds = self.feeds.iter().filter(|feed| feed.instance == instance).peekable();
-        feeds.peek().is_some() && feeds.all(|feed| stamp >= feed.covered_from)
+    /// Whether no feed of the instance has turned since `stamp`: those that are up vouch for it, those
+    /// that rest have done so since before. Never while one is lost, or without any.
+    pub fn stands_for_all(&self, instance: InstanceId, stamp: u64) -> bool {
+        let mut feeds = self.feeds.iter().filter(|((of, _), _)| *of == instance).peekable();
+        let stands = |feed: &Feed| match feed.covered_from {
+            NEVER => feed.attempted == NEVER && stamp >= feed.down,
+            covered_from => stamp >= covered_from,
+        };
+        feeds.peek().is_some() && feeds.all(|(_, feed)| stands(feed))
     }
 
-    /// Forgets scopes that no node refers to any more, and names those that are left, each with the
-    /// service's time before which nothing of it was fetched (0: unknown).
-    pub fn active(&mut self, instance: InstanceId, prefix: &str) -> Vec<(Arc<str>, u64)> {
+    /// Forgets scopes that no node refers to any more, and names those that are left. Which of them
+    /// were used is told once.
+    pub fn take_active(&mut self, instance: InstanceId, prefix: &str) -> Vec<ActiveScope> {
         self.scopes.retain(|_, scope| Arc::strong_count(scope) > 1);
         let scopes = self.scopes_under(instance, prefix);
-        let since = |scope: &Scope| scope.since.load(Ordering::Acquire);
-        scopes.iter().map(|scope| (scope.id.clone(), since(scope))).collect()
+        let active = |scope: &Arc<Scope>| ActiveScope {
+            id: scope.id.clone(),
+            since: scope.since.load(Ordering::Acquire),
+            used: scope.used.swap(false, Ordering::Relaxed),
+        };
+        scopes.iter().map(active).collect()
     }
 
     /// One row for each feed.
     pub fn standings(&self) -> Vec<Standing> {
+        let mut nodes: BTreeMap<(InstanceId, &str), u64> = BTreeMap::new();
+        for ((instance, id), scope) in &self.scopes {
+            // One reference is the ledger's own.
+            let held = Arc::strong_count(scope) as u64 - 1;
+            for prefix in covering(id) {
+                *nodes.entry((*instance, prefix)).or_default() += held;
+            }
+        }
         self.feeds
             .iter()
-            .map(|feed| Standing {
-                instance: feed.instance,
-                scope: feed.prefix.clone(),
+            .map(|((instance, prefix), feed)| Standing {
+                instance: *instance,
+                scope: prefix.clone(),
                 live: feed.covered_from != NEVER,
                 note: feed.note.clone(),
                 since: feed.since,
                 events: feed.events,
-                // One reference is the ledger's own.
-                nodes: self
-                    .scopes
-                    .values()
-                    .filter(|scope| {
-                        scope.instance == feed.instance && covers(&feed.prefix, &scope.id)
-                    })
-                    .map(|scope| Arc::strong_count(scope) as u64 - 1)
-                    .sum(),
+                nodes: nodes.get(&(*instance, &**prefix)).copied().unwrap_or(0),
             })
             .collect()
     }
@@ -386,6 +498,23 @@ mod tests {
         let mut ledger = Ledger::default();
         let scope = ledger.scope(I, &Arc::from("engine"), 0);
         (ledger, scope)
+    }
+
+    #[test]
+    fn what_no_feed_of_the_manifest_covers_is_told_once_for_each_prefix() {
+        let mut ledger = Ledger::default();
+        ledger.declared(I, vec!["team:".into(), "engine".into()]);
+        for id in ["team:1", "engine", "issues:1", "issues:2", "engines", "issues:1"] {
+            let scope = ledger.scope(I, &Arc::from(id), 0);
+            assert!(!scope.covers(0), "{id}");
+        }
+        let told: Vec<_> =
+            ledger.standings().into_iter().map(|row| (row.scope, row.nodes)).collect();
+        assert_eq!(told, [("engines".into(), 0), ("issues:".into(), 0)]);
+        assert!(ledger.standings().iter().all(|row| !row.live && row.note.contains("manifest")));
+        // An instance whose manifest nobody told is not judged.
+        ledger.scope(InstanceId(1), &Arc::from("other"), 0);
+        assert_eq!(ledger.standings().len(), 2);
     }
 
     #[test]
@@ -433,8 +562,113 @@ mod tests {
         assert!(ledger.lost(I, "repo:a", "refused"));
         assert_eq!(ledger.hits(I, stamp).count(), 1);
         assert!(!ledger.lost(I, "repo:a", "refused"), "no news");
-        assert_eq!(ledger.hits(I, stamp).count(), 1);
+        assert_eq!(ledger.hits(I, stamp).count(), 2, "and an attempt that failed since");
         assert!(!ledger.scope(I, &Arc::from("repo:a"), stamp).covers(stamp));
+    }
+
+    #[test]
+    fn between_two_attempts_of_a_lost_feed_what_was_asked_for_is_shared() {
+        let (mut ledger, scope) = ledger();
+        ledger.up(I, "engine");
+        let before = ledger.begin();
+        assert!(!scope.shares(before), "nothing is shared while the feed vouches");
+        ledger.lost(I, "engine", "refused");
+        assert!(!scope.shares(before));
+        let first = ledger.begin();
+        assert!(scope.shares(first) && !scope.covers(first));
+        ledger.lost(I, "engine", "refused again");
+        let second = ledger.begin();
+        assert!(!scope.shares(first) && scope.shares(second));
+        ledger.record(I, &Change::Gap("engine".into()));
+        assert!(!scope.shares(second), "something was missed since");
+        let third = ledger.begin();
+        assert!(ledger.scope(I, &Arc::from("engine"), third).shares(third));
+        ledger.rest(I, "engine", "nobody uses it");
+        assert!(!scope.shares(third) && !scope.shares(ledger.begin()), "no attempt is made");
+    }
+
+    #[test]
+    fn a_use_of_a_scope_is_told_once() {
+        let (mut ledger, scope) = ledger();
+        let mut used = || ledger.take_active(I, "").into_iter().map(|scope| scope.used).collect();
+        let (first, second): (Vec<bool>, Vec<bool>) = (used(), used());
+        scope.note_use();
+        assert_eq!([first, second, used(), used()].concat(), [true, false, true, false]);
+    }
+
+    #[test]
+    fn the_prefixes_that_are_looked_up_for_a_scope_are_those_that_cover_it() {
+        let prefixes = ["", "a", "a:", "a:b", "a:b:", "a:b:c", "b:", ":", "a:b:c:"];
+        for id in ["", "a", "a:", "a:b", "a:b:c", "ab:c", ":x"] {
+            let mut expected: Vec<_> = prefixes.into_iter().filter(|p| covers(p, id)).collect();
+            expected.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+            let found: Vec<_> = covering(id).filter(|p| prefixes.contains(p)).collect();
+            assert_eq!(found, expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_idled_and_is_used_again_is_covered_from_its_first_fetch() {
+        let mut ledger = Ledger::default();
+        ledger.polled(I, "repo:");
+        let id = Arc::from("repo:a");
+        let stamp = ledger.begin();
+        let scope = ledger.scope(I, &id, stamp);
+        ledger.up(I, "repo:a");
+        drop(scope);
+        assert!(ledger.take_active(I, "repo:").is_empty());
+        assert!(!ledger.idle(I, "repo:a"));
+        assert!(ledger.standings().is_empty(), "nobody uses it, so there is nothing to tell of it");
+        let stamp = ledger.begin();
+        assert!(ledger.scope(I, &id, stamp).covers(stamp));
+    }
+
+    #[test]
+    fn a_scope_that_is_used_again_while_its_poll_ends_is_suspect_until_the_next_one() {
+        let mut ledger = Ledger::default();
+        ledger.polled(I, "repo:");
+        let stamp = ledger.begin();
+        let scope = ledger.scope(I, &Arc::from("repo:a"), stamp);
+        assert!(ledger.idle(I, "repo:a"), "what was kept of it is in doubt");
+        assert!(!scope.covers(stamp));
+        ledger.up(I, "repo:a");
+        let stamp = ledger.begin();
+        assert!(scope.covers(stamp));
+    }
+
+    #[test]
+    fn an_event_counts_for_the_feeds_of_its_scopes_alone() {
+        let mut ledger = Ledger::default();
+        for prefix in ["repo:a", "repo:b", "repo:", "engine"] {
+            ledger.up(I, prefix);
+        }
+        ledger.count_event(I, ["repo:a", "repo:a", "repo:c"]);
+        ledger.record(I, &Change::Gap("repo:b".into()));
+        let counts: Vec<_> =
+            ledger.standings().into_iter().map(|s| (s.scope.to_string(), s.events)).collect();
+        let expected = [("engine", 0), ("repo:", 2), ("repo:a", 1), ("repo:b", 1)];
+        assert_eq!(counts, expected.map(|(scope, events)| (scope.to_owned(), events)));
+    }
+
+    #[test]
+    fn ten_thousand_scopes_are_told_of_in_a_time_that_grows_with_their_number_only() {
+        let mut ledger = Ledger::default();
+        ledger.polled(I, "repo:");
+        let mut held = Vec::new();
+        for number in 0..10_000 {
+            let stamp = ledger.begin();
+            held.push(ledger.scope(I, &Arc::from(format!("repo:{number}")), stamp));
+            ledger.end(stamp);
+        }
+        let told = || {
+            let started = std::time::Instant::now();
+            let standings = ledger.standings();
+            assert!(standings.len() == 10_000 && standings.iter().all(|s| s.live && s.nodes == 1));
+            started.elapsed()
+        };
+        // The quadratic way took seconds.
+        let best = (0..5).map(|_| told()).min();
+        assert!(best < Some(std::time::Duration::from_millis(100)), "{best:?}");
     }
 
     #[test]

@@ -64,7 +64,8 @@ fn child() {
         assert_eq!(hardened, rustix::process::DumpableBehavior::NotDumpable);
         let at = options.mountpoint.clone();
         mount("omnifs-test", &at, "tmpfs", MountFlags::empty(), None).unwrap();
-        Ok(Mounted { daemon: Arc::new(Core), mount: Box::new(Tmpfs(at)), warnings: Vec::new() })
+        let (warnings, credentials) = (Vec::new(), Vec::new());
+        Ok(Mounted { daemon: Arc::new(Core), mount: Box::new(Tmpfs(at)), warnings, credentials })
     };
     let result = daemon::run_with(options, start, |_| {});
     std::process::exit(if result.is_ok() { 0 } else { 1 });

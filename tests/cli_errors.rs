@@ -31,6 +31,32 @@ fn a_wrong_command_line_is_code_2() {
 }
 
 #[test]
+fn a_component_that_is_not_there_is_a_wrong_command_line_and_nothing_is_mounted() {
+    let home = Home::new();
+    std::fs::write(home.path("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    for (file, what) in [("/none.wasm", "No such file"), ("module.wasm", "a core module")] {
+        let ran = home.run(["mount", "--provider", &format!("x={file}"), "mnt"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("--provider x: "), "{ran:?}");
+        assert!(ran.stderr.contains(file) && ran.stderr.contains(what), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_credential_file_that_no_credential_is_for_is_told() {
+    let home = Home::new();
+    for (keys, part) in [
+        ("credential-files.tokn = 'x'", "it uses no credential 'tokn'"),
+        ("endpoints.apii = 'https://ghe.example'", "has no endpoint"),
+    ] {
+        home.config(&format!("[instances.github]\n{keys}\n"));
+        let ran = home.run(["auth", "status", "github"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stdout.contains(part), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_mistake_in_the_configuration_names_file_line_and_nearest_key() {
     let home = Home::new();
     home.config("[cache]\nnode = 5000\n");

@@ -342,17 +342,123 @@ async fn failures_are_never_not_found_and_never_kept() {
     assert_eq!(core.cat("a").await.expect("recovers by itself"), b"x");
 }
 
+/// What desktop crawlers and shell prompts look for in every directory.
+const CRAWLED: [&str; 5] = [".git", ".DS_Store", "._a", "DCIM", "Thumbs.db"];
+
 #[tokio::test]
-async fn crawlers_cost_nothing() {
+async fn a_name_that_crawlers_try_is_found_where_it_is() {
+    for live in [true, false] {
+        let core = core(Style::default(), Capacity::default()).await;
+        if live {
+            core.runtime.up("m", SCOPE);
+        }
+        core.upstream.directory(ROOT, "d", "id-d");
+        let directory = core.lookup("d").await.expect("d").handle;
+        for (at, name) in CRAWLED.into_iter().enumerate() {
+            core.upstream.file("id-d", name, &format!("id-{at}"), b"here");
+            let found = core.runtime.lookup(directory, name).await;
+            assert!(matches!(found, Ok(Some(_))), "{name}, live: {live}: {found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn crawlers_cost_one_question_for_each_name_and_none_after_a_listing() {
+    let core = Core::live().await;
+    for directory in ["id-d", "id-e"] {
+        core.upstream.directory(ROOT, directory, directory);
+        core.upstream.file(directory, "a", &format!("{directory}/a"), b"x");
+    }
+    let d = core.lookup("id-d").await.expect("d").handle;
+    let e = core.lookup("id-e").await.expect("e").handle;
+    core.names(e).await;
+    let before = core.upstream.calls();
+    for _ in 0..3 {
+        for name in CRAWLED {
+            for directory in [d, e] {
+                let found = core.runtime.lookup(directory, name).await;
+                assert!(matches!(found, Ok(None) | Err(Error::NotFound)), "{name}: {found:?}");
+            }
+        }
+    }
+    assert_eq!(core.upstream.calls() - before, CRAWLED.len() as u64);
+}
+
+#[tokio::test]
+async fn a_listing_that_fails_is_never_an_empty_directory_and_has_a_line_in_status() {
+    let causes = [
+        (Cause::NotFound, Error::Stale),
+        (Cause::Denied, Error::Denied),
+        (Cause::RateLimited, Error::RateLimited),
+        (Cause::Unavailable, Error::Unavailable),
+        (Cause::TimedOut, Error::TimedOut),
+        (Cause::TooLarge, Error::TooLarge),
+        (Cause::Invalid, Error::Invalid),
+        (Cause::Trap, Error::Invalid),
+        (Cause::Limit, Error::Invalid),
+    ];
+    for (cause, expected) in causes {
+        for silent in [false, true] {
+            let core = Core::live().await;
+            if silent {
+                core.runtime.silence_opens();
+            }
+            core.upstream.directory(ROOT, "d", "id-d");
+            core.upstream.file("id-d", "a", "id-a", b"x");
+            let directory = core.lookup("d").await.expect("d").handle;
+            assert_eq!(core.names(directory).await, ["a"]);
+            core.apply(vec![omnifs::provider::Change::ChildrenChanged("id-d".into())]);
+            core.upstream.fail_inside("id-d", Some(cause));
+            for _ in 0..2 {
+                let failed = core.runtime.opendir(directory).await.expect_err("fails");
+                assert_eq!(Error::from(failed), expected, "{cause:?}");
+            }
+            let failures = core.runtime.snapshot().failures;
+            assert_eq!((&*failures[0].path, failures[0].failure.cause), ("m/d", cause));
+            core.upstream.fail_inside("id-d", None);
+            assert_eq!(core.names(directory).await, ["a"], "{cause:?}");
+        }
+    }
+}
+
+/// Root's kernel keeps the name of a directory that it has opened without a word.
+#[tokio::test]
+async fn a_directory_that_is_shown_and_not_there_is_looked_up_again() {
+    let core = Core::live().await;
+    core.runtime.silence_opens();
+    core.upstream.directory(ROOT, "d", "id-d");
+    let directory = core.lookup("d").await.expect("d").handle;
+    let told = core.runtime.changes();
+    core.upstream.fail_inside("id-d", Some(Cause::NotFound));
+    core.runtime.opendir(directory).await.expect_err("not there");
+    let doubted = told.try_iter().flatten().any(|change| {
+        matches!(change, Change::Entry { parent, name, .. } if parent == core.top && name == "d")
+    });
+    assert!(doubted);
+}
+
+#[tokio::test]
+async fn a_file_that_is_shown_and_has_no_content_has_a_line_in_status() {
     let core = Core::live().await;
     core.upstream.file(ROOT, "a", "id-a", b"x");
-    for name in [".git", ".DS_Store", "._a", "Thumbs.db"] {
-        assert_eq!(core.lookup(name).await.expect_err("absent"), Error::NotFound);
-    }
-    assert_eq!(core.upstream.calls(), 0);
-    core.upstream.file(ROOT, ".DS_Store", "id-ds", b"y");
-    core.names(core.top).await;
-    assert!(core.lookup(".DS_Store").await.is_ok(), "a listing that has one shows it");
+    core.upstream.fail_inside("id-a", Some(Cause::NotFound));
+    assert_eq!(core.cat("a").await.expect_err("no content"), Error::Stale);
+    let failures = core.runtime.snapshot().failures;
+    assert_eq!((&*failures[0].path, failures[0].failure.cause), ("m/a", Cause::NotFound));
+}
+
+#[tokio::test]
+async fn an_event_is_counted_once_and_for_its_own_scope() {
+    let core = Core::live().await;
+    core.runtime.up("m", "elsewhere");
+    core.upstream.file(ROOT, "a", "id-a", b"x");
+    core.lookup("a").await.expect("a");
+    core.apply(vec![omnifs::provider::Change::Invalidated("id-a".into())]);
+    let snapshot = core.runtime.snapshot();
+    let events = |scope: &str| {
+        snapshot.scopes.iter().find(|(_, s)| &*s.scope == scope).map(|(_, s)| s.events)
+    };
+    assert_eq!((snapshot.events, events(SCOPE), events("elsewhere")), (1, Some(1), Some(0)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The file-system-level cause. Detail for people (provider, path, what to do) is kept by the core
 /// and shown by `omnifs status`.
@@ -87,9 +87,43 @@ impl Error {
     }
 }
 
+/// Why a call by a handle has failed: anything but [`Error::NotFound`], which is an answer about a name.
+///
+/// Whoever reads a directory takes "no such file" for its end: the C library's `readdir` on Linux,
+/// `FindFirstFile` on Windows. A failure told so would be an empty directory to `ls`, and to
+/// `rsync --delete` the order to empty the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[error(transparent)]
+pub struct HandleError(Error);
+
+impl From<Error> for HandleError {
+    fn from(error: Error) -> HandleError {
+        HandleError(if error == Error::NotFound { Error::Stale } else { error })
+    }
+}
+
+impl From<HandleError> for Error {
+    fn from(error: HandleError) -> Error {
+        error.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_call_by_a_handle_fails_with_what_readers_take_for_the_end_of_a_directory() {
+        // STATUS_NO_MORE_FILES, STATUS_NO_SUCH_FILE, STATUS_OBJECT_NAME_NOT_FOUND.
+        let ends = [0x8000_0006, 0xC000_000F, 0xC000_0034];
+        for error in Error::ALL {
+            let told = Error::from(HandleError::from(error));
+            let Codes { errno, nfs, ntstatus } = told.codes();
+            assert!(errno > 0 && errno != 2 && nfs > 0 && nfs != 2, "{error:?}");
+            assert!(!ends.contains(&ntstatus), "{error:?}");
+            assert!(told == error || error == Error::NotFound, "{error:?}");
+        }
+    }
 
     #[test]
     fn each_error_has_the_codes_of_the_design() {

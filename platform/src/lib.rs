@@ -22,13 +22,14 @@ pub mod nfs;
 mod types;
 pub mod winfsp;
 
-pub use error::{Error, Result};
+pub use error::{Error, HandleError, Result};
 pub use types::{
     Attr, Change, DirEntry, DirPage, Entry, Event, Fate, Handle, Inode, Kind, OpenFile, OpenId,
     Opened, Statfs,
 };
 
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::mpsc::Receiver;
 
@@ -76,7 +77,7 @@ pub trait Vfs: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Bytes>> + Send;
 
     /// Opens a directory: its entry set as of now is what [`Vfs::readdir`] walks.
-    fn opendir(&self, handle: Handle) -> impl Future<Output = Result<Opened>> + Send;
+    fn opendir(&self, handle: Handle) -> impl Future<Output = Result<Opened, HandleError>> + Send;
 
     /// The entries after `cookie` (0: from the start), in the order of their cookies, at most
     /// `limit` of them; an empty page is the end. A name's cookie is the same in every listing of
@@ -92,7 +93,7 @@ pub trait Vfs: Send + Sync + 'static {
         cookie: u64,
         limit: usize,
         plus: bool,
-    ) -> impl Future<Output = Result<DirPage>> + Send;
+    ) -> impl Future<Output = Result<DirPage, HandleError>> + Send;
 
     /// Ends an open file or directory.
     fn release(&self, open: OpenId);
@@ -126,6 +127,12 @@ pub trait Vfs: Send + Sync + 'static {
     /// What [`Vfs::lookup`] would answer, with a reference, as far as it is known without asking.
     fn recall(&self, _parent: Handle, _name: &str) -> Option<Entry> {
         None
+    }
+
+    /// Says that somebody watches these files and directories, by their inode numbers or by those of
+    /// their handles. Who watches reads nothing, and wants to hear of changes all the same.
+    fn note_watched(&self, numbers: &HashSet<u64>) {
+        let _ = numbers;
     }
 
     // The rest is for a back end whose kernel keeps the size and the pages of a file by its handle.

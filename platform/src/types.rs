@@ -88,6 +88,8 @@ pub struct OpenFile {
     pub id: OpenId,
     /// Bytes, exact, at the time of the open.
     pub size: u64,
+    /// Bytes of memory that it takes while it is open: less than `size` for what is read in pieces.
+    pub held: u64,
     /// What a page cache holds of this handle is this content.
     pub keep_cache: bool,
     /// The content may grow while it is open (a live log): reads must not be answered from a page

@@ -4,6 +4,7 @@ use super::client::Fault;
 use super::counters::count;
 use super::exchange::{Answer, Exchange};
 use super::validators::Key;
+use crate::credentials::{Carried, Chain};
 use crate::provider::{Cause, Failure, Response};
 use http::{HeaderMap, StatusCode};
 
@@ -21,8 +22,16 @@ const KEPT_BACK: &[&str] = &[
     "upgrade",
 ];
 
-/// A secret shorter than this is a test's, and would be found in any text.
-const SECRET_WORTH_A_SEARCH: usize = 12;
+/// Tells which path answered, where that is another one than was asked for: the provider cannot see
+/// a redirect, and may have to know that it is shown another object. Not kept with the answer, since
+/// the same answer may come without a redirect the next time.
+fn located(mut headers: Vec<(String, String)>, moved: Option<String>) -> Vec<(String, String)> {
+    if let Some(path) = moved {
+        headers.retain(|(name, _)| name != "content-location");
+        headers.push(("content-location".to_owned(), path));
+    }
+    headers
+}
 
 impl Exchange<'_> {
     /// The provider's answer from the service's.
@@ -41,11 +50,8 @@ impl Exchange<'_> {
             count(&self.target.counters.revalidated);
             self.shared.validators.confirmed();
             self.unseen_secret(&headers, b"")?;
-            return Ok(Response {
-                status: 200,
-                headers: kept.headers(headers),
-                body: kept.body.clone(),
-            });
+            let headers = located(kept.headers(headers), answer.moved);
+            return Ok(Response { status: 200, headers, body: kept.body.clone() });
         }
         self.unseen_secret(&headers, &answer.body)?;
         if let Some(key) = key
@@ -54,6 +60,7 @@ impl Exchange<'_> {
         {
             self.shared.validators.keep(key, &answer.headers, &headers, &answer.body);
         }
+        let headers = located(headers, answer.moved);
         Ok(Response { status: answer.status.as_u16(), headers, body: answer.body })
     }
 
@@ -67,21 +74,17 @@ impl Exchange<'_> {
             .collect()
     }
 
-    /// A service that echoes requests must not carry the secret into the sandbox.
+    /// A service that echoes requests must not carry a secret into the sandbox.
     pub(super) fn unseen_secret(
         &self,
         headers: &[(String, String)],
         body: &[u8],
     ) -> Result<(), Failure> {
-        let Some(found) = &self.credential else { return Ok(()) };
-        let secret = found.secret.expose().as_bytes();
-        if secret.len() < SECRET_WORTH_A_SEARCH {
-            return Ok(());
-        }
-        let finder = memchr::memmem::Finder::new(secret);
-        let shown = finder.find(body).is_some()
-            || headers.iter().any(|(_, value)| finder.find(value.as_bytes()).is_some());
-        if shown {
+        let shown = |carried: &Carried| {
+            carried.shows_in(body)
+                || headers.iter().any(|(_, value)| carried.shows_in(value.as_bytes()))
+        };
+        if self.carried.iter().any(shown) {
             return Err(self.fault(Fault::new(
                 Cause::Invalid,
                 "the service's answer repeats the credential; it was dropped",
@@ -90,36 +93,60 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Learns from the status whether the credentials are good.
     pub(super) fn authorized(&self, status: StatusCode) -> Result<(), Failure> {
-        let Some(name) = self.target.spec.credentials.first() else { return Ok(()) };
-        if status != StatusCode::UNAUTHORIZED {
+        let names = &self.target.spec.credentials;
+        if names.is_empty() || status != StatusCode::UNAUTHORIZED {
+            if status.is_success() || status == StatusCode::NOT_MODIFIED {
+                self.each_carried(|chain, carried| chain.accepted(&carried.found));
+            }
             return Ok(());
         }
-        let chain = self.shared.credentials.get(name);
-        if let Some(chain) = chain {
-            chain.doubt();
-        }
-        let login = format!("omnifs auth login {}", self.shared.instance);
+        let lacks = |name: &&String| !self.carried.iter().any(|c| c.credential == **name);
+        let missing: Vec<_> = names.iter().filter(lacks).collect();
         let place = &self.target.base;
-        let detail = match &self.credential {
-            Some(found) => format!(
-                "{place} answered 401: it does not accept credential {name:?} from {}; {}",
-                found.source,
-                found.source.mend(&login)
-            ),
-            None => {
-                let variables = chain.map(|chain| chain.variables()).unwrap_or_default();
-                let or = if variables.is_empty() {
-                    String::new()
-                } else {
-                    format!(" or set {}", variables.join(" or "))
-                };
-                format!(
-                    "{place} answered 401: it wants credential {name:?} and none is configured; \
-                     run `{login}`{or}"
-                )
+        let mut parts = Vec::new();
+        if missing.is_empty() {
+            self.each_carried(|_, carried| {
+                let login = self.shared.login(&carried.credential);
+                let source = &carried.found.source;
+                let name = &carried.credential;
+                parts.push(format!(
+                    "it does not accept credential {name:?} from {source}; {}",
+                    source.mend(&login)
+                ));
+            });
+        }
+        for name in missing {
+            let Some(chain) = self.shared.credential(name) else { continue };
+            let wanted = chain.wanted(&self.shared.login(name));
+            parts.push(match (chain.elsewhere().first(), &self.target.elsewhere) {
+                // What is kept for the other endpoint's place does not go to this one.
+                (Some(other), None) => format!(
+                    "it wants credential {name:?}, and the endpoint {} is at {}; only one from a \
+                     credential-file is for both",
+                    other.endpoint, other.origin
+                ),
+                _ => format!("it wants credential {name:?} and none is configured; {wanted}"),
+            });
+        }
+        let detail = format!("{place} answered 401: {}", parts.join("; "));
+        self.each_carried(|chain, carried| {
+            chain.doubt();
+            if self.carried.len() == names.len() {
+                chain.refused(&carried.found, &detail);
             }
-        };
-        Err(self.shared.failure(Cause::Denied, detail))
+        });
+        let failure = self.shared.failure(Cause::Denied, detail);
+        self.target.counters.troubled(Some(failure.detail.clone()));
+        Err(failure)
+    }
+
+    fn each_carried(&self, mut tell: impl FnMut(&Chain, &Carried)) {
+        for carried in &self.carried {
+            if let Some(chain) = self.shared.credential(&carried.credential) {
+                tell(chain, carried);
+            }
+        }
     }
 }

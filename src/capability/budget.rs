@@ -9,6 +9,7 @@
 pub(super) mod headers;
 
 use super::Priority;
+use crate::provider::Limits;
 use headers::{Observation, Window};
 use http::HeaderMap;
 use serde::Serialize;
@@ -19,9 +20,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Percent of each limit that background requests leave untouched.
 pub const RESERVE_PERCENT: u64 = 20;
 
-/// GitHub asks for at least a minute after a secondary limit that names no time.
-const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
-const SECONDARY_MOST: Duration = Duration::from_secs(15 * 60);
+/// After a refusal that asks to slow down and names no time.
+const SLOW_DOWN_PAUSE: Duration = Duration::from_secs(60);
+const SLOW_DOWN_MOST: Duration = Duration::from_secs(15 * 60);
 /// After a bare 429, which says nothing at all.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(1);
 const UNNAMED_MOST: Duration = Duration::from_secs(60);
@@ -57,6 +58,17 @@ struct Held {
     in_flight: u64,
 }
 
+impl Held {
+    /// What is left once the requests under way are paid for.
+    fn left(&self) -> u64 {
+        self.remaining.saturating_sub(self.in_flight.saturating_mul(self.cost))
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left() < self.cost.max(1)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Stopped {
     until: SystemTime,
@@ -84,13 +96,15 @@ pub struct BudgetStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WindowStatus {
-    /// The service's own name: `core`, `graphql`, `requests`, `complexity`.
+    /// The service's own name, or the manifest's: `core`, `requests`.
     pub resource: String,
     pub limit: u64,
     pub remaining: u64,
     /// Kept for interactive reads.
     pub reserve: u64,
     pub resets_at: u64,
+    /// It leaves no room for a request until then.
+    pub exhausted: bool,
 }
 
 /// Room for one request; given back when dropped.
@@ -128,17 +142,18 @@ impl Budget {
         Ok(Permit { budget: self.clone(), resources })
     }
 
-    /// Learns from an answer. `body` is looked at only where the status or the method makes a rate
-    /// limit possible. An error says that the answer is the service's refusal.
+    /// Learns from an answer (status, headers, body) what its endpoint's `limits` let it say. The body is
+    /// looked at only where the status or the method makes a rate limit possible. An error says that the answer is the service's refusal.
     pub fn observe(
         &self,
         route: &Route,
         fingerprint: Option<u64>,
+        limits: &Limits,
         post: bool,
-        (status, headers, body): (u16, &HeaderMap, &[u8]),
+        answer: (u16, &HeaderMap, &[u8]),
         now: SystemTime,
     ) -> Result<(), Limited> {
-        let seen = headers::read(post, status, headers, body, now);
+        let seen = headers::read(limits, post, answer, now);
         let mut state = self.lock();
         state.belong_to(fingerprint);
         for window in &seen.windows {
@@ -165,6 +180,7 @@ impl Budget {
                     remaining: if now >= held.reset { held.limit } else { held.remaining },
                     reserve: reserve(held.limit),
                     resets_at: seconds(held.reset),
+                    exhausted: now < held.reset && held.is_spent(),
                 })
                 .collect(),
             stopped_until: stopped.map(|stopped| seconds(stopped.until)),
@@ -205,8 +221,8 @@ impl State {
             if now >= held.reset {
                 continue;
             }
-            let left = held.remaining.saturating_sub(held.in_flight.saturating_mul(held.cost));
-            if left < held.cost.max(1) {
+            let left = held.left();
+            if held.is_spent() {
                 let why = format!(
                     "the {resource} rate limit of credential {credential:?} ({}) is used up",
                     held.limit
@@ -229,7 +245,7 @@ impl State {
     /// before the one that is known.
     fn learn(&mut self, route: &Route, window: &Window, refused: bool, now: SystemTime) {
         /// Servers of one service do not agree to the second about the same reset.
-        const SLACK: Duration = Duration::from_secs(5);
+        const TOLERANCE: Duration = Duration::from_secs(5);
         /// A bound on what a service can make us hold.
         const RESOURCES: usize = 32;
         let resources = self.routes.entry(route.clone()).or_default();
@@ -245,9 +261,9 @@ impl State {
                 // Answers overtake each other: within one window the lowest number is the newest.
                 let same = window.falls_only
                     && held.reset > now
-                    && window.reset <= held.reset + SLACK
-                    && held.reset <= window.reset + SLACK;
-                let older = window.falls_only && window.reset + SLACK < held.reset;
+                    && window.reset <= held.reset + TOLERANCE
+                    && held.reset <= window.reset + TOLERANCE;
+                let older = window.falls_only && window.reset + TOLERANCE < held.reset;
                 if older && held.reset > now && !refused {
                     return;
                 }
@@ -285,8 +301,8 @@ impl State {
             return limited(&why, held.reset, now);
         }
         let pause = seen.retry_after.unwrap_or_else(|| {
-            let (first, most) = if seen.secondary {
-                (SECONDARY_PAUSE, SECONDARY_MOST)
+            let (first, most) = if seen.slow_down {
+                (SLOW_DOWN_PAUSE, SLOW_DOWN_MOST)
             } else {
                 (UNNAMED_PAUSE, UNNAMED_MOST)
             };
@@ -294,10 +310,8 @@ impl State {
             self.strikes += 1;
             pause
         });
-        let why = if seen.secondary {
-            format!(
-                "the service asks credential {credential:?} to slow down (secondary rate limit)"
-            )
+        let why = if seen.slow_down {
+            format!("the service asks credential {credential:?} to slow down")
         } else {
             format!("the service throttles credential {credential:?}")
         };

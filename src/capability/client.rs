@@ -65,9 +65,9 @@ pub(super) fn build(
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     if let Some(path) = ca_file {
         let shown = path.display();
-        let pem = std::fs::read(path).map_err(|e| format!("cannot read ca_file {shown}: {e}"))?;
+        let pem = std::fs::read(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|_| format!("ca_file {shown} holds no PEM certificates"))?;
+            .map_err(|_| format!("ca-file {shown} holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(roots);
     }
     builder = local(builder, base)?;
@@ -123,6 +123,11 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         current = error.source();
     }
     None
+}
+
+/// Whether a body came whole and could not be unpacked, as a part of one that is compressed.
+pub(super) fn is_undecodable(error: &reqwest::Error) -> bool {
+    error.is_decode() && find::<hyper::Error>(error).is_none()
 }
 
 /// Says what happened and what to do. `service` is the provider's name; the URL's path and query
@@ -209,7 +214,7 @@ fn connect_fault(
             Cause::Unavailable,
             format!(
                 "no trusted connection to {place}: {tls}; for a server with its own certificate \
-                 authority set ca_file for this endpoint"
+                 authority set ca-file for this endpoint"
             ),
         );
     }
@@ -217,7 +222,7 @@ fn connect_fault(
         Some(io::ErrorKind::ConnectionRefused) => "connection refused; is it running?",
         Some(io::ErrorKind::NotFound) if local => "no such socket; is it running?",
         Some(io::ErrorKind::PermissionDenied) if local => {
-            "permission denied; may this user use the socket (for Docker: group docker)?"
+            "permission denied; is this user in the group of the socket?"
         }
         _ => {
             return unavailable(

@@ -3,6 +3,7 @@
 use crate::provider::{Cause, Failure};
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Monotonic counts of one endpoint since the start.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub(super) struct Counters {
     pub refused: AtomicU64,
     /// Fetches that the rate limit left no room for.
     pub throttled: AtomicU64,
+    /// What the last request showed to be wrong with the endpoint or its credential, in one line.
+    trouble: Mutex<Option<String>>,
 }
 
 /// A snapshot of one endpoint's counts, or of all of them together. See the field docs of the
@@ -43,10 +46,39 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub fn ended(&self, failure: Option<&Failure>) {
-        if failure.is_some_and(|failure| failure.cause != Cause::RateLimited) {
+    /// A request goes on the wire.
+    pub fn called_out(&self) {
+        count(&self.callouts);
+        let _ = super::REQUESTS.try_with(|requests| count(requests));
+    }
+
+    /// Notes the status of an answer.
+    pub fn answered(&self, status: u16) {
+        if status >= 500 {
             count(&self.failures);
         }
+        let trouble = || format!("its last request was answered {status}");
+        self.troubled((status == 401 || status >= 500).then(trouble));
+    }
+
+    /// Notes why there is no answer, or none that can be used. What is of the object that was asked for,
+    /// or of a limit, is no trouble of the endpoint; a refused credential is one, which
+    /// `Exchange::authorized` tells.
+    pub fn failed(&self, failure: &Failure) {
+        if failure.cause != Cause::RateLimited {
+            count(&self.failures);
+        }
+        if matches!(failure.cause, Cause::Unavailable | Cause::TimedOut) {
+            self.troubled(Some(format!("its last request failed: {}", failure.detail)));
+        }
+    }
+
+    pub fn troubled(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn snapshot(&self) -> CalloutCounts {

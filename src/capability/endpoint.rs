@@ -6,6 +6,7 @@
 use super::address::{Guard, judge_literal};
 use super::counters::Counters;
 use super::{Setup, client};
+use crate::credentials::Elsewhere;
 use crate::provider::Endpoint;
 use std::collections::HashSet;
 use std::fmt;
@@ -80,11 +81,27 @@ impl fmt::Display for Base {
     }
 }
 
+impl Base {
+    /// What a credential belongs to: scheme, host and port, or the socket.
+    fn origin(&self) -> String {
+        match self {
+            Base::Web(url) => client::origin(url),
+            Base::Unix(_) | Base::Pipe(_) => self.to_string(),
+        }
+    }
+}
+
+/// What shares one rate limit: the credentials, and where they are used if not at the service's own
+/// origin.
+pub(super) type BudgetKey = (Vec<String>, Option<String>);
+
 /// One endpoint of an instance, ready to be asked.
 pub(super) struct Target {
     pub spec: Endpoint,
     pub base: Base,
     pub source: Placed,
+    /// Where it leads, if not to the origin of its default URL.
+    pub elsewhere: Option<Elsewhere>,
     pub counters: Counters,
     redirects: Vec<RedirectHost>,
     configured: HashSet<String>,
@@ -154,10 +171,14 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     for host in redirects.iter().filter(|host| host.configured && !host.wildcard) {
         configured.insert(host.host.clone());
     }
+    let own = self::base(&spec.default_url, &Placed::Default).ok();
+    let elsewhere = (own.map(|own| own.origin()) != Some(base.origin()))
+        .then(|| Elsewhere { endpoint: spec.name.clone(), origin: base.origin() });
     Ok(Target {
         spec: spec.clone(),
         base,
         source,
+        elsewhere,
         counters: Counters::default(),
         redirects,
         configured,
@@ -168,8 +189,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     })
 }
 
-/// The path of the named pipe in `npipe:////./pipe/NAME`, as the Docker command writes it, or
-/// `npipe://./pipe/NAME`.
+/// The path of the named pipe in `npipe:////./pipe/NAME` or `npipe://./pipe/NAME`.
 pub fn pipe(url: &str) -> Option<String> {
     let path = url.strip_prefix("npipe:")?.replace('/', "\\");
     let name = path.trim_start_matches('\\').strip_prefix(".\\pipe\\")?;
@@ -300,9 +320,20 @@ impl RedirectHost {
 }
 
 impl Target {
-    /// The credential that shares one rate limit, else the endpoint itself.
-    pub fn budget_name(&self) -> &str {
-        self.spec.credentials.first().unwrap_or(&self.spec.name)
+    /// For people: the credentials that share one rate limit, else the endpoint itself.
+    pub fn budget_name(&self) -> String {
+        match &self.spec.credentials[..] {
+            [] => self.spec.name.clone(),
+            all => all.join(" + "),
+        }
+    }
+
+    pub fn budget_key(&self) -> BudgetKey {
+        let elsewhere = self.elsewhere.as_ref().map(|elsewhere| elsewhere.origin.clone());
+        match &self.spec.credentials[..] {
+            [] => (vec![self.spec.name.clone()], elsewhere),
+            all => (all.to_vec(), elsewhere),
+        }
     }
 
     /// The URL for a checked path.

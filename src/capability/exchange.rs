@@ -1,6 +1,6 @@
 //! One fetch: check, credential, budget, conditions, attempts, redirects, answer.
 //!
-//! **Invariant:** the credential and the conditions go to the endpoint's own origin only; once a
+//! **Invariant:** the credentials and the conditions go to the endpoint's own origin only; once a
 //! redirect has left it, they do not come back.
 
 use super::budget::{Budget, Limited, Permit, Route};
@@ -10,8 +10,8 @@ use super::endpoint::Target;
 use super::request::{self, Checked};
 use super::stream::Head;
 use super::validators::{Kept, Key};
-use super::{Priority, Shared, jittered};
-use crate::credentials::Resolved;
+use super::{Priority, RAISED_BY, Shared, jittered};
+use crate::credentials::{self, Carried};
 use crate::provider::{Cause, Failure, Method, Request, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -28,14 +28,15 @@ pub(super) struct Exchange<'a> {
     pub(super) target: &'a Target,
     client: &'a reqwest::Client,
     checked: Checked,
-    /// The `Authorization` value.
-    authorization: Option<HeaderValue>,
-    pub(super) credential: Option<Arc<Resolved>>,
+    /// Those of the endpoint's credentials that were found.
+    pub(super) carried: Vec<Carried>,
     pub(super) kept: Option<Arc<Kept>>,
     /// Headers of the host's own, which go along redirects.
     pub(super) extra: HeaderMap,
     /// Where a redirect is known to lead.
     pub(super) place: Option<Url>,
+    /// Bytes that a part (a 206) may have.
+    pub(super) most_of_part: usize,
     budget: &'a Arc<Budget>,
     route: Route,
     priority: Priority,
@@ -51,6 +52,8 @@ pub(super) struct Answer {
     pub(super) own: bool,
     /// Where redirects out of that origin have led.
     pub(super) place: Option<Url>,
+    /// The path that answered, where redirects within that origin led to another one.
+    pub(super) moved: Option<String>,
 }
 
 enum Ended {
@@ -101,8 +104,8 @@ impl Shared {
         };
         if let Err(failure) = &result {
             tracing::debug!(provider = %self.instance, cause = ?failure.cause, "{}", failure.detail);
+            target.counters.failed(failure);
         }
-        target.counters.ended(result.as_ref().err());
         result
     }
 
@@ -114,26 +117,20 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Response, Failure> {
         let exchange = self.prepare(target, checked, priority, deadline).await?;
-        let key = (exchange.checked.method == Method::Get).then(|| Key {
-            instance: self.instance.clone(),
-            endpoint: target.spec.name.clone(),
-            target: exchange.checked.target.clone(),
-            headers: Key::headers_of(&exchange.checked.headers),
-            credential: exchange.credential.as_ref().map(|found| found.fingerprint),
-        });
+        let key = (exchange.checked.method == Method::Get).then(|| exchange.key());
         let kept = key.as_ref().and_then(|key| self.validators.find(key));
         let exchange = Exchange { kept, ..exchange };
         let answer = exchange.attempts().await?;
-        if answer.status.is_server_error() {
-            count(&target.counters.failures);
-        }
+        target.counters.answered(answer.status.as_u16());
         exchange.answer(key, answer)
     }
 
     /// What the manifest allows of a request.
     fn checked(&self, request: &Request) -> Result<(&Target, Checked), Failure> {
         let target = self.target(&request.endpoint)?;
-        let checked = request::check(request, &target.spec, &self.limits).map_err(|reason| {
+        let reserved = self.credentials.iter().map(|(spec, _)| spec.scheme.header());
+        let checked = request::check(request, &target.spec, reserved, &self.limits);
+        let checked = checked.map_err(|reason| {
             count(&target.counters.refused);
             self.failure(Cause::Denied, format!("the request was refused: {reason}"))
         })?;
@@ -148,9 +145,9 @@ impl Shared {
         priority: Priority,
         deadline: Instant,
     ) -> Result<Exchange<'a>, Failure> {
-        let (credential, authorization) = self.credential(target).await?;
+        let carried = self.carried(target).await?;
         let name = &target.spec.name;
-        let budget = self.budgets.get(target.budget_name()).ok_or_else(|| {
+        let budget = self.budgets.get(&target.budget_key()).ok_or_else(|| {
             self.failure(Cause::Denied, format!("endpoint {name:?} has no budget"))
         })?;
         let client = target
@@ -163,11 +160,11 @@ impl Shared {
             target,
             client,
             checked,
-            authorization,
-            credential,
+            carried,
             kept: None,
             extra: HeaderMap::new(),
             place: None,
+            most_of_part: self.limits.body,
             budget,
             route,
             priority,
@@ -175,18 +172,21 @@ impl Shared {
         })
     }
 
-    async fn credential(
-        &self,
-        target: &Target,
-    ) -> Result<(Option<Arc<Resolved>>, Option<HeaderValue>), Failure> {
-        let Some(name) = target.spec.credentials.first() else { return Ok((None, None)) };
-        let Some(chain) = self.credentials.get(name) else { return Ok((None, None)) };
-        let denied = |reason: String| self.failure(Cause::Denied, reason);
-        let Some(found) = chain.resolve().await.map_err(|error| denied(error.to_string()))? else {
-            return Ok((None, None));
-        };
-        let value = chain.authorization(&found).map_err(|error| denied(error.to_string()))?;
-        Ok((Some(found), Some(value)))
+    /// The endpoint's credentials, as far as there are secrets for it.
+    async fn carried(&self, target: &Target) -> Result<Vec<Carried>, Failure> {
+        let mut carried = Vec::new();
+        for name in &target.spec.credentials {
+            let Some(chain) = self.credential(name) else { continue };
+            let denied = |error: credentials::CredentialError| {
+                target.counters.troubled(Some(error.to_string()));
+                self.failure(Cause::Denied, error.to_string())
+            };
+            let Some(found) = chain.resolve().await.map_err(denied)? else { continue };
+            if chain.may_reach(&found.source, target.elsewhere.is_some()) {
+                carried.push(chain.carry(found).map_err(denied)?);
+            }
+        }
+        Ok(carried)
     }
 
     /// Opens a feed's stream: one attempt, no redirects, a deadline up to the headers only.
@@ -207,7 +207,7 @@ impl Shared {
             built
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            count(&exchange.target.counters.callouts);
+            exchange.target.counters.called_out();
             let response = exchange.client.execute(built).await.map_err(|error| {
                 exchange.fault(client::fault(&error, &self.service, &exchange.target.base, &url))
             })?;
@@ -230,8 +230,9 @@ impl Shared {
                 format!("the stream {} was not opened within {seconds} s", path_of(&request.path)),
             ))
         });
-        if result.is_err() {
-            count(&target.counters.failures);
+        match &result {
+            Ok(response) => target.counters.answered(response.status().as_u16()),
+            Err(failure) => target.counters.failed(failure),
         }
         result
     }
@@ -245,9 +246,10 @@ impl Shared {
     ) -> Failure {
         match self.target(endpoint) {
             Ok(target) => {
-                count(&target.counters.failures);
                 let fault = client::fault(error, &self.service, &target.base, url);
-                self.failure(fault.cause, fault.detail)
+                let failure = self.failure(fault.cause, fault.detail);
+                target.counters.failed(&failure);
+                failure
             }
             Err(failure) => failure,
         }
@@ -255,12 +257,25 @@ impl Shared {
 }
 
 impl Exchange<'_> {
+    pub(super) fn key(&self) -> Key {
+        Key {
+            instance: self.shared.instance.clone(),
+            endpoint: self.target.spec.name.clone(),
+            target: self.checked.target.clone(),
+            headers: Key::headers_of(&self.checked.headers),
+            credentials: self.fingerprint(),
+        }
+    }
+
     pub(super) async fn attempts(&self) -> Result<Answer, Failure> {
         let limits = &self.shared.limits;
         let idempotent = self.checked.method != Method::Post;
         let mut retries = 0;
         loop {
-            let permit = self.admit().map_err(|limited| self.limited(limited))?;
+            // What is behind a redirect is not the endpoint's, nor is its rate limit.
+            let own = self.place.is_none();
+            let permit = own.then(|| self.admit()).transpose();
+            let permit = permit.map_err(|limited| self.limited(limited))?;
             let outcome = self.attempt().await;
             drop(permit);
             let more = retries < limits.retries;
@@ -308,8 +323,9 @@ impl Exchange<'_> {
             Some(place) => (place.clone(), false),
             None => (self.url()?, true),
         };
+        let mut moved = false;
         for _ in 0..=self.shared.limits.redirects {
-            count(&self.target.counters.callouts);
+            self.target.counters.called_out();
             let response = self
                 .client
                 .execute(self.build(&url, own))
@@ -338,7 +354,7 @@ impl Exchange<'_> {
                         .map_err(Ended::Limited)?;
                 }
                 count(&self.target.counters.redirects);
-                (url, own) = (next, stays);
+                (url, own, moved) = (next, stays, true);
                 continue;
             }
             let (status, headers) = (response.status(), response.headers().clone());
@@ -346,8 +362,9 @@ impl Exchange<'_> {
             if own {
                 self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
             }
+            let moved = (moved && own).then(|| url.path().to_owned());
             let place = (!own).then_some(url);
-            return Ok(Answer { status, headers, body, own, place });
+            return Ok(Answer { status, headers, body, own, place, moved });
         }
         Err(Fault::new(
             Cause::Unavailable,
@@ -374,8 +391,8 @@ impl Exchange<'_> {
         let headers = request.headers_mut();
         if own {
             *headers = self.checked.headers.clone();
-            if let Some(authorization) = &self.authorization {
-                headers.insert(header::AUTHORIZATION, authorization.clone());
+            for carried in &self.carried {
+                headers.insert(carried.header.clone(), carried.value.clone());
             }
             if let Some(kept) = &self.kept {
                 kept.conditions(headers);
@@ -410,15 +427,18 @@ impl Exchange<'_> {
 
     /// The whole body, decompressed as it comes and cut off at the cap.
     async fn body(&self, response: reqwest::Response, url: &Url) -> Result<Bytes, Fault> {
-        let most = self.shared.limits.body;
+        let part = response.status() == StatusCode::PARTIAL_CONTENT;
+        let most = self.shared.limits.body.min(if part { self.most_of_part } else { usize::MAX });
         let too_large = || {
+            let (place, path) = (client::origin(url), path_of(&self.checked.target));
+            if part {
+                let detail =
+                    format!("{place} answered {path} with a part longer than it was asked for");
+                return Fault::new(Cause::Invalid, detail);
+            }
             Fault::new(
                 Cause::TooLarge,
-                format!(
-                    "{} answered {} with more than {most} bytes",
-                    client::origin(url),
-                    path_of(&self.checked.target)
-                ),
+                format!("{place} answered {path} with more than {most} bytes; {RAISED_BY}"),
             )
         };
         let promised = response.content_length().unwrap_or(0);
@@ -430,7 +450,10 @@ impl Exchange<'_> {
         let mut body: Vec<u8> = Vec::with_capacity(promised.min(1 << 20) as usize);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| self.transport(&error, url))?;
+            let chunk = chunk.map_err(|error| match part && client::is_undecodable(&error) {
+                true => Fault::new(Cause::Invalid, super::part::NOT_AS_LONG),
+                false => self.transport(&error, url),
+            })?;
             if body.len() + chunk.len() > most {
                 return Err(too_large());
             }
@@ -452,11 +475,15 @@ impl Exchange<'_> {
         let post = self.checked.method == Method::Post;
         let now = self.shared.clock.now();
         self.shared.heard(headers);
-        self.budget.observe(&self.route, self.fingerprint(), post, (status, headers, body), now)
+        let limits = &self.target.spec.limits;
+        let answer = (status, headers, body);
+        self.budget.observe(&self.route, self.fingerprint(), limits, post, answer, now)
     }
 
+    /// Of all secrets that the request carries.
     fn fingerprint(&self) -> Option<u64> {
-        self.credential.as_ref().map(|found| found.fingerprint)
+        let each = self.carried.iter().map(|c| (&c.credential, c.found.fingerprint));
+        (!self.carried.is_empty()).then(|| credentials::fingerprint(each.collect::<Vec<_>>()))
     }
 
     pub(super) fn fault(&self, fault: Fault) -> Failure {

@@ -1,8 +1,9 @@
 //! The way out of the sandbox: carries out a provider instance's requests.
 //!
 //! **Invariant:** a request leaves only for an endpoint that the manifest declares, by a method and
-//! path it allows, to an address that was checked; the credential travels to the endpoint's own
-//! origin and nowhere else, and no secret enters an answer, an error, a log or `Debug`.
+//! path it allows, to an address that was checked; credentials travel to the endpoint's own
+//! origin and nowhere else, and no secret enters an answer, an error, a log or `Debug`. A secret that
+//! the environment holds for the service itself goes to no endpoint that leads elsewhere.
 //!
 //! [`Outbound`] is the door; `request` checks what the guest asks, `endpoint` knows the servers,
 //! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
@@ -19,15 +20,17 @@ mod part;
 mod request;
 mod stream;
 pub mod validators;
+mod whose;
 
 pub use address::{Resolver, system_resolver};
 pub use endpoint::{Override, SetupError, pipe};
 use stream::Head;
 pub use stream::Opened;
 
-use crate::credentials::{Chain, Environment};
+use crate::credentials::keyring::Lookup;
+use crate::credentials::{Chain, CredentialStatus, Environment, Sources};
 use crate::provider::{
-    Cause, Failure, Followed, Manifest, Piece, Request, Response, Upstream, Wanted,
+    Cause, Credential, Failure, Followed, Manifest, Piece, Request, Response, Upstream, Wanted,
 };
 use budget::{Budget, BudgetStatus};
 use counters::CalloutCounts;
@@ -37,10 +40,14 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use validators::Validators;
+
+/// What lets a larger answer through, for who reads of one that was refused.
+pub(crate) const RAISED_BY: &str = "content-size in [limits] raises that";
 
 /// The bounds of one request. Sizes in bytes.
 #[derive(Clone, Debug)]
@@ -49,7 +56,7 @@ pub struct Limits {
     pub connect: Duration,
     /// One fetch with its redirects and retries, from the call to the last byte.
     pub total: Duration,
-    /// Response body after decompression: the largest content a provider may answer.
+    /// Response body after decompression: the largest content that is not read in pieces.
     pub body: usize,
     /// Response header names and values together.
     pub header_bytes: usize,
@@ -96,6 +103,14 @@ pub enum Priority {
 
 tokio::task_local! {
     static PRIORITY: Priority;
+    static REQUESTS: Arc<AtomicU64>;
+}
+
+/// Runs `work`, and counts the requests that its own task puts on the wire meanwhile.
+pub async fn counted<F: Future>(work: F) -> (F::Output, u64) {
+    let requests = Arc::new(AtomicU64::new(0));
+    let output = REQUESTS.scope(requests.clone(), work).await;
+    (output, requests.load(Ordering::Relaxed))
 }
 
 /// Runs `work` with every [`Outbound`] request made by its own task at background priority.
@@ -134,9 +149,11 @@ pub struct Setup {
     pub manifest: Manifest,
     /// The user's own endpoints, by the declared endpoint's name.
     pub overrides: HashMap<String, Override>,
+    /// Where endpoints and credentials are looked for.
     pub environment: Environment,
-    /// By the declared credential's name. One that is absent counts as not configured.
-    pub credentials: HashMap<String, Arc<Chain>>,
+    /// Files with secrets, by the declared credential's name.
+    pub credential_files: HashMap<String, PathBuf>,
+    pub keyring: Option<Lookup>,
     /// Shared by all instances.
     pub validators: Arc<Validators>,
     pub limits: Limits,
@@ -145,15 +162,16 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Default limits, the process's environment, the system's clock and resolver, no overrides and
-    /// no credentials.
+    /// Default limits, the process's environment, the system's clock and resolver, no overrides, no
+    /// files and no keyring.
     pub fn new(instance: &str, manifest: Manifest, validators: Arc<Validators>) -> Self {
         Setup {
             instance: instance.into(),
             manifest,
             overrides: HashMap::new(),
             environment: Environment::process(),
-            credentials: HashMap::new(),
+            credential_files: HashMap::new(),
+            keyring: None,
             validators,
             limits: Limits::default(),
             clock: Clock::system(),
@@ -181,8 +199,9 @@ struct Shared {
     /// The provider's own name, for messages.
     service: String,
     targets: Vec<Target>,
-    budgets: HashMap<String, Arc<Budget>>,
-    credentials: HashMap<String, Arc<Chain>>,
+    budgets: HashMap<endpoint::BudgetKey, Arc<Budget>>,
+    /// As the manifest declares them.
+    credentials: Vec<(Credential, Arc<Chain>)>,
     validators: Arc<Validators>,
     limits: Limits,
     clock: Clock,
@@ -203,11 +222,13 @@ pub struct OutboundStatus {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EndpointStatus {
     pub name: String,
-    /// `https://api.github.com`, `unix:///var/run/docker.sock`.
+    /// `https://HOST`, `unix:///PATH`.
     pub url: String,
-    /// `default`, `environment variable DOCKER_HOST`, `configuration`.
+    /// `default`, `environment variable NAME`, `configuration`.
     pub source: String,
     pub counts: CalloutCounts,
+    /// What its last request showed to be wrong with it or with its credential, and what to do.
+    pub trouble: Option<String>,
 }
 
 impl Outbound {
@@ -220,17 +241,27 @@ impl Outbound {
         let targets = endpoint::targets(&setup)?;
         let mut budgets = HashMap::new();
         for target in &targets {
-            budgets
-                .entry(target.budget_name().to_owned())
-                .or_insert_with(|| Arc::new(Budget::new(target.budget_name())));
+            let budget = || Arc::new(Budget::new(&target.budget_name()));
+            budgets.entry(target.budget_key()).or_insert_with(budget);
         }
+        let chain = |spec: &Credential| {
+            let uses = targets.iter().filter(|t| t.spec.credentials.contains(&spec.name));
+            let sources = Sources {
+                elsewhere: uses.filter_map(|target| target.elsewhere.clone()).collect(),
+                file: setup.credential_files.get(&spec.name).cloned(),
+                environment: setup.environment.clone(),
+                keyring: setup.keyring.clone(),
+            };
+            (spec.clone(), Arc::new(Chain::new(&setup.instance, spec, sources)))
+        };
+        let credentials = setup.manifest.credentials.iter().map(chain).collect();
         Ok(Outbound {
             shared: Arc::new(Shared {
                 instance: setup.instance,
                 service: setup.manifest.name,
                 targets,
                 budgets,
-                credentials: setup.credentials,
+                credentials,
                 validators: setup.validators,
                 limits: setup.limits,
                 clock: setup.clock,
@@ -262,6 +293,7 @@ impl Outbound {
                 url: target.base.to_string(),
                 source: target.source.to_string(),
                 counts: target.counters.snapshot(),
+                trouble: target.counters.trouble(),
             })
             .collect();
         let mut total = CalloutCounts::default();
@@ -273,6 +305,17 @@ impl Outbound {
             self.shared.budgets.values().map(|budget| budget.status(now)).collect();
         budgets.sort_by(|a, b| a.credential.cmp(&b.credential));
         OutboundStatus { endpoints, total, budgets }
+    }
+
+    /// What is known of the credentials, in the manifest's order. Asks nobody.
+    pub fn credentials(&self) -> Vec<CredentialStatus> {
+        let all = self.shared.credentials.iter();
+        all.map(|(_, chain)| chain.status(&self.shared.login(chain.name()))).collect()
+    }
+
+    /// Where a declared credential is looked for.
+    pub fn credential(&self, name: &str) -> Option<&Arc<Chain>> {
+        self.shared.credential(name)
     }
 
     fn priority(&self) -> Priority {
@@ -324,6 +367,27 @@ impl Shared {
             detail: one_line(&detail.into()),
             retry_after: None,
         }
+    }
+
+    fn credential(&self, name: &str) -> Option<&Arc<Chain>> {
+        self.credentials.iter().find(|(spec, _)| spec.name == name).map(|(_, chain)| chain)
+    }
+
+    /// The command that keeps a secret for the credential.
+    fn login(&self, credential: &str) -> String {
+        let mut command = format!("omnifs auth login {}", self.instance);
+        if self.credentials.len() > 1 {
+            command.push_str(&format!(" --credential {credential}"));
+        }
+        let found = self.credentials.iter().find(|(spec, _)| spec.name == credential);
+        let browser = found.is_some_and(|(spec, chain)| {
+            let app = spec.oauth.as_ref().is_some_and(|oauth| oauth.client_id.is_some());
+            app && chain.elsewhere().is_empty()
+        });
+        if !browser {
+            command.push_str(" --with-token");
+        }
+        command
     }
 
     fn target(&self, name: &str) -> Result<&Target, Failure> {

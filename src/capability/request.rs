@@ -53,9 +53,11 @@ const REFUSED: &[&str] = &[
 ];
 const REFUSED_PREFIXES: &[&str] = &["proxy-", "x-forwarded-", "sec-"];
 
-pub(super) fn check(
+/// `reserved`: the headers that credentials travel in.
+pub(super) fn check<'a>(
     request: &Request,
     endpoint: &Endpoint,
+    reserved: impl Iterator<Item = &'a str> + Clone,
     limits: &Limits,
 ) -> Result<Checked, String> {
     check_path(&request.path, limits)?;
@@ -71,7 +73,7 @@ pub(super) fn check(
                 endpoint.name
             )
         })?;
-    let headers = check_headers(&request.headers, limits)?;
+    let headers = check_headers(&request.headers, reserved, limits)?;
     if let Some(body) = &request.body {
         if request.method != Method::Post {
             return Err(format!("a {} request has no body", name(request.method)));
@@ -193,7 +195,11 @@ fn matches(pattern: &str, path: &str) -> bool {
     path.next().is_none()
 }
 
-fn check_headers(headers: &[(String, String)], limits: &Limits) -> Result<HeaderMap, String> {
+fn check_headers<'a>(
+    headers: &[(String, String)],
+    reserved: impl Iterator<Item = &'a str> + Clone,
+    limits: &Limits,
+) -> Result<HeaderMap, String> {
     if headers.len() > limits.request_headers {
         return Err(format!("a request has at most {} headers", limits.request_headers));
     }
@@ -208,7 +214,12 @@ fn check_headers(headers: &[(String, String)], limits: &Limits) -> Result<Header
         let parsed = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| format!("{:?} is not a header name", super::one_line(name)))?;
         let lower = parsed.as_str();
-        if REFUSED.contains(&lower) || REFUSED_PREFIXES.iter().any(|p| lower.starts_with(p)) {
+        // Servers behind CGI and its heirs take `a_b` and `a-b` for one name.
+        let plain = lower.replace('_', "-");
+        if REFUSED.contains(&&*plain)
+            || REFUSED_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+            || reserved.clone().any(|own| own.replace('_', "-") == plain)
+        {
             return Err(format!("the header {lower} is the host's to set"));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
@@ -320,6 +331,7 @@ mod tests {
     #[test]
     fn a_header_that_is_the_hosts_is_refused() {
         let limits = Limits::default();
+        let own = || ["authorization", "dd-api-key", "x_key"].into_iter();
         for bad in [
             ("Authorization", "x"),
             ("authorization", "x"),
@@ -338,6 +350,10 @@ mod tests {
             ("X-HTTP-Method-Override", "DELETE"),
             ("X-Forwarded-For", "127.0.0.1"),
             ("Accept-Encoding", "gzip"),
+            ("X_Forwarded_For", "127.0.0.1"),
+            ("DD-API-KEY", "x"),
+            ("dd_api-key", "x"),
+            ("X-Key", "x"),
             ("X-Ok", "a\r\nAuthorization: b"),
             ("X-Ok", "a\nb"),
             ("X-Ok", "a\0"),
@@ -349,14 +365,14 @@ mod tests {
             ("", "a"),
         ] {
             let headers = vec![(bad.0.to_owned(), bad.1.to_owned())];
-            assert!(check_headers(&headers, &limits).is_err(), "{bad:?} passed");
+            assert!(check_headers(&headers, own(), &limits).is_err(), "{bad:?} passed");
         }
         let many = vec![("x-a".to_owned(), "b".to_owned()); 65];
-        assert!(check_headers(&many, &limits).is_err());
-        assert!(check_headers(&many[..64], &limits).is_ok());
+        assert!(check_headers(&many, own(), &limits).is_err());
+        assert!(check_headers(&many[..64], own(), &limits).is_ok());
         let large = vec![("x-a".to_owned(), "b".repeat(16 << 10))];
-        assert!(check_headers(&large, &limits).is_err());
+        assert!(check_headers(&large, own(), &limits).is_err());
         let good = vec![("Accept".to_owned(), "application/vnd.github+json".to_owned())];
-        assert!(check_headers(&good, &limits).is_ok());
+        assert!(check_headers(&good, own(), &limits).is_ok());
     }
 }

@@ -19,8 +19,8 @@ pub(super) struct Key {
     pub target: String,
     /// The guest's headers, sorted: any of them may select the answer.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Fingerprint of the secret the request is made with.
-    pub credential: Option<u64>,
+    /// Fingerprint of the secrets the request is made with.
+    pub credentials: Option<u64>,
 }
 
 impl Key {
@@ -208,13 +208,13 @@ impl fmt::Debug for Validators {
 mod tests {
     use super::*;
 
-    fn key(target: &str, credential: u64) -> Key {
+    fn key(target: &str, credentials: u64) -> Key {
         Key {
             instance: "github".into(),
             endpoint: "api".to_owned(),
             target: target.to_owned(),
             headers: Vec::new(),
-            credential: Some(credential),
+            credentials: Some(credentials),
         }
     }
 

@@ -1,18 +1,22 @@
 use super::failure::{Exit, Failure};
 use super::{Context, terminal, wait};
 use clap::{Args, Subcommand};
+use futures_util::future::join_all;
 use omnifs::component;
 use omnifs::config::{Instance, nearest};
+use omnifs::credentials::CredentialStatus;
 use omnifs::host::{self, LoginStep};
 use omnifs::logs::printable;
 use omnifs::provider::{Credential, Manifest};
+use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Log in to the services that providers read
 ///
 /// A credential is looked for in the file that the configuration names, then in the environment,
-/// then in the system's keyring. A provider never sees it.
+/// then in the system's keyring. A provider never sees it. The environment's belongs to the service
+/// itself: where an instance's endpoint leads elsewhere, other variables are looked into.
 #[derive(Debug, Subcommand)]
 pub enum Auth {
     Login(Login),
@@ -36,11 +40,17 @@ pub struct Login {
     client_id: Option<String>,
 }
 
-/// Show where each credential comes from, and which are missing
+/// Show where each credential comes from, whose it is, and which are missing or refused
+///
+/// Asks each service whose the credential is. Where one is missing, cannot be used or is refused, the
+/// exit code is 1. A service that cannot be reached says nothing about its credential.
 #[derive(Debug, Args)]
 pub struct AuthStatus {
     /// The provider instance [default: all]
     provider: Option<String>,
+    /// Print JSON: a list with an object for each instance
+    #[arg(long)]
+    json: bool,
 }
 
 /// Forget a credential that `login` has kept
@@ -106,7 +116,7 @@ fn login(context: &Context, args: &Login) -> Result<(), Failure> {
     let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
     let kept = if args.with_token {
         let secret = terminal::secret(&format!("{} for {}", credential.name, instance.name))?;
-        wait(host::keep(&instance, &credential.name, secret))??
+        wait(host::keep(&instance, &manifest, &credential.name, secret))??
     } else if credential.oauth.is_some() {
         let client = args.client_id.as_deref();
         let mut show = |step: LoginStep| match step {
@@ -135,7 +145,7 @@ fn logout(context: &Context, args: &Logout) -> Result<(), Failure> {
     let (instance, manifest) = named(context, &args.provider)?;
     let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
     let name = &instance.name;
-    if wait(host::logout(&instance, &credential.name))?? {
+    if wait(host::logout(&instance, &manifest, &credential.name))?? {
         terminal::print(&format!("forgot {} for {name}\n", credential.name))
     } else {
         Err(Failure::new(format!("no {} is kept for {name}", credential.name))
@@ -143,39 +153,60 @@ fn logout(context: &Context, args: &Logout) -> Result<(), Failure> {
     }
 }
 
-/// Exit code 1 where an enabled instance lacks a credential.
+/// One instance.
+#[derive(Debug, Serialize)]
+struct Row {
+    provider: String,
+    /// What keeps it from being looked at.
+    problem: Option<String>,
+    credentials: Vec<CredentialStatus>,
+}
+
 fn status(context: &Context, args: &AuthStatus) -> Result<ExitCode, Failure> {
     let config = context.config()?;
     let instances = match &args.provider {
         Some(name) => vec![context.instance(&config, name)?],
         None => context.instances(&config, &[])?.into_iter().filter(|i| i.enabled).collect(),
     };
-    let (mut text, mut good) = (String::new(), true);
-    for instance in instances {
-        let name = instance.name.clone();
-        let answer = described(context, instance)
-            .and_then(|(instance, manifest)| Ok(wait(host::credentials(&instance, &manifest))??));
-        match answer {
-            Err(failure) => {
-                good = false;
-                let _ = writeln!(text, "{name}: {}", printable(&failure.message));
-            }
-            Ok(credentials) if credentials.is_empty() => {
-                let _ = writeln!(text, "{name}: uses no credential");
-            }
-            Ok(credentials) => {
-                for credential in credentials {
-                    let source = credential.source.as_deref().unwrap_or("none");
-                    let _ =
-                        writeln!(text, "{name}: {} from {}", credential.name, printable(source));
-                    if let Some(problem) = &credential.problem {
-                        good = false;
-                        let _ = writeln!(text, "  {}", printable(problem));
-                    }
-                }
-            }
+    let names: Vec<_> = instances.iter().map(|instance| instance.name.clone()).collect();
+    let described: Vec<_> = instances.into_iter().map(|i| described(context, i)).collect();
+    let asking = described.into_iter().map(async |found| {
+        let (instance, manifest) = found?;
+        Ok::<_, Failure>(host::ask_whose(&instance, &manifest).await?)
+    });
+    let answers = wait(join_all(asking))?;
+    let row = |(provider, answer): (String, Result<_, Failure>)| match answer {
+        Ok(credentials) => Row { provider, problem: None, credentials },
+        Err(failure) => Row { provider, problem: Some(failure.message), credentials: Vec::new() },
+    };
+    let rows: Vec<_> = names.into_iter().zip(answers).map(row).collect();
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&rows);
+        json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
+    } else {
+        rows.iter().map(shown).collect()
+    };
+    terminal::print(&text)?;
+    let bad = |row: &Row| row.problem.is_some() || row.credentials.iter().any(|c| c.state.is_bad());
+    Ok(if rows.iter().any(bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn shown(row: &Row) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{}", printable(&line));
+    };
+    let provider = &row.provider;
+    match &row.problem {
+        Some(problem) => line(format!("{provider}: {problem}")),
+        None if row.credentials.is_empty() => line(format!("{provider}: uses no credential")),
+        None => {}
+    }
+    for credential in &row.credentials {
+        line(format!("{provider}: {}", credential.summary()));
+        if let Some(detail) = &credential.detail {
+            line(format!("  {detail}"));
         }
     }
-    terminal::print(&text)?;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    text
 }

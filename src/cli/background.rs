@@ -27,8 +27,8 @@ struct Report {
 
 /// Says that the mount is ready, from the background process. If nobody waits any more (Ctrl-C at
 /// the terminal), the mount is not wanted and ends.
-pub fn ready(warnings: &[String]) {
-    let said = say(&Report { warnings: warnings.to_vec(), failure: None });
+pub fn ready(warnings: Vec<String>) {
+    let said = say(&Report { warnings, failure: None });
     #[cfg(unix)]
     if said.is_err() {
         use rustix::process::{Signal, getpid, kill_process};

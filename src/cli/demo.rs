@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 /// Try omnifs without a network, an account or an engine
 ///
-/// Starts small twins of GitHub and Linear on loopback and mounts them with the real providers, and
-/// Docker beside them if an engine answers. It prints commands worth typing; Ctrl-C unmounts.
+/// Starts small twins of the services on loopback and mounts them with the real providers, and beside
+/// them what runs on this machine. It prints commands worth typing; Ctrl-C unmounts.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Where to mount; the directory is made if it is missing, and then removed at the end

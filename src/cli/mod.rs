@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 /// Mount remote services as ordinary files
 ///
-/// `omnifs mount PATH` shows each provider (docker, github, linear, ...) as a directory of PATH.
+/// `omnifs mount PATH` shows each provider as a directory of PATH.
 /// Every tool that reads files then reads these services.
 #[derive(Debug, Parser)]
 #[command(name = "omnifs", version, term_width = 100, after_long_help = EXIT_CODES)]

@@ -5,7 +5,7 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use omnifs::config::units::Capacity;
 use omnifs::config::{Backend, Config, MOST_THREADS, Overrides};
 use omnifs::host::Mounted;
-use omnifs::{control, daemon, logs, mountpoint};
+use omnifs::{component, control, daemon, logs, mountpoint};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +18,8 @@ use tracing::level_filters::LevelFilter;
 /// until its process gets SIGINT, SIGTERM or SIGHUP.
 ///
 /// A provider that does not work is named, and its directory answers with an error; the others are
-/// not affected. What an `omnifs` that was killed left mounted at PATH is detached first.
+/// not affected. A credential that is missing or that the service refuses is named too. What an
+/// `omnifs` that was killed left mounted at PATH is detached first.
 #[derive(Debug, Args)]
 pub struct Mount {
     /// An empty directory; on Windows `O:`, `*` for a free letter, or a new directory
@@ -117,11 +118,12 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     if args.foreground || context.ready_on_stdout {
         start_log(&options.log, level, args.foreground)?;
         serve(options, |at, mounted| {
-            let warnings = &mounted.warnings;
+            let warnings: Vec<_> =
+                mounted.warnings.iter().chain(&mounted.credentials).cloned().collect();
             if context.ready_on_stdout {
                 background::ready(warnings);
             } else {
-                for warning in warnings {
+                for warning in &warnings {
                     terminal::tell("warning", warning);
                 }
                 terminal::tell("note", &format!("mounted at {}; Ctrl-C unmounts", at.display()));
@@ -148,9 +150,16 @@ pub fn options(
             .hint(format!("use --backend {}", Backend::native().name()))
             .exit(Exit::Usage));
     }
-    let absolute = |(name, file): &(String, PathBuf)| match std::path::absolute(file) {
-        Ok(file) => Ok((name.clone(), file)),
-        Err(error) => Err(Failure::new(format!("--provider {name}: {error}")).exit(Exit::Usage)),
+    let absolute = |(name, file): &(String, PathBuf)| {
+        let usage = |error: String| {
+            Err(Failure::new(format!("--provider {name}: {error}")).exit(Exit::Usage))
+        };
+        // A directory that only shows an error is nothing that anybody names a file for.
+        match (component::read(file), std::path::absolute(file)) {
+            (Err(error), _) => usage(error.to_string()),
+            (_, Err(error)) => usage(error.to_string()),
+            (Ok(_), Ok(file)) => Ok((name.clone(), file)),
+        }
     };
     let flags = flags.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
     let instances = context.instances(&config, &flags)?;

@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let mut printed = Ok(());
     mount::serve(options, |_, mounted| {
-        for warning in &mounted.warnings {
+        for warning in mounted.warnings.iter().chain(&mounted.credentials) {
             terminal::tell("warning", warning);
         }
         let mut text = String::from("serving; Ctrl-C ends it. To mount it on this machine:\n");

@@ -4,17 +4,22 @@ use super::{Context, terminal, wait};
 use clap::Args;
 use futures_util::future::join_all;
 use omnifs::config::units::Size;
-use omnifs::control::{self, Client, Record, Status as Report};
+use omnifs::control::{self, Client, FeedState, Record, ScopeStatus, Status as Report};
 use omnifs::logs::printable;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+/// Rows of one kind that are shown to people.
+const FEW: usize = 30;
+
 /// Show what the mounts are doing
 ///
 /// For each mount: its providers, the state of their event feeds, what the cache holds, what the
-/// services still allow, listings that stop short, and the last errors with what to do about them.
+/// services still allow, listings that stop short, and the last errors with what to do about them. Of
+/// many scopes those are shown that are not live; --json has them all.
 ///
 /// Without PATH and with no mount running, the exit code is 3.
 #[derive(Debug, Args)]
@@ -98,7 +103,11 @@ fn show(report: &Report, now: u64) -> String {
     let width = core.providers.iter().map(|p| p.name.len()).max().unwrap_or(0);
     for p in &core.providers {
         let component = p.component.as_deref().unwrap_or("-");
-        let state = p.problem.as_deref().unwrap_or("works");
+        let state = match p.problem.as_deref() {
+            Some(problem) => problem,
+            None if p.component.is_some() && p.callouts == 0 => "not asked yet",
+            None => "works",
+        };
         out.line(2, format!("{:width$}  {component}  {state}", p.name));
         out.line(
             width + 4,
@@ -111,36 +120,18 @@ fn show(report: &Report, now: u64) -> String {
                 Size(p.received),
             ),
         );
+        for credential in &p.credentials {
+            out.line(width + 4, format!("credential {}", credential.summary()));
+            if let Some(detail) = &credential.detail {
+                out.line(width + 6, detail.clone());
+            }
+        }
     }
     if core.providers.is_empty() {
         out.line(2, "none".into());
     }
 
-    if !core.scopes.is_empty() {
-        out.line(0, "scopes".into());
-    }
-    for s in &core.scopes {
-        let mut text = format!(
-            "{}/{}  {} by {} ({}), {} nodes, {} events",
-            s.provider,
-            s.scope,
-            s.state.word(),
-            s.feed,
-            s.kind,
-            s.nodes,
-            s.events,
-        );
-        if let Some(heard) = s.heard {
-            let _ = write!(text, ", heard {} ago", ago(heard, now));
-        }
-        if let Some(lag) = s.lag {
-            let _ = write!(text, ", lag {lag} ms");
-        }
-        out.line(2, text);
-        if let Some(why) = &s.why {
-            out.line(4, why.clone());
-        }
-    }
+    show_scopes(&mut out, &core.scopes, now);
 
     let c = &core.cache;
     out.line(0, "cache".into());
@@ -185,29 +176,40 @@ fn show(report: &Report, now: u64) -> String {
         if let Some(resets) = b.resets {
             let _ = write!(text, ", resets in {}", ago(now, resets));
         }
-        if b.exhausted {
-            text.push_str("; reads answer EAGAIN until then");
+        if let Some(resumes) = b.resumes.filter(|_| b.exhausted) {
+            let _ = write!(text, "; reads answer EAGAIN for {}", ago(now, resumes));
         }
         out.line(2, text);
     }
 
-    if let Some(w) = &core.webhook {
+    if !core.webhooks.is_empty() {
         out.line(0, "webhooks".into());
+    }
+    for w in &core.webhooks {
+        let Some(address) = &w.address else {
+            out.line(2, format!("{}  {}", w.provider, w.problem.as_deref().unwrap_or("-")));
+            continue;
+        };
+        out.line(2, format!("{}  enter {address} at the service", w.provider));
         out.line(
-            2,
+            4,
             format!(
-                "{}: {} accepted, {} repeated, {} refused",
-                w.address, w.accepted, w.duplicate, w.refused
+                "{} accepted ({} repeated, {} late), {} refused",
+                w.accepted, w.repeated, w.late, w.refused
             ),
         );
+        if let Some(problem) = &w.problem {
+            out.line(4, problem.clone());
+        }
     }
 
     if !core.partial_listings.is_empty() {
         out.line(0, "listings that stop short".into());
     }
-    for p in &core.partial_listings {
+    for p in core.partial_listings.iter().take(FEW) {
         out.line(2, format!("{}: {} shown; {}", p.path, p.shown, p.note));
     }
+    out.rest(core.partial_listings.len());
 
     if !core.errors.is_empty() {
         out.line(0, "last errors".into());
@@ -225,11 +227,59 @@ fn show(report: &Report, now: u64) -> String {
     out.0
 }
 
+fn show_scopes(out: &mut Lines, scopes: &[ScopeStatus], now: u64) {
+    if scopes.is_empty() {
+        return;
+    }
+    out.line(0, "scopes".into());
+    let many = scopes.len() > FEW;
+    if many {
+        let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for s in scopes {
+            *counts.entry((&s.provider, s.state.word())).or_default() += 1;
+        }
+        for ((provider, state), count) in counts {
+            out.line(2, format!("{provider}: {count} {state}"));
+        }
+    }
+    let shown: Vec<_> = scopes.iter().filter(|s| !many || s.state != FeedState::Live).collect();
+    for s in shown.iter().take(FEW) {
+        let mut text = format!(
+            "{}/{}  {} by {} ({}), {} nodes, {} events",
+            s.provider,
+            s.scope,
+            s.state.word(),
+            s.feed,
+            s.kind,
+            s.nodes,
+            s.events,
+        );
+        if let Some(heard) = s.heard {
+            let _ = write!(text, ", heard {} ago", ago(heard, now));
+        }
+        if let Some(lag) = s.lag {
+            let _ = write!(text, ", lag {lag} ms");
+        }
+        out.line(2, text);
+        if let Some(why) = &s.why {
+            out.line(4, why.clone());
+        }
+    }
+    out.rest(shown.len());
+}
+
 struct Lines(String);
 
 impl Lines {
     fn line(&mut self, indent: usize, text: String) {
         let _ = writeln!(self.0, "{:indent$}{}", "", printable(&text));
+    }
+
+    /// Says how many of `all` were left out.
+    fn rest(&mut self, all: usize) {
+        if all > FEW {
+            self.line(2, format!("and {} more: --json shows all", all - FEW));
+        }
     }
 }
 
@@ -300,6 +350,7 @@ mod tests {
             remaining: Some(0),
             resets: Some(130_000),
             exhausted: true,
+            resumes: Some(70_000),
         });
         full.core.errors.push(ErrorStatus {
             at: 8_000,
@@ -310,14 +361,77 @@ mod tests {
             detail: "the budget is used up".into(),
             retry_at: Some(130_000),
         });
+        full.core.webhooks = vec![
+            WebhookStatus {
+                provider: "hub".into(),
+                address: Some("http://127.0.0.1:8787/hook/hub".into()),
+                accepted: 3,
+                repeated: 1,
+                late: 1,
+                refused: 2,
+                problem: Some("no secret".into()),
+            },
+            WebhookStatus {
+                provider: "zzz".into(),
+                problem: Some("not received".into()),
+                ..WebhookStatus::default()
+            },
+        ];
         let text = show(&full, 10_000);
         for line in [
+            "webhooks\n  hub  enter http://127.0.0.1:8787/hook/hub at the service\n    3 accepted (1 repeated, 1 late), 2 refused\n    no secret\n  zzz  not received\n",
             "  docker/engine  suspect by events (push), 12 nodes, 3 events, heard 10s ago, lag 4 ms\n    the stream ended\n",
             "hit rate 99.9 %",
-            "core (token from environment GITHUB_TOKEN): 0 of 5000 left, resets in 2m 0s; reads answer EAGAIN",
+            "core (token from environment GITHUB_TOKEN): 0 of 5000 left, resets in 2m 0s; reads answer EAGAIN for 1m 0s\n",
             "  2s ago, 2 times  github/acme\u{fffd}[31m\u{fffd}  github: rate-limited\n    the budget is used up (again in 2m 0s)\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn of_many_scopes_those_that_are_not_live_are_shown_and_the_rest_counted() {
+        let scope = |number: usize| ScopeStatus {
+            provider: "hub".into(),
+            scope: format!("repo:{number}"),
+            feed: "changes".into(),
+            kind: "poll".into(),
+            state: if number.is_multiple_of(100) { FeedState::Lost } else { FeedState::Live },
+            why: None,
+            nodes: 1,
+            events: 0,
+            heard: None,
+            lag: None,
+        };
+        let mut full = report();
+        full.core.scopes = (0..10_000).map(scope).collect();
+        let text = show(&full, 10_000);
+        for line in ["  hub: 9900 live\n", "  hub: 100 lost\n", "  and 70 more: --json shows all\n"]
+        {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(text.contains("hub/repo:100  lost by changes (poll)"), "{text}");
+        assert!(text.lines().count() < 60, "{text}");
+    }
+
+    #[test]
+    fn a_provider_is_said_to_work_only_once_it_has_been_asked() {
+        let provider = |callouts, problem: Option<&str>| ProviderStatus {
+            name: "hub".into(),
+            component: Some("hub 1.0.0".into()),
+            callouts,
+            problem: problem.map(str::to_owned),
+            ..ProviderStatus::default()
+        };
+        let mut full = report();
+        for (row, said) in [
+            (provider(0, None), "hub 1.0.0  not asked yet\n"),
+            (provider(1, None), "hub 1.0.0  works\n"),
+            (provider(1, Some("its token is refused")), "hub 1.0.0  its token is refused\n"),
+        ] {
+            full.core.providers = vec![row];
+            let text = show(&full, 10_000);
+            assert!(text.contains(said), "{said}\n{text}");
         }
     }
 

@@ -2,7 +2,7 @@ use super::failure::{Exit, Failure};
 use super::{Context, shown, wait};
 use clap::Args;
 use omnifs::control::{self, Client, Record};
-use omnifs::mountpoint;
+use omnifs::{mountpoint, paths};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ fn gone(context: &Context, record: &Record) -> Result<(), Failure> {
         if Instant::now() > deadline {
             let text = format!("process {} goes on after the unmount", record.pid);
             return Err(Failure::new(text)
-                .hint(format!("to end it: omnifs unmount --force {}", shown(mountpoint))));
+                .hint(format!("to end it: omnifs unmount --force {}", paths::quoted(mountpoint))));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

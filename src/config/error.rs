@@ -57,7 +57,7 @@ impl Error {
             }
             Error::Read { .. } | Error::Syntax { .. } => return None,
             Error::Write { file, .. } => format!("check the permissions of {}", parent(file)),
-            Error::Exposed { file } => format!("run: chmod go-w {}", file.display()),
+            Error::Exposed { file } => format!("run: chmod go-w {}", crate::paths::quoted(file)),
             Error::UnknownKey { nearest: Some(nearest), .. } => {
                 format!("did you mean '{nearest}'?")
             }

@@ -83,9 +83,11 @@ pub struct Limits {
     pub call_time: Duration,
     /// One request to a service with its retries and redirects.
     pub request_time: Duration,
+    /// Bytes of an answer, and so of a content that is not read in pieces.
+    pub content_size: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     pub backend: Backend,
     /// Other users may use the mount.
@@ -97,6 +99,8 @@ pub struct Mount {
     /// Raise inotify events for what changes upstream (FUSE).
     pub watch_events: bool,
     pub webhook_listen: Option<SocketAddr>,
+    /// Where services find what listens there, behind a tunnel or a proxy: `https://HOST[/PREFIX]`.
+    pub webhook_url: Option<String>,
 }
 
 /// How the tree is shown to the operating system.
@@ -169,6 +173,7 @@ impl Default for Config {
                 guest_memory: 256 << 20,
                 call_time: Duration::from_secs(2),
                 request_time: Duration::from_secs(20),
+                content_size: 64 << 20,
             },
             mount: Mount {
                 backend: Backend::native(),
@@ -177,6 +182,7 @@ impl Default for Config {
                 stale_if_error: false,
                 watch_events: true,
                 webhook_listen: None,
+                webhook_url: None,
             },
         }
     }

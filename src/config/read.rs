@@ -226,7 +226,7 @@ impl<'a> Section<'a> {
             put(&mut config.cache.bytes, bytes.map(|b| b.0));
         }
         if let Some(limits) = self.section("limits") {
-            limits.only(&["guest-memory", "call-time", "request-time"]);
+            limits.only(&["guest-memory", "call-time", "request-time", "content-size"]);
             let memory = limits.size("guest-memory").and_then(|size| {
                 let fits = (1 << 20..=4 << 30).contains(&size.0);
                 let rule = || "a component has 1MiB to 4GiB of memory".to_owned();
@@ -235,6 +235,12 @@ impl<'a> Section<'a> {
             put(&mut config.limits.guest_memory, memory);
             put(&mut config.limits.call_time, limits.duration("call-time"));
             put(&mut config.limits.request_time, limits.duration("request-time"));
+            let content = limits.size("content-size").and_then(|size| {
+                let fits = (1 << 20..=1 << 30).contains(&size.0);
+                let rule = || "a content that is held whole has at most 1MiB to 1GiB".to_owned();
+                limits.check("content-size", fits.then_some(size.0).ok_or_else(rule))
+            });
+            put(&mut config.limits.content_size, content);
         }
         if let Some(mount) = self.section("mount") {
             mount.only(&[
@@ -244,6 +250,7 @@ impl<'a> Section<'a> {
                 "stale-if-error",
                 "watch-events",
                 "webhook-listen",
+                "webhook-url",
             ]);
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
@@ -262,6 +269,10 @@ impl<'a> Section<'a> {
                 mount.check("webhook-listen", text.parse::<SocketAddr>().map_err(rule))
             });
             put(&mut config.mount.webhook_listen, listen.map(Some));
+            let url = mount
+                .string("webhook-url")
+                .and_then(|url| mount.check("webhook-url", public_url(url).map(|()| url)));
+            put(&mut config.mount.webhook_url, url.map(|url| Some(url.to_owned())));
         }
         if let Some(instances) = self.section("instances") {
             for name in instances.keys() {
@@ -347,6 +358,16 @@ fn base_url(url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Where a service is to deliver.
+fn public_url(url: &str) -> Result<(), String> {
+    // Of its errors none repeats the input.
+    base_url(url)?;
+    match url.starts_with("https://") || url.starts_with("http://") {
+        true => Ok(()),
+        false => Err("write https://HOST[/PREFIX]".into()),
+    }
+}
+
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('_', "-");
     let last = key.rsplit('-').next().unwrap_or_default();
@@ -358,21 +379,22 @@ fn names_a_secret(key: &str) -> bool {
         || key == "credential"
 }
 
-/// How the tokens of known services begin, and URLs with a password.
+/// A PEM text, a URL with a password, or what has the form that services give to their tokens, so that
+/// they can be told from anything else: `WORD_...`, and after the last `_` many letters and digits.
 fn is_a_secret(value: &str) -> bool {
-    const PREFIXES: [&str; 10] = [
-        "ghp_",
-        "gho_",
-        "ghu_",
-        "ghs_",
-        "ghr_",
-        "github_pat_",
-        "lin_api_",
-        "lin_oauth_",
-        "lin_wh_",
-        "-----BEGIN",
-    ];
-    PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+    /// An id that is made the same way is shorter.
+    const RANDOM: usize = 30;
+    let tail = value.rsplit('_').next().unwrap_or_default();
+    let word = value.split('_').next().unwrap_or_default();
+    let is_token = word.len() < value.len()
+        && (2..=8).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_lowercase())
+        && tail.len() >= RANDOM
+        && tail.bytes().all(|b| b.is_ascii_alphanumeric())
+        && tail.bytes().any(|b| b.is_ascii_digit())
+        && tail.bytes().any(|b| b.is_ascii_alphabetic());
+    is_token
+        || value.starts_with("-----BEGIN")
         || value.starts_with("Bearer ")
         || url::Url::parse(value).is_ok_and(|url| {
             url.password().is_some() || (url.has_authority() && !url.username().is_empty())

@@ -93,6 +93,8 @@ fn a_wrong_type_says_what_is_expected() {
     assert!(mistake("[[cache]]\nnodes = 5000").contains("must be a table, not an array"));
     assert!(mistake("[mount]\nbackend = 'fsue'").contains("known: fuse, nfs, winfsp"));
     assert!(mistake("[mount]\nwebhook-listen = '8787'").contains("is not an address"));
+    assert!(mistake("[mount]\nwebhook-url = 'unix:///x'").contains("https://HOST"));
+    assert!(mistake("[mount]\nwebhook-url = 'hooks.example'").contains("is not a URL"));
     assert!(mistake("[limits]\ncall-time = '0s'").contains("would fail every call"));
 }
 
@@ -110,8 +112,9 @@ fn a_secret_is_refused_and_not_repeated() {
         "[instances.github]\ntoken = 'abc123'",
         "[instances.github]\napi_key = 'abc123'",
         "[instances.github.settings]\nclient-secret = 'abc123'",
-        "[instances.github.settings]\nanything = 'ghp_abc123'",
-        "[instances.linear]\ncredential-file = 'lin_api_abc123'",
+        "[instances.github.settings]\nanything = 'ghp_abc123DEFghi456JKLmno789PQRstu012VWX'",
+        "[instances.github.settings]\nanything = 'github_pat_11ABCDEFG0abcdefgh_abc123DEFghi456JKLmno789PQRstu012VWX'",
+        "[instances.linear]\ncredential-file = 'lin_api_abc123DEFghi456JKLmno789PQRstu012VWX'",
         "[instances.ghe]\nendpoints.api = 'https://me:abc123@ghe.example'",
         "[instances.ghe]\nendpoints.api = 'https://abc123@ghe.example'",
     ] {
@@ -119,6 +122,20 @@ fn a_secret_is_refused_and_not_repeated() {
         assert!(found.contains("holds a secret"), "{found}");
         assert!(found.contains("credential-file"), "{found}");
         assert!(!found.contains("abc123"), "{found}");
+    }
+}
+
+#[test]
+fn an_id_is_no_secret() {
+    for value in [
+        "acct_1032D82eZvKYlo2C",
+        "team_01HXYZ0123456789ABCDEFGHJK",
+        "2bb4ac33-83ad-4e21-9d1f-00a5b4d3c2e1",
+        "a_setting_of_many_words_that_has_no_number",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ] {
+        let text = format!("[instances.a.settings]\nanything = '{value}'");
+        assert_eq!(mistakes(&text), [""; 0], "{value}");
     }
 }
 

@@ -17,7 +17,8 @@ impl Display for Config {
         let limits = &self.limits;
         writeln!(f, "[limits]\nguest-memory = \"{}\"", size(limits.guest_memory))?;
         writeln!(f, "call-time = \"{}\"", span(limits.call_time))?;
-        writeln!(f, "request-time = \"{}\"\n", span(limits.request_time))?;
+        writeln!(f, "request-time = \"{}\"", span(limits.request_time))?;
+        writeln!(f, "content-size = \"{}\"\n", size(limits.content_size))?;
         let mount = &self.mount;
         writeln!(f, "[mount]\nbackend = \"{}\"", mount.backend.name())?;
         writeln!(f, "allow-other = {}\nthreads = {}", mount.allow_other, mount.threads)?;
@@ -25,6 +26,9 @@ impl Display for Config {
         writeln!(f, "watch-events = {}", mount.watch_events)?;
         if let Some(address) = mount.webhook_listen {
             writeln!(f, "webhook-listen = \"{address}\"")?;
+        }
+        if let Some(url) = &mount.webhook_url {
+            writeln!(f, "webhook-url = {}", quoted(url))?;
         }
         for (name, instance) in &self.written {
             writeln!(f, "\n[instances.{name}]")?;
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_shown_reads_back_as_the_same() {
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
-            [mount]\nwebhook-listen = '[::1]:80'\n[instances.a]\nprovider = 'b'\n\
+            [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\n";

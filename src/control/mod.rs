@@ -17,10 +17,11 @@ pub use registry::{Claim, Record, Registry, Token, key};
 pub use server::{Server, Unmount};
 pub use status::*;
 
+use crate::paths::quoted;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The mounted core, as the control channel sees it.
 pub trait Daemon: Send + Sync + 'static {
@@ -70,11 +71,11 @@ impl Error {
         match self {
             Error::Registry { .. } => Some("`omnifs doctor` checks the directories".into()),
             Error::Taken { mountpoint, .. } => {
-                Some(format!("unmount it first: omnifs unmount {}", mountpoint.display()))
+                Some(format!("unmount it first: omnifs unmount {}", quoted(mountpoint)))
             }
             Error::Listen(_) => None,
             Error::Silent { mountpoint, .. } => {
-                Some(format!("`omnifs unmount --force {mountpoint}` ends it"))
+                Some(format!("`omnifs unmount --force {}` ends it", quoted(Path::new(mountpoint))))
             }
             Error::Refused(refused) => refused.hint.clone(),
         }

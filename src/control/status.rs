@@ -1,5 +1,6 @@
 //! What `omnifs status` shows. It crosses the control channel as JSON and holds no secret.
 
+pub use crate::credentials::CredentialStatus;
 use serde::{Deserialize, Serialize};
 
 /// A mount and everything in it.
@@ -32,8 +33,8 @@ pub struct CoreStatus {
     pub cache: CacheStatus,
     pub budgets: Vec<BudgetStatus>,
     pub partial_listings: Vec<PartialStatus>,
-    /// Present where the mount listens for webhooks.
-    pub webhook: Option<WebhookStatus>,
+    /// For each instance whose provider takes webhooks.
+    pub webhooks: Vec<WebhookStatus>,
     /// Newest first.
     pub errors: Vec<ErrorStatus>,
 }
@@ -45,7 +46,9 @@ pub struct ProviderStatus {
     pub name: String,
     /// The component's own name and version, where it could be read.
     pub component: Option<String>,
-    /// Absent: it works. Else what keeps it from working and what to do, in one line.
+    /// What keeps it from working and what to do, in one line: a component that cannot run, a credential
+    /// that the service refuses, a service that did not answer when it was asked last. Absent: nothing
+    /// is known to.
     pub problem: Option<String>,
     /// Calls of the component.
     pub calls: u64,
@@ -56,28 +59,34 @@ pub struct ProviderStatus {
     pub failures: u64,
     /// Body bytes received.
     pub received: u64,
+    /// As far as is known without asking the service.
+    pub credentials: Vec<CredentialStatus>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeedState {
+    /// The feed has not answered yet. What is fetched meanwhile is proven or doubted by its first answer.
+    Connecting,
     /// Connected and caught up: what is cached is right.
     Live,
     /// Events were or may have been missed: the next use asks again.
     Suspect,
-    /// No event arrives.
+    /// No event arrives: each use asks.
     Lost,
-    /// Nobody uses the scope, so nothing is asked for.
-    Idle,
+    /// Nobody has used the scope lately. Its feed is asked before the next use, and then vouches for
+    /// what is cached.
+    Resting,
 }
 
 impl FeedState {
     pub fn word(self) -> &'static str {
         match self {
+            FeedState::Connecting => "connecting",
             FeedState::Live => "live",
             FeedState::Suspect => "suspect",
             FeedState::Lost => "lost",
-            FeedState::Idle => "idle",
+            FeedState::Resting => "resting",
         }
     }
 }
@@ -95,7 +104,7 @@ pub struct ScopeStatus {
     pub why: Option<String>,
     /// Cached nodes that depend on it.
     pub nodes: u64,
-    /// Events applied.
+    /// Events applied to what is cached of it.
     pub events: u64,
     /// When the last event or poll was applied.
     pub heard: Option<u64>,
@@ -136,8 +145,11 @@ pub struct BudgetStatus {
     pub limit: Option<u64>,
     pub remaining: Option<u64>,
     pub resets: Option<u64>,
-    /// Reads answer EAGAIN until the reset.
+    /// Reads answer EAGAIN until `resumes`.
     pub exhausted: bool,
+    /// When requests are made again. That is the reset where the limit is used up, and may be long
+    /// before it where the service has only asked for a pause.
+    pub resumes: Option<u64>,
 }
 
 /// A listing that stops short of the end.
@@ -150,13 +162,21 @@ pub struct PartialStatus {
     pub note: String,
 }
 
+/// An instance whose provider takes webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookStatus {
-    pub address: String,
+    pub provider: String,
+    /// What to enter at the service. Absent: the mount does not listen.
+    pub address: Option<String>,
+    /// Repetitions and late ones among them.
     pub accepted: u64,
-    pub duplicate: u64,
-    /// Refused: unsigned, wrong signature, too old, oversized, malformed.
+    pub repeated: u64,
+    /// Made more than five minutes before or after they came, by their own account.
+    pub late: u64,
+    /// Refused: unsigned, wrong signature, oversized, malformed, or no room.
     pub refused: u64,
+    /// What keeps deliveries from being accepted, and what to do.
+    pub problem: Option<String>,
 }
 
 /// A failure, told once for all its repetitions.

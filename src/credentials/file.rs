@@ -1,6 +1,8 @@
 //! A secret in a file that only its owner can read.
 
 use super::Secret;
+#[cfg(unix)]
+use crate::paths::quoted;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
@@ -67,7 +69,7 @@ fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), String> {
         return Err(format!(
             "{shown} can be read by others (mode {:03o}); run `chmod 600 {}`",
             metadata.mode() & 0o777,
-            quoted(&shown.to_string())
+            quoted(path)
         ));
     }
     let user = rustix::process::geteuid().as_raw();
@@ -80,15 +82,6 @@ fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), String> {
 #[cfg(not(unix))]
 fn check_mode(_: &Path, _: &Metadata) -> Result<(), String> {
     Ok(())
-}
-
-/// For a POSIX shell.
-#[cfg(unix)]
-fn quoted(text: &str) -> String {
-    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+@%".contains(&b)) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {

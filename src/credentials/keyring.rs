@@ -21,9 +21,12 @@ pub const DEADLINE: Duration = Duration::from_secs(2);
 /// For a command with a person before it, who may be asked to unlock the keyring.
 pub const PATIENT: Duration = Duration::from_secs(60);
 
-/// The entry's user name: `github/token`.
-pub fn entry(instance: &str, credential: &str) -> String {
-    format!("{instance}/{credential}")
+/// The entry's user name: `hub/token`, or `hub/token@https://hub.example` of a secret that is for
+/// other places than the service's own. One is never found as the other, so that no secret follows an
+/// endpoint that is moved.
+pub fn entry(instance: &str, credential: &str, elsewhere: &[&str]) -> String {
+    let at = if elsewhere.is_empty() { "" } else { "@" };
+    format!("{instance}/{credential}{at}{}", elsewhere.join(","))
 }
 
 /// The keyring could not be asked.

@@ -303,7 +303,7 @@ impl Http {
             .await
             .map_err(failed)?;
         let status = response.status();
-        // RFC 6749 section 5.2: errors come with status 400 or 401, and GitHub sends them with 200.
+        // RFC 6749 section 5.2: errors come with status 400 or 401; some services send them with 200.
         if !matches!(status.as_u16(), 200 | 400 | 401 | 403) {
             return Err(unexpected(url, &format!("status {}", status.as_u16())));
         }

@@ -3,18 +3,35 @@
 //! **Invariant:** a feed that is not known to deliver is `lost`: a stream that broke, a poll that
 //! failed, a task that ended or panicked. What may have been missed is a gap, never silence.
 
+mod allowance;
 mod backoff;
 mod lines;
 mod poll;
 mod push;
+mod schedule;
 mod supervisor;
 mod task;
 pub mod webhook;
 
 pub use supervisor::{FeedState, FeedStatus, FeedSupervisor, Feeds, Pace};
 
+pub use crate::scopes::ActiveScope;
+
 use crate::provider::Change;
+use futures_util::future::BoxFuture;
+use std::fmt;
 use std::sync::Arc;
+
+/// How somebody who is about to use a scope that is suspect has its feed prove what it missed. The
+/// future ends when the feed has tried, or at once where no attempt is due; it never takes long.
+#[derive(Clone)]
+pub struct Prover(pub Arc<dyn Fn(Arc<str>) -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prover")
+    }
+}
 
 /// What the core keeps of coherence, as the feeds see it. None of these calls blocks.
 ///
@@ -25,11 +42,18 @@ pub trait Ledger: Send + Sync + 'static {
     fn up(&self, instance: &str, scopes: &str);
     /// The connection resumed where it was lost, and every event in between has been applied.
     fn resumed(&self, instance: &str, scopes: &str);
-    /// No event will arrive until `up`. `why` is one line for `omnifs status`.
+    /// No event will arrive until `up`. The feed tries again by itself, and says so again after each
+    /// attempt that fails. `why` is one line for `omnifs status`.
     fn lost(&self, instance: &str, scopes: &str, why: &str);
+    /// No event will arrive until `up`, and the feed does not try until somebody asks for it.
+    fn rest(&self, instance: &str, scopes: &str, why: &str);
+    /// A scope that no cached node depends on any more is polled no longer.
+    fn idle(&self, instance: &str, scope: &str) {
+        self.rest(instance, scope, "idle");
+    }
     /// Events, in upstream order.
     fn apply(&self, instance: &str, changes: &[Change]);
-    /// The scopes with this prefix that cached nodes depend on, each with the upstream second
-    /// before which none of them was fetched. Poll feeds poll no other scope.
-    fn active_scopes(&self, instance: &str, prefix: &str) -> Vec<(Arc<str>, u64)>;
+    /// The scopes with this prefix that cached nodes depend on. Poll feeds poll no other scope. Which
+    /// were used is told once.
+    fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope>;
 }

@@ -1,152 +1,164 @@
 //! A poll feed: each scope that cached nodes depend on is asked again and again, no other.
 
-use super::backoff::Backoff;
+use super::allowance::Allowance;
+use super::schedule::{Ended, Next, Schedule, Tell, Turn};
 use super::supervisor::lock;
 use super::task::{Feeding, Standing};
-use crate::capability::jittered;
-use crate::provider::{Failure, Position, Progress};
+use crate::provider::{Cause, Failure, Position, Progress};
+use crate::scopes::covers;
 use lru::LruCache;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use std::time::Instant;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
-
-/// Scopes of one feed asked at the same time.
-const PARALLEL: usize = 4;
+use tokio::time::{sleep_until, timeout_at};
 
 /// Cursors kept of scopes that are idle, so that one that comes back can prove what it missed.
 const CURSORS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
-/// A service's interval is never believed below this.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// One poll feed, shared by the task that polls and those who wait for a poll. No lock is held while
+/// another one is taken but that of the allowance, which comes last.
+#[derive(Clone)]
+pub(super) struct Polls(Arc<Shared>);
 
-type Cursors = Arc<Mutex<LruCache<Arc<str>, String>>>;
-
-/// One scope's task, as the scan sees it.
-struct Polled {
-    since: Arc<AtomicU64>,
-    /// Dropped or sent: the scope has become idle.
-    idle: Option<oneshot::Sender<()>>,
-}
-
-pub(super) async fn run(feeding: Feeding) {
-    let slots = Arc::new(Semaphore::new(PARALLEL));
-    let cursors: Cursors = Arc::new(Mutex::new(LruCache::new(CURSORS)));
-    let mut polled: HashMap<Arc<str>, Polled> = HashMap::new();
-    // Aborts its tasks when this one ends, which reports their scopes lost.
-    let mut tasks = JoinSet::new();
-    loop {
-        // A scope stays in the map until its task has ended: two tasks of one scope, an old one
-        // saying "idle" after a new one's "up", would leave it in the wrong state.
-        while let Some(ended) = tasks.try_join_next() {
-            match ended {
-                Ok(scope) => {
-                    polled.remove(&scope);
-                }
-                // No call of the provider can panic it; if it did so all the same, begin anew.
-                Err(_) => polled
-                    .retain(|_, scope| scope.idle.as_ref().is_some_and(|idle| !idle.is_closed())),
-            }
-        }
-        let active: HashMap<_, _> = feeding
-            .ledger
-            .active_scopes(&feeding.instance, &feeding.feed.scopes)
-            .into_iter()
-            .collect();
-        for (scope, entry) in &mut polled {
-            match active.get(scope) {
-                Some(since) => entry.since.store(*since, Ordering::Relaxed),
-                None => drop(entry.idle.take()),
-            }
-        }
-        for (scope, since) in active {
-            if polled.contains_key(&scope) {
-                continue;
-            }
-            let since = Arc::new(AtomicU64::new(since));
-            let (idle, ended) = oneshot::channel();
-            polled.insert(scope.clone(), Polled { since: since.clone(), idle: Some(idle) });
-            let one = One {
-                feeding: feeding.clone(),
-                scope,
-                since,
-                slots: slots.clone(),
-                cursors: cursors.clone(),
-            };
-            tasks.spawn(one.run(ended));
-        }
-        tokio::time::sleep(feeding.pace.scan).await;
-    }
-}
-
-struct One {
+struct Shared {
     feeding: Feeding,
-    scope: Arc<str>,
-    since: Arc<AtomicU64>,
-    slots: Arc<Semaphore>,
-    cursors: Cursors,
+    schedule: Mutex<Schedule>,
+    allowance: Arc<Mutex<Allowance>>,
+    cursors: Mutex<LruCache<Arc<str>, String>>,
+    /// Somebody waits for a poll.
+    wanted: Notify,
 }
 
-impl One {
-    async fn run(self, idle: oneshot::Receiver<()>) -> Arc<str> {
-        let mut standing = Standing::new(&self.feeding, &self.scope);
-        tokio::select! {
-            biased;
-            _ = idle => {}
-            _ = self.poll(&mut standing) => {}
-        }
-        standing.idle();
-        self.scope
+type Polled = (Arc<str>, Result<Progress, Failure>, u64);
+
+impl Polls {
+    pub fn new(feeding: Feeding, allowance: Arc<Mutex<Allowance>>) -> Self {
+        Polls(Arc::new(Shared {
+            schedule: Mutex::new(Schedule::new(feeding.pace.clone())),
+            feeding,
+            allowance,
+            cursors: Mutex::new(LruCache::new(CURSORS)),
+            wanted: Notify::new(),
+        }))
     }
 
-    async fn poll(&self, standing: &mut Standing) {
-        let pace = &self.feeding.pace;
-        let mut backoff = Backoff::new(pace.retry_first, pace.retry_most);
+    pub fn covers(&self, scope: &str) -> bool {
+        covers(&self.0.feeding.feed.scopes, scope)
+    }
+
+    /// Waits for a poll of a scope that is suspect, one for all who wait. Ends without one where none is
+    /// due: the last one has failed just now.
+    pub async fn prove(self, scope: Arc<str>) {
+        let waits = lock(&self.0.schedule).want(&scope, Instant::now());
+        if let Some((ended, until)) = waits {
+            self.0.wanted.notify_one();
+            // Too late, or the feed has ended: the use asks for itself.
+            let _ = timeout_at(until.into(), ended).await;
+        }
+    }
+
+    pub async fn run(self) {
+        let shared = &self.0;
+        let Feeding { pace, instance, feed, ledger, .. } = &shared.feeding;
+        // Dropped with this task, which tells that nothing is live.
+        let mut standings: HashMap<Arc<str>, Standing> = HashMap::new();
+        let mut polls: JoinSet<Polled> = JoinSet::new();
+        let mut scan = Instant::now();
         loop {
-            let wait = match self.ask().await {
-                Ok(progress) => {
-                    backoff.reset();
-                    let wait = progress.wait.unwrap_or(pace.poll).max(SHORTEST);
-                    let wait = pace.poll_override.unwrap_or(wait);
-                    self.took_effect(standing, progress);
-                    // A little later than asked for, so that scopes do not all come at once.
-                    wait + jittered(wait / 10)
+            let now = Instant::now();
+            if now >= scan || lock(&shared.schedule).has_unseen() {
+                scan = now + pace.scan;
+                let active = ledger.take_active(instance, &feed.scopes);
+                let [new, gone] = lock(&shared.schedule).seen(active, now);
+                for scope in new {
+                    let standing = || Standing::new(&shared.feeding, &scope);
+                    standings.entry(scope.clone()).or_insert_with(standing);
                 }
-                Err(failure) => {
-                    standing.lost(&failure.detail);
-                    backoff.wait(failure.retry_after)
+                gone.iter().filter_map(|scope| standings.remove(scope)).for_each(Standing::idle);
+            }
+            let (tired, silent) = {
+                let mut schedule = lock(&shared.schedule);
+                (schedule.take_tired(now), schedule.take_silent(now))
+            };
+            for (scope, why) in tired {
+                standings.entry(scope).and_modify(|standing| standing.rest(why));
+            }
+            for scope in silent {
+                standings.entry(scope).and_modify(Standing::still_lost);
+            }
+            let wait = loop {
+                let next = lock(&shared.schedule).next(&mut lock(&shared.allowance), now);
+                match next {
+                    Next::Poll(turn) => {
+                        polls.spawn(self.clone().poll(turn));
+                    }
+                    Next::Wait(until) => break until.map_or(scan, |until| until.min(scan)),
                 }
             };
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                // No poll panics: `bounded` makes a failure of that.
+                Some(Ok(polled)) = polls.join_next() => self.took_effect(&mut standings, polled),
+                () = shared.wanted.notified() => {}
+                () = sleep_until(wait.into()) => {}
+            }
         }
     }
 
-    async fn ask(&self) -> Result<Progress, Failure> {
-        // The semaphore is never closed; without a slot the poll would only be less polite.
-        let _slot = self.slots.acquire().await;
+    async fn poll(self, turn: Turn) -> Polled {
+        let Turn { scope, since } = turn;
+        let feeding = &self.0.feeding;
         let position = Position {
-            feed: self.feeding.feed.name.clone(),
-            scope: self.scope.to_string(),
-            cursor: lock(&self.cursors).get(&self.scope).cloned(),
-            since: self.since.load(Ordering::Relaxed),
+            feed: feeding.feed.name.clone(),
+            scope: scope.to_string(),
+            cursor: lock(&self.0.cursors).get(&scope).cloned(),
+            since,
         };
-        self.feeding.call(self.feeding.provider.poll_feed(&position)).await
+        let (result, requests) = feeding.counted(feeding.provider.poll_feed(&position)).await;
+        (scope, result, requests)
+    }
+
+    fn took_effect(&self, standings: &mut HashMap<Arc<str>, Standing>, polled: Polled) {
+        let (scope, result, requests) = polled;
+        let ended = match &result {
+            Ok(progress) => Ended::Well(progress.wait),
+            Err(failure) => {
+                let lasting = matches!(failure.cause, Cause::NotFound | Cause::Denied);
+                Ended::Failed(failure.retry_after, lasting)
+            }
+        };
+        let tell = {
+            let mut allowance = lock(&self.0.allowance);
+            lock(&self.0.schedule).ended(&scope, ended, requests, &mut allowance, Instant::now())
+        };
+        if let Some(standing) = standings.get_mut(&scope) {
+            match result {
+                Ok(progress) => self.progressed(standing, &scope, progress, tell == Tell::Up),
+                Err(failure) if tell == Tell::Lost => standing.lost(&failure.detail),
+                Err(_) => {}
+            }
+        }
+        match tell {
+            Tell::Gone => standings.remove(&scope).into_iter().for_each(Standing::idle),
+            Tell::Up | Tell::Lost | Tell::Nothing => lock(&self.0.schedule).release(&scope),
+        }
     }
 
     /// Changes first: what the poll found belongs to the time before the scope is live again, and
     /// what is fetched after `up` is covered by the next poll from this cursor.
-    fn took_effect(&self, standing: &mut Standing, progress: Progress) {
+    fn progressed(&self, standing: &mut Standing, scope: &Arc<str>, progress: Progress, up: bool) {
         standing.apply(&progress.changes);
-        standing.up();
-        if progress.proves_all() {
-            standing.resumed();
+        if up {
+            standing.up();
+            if progress.proves_all() {
+                standing.resumed();
+            }
         }
         standing.item(&progress, None);
         if let Some(cursor) = progress.cursor {
-            lock(&self.cursors).put(self.scope.clone(), cursor);
+            lock(&self.0.cursors).put(scope.clone(), cursor);
         }
     }
 }

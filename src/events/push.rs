@@ -6,12 +6,12 @@ use super::task::{Feeding, Standing};
 use crate::provider::{Failure, Position, Progress};
 use futures_util::StreamExt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why a stream ended.
 struct Ended {
     why: String,
-    retry_after: Option<std::time::Duration>,
+    retry_after: Option<Duration>,
 }
 
 impl From<Failure> for Ended {
@@ -33,7 +33,7 @@ pub(super) async fn run(feeding: Feeding) {
         if began.elapsed() > feeding.pace.reconnect_most {
             backoff.reset();
         }
-        tokio::time::sleep(backoff.wait(ended.retry_after)).await;
+        standing.wait(backoff.wait(ended.retry_after), &ended.why).await;
     }
 }
 
@@ -61,7 +61,7 @@ async fn read(
     }
     standing.up();
     let mut lines = Lines::new(LINE_CAP);
-    while let Some(chunk) = opened.chunks.next().await {
+    while let Some(chunk) = within(feeding.feed.silence, opened.chunks.next()).await? {
         let arrived = Instant::now();
         lines.push(&chunk?);
         while let Some(line) = lines.next() {
@@ -81,6 +81,16 @@ async fn read(
     Ok(())
 }
 
+/// What the stream brings next. One that has nothing to say for longer than its service ever has is lost:
+/// a connection that only one side still knows of looks the same.
+async fn within<T>(silence: Option<Duration>, next: impl Future<Output = T>) -> Result<T, Ended> {
+    let Some(silence) = silence else { return Ok(next.await) };
+    tokio::time::timeout(silence, next).await.map_err(|_| Ended {
+        why: format!("not a byte came for {} s", silence.as_secs_f32()),
+        retry_after: None,
+    })
+}
+
 fn took_effect(standing: &Standing, position: &mut Position, progress: Progress, arrived: Instant) {
     standing.apply(&progress.changes);
     if progress.proves_all() {
@@ -94,11 +104,11 @@ fn took_effect(standing: &Standing, position: &mut Position, progress: Progress,
 
 fn position(feeding: &Feeding, cursor: Option<String>) -> Position {
     let prefix = &feeding.feed.scopes;
-    let active = feeding.ledger.active_scopes(&feeding.instance, prefix);
+    let active = feeding.ledger.take_active(&feeding.instance, prefix);
     Position {
         feed: feeding.feed.name.clone(),
         scope: prefix.clone(),
         cursor,
-        since: active.iter().map(|(_, since)| *since).min().unwrap_or(0),
+        since: active.iter().map(|scope| scope.since).min().unwrap_or(0),
     }
 }

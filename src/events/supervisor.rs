@@ -1,8 +1,9 @@
 //! Keeps the push and poll feeds of one provider instance running.
 
-use super::Ledger;
+use super::allowance::Allowance;
+use super::poll::Polls;
 use super::task::Feeding;
-use super::{poll, push};
+use super::{Ledger, Prover, push};
 use crate::capability::Outbound;
 use crate::provider::{Feed, FeedKind, Provider};
 use serde::Serialize;
@@ -28,7 +29,29 @@ pub struct Pace {
     pub scan: Duration,
     /// For one call of the provider.
     pub call: Duration,
+    /// Poll: requests within one minute, all scopes of an instance together. A use that waits for a
+    /// poll is not held up by it, and counts.
+    pub requests: u64,
+    /// Poll: how long after its last use a scope counts as used.
+    pub linger: Duration,
+    /// Poll: how late a poll may be before its scope is suspect.
+    pub late: Duration,
+    /// Poll: how long a use waits for one.
+    pub patience: Duration,
 }
+
+impl Pace {
+    /// The minute of `requests`, which is shorter where polls come more often.
+    pub(super) fn window(&self) -> Duration {
+        self.poll_override.unwrap_or(MINUTE).min(MINUTE)
+    }
+
+    pub(super) fn round(&self, kind: FeedKind) -> Duration {
+        if kind == FeedKind::Push { self.reconnect_most } else { self.retry_most }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Default for Pace {
     fn default() -> Self {
@@ -41,6 +64,10 @@ impl Default for Pace {
             retry_most: Duration::from_secs(60),
             scan: Duration::from_millis(500),
             call: Duration::from_secs(60),
+            requests: 60,
+            linger: Duration::from_secs(600),
+            late: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -56,8 +83,8 @@ pub enum FeedState {
     Live,
     /// No event arrives; the feed tries again by itself.
     Lost,
-    /// Poll: no cached node depends on it, so it is not asked.
-    Idle,
+    /// Poll: suspect until its next use, which has it asked first.
+    Resting,
 }
 
 /// One row of `omnifs status`. Times in milliseconds since the Unix epoch.
@@ -102,6 +129,7 @@ pub struct FeedSupervisor;
 /// The running feeds of one instance. They end when this is dropped, and are then reported lost.
 pub struct Feeds {
     board: Board,
+    polls: Vec<Polls>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -117,7 +145,9 @@ impl FeedSupervisor {
         pace: Pace,
     ) -> Feeds {
         let board = Board::default();
+        let allowance = Arc::new(Mutex::new(Allowance::new(pace.requests, pace.window())));
         let mut tasks = Vec::new();
+        let mut polls = Vec::new();
         for feed in feeds {
             let feeding = Feeding {
                 instance: instance.into(),
@@ -130,17 +160,34 @@ impl FeedSupervisor {
             };
             match feed.kind {
                 FeedKind::Push => tasks.push(tokio::spawn(push::run(feeding))),
-                FeedKind::Poll => tasks.push(tokio::spawn(poll::run(feeding))),
+                FeedKind::Poll => {
+                    let feed = Polls::new(feeding, allowance.clone());
+                    polls.push(feed.clone());
+                    tasks.push(tokio::spawn(feed.run()));
+                }
                 FeedKind::Webhook => {}
             }
         }
-        Feeds { board, tasks }
+        Feeds { board, polls, tasks }
     }
 }
 
 impl Feeds {
     pub fn status(&self) -> Vec<FeedStatus> {
         self.board.status()
+    }
+
+    /// Has the poll feed of a scope prove what it missed.
+    pub fn prover(&self) -> Prover {
+        let polls = self.polls.clone();
+        Prover(Arc::new(move |scope| {
+            let feed = polls.iter().find(|feed| feed.covers(&scope)).cloned();
+            Box::pin(async move {
+                if let Some(feed) = feed {
+                    feed.prove(scope).await;
+                }
+            })
+        }))
     }
 
     /// Ends every feed and returns when no further call of the ledger will be made.

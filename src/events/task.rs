@@ -2,12 +2,12 @@
 
 use super::Ledger;
 use super::supervisor::{Board, FeedState, Pace, Row, lock, millis, now};
-use crate::capability::{Outbound, in_background};
+use crate::capability::{Outbound, counted, in_background};
 use crate::provider::{Cause, Change, Failure, Feed, Progress, Provider, Reply};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One feed of one instance, with everything its task needs.
 #[derive(Clone)]
@@ -26,12 +26,17 @@ impl Feeding {
     pub async fn call<T>(&self, call: Reply<'_, T>) -> Result<T, Failure> {
         bounded(&self.instance, self.pace.call, in_background(call)).await
     }
+
+    /// The same, with the number of requests that were made for it.
+    pub async fn counted<T>(&self, call: Reply<'_, T>) -> (Result<T, Failure>, u64) {
+        counted(self.call(call)).await
+    }
 }
 
 /// Ends within `bound`; a panic is a failure like any other.
 pub(super) async fn bounded<T>(
     instance: &Arc<str>,
-    bound: std::time::Duration,
+    bound: Duration,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let fail = |cause, detail: String| {
@@ -64,8 +69,10 @@ pub(super) struct Standing {
     board: Board,
     live: bool,
     was_live: bool,
-    /// What the ledger is told when this is dropped.
-    farewell: &'static str,
+    /// Nothing in memory depends on it any more.
+    idle: bool,
+    /// The longest time for which an attempt that failed speaks for those that come after it.
+    round: Duration,
 }
 
 impl Standing {
@@ -79,7 +86,8 @@ impl Standing {
             board: feeding.board.clone(),
             live: false,
             was_live: false,
-            farewell: "the feed has ended",
+            idle: false,
+            round: feeding.pace.round(feeding.feed.kind),
         }
     }
 
@@ -90,12 +98,15 @@ impl Standing {
         self.live = true;
         self.ledger.up(&self.instance, &self.scope);
         let mut row = lock(&self.row);
+        let rested = row.status.state == FeedState::Resting;
         row.enter(FeedState::Live);
-        if std::mem::replace(&mut self.was_live, true) {
+        if std::mem::replace(&mut self.was_live, true) && !rested {
             row.status.reconnects += 1;
         }
         drop(row);
-        tracing::info!(provider = %self.instance, scope = %self.scope, "the feed is live");
+        if !rested {
+            tracing::info!(provider = %self.instance, scope = %self.scope, "the feed is live");
+        }
     }
 
     pub fn resumed(&self) {
@@ -115,8 +126,33 @@ impl Standing {
         row.status.last_error = Some(why.to_owned());
     }
 
+    /// Waits until the next attempt. A service that asks for a long wait does not make one answer good
+    /// for all of it.
+    pub async fn wait(&mut self, wait: Duration, why: &str) {
+        let mut left = wait;
+        while left > self.round {
+            tokio::time::sleep(self.round).await;
+            left -= self.round;
+            self.lost(why);
+        }
+        tokio::time::sleep(left).await;
+    }
+
+    /// Says once more what the last loss was.
+    pub fn still_lost(&mut self) {
+        let why = lock(&self.row).status.last_error.clone();
+        self.lost(&why.unwrap_or_default());
+    }
+
+    /// Nobody has used the scope lately, or others were more urgent: it is suspect until somebody asks.
+    pub fn rest(&mut self, why: &str) {
+        self.live = false;
+        self.ledger.rest(&self.instance, &self.scope, why);
+        lock(&self.row).enter(FeedState::Resting);
+    }
+
     pub fn idle(mut self) {
-        self.farewell = "idle";
+        self.idle = true;
     }
 
     pub fn apply(&self, changes: &[Change]) {
@@ -150,7 +186,10 @@ impl Standing {
 
 impl Drop for Standing {
     fn drop(&mut self) {
-        self.ledger.lost(&self.instance, &self.scope, self.farewell);
+        match self.idle {
+            true => self.ledger.idle(&self.instance, &self.scope),
+            false => self.ledger.rest(&self.instance, &self.scope, "the feed has ended"),
+        }
         self.board.remove(&self.row);
     }
 }

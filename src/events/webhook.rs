@@ -1,77 +1,69 @@
-//! The webhook receiver: GitHub's and Linear's deliveries.
+//! The webhook receiver: at `/hook/INSTANCE` for each instance whose provider has a webhook feed.
 //!
-//! **Invariant:** nothing of a delivery is believed before its signature over the raw bytes is
-//! checked in constant time; nothing that was accepted is silently dropped: a full queue or an event
-//! that cannot be read is a gap.
+//! **Invariant:** nothing of a delivery is believed before its signature, as the manifest describes it,
+//! is checked; nothing that was accepted is silently dropped: a full queue or an event that cannot be
+//! read is a gap.
 //!
-//! A delivery is answered when it is queued; one task for each instance works the queue off in order.
+//! A delivery is answered when it is queued, and so is a repetition: it takes effect again, which is
+//! harmless. Repetitions have a queue of their own, so that who replays what he has overheard holds up
+//! nobody.
 
 mod listener;
-mod replay;
 mod request;
+mod seen;
 mod signature;
+mod vouching;
 
 use super::Ledger;
+use super::supervisor::lock;
 use super::task::bounded;
 use crate::capability::Clock;
-use crate::credentials::Chain;
-use crate::provider::{Change, Delivery, Feed, Provider};
-use replay::Seen;
+use crate::credentials::{Chain, Resolved};
+use crate::provider::{Change, Delivery, Feed, FeedKind, Provider, Signature};
+use crate::scopes::covers;
+use axum::http::StatusCode;
+use seen::Seen;
 use serde::Serialize;
+use signature::Mark;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use vouching::Vouching;
 
-/// Whose deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// At `/github`.
-    GitHub,
-    /// At `/linear`.
-    Linear,
-}
+/// Between two repetitions that take effect: 50 in a second cost no more than that.
+const REPETITION: Duration = Duration::from_millis(20);
 
-impl Sender {
-    /// By the provider's own name, where its service is known to send webhooks.
-    pub fn of(provider: &str) -> Option<Sender> {
-        match provider {
-            "github" => Some(Sender::GitHub),
-            "linear" => Some(Sender::Linear),
-            _ => None,
-        }
-    }
-
-    pub fn path(self) -> &'static str {
-        match self {
-            Sender::GitHub => "/github",
-            Sender::Linear => "/linear",
-        }
-    }
-
-    /// Bytes. GitHub delivers at most 25 MB; Linear's payloads hold one object.
-    fn body_cap(self) -> usize {
-        match self {
-            Sender::GitHub => 25 << 20,
-            Sender::Linear => 4 << 20,
-        }
-    }
-}
-
-/// One provider instance that receives deliveries. Where several share a sender, the signature says
-/// for whom a delivery is.
+/// One provider instance that receives deliveries.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
-    pub sender: Sender,
     pub instance: Arc<str>,
     /// Its manifest's webhook feed.
     pub feed: Feed,
+    /// How its deliveries are signed.
+    pub signature: Signature,
+    /// Nothing else says whether the feed's scopes are live; see [`stands_alone`].
+    pub alone: bool,
     pub provider: Arc<dyn Provider>,
     pub secret: Arc<Chain>,
+}
+
+/// The path at which an instance's deliveries arrive.
+pub fn path(instance: &str) -> String {
+    format!("/hook/{instance}")
+}
+
+/// Whether no other feed covers any of this one's scopes. A stream and a poll prove more than a delivery:
+/// where one of them is, a delivery says what changed, and nothing of whether the scope is live.
+pub fn stands_alone(feed: &Feed, feeds: &[Feed]) -> bool {
+    let overlaps =
+        |other: &Feed| covers(&other.scopes, &feed.scopes) || covers(&feed.scopes, &other.scopes);
+    !feeds.iter().any(|other| other.kind != FeedKind::Webhook && overlaps(other))
 }
 
 /// The receiver's bounds.
@@ -83,14 +75,14 @@ pub struct Options {
     pub queue: usize,
     /// Bytes of bodies being read or waiting.
     pub memory: usize,
-    /// Delivery ids remembered.
+    /// Deliveries of one instance remembered, to tell a repetition.
     pub remembered: usize,
-    /// How far a delivery's own time may be off.
-    pub window: Duration,
     /// From a connection to its answer.
     pub request: Duration,
     /// For one call of the provider.
     pub call: Duration,
+    /// How often it is looked whether deliveries may have been missed.
+    pub watch: Duration,
     pub clock: Clock,
 }
 
@@ -101,9 +93,9 @@ impl Default for Options {
             queue: 1024,
             memory: 64 << 20,
             remembered: 8192,
-            window: Duration::from_secs(60),
             request: Duration::from_secs(10),
             call: Duration::from_secs(60),
+            watch: Duration::from_secs(5),
             clock: Clock::system(),
         }
     }
@@ -117,15 +109,17 @@ pub enum WebhookError {
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
-/// Counts of deliveries since the start, for `omnifs status`.
+/// Counts of one instance's deliveries since the start, for `omnifs status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WebhookStatus {
-    pub listen: String,
+    pub instance: String,
+    /// Repetitions and late ones among them.
     pub accepted: u64,
+    pub repeated: u64,
+    /// Made at another time than they came, by their own account.
+    pub late: u64,
     pub unsigned: u64,
     pub bad_signature: u64,
-    /// A delivery id seen before, or a time outside the window.
-    pub replayed: u64,
     pub oversized: u64,
     pub malformed: u64,
     /// Turned away for want of room: each became a gap.
@@ -133,41 +127,53 @@ pub struct WebhookStatus {
     /// Accepted and not understood by the provider: each became a gap.
     pub unreadable: u64,
     pub waiting: u64,
+    /// What keeps deliveries from being accepted.
+    pub problem: Option<String>,
 }
 
 /// A running receiver. It stops listening when dropped.
 pub struct Receiver {
     shared: Arc<Shared>,
+    queues: Vec<Arc<Queue>>,
     address: SocketAddr,
     _tasks: JoinSet<()>,
 }
 
 struct Shared {
     options: Options,
-    queues: Vec<Queue>,
     ledger: Arc<dyn Ledger>,
     /// KiB of bodies.
     memory: Arc<Semaphore>,
-    seen: Mutex<Seen>,
-    counts: Counts,
 }
 
 struct Queue {
     subscriber: Subscriber,
-    sender: mpsc::Sender<Queued>,
+    fresh: mpsc::Sender<Queued>,
+    repeated: mpsc::Sender<Queued>,
+    seen: Mutex<Seen>,
+    /// The repetitions that wait: another one of the same would have no effect of its own.
+    repeating: Mutex<HashSet<Mark>>,
+    /// The service has asked whether somebody listens.
+    asked: Notify,
+    problem: Mutex<Option<String>>,
+    counts: Counts,
 }
 
 struct Queued {
     delivery: Delivery,
-    _memory: OwnedSemaphorePermit,
+    mark: Mark,
+    late: bool,
+    /// Of a body that is not empty.
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Default)]
 struct Counts {
     accepted: AtomicU64,
+    repeated: AtomicU64,
+    late: AtomicU64,
     unsigned: AtomicU64,
     bad_signature: AtomicU64,
-    replayed: AtomicU64,
     oversized: AtomicU64,
     malformed: AtomicU64,
     overflowed: AtomicU64,
@@ -193,61 +199,175 @@ impl Receiver {
         };
         let (socket, bound) =
             listening.await.map_err(|source| WebhookError::Listen { address, source })?;
-        let mut queues = Vec::new();
-        let mut receivers = Vec::new();
-        for subscriber in subscribers {
-            let (sender, receiver) = mpsc::channel(options.queue.max(1));
-            receivers.push((subscriber.clone(), receiver));
-            queues.push(Queue { subscriber, sender });
-        }
         let shared = Arc::new(Shared {
             memory: Arc::new(Semaphore::new(options.memory >> 10)),
-            seen: Mutex::new(Seen::new(options.remembered)),
             options,
-            queues,
             ledger,
-            counts: Counts::default(),
         });
+        let mut queues = Vec::new();
         let mut tasks = JoinSet::new();
-        for (subscriber, receiver) in receivers {
-            tasks.spawn(work(shared.clone(), subscriber, receiver));
+        for subscriber in subscribers {
+            let (queue, fresh, repeated) = Queue::new(subscriber, &shared.options);
+            let queue = Arc::new(queue);
+            tasks.spawn(work(shared.clone(), queue.clone(), fresh));
+            tasks.spawn(repeat(shared.clone(), queue.clone(), repeated));
+            queues.push(queue);
         }
-        tasks.spawn(listener::serve(socket, shared.clone()));
-        Ok(Receiver { shared, address: bound, _tasks: tasks })
+        tasks.spawn(listener::serve(socket, shared.clone(), queues.clone()));
+        Ok(Receiver { shared, queues, address: bound, _tasks: tasks })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn status(&self) -> WebhookStatus {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = &self.shared.counts;
-        WebhookStatus {
-            listen: self.address.to_string(),
-            accepted: read(&counts.accepted),
-            unsigned: read(&counts.unsigned),
-            bad_signature: read(&counts.bad_signature),
-            replayed: read(&counts.replayed),
-            oversized: read(&counts.oversized),
-            malformed: read(&counts.malformed),
-            overflowed: read(&counts.overflowed),
-            unreadable: read(&counts.unreadable),
-            waiting: read(&counts.waiting),
-        }
+    /// One for each subscriber, in their order.
+    pub fn status(&self) -> Vec<WebhookStatus> {
+        self.queues.iter().map(|queue| queue.status()).collect()
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("status", &self.status()).finish()
+        f.debug_struct("Receiver")
+            .field("options", &self.shared.options)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    fn gap(&self, subscriber: &Subscriber) {
-        let scopes = subscriber.feed.scopes.as_str().into();
-        self.ledger.apply(&subscriber.instance, &[Change::Gap(scopes)]);
+impl Queue {
+    fn new(
+        subscriber: Subscriber,
+        options: &Options,
+    ) -> (Queue, mpsc::Receiver<Queued>, mpsc::Receiver<Queued>) {
+        let (fresh, worked_off) = mpsc::channel(options.queue.max(1));
+        let (repeated, repeating) = mpsc::channel(options.queue.max(1));
+        let queue = Queue {
+            subscriber,
+            fresh,
+            repeated,
+            seen: Mutex::new(Seen::new(options.remembered)),
+            repeating: Mutex::default(),
+            asked: Notify::new(),
+            problem: Mutex::default(),
+            counts: Counts::default(),
+        };
+        (queue, worked_off, repeating)
+    }
+
+    /// Queues a delivery whose signature fits.
+    fn accept(&self, shared: &Shared, queued: Queued) -> Result<(), (StatusCode, &'static str)> {
+        let mark = queued.mark;
+        let repeated = !lock(&self.seen).insert(mark);
+        if repeated && !lock(&self.repeating).insert(mark) {
+            count(&self.counts.repeated);
+            count(&self.counts.accepted);
+            return Ok(());
+        }
+        let line = if repeated { &self.repeated } else { &self.fresh };
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        if line.try_send(queued).is_err() {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            match repeated {
+                true => drop(lock(&self.repeating).remove(&mark)),
+                false => lock(&self.seen).remove(&mark),
+            }
+            return Err(self.overflow(shared));
+        }
+        count(&self.counts.accepted);
+        if repeated {
+            count(&self.counts.repeated);
+        }
+        Ok(())
+    }
+
+    /// Something was turned away that may have been a delivery.
+    fn overflow(&self, shared: &Shared) -> (StatusCode, &'static str) {
+        count(&self.counts.overflowed);
+        self.gap(shared);
+        request::OVERFLOWED
+    }
+
+    fn gap(&self, shared: &Shared) {
+        let scopes = self.subscriber.feed.scopes.as_str().into();
+        shared.ledger.apply(&self.subscriber.instance, &[Change::Gap(scopes)]);
+    }
+
+    /// The secret that signs the deliveries. Its absence is noted for `omnifs status`.
+    async fn secret(&self) -> Option<Arc<Resolved>> {
+        let (found, problem) = match self.subscriber.secret.resolve().await {
+            Ok(Some(found)) => (Some(found), None),
+            Ok(None) => {
+                let variables = self.subscriber.secret.variables().join(" or ");
+                let advice = format!("set {variables}, or webhook-secret-file of the instance");
+                (None, Some(format!("there is no secret to check deliveries by: {advice}")))
+            }
+            Err(error) => (None, Some(error.to_string())),
+        };
+        // That a secret is there does not say that it has the right form.
+        if problem.is_some() {
+            self.trouble(problem);
+        }
+        found
+    }
+
+    fn trouble(&self, problem: Option<String>) {
+        let mut held = lock(&self.problem);
+        if *held != problem {
+            if let Some(problem) = &problem {
+                tracing::warn!(provider = %self.subscriber.instance, "webhooks: {problem}");
+            }
+            *held = problem;
+        }
+    }
+
+    fn status(&self) -> WebhookStatus {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        WebhookStatus {
+            instance: self.subscriber.instance.to_string(),
+            accepted: read(&counts.accepted),
+            repeated: read(&counts.repeated),
+            late: read(&counts.late),
+            unsigned: read(&counts.unsigned),
+            bad_signature: read(&counts.bad_signature),
+            oversized: read(&counts.oversized),
+            malformed: read(&counts.malformed),
+            overflowed: read(&counts.overflowed),
+            unreadable: read(&counts.unreadable),
+            waiting: read(&counts.waiting),
+            problem: lock(&self.problem).clone(),
+        }
+    }
+
+    /// Has a delivery take effect. The scopes that it named; nothing where it was not understood.
+    async fn deliver(&self, shared: &Shared, delivery: Delivery) -> Option<Vec<Arc<str>>> {
+        let instance = &self.subscriber.instance;
+        let call = self.subscriber.provider.deliver(delivery);
+        let delivered = bounded(instance, shared.options.call, call).await;
+        let scopes = match delivered {
+            Ok(scoped) => {
+                let mut changes = Vec::with_capacity(scoped.len());
+                let mut scopes = Vec::new();
+                for one in scoped {
+                    changes.push(one.change);
+                    scopes.extend(one.scope);
+                }
+                if !changes.is_empty() {
+                    shared.ledger.apply(instance, &changes);
+                }
+                Some(scopes)
+            }
+            Err(failure) => {
+                tracing::warn!("a webhook delivery was not understood: {failure}");
+                count(&self.counts.unreadable);
+                self.gap(shared);
+                None
+            }
+        };
+        self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+        scopes
     }
 }
 
@@ -256,21 +376,32 @@ fn count(counter: &AtomicU64) {
 }
 
 /// One instance's deliveries, in the order in which they were accepted.
-async fn work(shared: Arc<Shared>, subscriber: Subscriber, mut queue: mpsc::Receiver<Queued>) {
-    while let Some(Queued { delivery, _memory }) = queue.recv().await {
-        let call = subscriber.provider.deliver(delivery);
-        match bounded(&subscriber.instance, shared.options.call, call).await {
-            Ok(changes) if changes.is_empty() => {}
-            Ok(changes) => {
-                let changes: Vec<_> = changes.into_iter().map(|scoped| scoped.change).collect();
-                shared.ledger.apply(&subscriber.instance, &changes);
+async fn work(shared: Arc<Shared>, queue: Arc<Queue>, mut fresh: mpsc::Receiver<Queued>) {
+    let mut vouching = Vouching::new(&shared, &queue.subscriber);
+    // So that its absence shows before anything arrives.
+    queue.secret().await;
+    let mut watch = tokio::time::interval(shared.options.watch);
+    loop {
+        tokio::select! {
+            queued = fresh.recv() => {
+                let Some(Queued { delivery, late, _memory, .. }) = queued else { return };
+                let named = queue.deliver(&shared, delivery).await;
+                if let Some(scopes) = named.filter(|_| !late) {
+                    vouching.heard(scopes);
+                }
             }
-            Err(failure) => {
-                tracing::warn!("a webhook delivery was not understood: {failure}");
-                count(&shared.counts.unreadable);
-                shared.gap(&subscriber);
-            }
+            () = queue.asked.notified() => vouching.heard(Vec::new()),
+            _ = watch.tick() => vouching.watch(shared.options.clock.now()),
         }
-        shared.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The repetitions of an instance, which prove nothing of whether the service reaches it now.
+async fn repeat(shared: Arc<Shared>, queue: Arc<Queue>, mut repeated: mpsc::Receiver<Queued>) {
+    while let Some(Queued { delivery, mark, _memory, .. }) = repeated.recv().await {
+        // One that comes from here on is no longer covered by this one.
+        lock(&queue.repeating).remove(&mark);
+        queue.deliver(&shared, delivery).await;
+        tokio::time::sleep(REPETITION).await;
     }
 }

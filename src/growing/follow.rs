@@ -16,6 +16,8 @@ enum Over {
         grown: bool,
     },
     Broken(Failure),
+    /// The service has nothing to stream here.
+    Refused,
     /// Nobody has used it for long enough.
     Unused,
 }
@@ -24,6 +26,8 @@ pub(super) struct Follower {
     growth: Arc<Growth>,
     /// `None` once they are given back.
     records: Option<Records>,
+    /// The service has not answered yet, and it was taken for one that has nothing to send.
+    unanswered: bool,
 }
 
 /// Who waits is told whatever happens here.
@@ -41,7 +45,7 @@ impl Drop for Follower {
 
 impl Follower {
     pub fn new(growth: Arc<Growth>, records: Records) -> Follower {
-        Follower { growth, records: Some(records) }
+        Follower { growth, records: Some(records), unanswered: false }
     }
 
     pub async fn run(mut self) {
@@ -53,6 +57,7 @@ impl Follower {
             let began = Instant::now();
             match self.connection().await {
                 Over::Unused => return,
+                Over::Refused => return self.turn(Phase::Refused),
                 Over::Ended { grown: false } if ended => return self.turn(Phase::Ended),
                 Over::Ended { grown } => {
                     ended = true;
@@ -70,8 +75,8 @@ impl Follower {
                         failure.cause,
                         Cause::NotFound | Cause::Denied | Cause::Invalid | Cause::TooLarge
                     );
-                    let was_current =
-                        matches!(self.growth.phase(), Phase::Current | Phase::Between);
+                    let was_current = !self.unanswered
+                        && matches!(self.growth.phase(), Phase::Current | Phase::Between);
                     if lasting || !was_current {
                         return self.turn(Phase::Failed(failure));
                     }
@@ -80,8 +85,11 @@ impl Follower {
                     if began.elapsed() > pace.retry_most {
                         wait = pace.retry_first;
                     }
-                    tokio::time::sleep(jittered(wait).max(failure.retry_after.unwrap_or_default()))
-                        .await;
+                    let pause = jittered(wait).max(failure.retry_after.unwrap_or_default());
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.growth.leave.notified() => {}
+                    }
                     wait = (wait * 2).min(pace.retry_most);
                     if self.is_unused() {
                         return;
@@ -107,6 +115,10 @@ impl Follower {
 
     /// One connection, from its request to its end.
     async fn connection(&mut self) -> Over {
+        // What there was no room for comes first.
+        if let Err(failure) = self.append(&[], &mut None) {
+            return Over::Broken(failure);
+        }
         let Some(records) = &mut self.records else { return Over::Unused };
         let mut request = self.growth.stream.request.clone();
         if let (Some(since), Some(name)) = (records.since(), &self.growth.stream.since) {
@@ -126,17 +138,21 @@ impl Follower {
                 Ok(Ok(followed)) => break followed,
                 Ok(Err(failure)) => return Over::Broken(failure),
                 Err(_) if self.is_unused() => return Over::Unused,
-                Err(_) => self.current(),
+                Err(_) => {
+                    self.unanswered = true;
+                    self.current();
+                }
             }
         };
+        self.unanswered = false;
         let Followed { status, chunks } = followed;
         if status != 200 {
             let cause = match status {
                 401 | 403 => Cause::Denied,
                 404 | 410 => Cause::NotFound,
                 429 => Cause::RateLimited,
-                500.. => Cause::Unavailable,
-                _ => Cause::Invalid,
+                408 | 502..=504 => Cause::Unavailable,
+                _ => return Over::Refused,
             };
             let detail = format!("the service answered the log's stream with {status}");
             return Over::Broken(self.growth.failure(cause, detail));
@@ -231,14 +247,20 @@ impl Follower {
     }
 
     fn append(&self, bytes: &[u8], notice: &mut Option<Instant>) -> Result<(), Failure> {
-        if bytes.is_empty() {
+        let mut state = self.growth.state();
+        let mut unkept = std::mem::take(&mut state.unkept);
+        unkept.extend_from_slice(bytes);
+        if unkept.is_empty() {
             return Ok(());
         }
-        let mut state = self.growth.state();
-        let appended = state.spool.append(bytes);
+        let appended = state.spool.append(&unkept);
+        if let Err((taken, _)) = &appended {
+            // The service does not send it again.
+            state.unkept = unkept.split_off(*taken);
+        }
         state.appended = Some(SystemTime::now());
         drop(state);
-        if let Err(error) = appended {
+        if let Err((_, error)) = appended {
             let detail = format!("cannot keep what a log sends: {error}; make room in TMPDIR");
             return Err(self.growth.failure(Cause::Limit, detail));
         }

@@ -65,6 +65,8 @@ enum Phase {
     Between,
     /// The service has ended it, and had nothing more when it was asked again.
     Ended,
+    /// The service has no stream here: whoever it belongs to is asked for the content.
+    Refused,
     Failed(Failure),
 }
 
@@ -90,6 +92,8 @@ struct State {
     /// Opens that somebody will end.
     opens: usize,
     records: Option<records::Records>,
+    /// What has come and could not be kept yet.
+    unkept: Vec<u8>,
 }
 
 impl Growth {
@@ -107,6 +111,7 @@ impl Growth {
             used: Instant::now(),
             opens: 0,
             records: Some(records::Records::new(&stream)),
+            unkept: Vec::new(),
         };
         Arc::new(Growth {
             provider,
@@ -176,11 +181,15 @@ impl Growth {
         }
     }
 
-    /// Whether there is nothing to wait for. Counts as a use.
-    pub fn is_current(&self) -> bool {
+    /// Whether there is nothing to wait for; `again` as in [`Growth::current`]. Counts as a use.
+    pub fn is_current(&self, again: bool) -> bool {
         let mut state = self.state();
         state.used = Instant::now();
-        matches!(state.phase, Phase::Current | Phase::Between)
+        match state.phase {
+            Phase::Current => true,
+            Phase::Between => !again,
+            _ => false,
+        }
     }
 
     /// Gives the stream up, where nobody has it open.
@@ -194,23 +203,32 @@ impl Growth {
     }
 
     /// Has the stream held, and waits until all that was there when it was asked for has come. `again`:
-    /// one that has ended is asked for once more.
+    /// one that has ended is asked for once more, and one that broke is waited for. False where the service has no such stream.
     ///
     /// # Errors
     /// The stream cannot be opened, or what was there takes too long to come.
-    pub async fn current(self: &Arc<Self>, again: bool) -> Result<(), Failure> {
+    pub async fn current(self: &Arc<Self>, again: bool) -> Result<bool, Failure> {
         let turned = self.turned.notified();
         tokio::pin!(turned);
         turned.as_mut().enable();
+        // Who waits uses it: nobody else's logs may end it.
+        let _waits = Waits::new(self);
         self.hold(again);
+        let mut held_again = false;
         let waiting = async {
             loop {
                 match self.phase() {
-                    Phase::Current | Phase::Between | Phase::Ended | Phase::Resting => {
-                        return Ok(());
-                    }
+                    Phase::Current | Phase::Ended => return Ok(true),
+                    Phase::Between if !again => return Ok(true),
+                    Phase::Refused => return Ok(false),
                     Phase::Failed(failure) => return Err(failure),
-                    Phase::Reading => {}
+                    Phase::Resting if !held_again => {
+                        held_again = true;
+                        self.hold(again);
+                        continue;
+                    }
+                    Phase::Resting => return Ok(true),
+                    Phase::Reading | Phase::Between => {}
                 }
                 turned.as_mut().await;
                 turned.set(self.turned.notified());
@@ -239,7 +257,7 @@ impl Growth {
         let mut state = self.state();
         state.used = Instant::now();
         let begins = match state.phase {
-            Phase::Resting | Phase::Failed(_) => true,
+            Phase::Resting | Phase::Refused | Phase::Failed(_) => true,
             Phase::Ended => again,
             Phase::Reading | Phase::Current | Phase::Between => false,
         };
@@ -259,6 +277,22 @@ impl Growth {
         let mut state = self.state();
         state.used = Instant::now();
         state.spool.read(position, size as usize).map(Bytes::from)
+    }
+}
+
+/// Somebody who waits for what there is.
+struct Waits<'a>(&'a Growth);
+
+impl Waits<'_> {
+    fn new(growth: &Growth) -> Waits<'_> {
+        growth.open();
+        Waits(growth)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -16,6 +16,8 @@ const RECORD_MAX: usize = 1 << 20;
 /// Records that are remembered to know them again, and bytes that wait for the end of another's line.
 const REMEMBERED: usize = 8192;
 const WAITING_MAX: usize = 1 << 20;
+/// What a record that waits takes beside its bytes.
+const WAITING_EACH: usize = 32;
 
 /// The stream cannot be read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +241,7 @@ impl Records {
             }
         }
         if self.at_end.is_some_and(|at_end| at_end != number) {
-            self.waiting_bytes += record.len();
+            self.waiting_bytes += record.len() + WAITING_EACH;
             self.waiting.push_back((number, record.to_vec()));
             if self.waiting_bytes > WAITING_MAX {
                 self.settle(out);
@@ -257,7 +259,7 @@ impl Records {
                 return;
             }
             if let Some((number, record)) = self.waiting.pop_front() {
-                self.waiting_bytes -= record.len();
+                self.waiting_bytes -= record.len() + WAITING_EACH;
                 self.show(number, &record, out);
             }
         }
@@ -345,11 +347,10 @@ impl Records {
             }
             *self.at_newest.entry(number).or_default() += 1;
         } else {
-            // An older one that was never shown is one of a clock that was set back.
-            if newest.is_some_and(|newest| stamp.at < newest)
-                && !goes_on
-                && self.seen.holds(number, record)
-            {
+            // An older one that was never shown is one of a clock that was set back. After one, what comes
+            // again may be newer.
+            let older = newest.is_some_and(|newest| stamp.at < newest);
+            if (older || !stamp.coarse) && !goes_on && self.seen.holds(number, record) {
                 return true;
             }
             self.newest = Some(stamp.clone());

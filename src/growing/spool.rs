@@ -11,6 +11,8 @@ use std::io;
 const TAIL: usize = 256 << 10;
 /// Bytes of one file.
 const SEGMENT: u64 = 64 << 20;
+/// How far the beginning of a line is looked for.
+const FAR: u64 = 1 << 20;
 
 #[derive(Debug, Default)]
 pub struct Spool {
@@ -49,21 +51,21 @@ impl Spool {
     }
 
     /// # Errors
-    /// No file can be made or written: what was there stays, and the bytes are not appended.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut bytes = bytes;
-        while self.tail.len() + bytes.len() > TAIL {
+    /// No file can be made or written: how many of the bytes were appended, and why no more.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut left = bytes;
+        while self.tail.len() + left.len() > TAIL {
             let room = TAIL - self.tail.len();
-            let (now, later) = bytes.split_at(room);
+            let (now, later) = left.split_at(room);
             self.tail.extend_from_slice(now);
             if let Err(error) = self.spill() {
                 self.tail.truncate(self.tail.len() - now.len());
-                return Err(error);
+                return Err((bytes.len() - left.len(), error));
             }
-            bytes = later;
+            left = later;
         }
-        self.tail.extend_from_slice(bytes);
-        self.trim()
+        self.tail.extend_from_slice(left);
+        self.trim().map_err(|error| (bytes.len(), error))
     }
 
     /// Moves the tail into a file.
@@ -92,10 +94,14 @@ impl Spool {
         self.segments.front().map_or(self.tail_at, |first| first.at)
     }
 
-    /// The beginning of the first line that begins after this position.
+    /// The beginning of the first line that begins after this position, or the position itself where
+    /// that line is far.
     fn line_after(&self, from: u64) -> io::Result<u64> {
         let mut at = from;
         loop {
+            if at - from >= FAR {
+                return Ok(from);
+            }
             let bytes = self.read(at, 64 << 10)?;
             if bytes.is_empty() {
                 return Ok(at);

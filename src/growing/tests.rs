@@ -246,11 +246,24 @@ async fn what_has_ended_goes_on_after_an_event() {
 #[tokio::test]
 async fn a_stream_that_cannot_be_opened_is_a_failure_and_is_tried_again_at_the_next_use() {
     let (feed, connection) = connection();
-    let scene = scene(vec![Next::Status(500), connection], quick());
-    let failure = scene.growth.current(true).await.expect_err("500");
+    let scene = scene(vec![Next::Status(503), connection], quick());
+    let failure = scene.growth.current(true).await.expect_err("503");
     assert_eq!(failure.cause, Cause::Unavailable);
     lines(&feed, 0..3);
     scene.growth.current(true).await.unwrap();
+    assert_eq!(scene.content(), text(0..3));
+}
+
+#[tokio::test]
+async fn a_stream_that_the_service_does_not_have_is_no_failure_and_asked_for_again() {
+    let (feed, connection) = connection();
+    let refusals = [409, 500, 501].map(Next::Status);
+    let scene = scene(refusals.into_iter().chain([connection]).collect(), quick());
+    for status in [409, 500, 501] {
+        assert!(!scene.growth.current(true).await.unwrap(), "{status}");
+    }
+    lines(&feed, 0..3);
+    assert!(scene.growth.current(true).await.unwrap());
     assert_eq!(scene.content(), text(0..3));
 }
 

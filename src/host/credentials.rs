@@ -1,27 +1,22 @@
 //! Credentials of an instance, for the mount and for `omnifs auth`.
 
 use super::refused;
-use crate::config::Instance;
+use crate::capability::validators::Validators;
+use crate::capability::{Outbound, Override, Setup};
+use crate::config::{Config, Instance, Limits};
 use crate::control::Refused;
 use crate::credentials::keyring::{self, Lookup, PATIENT};
 use crate::credentials::login::{self, Patience};
-use crate::credentials::{self, Chain, Environment, Secret};
-use crate::provider::{Credential, Manifest};
+use crate::credentials::{self, Chain, CredentialStatus, Elsewhere, Environment, Secret};
+use crate::provider::Manifest;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A credential of an instance, as `omnifs auth status` shows it. It never holds the secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialStatus {
-    pub name: String,
-    /// `file /home/me/token`, `environment variable GITHUB_TOKEN`, `the system keyring`. Absent:
-    /// there is none.
-    pub source: Option<String>,
-    /// Why it cannot be used, and what to do.
-    pub problem: Option<String>,
-}
+/// For a service to say whose a credential is, to a person who waits.
+const ASK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a user must do during a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +27,57 @@ pub enum LoginStep {
     Enter { url: String, code: String },
 }
 
-fn file(instance: &Instance, manifest: &Manifest, credential: &str) -> Option<PathBuf> {
-    let named = instance.config.credential_files.get(credential).cloned();
-    let only = (manifest.credentials.len() == 1).then(|| instance.config.credential_file.clone());
-    named.or_else(|| only.flatten())
+/// The way out of an instance, with its endpoints and credentials where the configuration has them.
+pub(super) fn outbound(
+    instance: &Instance,
+    manifest: &Manifest,
+    validators: Arc<Validators>,
+    limits: &Limits,
+) -> Result<Outbound, Refused> {
+    let mut setup = Setup::new(&instance.name, manifest.clone(), validators);
+    setup.limits.total = limits.request_time;
+    setup.limits.body = usize::try_from(limits.content_size).unwrap_or(usize::MAX);
+    setup.keyring = Some(Lookup::system());
+    setup.credential_files = files(instance, manifest)?;
+    for (name, endpoint) in &instance.config.endpoints {
+        let place = Override {
+            url: endpoint.url.clone().unwrap_or_default(),
+            redirect_hosts: endpoint.redirect_hosts.clone(),
+            ca_file: endpoint.ca_file.clone(),
+        };
+        setup.overrides.insert(name.clone(), place);
+    }
+    Outbound::new(setup).map_err(refused)
 }
 
-fn chain(instance: &Instance, manifest: &Manifest, credential: &Credential) -> Chain {
-    let file = file(instance, manifest, &credential.name);
-    let environment = Environment::process();
-    Chain::new(&instance.name, credential, file, environment, Some(Lookup::system()))
+/// The files that the configuration names, each for a credential that there is.
+fn files(instance: &Instance, manifest: &Manifest) -> Result<HashMap<String, PathBuf>, Refused> {
+    let names: Vec<_> = manifest.credentials.iter().map(|c| c.name.as_str()).collect();
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let wrong = |message: String| Refused { message, hint: Some(format!("it uses: {known}")) };
+    let mut files = HashMap::new();
+    for (name, file) in &instance.config.credential_files {
+        if !names.contains(&name.as_str()) {
+            return Err(wrong(format!("credential-files: it uses no credential '{name}'")));
+        }
+        files.insert(name.clone(), file.clone());
+    }
+    if let Some(file) = &instance.config.credential_file {
+        let [only] = &names[..] else {
+            return Err(wrong(
+                "credential-file: it does not use one credential; name each in credential-files"
+                    .to_owned(),
+            ));
+        };
+        files.entry((*only).to_owned()).or_insert_with(|| file.clone());
+    }
+    Ok(files)
 }
 
-/// Where each declared credential is looked for.
-pub(super) fn chains(instance: &Instance, manifest: &Manifest) -> HashMap<String, Arc<Chain>> {
-    let credentials = manifest.credentials.iter();
-    credentials.map(|c| (c.name.clone(), Arc::new(chain(instance, manifest, c)))).collect()
+/// [`outbound`] for a command that asks nothing but whose a credential is.
+fn asking(instance: &Instance, manifest: &Manifest) -> Result<Outbound, Refused> {
+    let limits = Limits { request_time: ASK_PATIENCE, ..Config::default().limits };
+    outbound(instance, manifest, Arc::new(Validators::new(0)), &limits)
 }
 
 /// The secret with which a service signs its webhooks.
@@ -60,15 +90,30 @@ pub async fn credentials(
     instance: &Instance,
     manifest: &Manifest,
 ) -> Result<Vec<CredentialStatus>, Refused> {
-    let mut rows = Vec::new();
-    for credential in &manifest.credentials {
-        let (source, problem) = match chain(instance, manifest, credential).resolve().await {
-            Ok(found) => (found.map(|found| found.source.to_string()), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        rows.push(CredentialStatus { name: credential.name.clone(), source, problem });
-    }
-    Ok(rows)
+    let outbound = asking(instance, manifest)?;
+    outbound.look_up().await;
+    Ok(outbound.credentials())
+}
+
+/// Where each of the instance's credentials comes from, and whose it is by the service's word.
+pub async fn ask_whose(
+    instance: &Instance,
+    manifest: &Manifest,
+) -> Result<Vec<CredentialStatus>, Refused> {
+    let outbound = asking(instance, manifest)?;
+    outbound.ask_whose().await;
+    Ok(outbound.credentials())
+}
+
+/// Which endpoints of the instance lead elsewhere than to the service's own origin, by credential.
+pub fn elsewhere(
+    instance: &Instance,
+    manifest: &Manifest,
+) -> Result<HashMap<String, Vec<Elsewhere>>, Refused> {
+    let outbound = asking(instance, manifest)?;
+    let of = |name: &str| outbound.credential(name).map(|chain| chain.elsewhere().to_vec());
+    let names = manifest.credentials.iter().map(|credential| &credential.name);
+    Ok(names.map(|name| (name.clone(), of(name).unwrap_or_default())).collect())
 }
 
 /// Gets a secret from the service's OAuth endpoints and keeps it. `show` is called with what the
@@ -88,6 +133,17 @@ pub async fn login(
             hint: Some(format!("make a secret by hand and enter it with --with-token: {help}")),
         }
     })?;
+    let outbound = asking(instance, manifest)?;
+    if let Some(place) = outbound.credential(credential).and_then(|c| c.elsewhere().first()) {
+        let Elsewhere { endpoint, origin } = place;
+        return Err(Refused {
+            message: format!(
+                "a login in the browser is one at the service itself, and the endpoint {endpoint} is \
+                 at {origin}"
+            ),
+            hint: Some("make a secret there by hand and enter it with --with-token".into()),
+        });
+    }
     let patience = Patience::default();
     let tokens = if oauth.device_url.is_some() {
         let enter = |prompt: &login::DevicePrompt| {
@@ -100,12 +156,18 @@ pub async fn login(
     };
     let client_id = client_id.or(oauth.client_id.as_deref());
     let kept = credentials::entry_of(tokens.map_err(refused)?, client_id);
-    store(instance, credential, &kept).await
+    store(&entry(&outbound, credential)?, &kept).await
 }
 
-async fn store(instance: &Instance, credential: &str, secret: &Secret) -> Result<String, Refused> {
-    let entry = keyring::entry(&instance.name, credential);
-    keyring::set(&entry, secret, PATIENT).await.map_err(|error| Refused {
+/// The keyring's entry for the credential, where the instance's endpoints are now.
+fn entry(outbound: &Outbound, credential: &str) -> Result<String, Refused> {
+    let chain = outbound.credential(credential);
+    let entry = chain.map(|chain| chain.entry().to_owned());
+    entry.ok_or_else(|| refused(format!("the provider uses no credential '{credential}'")))
+}
+
+async fn store(entry: &str, secret: &Secret) -> Result<String, Refused> {
+    keyring::set(entry, secret, PATIENT).await.map_err(|error| Refused {
         message: error.to_string(),
         hint: Some("keep it in a file with mode 0600 and name that as credential-file".into()),
     })?;
@@ -115,17 +177,22 @@ async fn store(instance: &Instance, credential: &str, secret: &Secret) -> Result
 /// Keeps a secret that the user typed. Answers where.
 pub async fn keep(
     instance: &Instance,
+    manifest: &Manifest,
     credential: &str,
     secret: Zeroizing<String>,
 ) -> Result<String, Refused> {
     let Some(secret) = Secret::trimmed(secret.to_string()) else {
         return Err(refused("the secret is empty"));
     };
-    store(instance, credential, &secret).await
+    store(&entry(&asking(instance, manifest)?, credential)?, &secret).await
 }
 
 /// Forgets a kept secret. False: there was none.
-pub async fn logout(instance: &Instance, credential: &str) -> Result<bool, Refused> {
-    let entry = keyring::entry(&instance.name, credential);
+pub async fn logout(
+    instance: &Instance,
+    manifest: &Manifest,
+    credential: &str,
+) -> Result<bool, Refused> {
+    let entry = entry(&asking(instance, manifest)?, credential)?;
     keyring::remove(&entry, PATIENT).await.map_err(refused)
 }

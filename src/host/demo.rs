@@ -1,12 +1,12 @@
-//! The services of `omnifs demo`: twins of GitHub and Linear on loopback, and Docker where an engine
-//! answers.
-//!
-//! Invariant: what a command is said to cost is what it costs; a test runs them and counts.
+//! The services of `omnifs demo`, as a mount's configuration.
 
 use crate::config::{Config, EndpointConfig, InstanceConfig};
 use crate::control::Refused;
-use omnifs_twins::{GithubTwin, LinearTwin, Request};
+use omnifs_twins::Request;
+use omnifs_twins::demo;
 use std::fmt;
+
+pub use omnifs_twins::demo::Command;
 
 /// The demo's services, running on loopback until this is dropped.
 pub struct Demo {
@@ -14,54 +14,8 @@ pub struct Demo {
     pub config: Config,
     /// Commands worth typing in the mountpoint, in this order.
     pub commands: Vec<Command>,
-    pub github: GithubTwin,
-    pub linear: LinearTwin,
+    services: demo::Demo,
 }
-
-/// A command worth typing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// A line for a shell.
-    pub line: &'static str,
-    /// What it asks the twins for after the commands before it. Absent: it asks the Docker engine.
-    pub requests: Option<u64>,
-    /// What these requests are for.
-    pub what_for: &'static str,
-}
-
-const COMMANDS: [Command; 5] = [
-    Command {
-        line: "cat github/acme/api/_issues/_open/2853/title",
-        requests: Some(3),
-        what_for: "the owner, the repository, the issue with all its fields",
-    },
-    Command {
-        line: "grep -ril token github/acme/api/_issues/_open",
-        requests: Some(2),
-        what_for: "100 issues with every field, and 100 comments",
-    },
-    Command {
-        line: "cat github/acme/api/_prs/_open/2860/diff",
-        requests: Some(2),
-        what_for: "the pull request, and its diff",
-    },
-    Command {
-        line: "tail -n 2 github/acme/api/_actions/runs/9801/log",
-        requests: Some(8),
-        what_for: "the run, its jobs, and three logs, each redirected to where it is stored",
-    },
-    Command {
-        line: "grep -r auth linear/teams/ENG/issues/_open",
-        requests: Some(2),
-        what_for: "the team, and 50 issues with every field and comment",
-    },
-];
-
-const DOCKER: [Command; 1] = [Command {
-    line: "ls -l docker/containers/by-name",
-    requests: None,
-    what_for: "one listing of the engine, for all containers",
-}];
 
 impl fmt::Debug for Demo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,21 +23,10 @@ impl fmt::Debug for Demo {
     }
 }
 
-impl Command {
-    /// `3 requests: the owner, the repository, the issue with all its fields`
-    pub fn cost(&self) -> String {
-        match self.requests {
-            Some(1) => format!("1 request: {}", self.what_for),
-            Some(count) => format!("{count} requests: {}", self.what_for),
-            None => self.what_for.to_owned(),
-        }
-    }
-}
-
 impl Demo {
     /// Everything the twins were asked so far, polls among it.
     pub fn requests(&self) -> Vec<Request> {
-        self.github.requests().into_iter().chain(self.linear.requests()).collect()
+        self.services.requests()
     }
 }
 
@@ -92,75 +35,21 @@ impl Demo {
 /// # Errors
 /// Where loopback ports cannot be had.
 pub fn demo() -> Result<Demo, Refused> {
-    let fail = |error: std::io::Error| Refused {
+    let services = demo::Demo::start().map_err(|error| Refused {
         message: format!("cannot start the demo's services on 127.0.0.1: {error}"),
         hint: None,
-    };
-    let github = GithubTwin::demo().map_err(fail)?;
-    let linear = LinearTwin::demo().map_err(fail)?;
-    let at = |url: &str, redirect_hosts: Vec<String>| {
-        let place = EndpointConfig { url: Some(url.to_owned()), redirect_hosts, ca_file: None };
-        let endpoints = [("api".to_owned(), place)].into();
-        InstanceConfig { endpoints, ..InstanceConfig::default() }
-    };
+    })?;
     let mut config = Config::default();
-    let storage = vec![github.storage_url().to_owned()];
-    config.written.insert("github".to_owned(), at(github.url(), storage));
-    config.written.insert("linear".to_owned(), at(linear.url(), Vec::new()));
-    let mut commands = COMMANDS.to_vec();
-    if engine_answers() {
-        commands.extend(DOCKER);
-    } else {
-        let absent = InstanceConfig { enabled: Some(false), ..InstanceConfig::default() };
-        config.written.insert("docker".to_owned(), absent);
+    for place in services.places() {
+        let demo::Place { instance, endpoint, url, redirect_hosts } = place;
+        let place = EndpointConfig { url: Some(url), redirect_hosts, ca_file: None };
+        let endpoints = [(endpoint.to_owned(), place)].into();
+        let placed = InstanceConfig { endpoints, ..InstanceConfig::default() };
+        config.written.insert(instance.to_owned(), placed);
     }
-    Ok(Demo { config, commands, github, linear })
-}
-
-/// Whether a Docker engine answers where the provider would look for it.
-#[cfg(unix)]
-fn engine_answers() -> bool {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
-    /// An engine that is there answers in a millisecond; the demo must not wait for one that hangs.
-    const PATIENCE: Option<Duration> = Some(Duration::from_millis(500));
-    let ping = || -> std::io::Result<bool> {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        let host = host.as_deref().unwrap_or("unix:///var/run/docker.sock");
-        let Some(path) = host.strip_prefix("unix://") else { return Ok(false) };
-        let mut stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(PATIENCE)?;
-        stream.set_write_timeout(PATIENCE)?;
-        stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        Ok(status.ends_with(b" 200"))
-    };
-    ping().unwrap_or(false)
-}
-
-/// Whether a Docker engine answers at the named pipe.
-#[cfg(windows)]
-fn engine_answers() -> bool {
-    use std::io::{Read, Write};
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    /// A pipe has no deadline of its own; the thread that waits for one that hangs stays behind.
-    const PATIENCE: Duration = Duration::from_millis(500);
-    let ping = || -> std::io::Result<bool> {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        let host = host.as_deref().unwrap_or("npipe:////./pipe/docker_engine");
-        let Some(path) = crate::capability::pipe(host) else { return Ok(false) };
-        let mut pipe = std::fs::File::options().read(true).write(true).open(path)?;
-        pipe.write_all(b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut status = [0; 12];
-        pipe.read_exact(&mut status)?;
-        Ok(status.ends_with(b" 200"))
-    };
-    let (sender, answer) = mpsc::channel();
-    let asked = std::thread::Builder::new().name("ping".into()).spawn(move || sender.send(ping()));
-    asked.is_ok() && matches!(answer.recv_timeout(PATIENCE), Ok(Ok(true)))
+    for instance in services.absent() {
+        let absent = InstanceConfig { enabled: Some(false), ..InstanceConfig::default() };
+        config.written.insert(instance.to_owned(), absent);
+    }
+    Ok(Demo { config, commands: services.commands(), services })
 }

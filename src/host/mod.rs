@@ -6,12 +6,13 @@ mod nfs;
 mod start;
 mod status;
 
-pub use credentials::{CredentialStatus, LoginStep, credentials, keep, login, logout};
+pub use credentials::{LoginStep, ask_whose, credentials, elsewhere, keep, login, logout};
 pub use demo::{Command as DemoCommand, Demo, demo};
 pub use start::{Mounted, start};
 
 use crate::component::Component;
 use crate::control::Refused;
+use crate::events::webhook;
 use crate::provider::Manifest;
 use crate::{shipped, wasm};
 use std::path::Path;
@@ -24,6 +25,16 @@ pub fn shipped() -> &'static [(&'static str, &'static [u8])] {
 /// The names of [`shipped`].
 pub fn shipped_names() -> Vec<&'static str> {
     shipped().iter().map(|(name, _)| *name).collect()
+}
+
+/// What to enter at the service, so that an instance gets its webhooks: at `public`, where a tunnel or a
+/// proxy leads from there, else where the mount listens.
+pub fn webhook_address(listening: &str, public: Option<&str>, instance: &str) -> String {
+    let path = webhook::path(instance);
+    match public {
+        Some(url) => format!("{}{path}", url.trim_end_matches('/')),
+        None => format!("http://{listening}{path}"),
+    }
 }
 
 /// What a component says of itself, read with nothing granted. `cache` holds compiled components.

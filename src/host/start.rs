@@ -3,17 +3,17 @@
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
 use crate::cache::Capacity;
+use crate::capability::Outbound;
 use crate::capability::validators::Validators;
-use crate::capability::{Outbound, Override, Setup};
 use crate::component;
 use crate::config::{Backend, Config, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
-use crate::events::webhook::{self, Receiver, Sender, Subscriber};
-use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
+use crate::events::webhook::{self, Receiver, Subscriber};
+use crate::events::{FeedState, FeedSupervisor, Feeds, Ledger as _, Pace};
 #[cfg(any(target_os = "linux", all(windows, target_env = "msvc")))]
 use crate::mountpoint;
-use crate::provider::{Cause, Failure, FeedKind, Manifest, Provider, Upstream};
+use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
 use crate::runtime::{Runtime, ServiceClock};
 use crate::{paths, wasm};
@@ -30,6 +30,10 @@ use std::time::{Duration, Instant, SystemTime};
 /// nothing can be kept, so the first reads would be asked for twice.
 const FEEDS_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a mount waits, from when its components are loaded, for the services to say whose its
+/// credentials are.
+const WHOSE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The part of the cache capacity that responses kept for revalidation may take: one eighth.
 const VALIDATORS_SHARE: u64 = 8;
 
@@ -39,6 +43,8 @@ pub struct Mounted {
     pub mount: Box<dyn Mount>,
     /// Providers that do not work, one line each. The others do.
     pub warnings: Vec<String>,
+    /// Providers whose credentials are missing or refused, one line each with what to do.
+    pub credentials: Vec<String>,
 }
 
 impl fmt::Debug for Mounted {
@@ -87,6 +93,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         };
         instances.push(router::Instance { name: instance.name.as_str().into(), root, provider });
     }
+    let asking = ask_whose(&working);
     let capacity =
         Capacity { nodes: config.cache.nodes as usize, bytes: config.cache.bytes as usize - kept };
     let epoch = installation(&options.paths.state).map_err(refused)?;
@@ -103,16 +110,44 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
             _ => mount(runtime, options, &tokio),
         })?
     };
+    // Each ends by itself at the deadline.
+    futures_util::future::join_all(asking).await;
+    let credentials: Vec<_> = working.iter().filter_map(credentials_line).collect();
+    for line in &credentials {
+        tracing::warn!("{line}");
+    }
     let core = Core {
         runtime,
         working,
         problems: warnings.clone(),
         feeds,
         webhook,
+        webhook_url: options.config.mount.webhook_url.clone(),
         validators,
         names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
     };
-    Ok(Mounted { daemon: Arc::new(core), mount, warnings })
+    Ok(Mounted { daemon: Arc::new(core), mount, warnings, credentials })
+}
+
+/// Begins to ask every service whose its credentials are.
+fn ask_whose(working: &[Working]) -> Vec<tokio::task::JoinHandle<()>> {
+    let ask = |outbound: Outbound| async move {
+        // What was learned by then is in the credentials' status.
+        let _ = tokio::time::timeout(WHOSE_PATIENCE, outbound.ask_whose()).await;
+    };
+    working.iter().map(|instance| tokio::spawn(ask(instance.outbound.clone()))).collect()
+}
+
+/// What is wrong with the credentials of an instance and what to do, in one line.
+fn credentials_line(instance: &Working) -> Option<String> {
+    let all = instance.outbound.credentials();
+    let bad = all.iter().filter(|credential| credential.state.is_bad());
+    let told = bad.map(|credential| {
+        let detail = credential.detail.as_deref().unwrap_or_default();
+        format!("credential {}: {detail}", credential.summary())
+    });
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| format!("{}: {}", instance.name, told.join("; ")))
 }
 
 /// What keeps an instance from working, and what to do, in one line.
@@ -159,27 +194,12 @@ async fn load(
             hint: Some(format!("it has: {}", known.join(", "))),
         });
     }
-    let mut setup = Setup::new(&instance.name, manifest.clone(), validators.clone());
-    setup.limits.total = config.limits.request_time;
-    for (name, endpoint) in &instance.config.endpoints {
-        let Some(url) = endpoint.url.clone().or_else(|| {
-            let declared = manifest.endpoints.iter().find(|declared| declared.name == *name);
-            declared.map(|declared| declared.default_url.clone())
-        }) else {
-            return Err(refused(format!("the provider has no endpoint '{name}'")));
-        };
-        let place = Override {
-            url,
-            redirect_hosts: endpoint.redirect_hosts.clone(),
-            ca_file: endpoint.ca_file.clone(),
-        };
-        setup.overrides.insert(name.clone(), place);
-    }
-    setup.credentials = credentials::chains(instance, &manifest);
-    let outbound = Outbound::new(setup).map_err(refused)?;
+    let validators = validators.clone();
+    let outbound = credentials::outbound(instance, &manifest, validators, &config.limits)?;
     let limits = wasm::Limits {
         memory: config.limits.guest_memory as usize,
         cpu: config.limits.call_time,
+        content: config.limits.content_size as usize,
         ..wasm::Limits::default()
     };
     let upstream: Arc<dyn Upstream> = Arc::new(outbound.clone());
@@ -206,7 +226,10 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
     working
         .iter()
         .map(|instance| {
-            for feed in &instance.manifest.feeds {
+            let feeds = &instance.manifest.feeds;
+            let covered = feeds.iter().map(|feed| Arc::from(feed.scopes.as_str())).collect();
+            runtime.declared(&instance.name, covered);
+            for feed in feeds {
                 if feed.kind == FeedKind::Poll {
                     runtime.polled(&instance.name, &feed.scopes);
                 }
@@ -214,14 +237,16 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
             let outbound = instance.outbound.clone();
             let clock = ServiceClock(Arc::new(move || outbound.service_seconds()));
             runtime.set_clock(&instance.name, clock);
-            FeedSupervisor::start(
+            let feeds = FeedSupervisor::start(
                 &instance.name,
                 instance.provider.clone(),
                 &instance.manifest.feeds,
                 instance.outbound.clone(),
                 runtime.clone(),
                 pace(),
-            )
+            );
+            runtime.set_prover(&instance.name, feeds.prover());
+            feeds
         })
         .collect()
 }
@@ -237,16 +262,18 @@ async fn listen(
     working: &[Working],
     runtime: &Arc<Runtime>,
 ) -> Result<Option<Receiver>, Refused> {
-    let Some(address) = options.config.mount.webhook_listen else { return Ok(None) };
     let mut subscribers = Vec::new();
     for instance in working {
-        let feed = instance.manifest.feeds.iter().find(|feed| feed.kind == FeedKind::Webhook);
-        let Some((feed, sender)) = feed.zip(Sender::of(&instance.manifest.name)) else { continue };
+        let feeds = &instance.manifest.feeds;
+        let signed =
+            |feed: &Feed| feed.signature.clone().map(|signature| (feed.clone(), signature));
+        let Some((feed, signature)) = feeds.iter().find_map(signed) else { continue };
         let configured = options.instances.iter().find(|i| i.name == instance.name);
         subscribers.push(Subscriber {
-            sender,
             instance: instance.name.as_str().into(),
-            feed: feed.clone(),
+            alone: webhook::stands_alone(&feed, feeds),
+            feed,
+            signature,
             provider: instance.provider.clone(),
             secret: credentials::webhook(
                 &instance.name,
@@ -254,6 +281,13 @@ async fn listen(
             ),
         });
     }
+    let Some(address) = options.config.mount.webhook_listen else {
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.alone) {
+            let why = "webhooks are not received: mount with --webhook-listen";
+            runtime.rest(&subscriber.instance, &subscriber.feed.scopes, why);
+        }
+        return Ok(None);
+    };
     let receiver =
         Receiver::bind(address, subscribers, runtime.clone(), webhook::Options::default());
     receiver.await.map(Some).map_err(refused)
@@ -290,8 +324,10 @@ fn mount(
         ..fuse::MountOptions::default()
     };
     wanted.threads = options.config.mount.threads.try_into().unwrap_or(wanted.threads);
-    let mounted = fuse::mount(runtime, &options.mountpoint, &wanted, tokio)
-        .map_err(|error| Refused { message: error.to_string(), hint: None })?;
+    let mounted = fuse::mount(runtime, &options.mountpoint, &wanted, tokio).map_err(|error| {
+        let hint = Some("`omnifs doctor` checks what mounting needs".into());
+        Refused { message: error.to_string(), hint }
+    })?;
     Ok(Box::new(Fuse(mounted)))
 }
 

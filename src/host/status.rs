@@ -7,10 +7,12 @@ use crate::control::{
     ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
-use crate::events::{self, Feeds};
-use crate::provider::{Cause, Failure};
+use crate::events::{self, FeedStatus, Feeds};
+use crate::provider::{Cause, Failure, Feed, FeedKind};
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
+use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +24,8 @@ pub(super) struct Core {
     pub problems: Vec<String>,
     pub feeds: Vec<Feeds>,
     pub webhook: Option<Receiver>,
+    /// Where the service finds the receiver, if not at its own address.
+    pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
     pub names: Vec<String>,
 }
@@ -43,82 +47,161 @@ impl Core {
                 ..ProviderStatus::default()
             };
         };
-        let total = working.outbound.status().total;
+        let status = working.outbound.status();
+        let total = status.total;
         ProviderStatus {
             name: name.into(),
             component: Some(format!("{} {}", working.manifest.name, working.manifest.version)),
-            problem: None,
+            problem: status.endpoints.into_iter().find_map(|endpoint| endpoint.trouble),
             calls,
             callouts: total.callouts,
             not_modified: total.revalidated,
             failures: total.failures,
             received: total.bytes,
+            credentials: working.outbound.credentials(),
         }
     }
 
     fn scopes(&self, snapshot: &Snapshot) -> Vec<ScopeStatus> {
-        snapshot
-            .scopes
+        let rows: Vec<_> = self
+            .working
             .iter()
-            .map(|(provider, standing)| {
-                let feed = self
-                    .working
-                    .iter()
-                    .zip(&self.feeds)
-                    .filter(|(working, _)| working.name == *provider)
-                    .flat_map(|(_, feeds)| feeds.status())
-                    .find(|feed| feed.scope == *standing.scope);
-                let idle = feed.as_ref().is_some_and(|feed| feed.state == events::FeedState::Idle);
-                let state = match standing.live {
-                    false if idle => FeedState::Idle,
-                    false => FeedState::Lost,
-                    true => FeedState::Live,
-                };
-                ScopeStatus {
-                    provider: provider.clone(),
-                    scope: standing.scope.to_string(),
-                    feed: feed.as_ref().map(|feed| feed.feed.clone()).unwrap_or_default(),
-                    kind: feed.as_ref().map_or("poll", |feed| feed.kind).to_owned(),
-                    state,
-                    why: (state != FeedState::Live).then(|| standing.note.clone()),
-                    nodes: standing.nodes,
-                    events: standing.events,
-                    heard: feed.as_ref().and_then(|feed| feed.last_item),
-                    lag: feed.and_then(|feed| feed.lag),
-                }
-            })
-            .collect()
+            .zip(&self.feeds)
+            .map(|(working, feeds)| (working.name.as_str(), feeds.status()))
+            .collect();
+        let rows: HashMap<_, _> = rows
+            .iter()
+            .flat_map(|(name, rows)| rows.iter().map(|row| ((*name, row.scope.as_str()), row)))
+            .collect();
+        let scope = |(provider, standing): &(String, Standing)| {
+            let row = rows.get(&(provider.as_str(), &*standing.scope)).copied();
+            let declared = self.feed_of(provider, &standing.scope);
+            let state = state(standing.live, declared, row);
+            ScopeStatus {
+                provider: provider.clone(),
+                scope: standing.scope.to_string(),
+                feed: declared.map(|feed| feed.name.clone()).unwrap_or_default(),
+                kind: declared.map_or("", |feed| kind(feed.kind)).to_owned(),
+                state,
+                why: match state {
+                    FeedState::Live => None,
+                    FeedState::Connecting => Some("it has not answered yet".into()),
+                    FeedState::Suspect | FeedState::Resting => Some(standing.note.clone()),
+                    FeedState::Lost => {
+                        Some(format!("{}; until it is back, each use asks", standing.note))
+                    }
+                },
+                nodes: standing.nodes,
+                events: standing.events,
+                heard: row.and_then(|row| row.last_item),
+                lag: row.and_then(|row| row.lag),
+            }
+        };
+        snapshot.scopes.iter().map(scope).collect()
+    }
+
+    /// The declared feed that covers a scope: the most precise one.
+    fn feed_of(&self, provider: &str, scope: &str) -> Option<&Feed> {
+        let working = self.working.iter().find(|working| working.name == provider)?;
+        let feeds = working.manifest.feeds.iter();
+        feeds.filter(|feed| covers(&feed.scopes, scope)).max_by_key(|feed| {
+            // A webhook adds to what is polled or pushed.
+            (feed.kind != FeedKind::Webhook, feed.scopes.len())
+        })
     }
 
     fn budgets(&self) -> Vec<BudgetStatus> {
         let mut rows = Vec::new();
         for working in &self.working {
             for budget in working.outbound.status().budgets {
+                let stopped = budget.stopped_until.map(|seconds| seconds * 1000);
                 for window in &budget.windows {
+                    let reset = window.resets_at * 1000;
+                    let resumes = stopped.max(window.exhausted.then_some(reset));
                     rows.push(BudgetStatus {
                         provider: working.name.clone(),
                         credential: budget.credential.clone(),
                         resource: window.resource.clone(),
                         limit: Some(window.limit),
                         remaining: Some(window.remaining),
-                        resets: Some(window.resets_at * 1000),
-                        exhausted: window.remaining == 0 || budget.stopped_until.is_some(),
+                        resets: Some(reset),
+                        exhausted: resumes.is_some(),
+                        resumes,
                     });
                 }
-                if budget.windows.is_empty() && budget.stopped_until.is_some() {
+                if budget.windows.is_empty() && stopped.is_some() {
                     rows.push(BudgetStatus {
                         provider: working.name.clone(),
                         credential: budget.credential.clone(),
                         resource: "requests".into(),
                         limit: None,
                         remaining: None,
-                        resets: budget.stopped_until.map(|seconds| seconds * 1000),
+                        resets: None,
                         exhausted: true,
+                        resumes: stopped,
                     });
                 }
             }
         }
         rows
+    }
+}
+
+fn kind(kind: FeedKind) -> &'static str {
+    match kind {
+        FeedKind::Push => "push",
+        FeedKind::Poll => "poll",
+        FeedKind::Webhook => "webhook",
+    }
+}
+
+/// Where a scope stands. `live`: what is fetched now is vouched for, in a polled scope also before the
+/// first poll.
+fn state(live: bool, declared: Option<&Feed>, row: Option<&FeedStatus>) -> FeedState {
+    let connected = row.is_some_and(|row| row.state == events::FeedState::Live);
+    let polled = declared.is_some_and(|feed| feed.kind == FeedKind::Poll);
+    match (live, row.map(|row| row.state)) {
+        (true, _) if polled && !connected => FeedState::Connecting,
+        (true, _) => FeedState::Live,
+        (false, Some(events::FeedState::Lost)) => FeedState::Lost,
+        (false, Some(events::FeedState::Resting)) => FeedState::Resting,
+        (false, _) => FeedState::Suspect,
+    }
+}
+
+impl Core {
+    /// One row for each instance whose provider takes deliveries, also where nothing receives them.
+    fn webhooks(&self) -> Vec<WebhookStatus> {
+        let takes =
+            |working: &&Working| working.manifest.feeds.iter().any(|f| f.signature.is_some());
+        let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
+        let listening = self.webhook.as_ref().map(Receiver::local_addr);
+        let row = |working: &Working| {
+            let provider = working.name.clone();
+            let found = rows.iter().find(|row| row.instance == provider);
+            let Some((row, listening)) = found.zip(listening) else {
+                let problem = Some("not received: mount with --webhook-listen".into());
+                return WebhookStatus { provider, problem, ..WebhookStatus::default() };
+            };
+            WebhookStatus {
+                address: Some(super::webhook_address(
+                    &listening.to_string(),
+                    self.webhook_url.as_deref(),
+                    &provider,
+                )),
+                accepted: row.accepted,
+                repeated: row.repeated,
+                late: row.late,
+                refused: row.unsigned
+                    + row.bad_signature
+                    + row.oversized
+                    + row.malformed
+                    + row.overflowed,
+                problem: row.problem.clone(),
+                provider,
+            }
+        };
+        self.working.iter().filter(takes).map(row).collect()
     }
 }
 
@@ -140,15 +223,17 @@ fn cause(cause: Cause) -> &'static str {
 /// What happened, as the failure has it, and what to do where it does not say.
 fn advised(failure: &Failure) -> String {
     const SAID: [&str; 6] =
-        ["omnifs ", "redirect-hosts", "resume at", "is it running?", "online?", "ca_file"];
+        ["omnifs ", "redirect-hosts", "resume at", "is it running?", "online?", "ca-file"];
     let Failure { provider, cause, detail, .. } = failure;
     if SAID.iter().any(|said| detail.contains(said)) {
         return detail.clone();
     }
     let advice = match cause {
-        Cause::Denied => {
-            format!("`omnifs auth status {provider}` shows which credential was refused")
-        }
+        // A credential that is not accepted says so itself. This one may be as good as any.
+        Cause::Denied => format!(
+            "`omnifs auth status {provider}` shows the credential in use; another one helps only where \
+             these words say so"
+        ),
         Cause::Unavailable => "it is asked again at the next use".into(),
         Cause::Changed => "open the file again for what is there now".into(),
         Cause::TimedOut => {
@@ -161,7 +246,12 @@ fn advised(failure: &Failure) -> String {
         }
         Cause::Trap => "a mistake of the provider: report it with what `omnifs logs` shows".into(),
         Cause::Limit => "guest-memory and call-time in [limits] bound a provider".into(),
-        Cause::NotFound | Cause::RateLimited | Cause::TooLarge => return detail.clone(),
+        Cause::NotFound => {
+            "its directory still shows it: the service may have taken it away since, or may not show it \
+             to this credential any more"
+                .into()
+        }
+        Cause::RateLimited | Cause::TooLarge => return detail.clone(),
     };
     format!("{detail}; {advice}")
 }
@@ -194,7 +284,7 @@ impl Daemon for Core {
                 hits: snapshot.counters.hits,
                 misses: snapshot.counters.misses,
                 evictions: snapshot.counters.evictions,
-                invalidations: snapshot.scopes.iter().map(|(_, s)| s.events).sum(),
+                invalidations: snapshot.events,
                 stale_served: snapshot.stale_served,
             },
             budgets: self.budgets(),
@@ -207,18 +297,7 @@ impl Daemon for Core {
                     note: partial.note.clone(),
                 })
                 .collect(),
-            webhook: self.webhook.as_ref().map(|receiver| {
-                let status = receiver.status();
-                WebhookStatus {
-                    address: status.listen,
-                    accepted: status.accepted,
-                    duplicate: status.replayed,
-                    refused: status.unsigned
-                        + status.bad_signature
-                        + status.oversized
-                        + status.malformed,
-                }
-            }),
+            webhooks: self.webhooks(),
             errors: snapshot.failures.into_iter().map(error).collect(),
         }
     }
@@ -233,5 +312,38 @@ impl Daemon for Core {
                 }),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_live_only_once_its_feed_has_answered() {
+        let feed = |kind| Feed {
+            name: "changes".into(),
+            kind,
+            scopes: "repo:".into(),
+            endpoint: None,
+            silence: None,
+            signature: None,
+        };
+        let row = |state| FeedStatus { state, ..FeedStatus::default() };
+        let (poll, webhook) = (feed(FeedKind::Poll), feed(FeedKind::Webhook));
+        let [connecting, up, down] =
+            [events::FeedState::Connecting, events::FeedState::Live, events::FeedState::Lost]
+                .map(row);
+        for (live, feed, row, expected) in [
+            (true, Some(&poll), None, FeedState::Connecting),
+            (true, Some(&poll), Some(&connecting), FeedState::Connecting),
+            (true, Some(&poll), Some(&up), FeedState::Live),
+            (true, Some(&webhook), None, FeedState::Live),
+            (false, Some(&poll), None, FeedState::Suspect),
+            (false, Some(&poll), Some(&connecting), FeedState::Suspect),
+            (false, Some(&poll), Some(&down), FeedState::Lost),
+        ] {
+            assert_eq!(state(live, feed, row), expected, "{live} {row:?}");
+        }
     }
 }

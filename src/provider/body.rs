@@ -82,16 +82,45 @@ pub struct Wanted<'a> {
     /// In the content, in bytes; within it and not empty.
     pub start: u64,
     pub length: u64,
-    /// The entity tag of what was read of it before.
-    pub validator: Option<&'a str>,
+    /// What the service calls the state that was read before.
+    pub validator: Option<&'a Validator>,
+}
+
+/// What a service tells one state of a content from another by (RFC 9110, section 8.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validator {
+    /// An entity tag as it is sent; one that begins with `W/` is weak.
+    Tag(String),
+    /// A `Last-Modified`. `settled`: the answer that brought it was made in a later second, so no other
+    /// state has that date.
+    Date { text: String, settled: bool },
+}
+
+impl Validator {
+    /// Equal ones mean equal bytes.
+    pub fn is_strong(&self) -> bool {
+        match self {
+            Validator::Tag(tag) => tag.starts_with('"'),
+            Validator::Date { settled, .. } => *settled,
+        }
+    }
+
+    /// Whether both name one state, as far as validators of their strength can tell.
+    pub fn is_same(&self, other: &Validator) -> bool {
+        match (self, other) {
+            (Validator::Tag(one), Validator::Tag(two)) => one == two,
+            (Validator::Date { text: one, .. }, Validator::Date { text: two, .. }) => one == two,
+            _ => false,
+        }
+    }
 }
 
 /// A part of a content, of exactly the length that was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub bytes: Bytes,
-    /// The entity tag, or the date, by which the service tells this content from others.
-    pub validator: Option<String>,
+    /// What the service calls the state that it is of: where one was asked for, of the same form.
+    pub validator: Option<Validator>,
     /// The whole content, where the service answered with no less.
     pub whole: Option<Bytes>,
 }

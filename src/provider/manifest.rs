@@ -100,6 +100,16 @@ pub enum Scheme {
     Header(String),
 }
 
+impl Scheme {
+    /// The header that the secret travels in.
+    pub fn header(&self) -> &str {
+        match self {
+            Scheme::Bearer | Scheme::Basic(_) => "authorization",
+            Scheme::Header(name) => name,
+        }
+    }
+}
+
 /// A request that succeeds with a good secret, and the place of its owner's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
@@ -134,7 +144,7 @@ pub struct Feed {
     /// Covers every scope whose id begins with this.
     pub scopes: String,
     pub endpoint: Option<String>,
-    /// Push: a stream without a byte for so long is lost.
+    /// Push and webhook: one without a byte, or a delivery, for so long is lost.
     pub silence: Option<Duration>,
     /// Webhook: how a delivery proves that it is the service's.
     pub signature: Option<Signature>,
@@ -151,8 +161,9 @@ pub struct Signature {
     pub signed: Vec<Part>,
     pub secret: SecretForm,
     pub timestamp: Option<Timestamp>,
-    pub id: Option<String>,
     pub handshake: Option<Handshake>,
+    /// Media types. Empty: `application/json`.
+    pub content_types: Vec<String>,
     pub pass: Vec<String>,
 }
 
@@ -181,6 +192,7 @@ pub enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretForm {
     Text,
+    Hex,
     /// Base64 after this prefix.
     Base64(String),
 }
@@ -206,10 +218,11 @@ pub enum TimestampUnit {
     Milliseconds,
 }
 
-/// A signed delivery that only wants an answer. JSON pointers into the body.
+/// What the service only wants answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handshake {
-    pub at: String,
-    pub value: String,
-    pub answer: String,
+pub enum Handshake {
+    /// A signed delivery with `value` at `at`, and the place of the answer: JSON pointers into the body.
+    Delivery { at: String, value: String, answer: String },
+    /// The parameter of a query whose value is the answer.
+    Query(String),
 }

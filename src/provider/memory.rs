@@ -37,6 +37,8 @@ struct Tree {
     /// Ordered, so that a run with one seed is the same every time.
     items: BTreeMap<Arc<str>, Item>,
     version: u64,
+    /// What the listing or the content of an object fails with.
+    failing: BTreeMap<Arc<str>, Cause>,
 }
 
 /// How answers are given.
@@ -238,6 +240,15 @@ impl Memory {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = cause;
     }
 
+    /// Makes what is in an object fail, and not the lookup that shows it.
+    pub fn fail_inside(&self, id: &str, cause: Option<Cause>) {
+        let mut tree = self.tree();
+        match cause {
+            Some(cause) => tree.failing.insert(id.into(), cause),
+            None => tree.failing.remove(id),
+        };
+    }
+
     fn node(&self, name: &str, id: &Arc<str>, item: &Item) -> Node {
         let leaf = item.kind != Kind::Directory && !item.volatile;
         let size = (leaf && self.style.sizes).then_some(item.content.len() as u64);
@@ -292,6 +303,12 @@ impl Memory {
     }
 }
 
+impl Tree {
+    fn may_answer(&self, id: &str) -> Result<(), Cause> {
+        self.failing.get(id).map_or(Ok(()), |cause| Err(*cause))
+    }
+}
+
 impl Item {
     fn modified(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.version)
@@ -326,6 +343,7 @@ impl Provider for Memory {
 
     fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>> {
         self.answer(|tree| {
+            tree.may_answer(parent)?;
             let directory = tree.items.get(parent).ok_or(Cause::NotFound)?;
             let children = directory.children.iter();
             Ok(children
@@ -344,6 +362,7 @@ impl Provider for Memory {
             others.filter_map(content).collect()
         };
         let reply = self.answer(|tree| {
+            tree.may_answer(node)?;
             tree.items.get(node).map(|item| item.content.clone()).ok_or(Cause::NotFound)
         });
         async move { Ok(Answer { along, ..reply.await? }) }.boxed()

@@ -5,10 +5,11 @@
 
 use super::silent::is_kept;
 use super::{Runtime, ServiceClock, State};
-use crate::events::Ledger;
+use crate::events::{ActiveScope, Ledger, Prover};
 use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
+use crate::remote::Remote;
 use crate::router::MOUNT;
 use crate::scopes::covers;
 use omnifs_platform::{Change, Error, Fate, Handle, Result, Vfs};
@@ -32,6 +33,7 @@ impl State {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
+                self.count_event(instance, &nodes);
                 self.note_before(&nodes);
                 self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
@@ -49,6 +51,7 @@ impl State {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
+                self.count_event(instance, &nodes);
                 self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
                 self.removal = sequence;
@@ -64,6 +67,7 @@ impl State {
                 let key = key(name, id);
                 self.touched.touch(key, sequence, now);
                 let node = self.registry.get(key, id);
+                self.count_event(instance, node.as_slice());
                 self.note_before(node.as_slice());
                 self.cache.forget_children(instance, id);
                 if let Some(node) = node {
@@ -74,8 +78,18 @@ impl State {
                     }
                 }
             }
-            provider::Change::Gap(scope) => self.suspect(instance, scope, out),
+            provider::Change::Gap(scope) => {
+                self.count_event(instance, &[]);
+                self.suspect(instance, scope, out);
+            }
         }
+    }
+
+    /// Counts an event, also for the scopes that it concerns: those of what is known of its object.
+    fn count_event(&mut self, instance: InstanceId, nodes: &[Arc<Node>]) {
+        self.events += 1;
+        let scopes = nodes.iter().filter_map(|node| node.coherence.scope());
+        self.ledger.count_event(instance, scopes.map(|scope| &*scope.id));
     }
 
     /// What is part of an invalidated object goes from the cache, unless a version can later prove
@@ -216,6 +230,8 @@ impl State {
                 // Also what a lookup has brought and nobody shows yet.
                 self.registry.invalidate(node.key);
                 node.invalidate();
+                // Pieces are kept by their state, so that one is at its end.
+                node.remote.iter().for_each(Remote::retire);
             }
             self.displace(&node, None, out);
         }
@@ -263,9 +279,11 @@ impl State {
         let mut room = self.room_aside();
         for (handle, directory, links) in concerned {
             let node = self.inodes.slot(handle).map(|slot| slot.node.clone());
-            // What is read in pieces is never put aside.
-            let held = node.as_ref().filter(|node| node.remote.is_none());
-            let size = held.and_then(|node| node.size.get().copied()).unwrap_or(0);
+            // Of what is read in pieces nothing is put aside, unless the service has answered the whole.
+            let at_hand = node
+                .as_ref()
+                .filter(|node| node.remote.is_none() || self.cache.content(node, None).is_some());
+            let size = at_hand.and_then(|node| node.size.get().copied()).unwrap_or(0);
             if size <= room {
                 self.keep_for_holders(node.as_slice());
                 room -= size;
@@ -285,7 +303,27 @@ impl State {
         self.expire_root_absences(instance, out);
     }
 
-    /// Which names the instance's root lacks is vouched for by all of its feeds together.
+    /// A feed is down. Where that is no news, kernels keep nothing of its scopes.
+    fn down(&mut self, instance: InstanceId, scope: &str, news: bool, out: &mut Vec<Change>) {
+        match news {
+            true => self.suspect(instance, scope, out),
+            false => self.expire_root_absences(instance, out),
+        }
+    }
+
+    /// What somebody has open is in use, also while nothing of it is asked of us.
+    fn note_open(&self) {
+        for open in self.opens.values() {
+            let Some(slot) = self.inodes.slot(open.handle()) else { continue };
+            // That of a log is its directory's.
+            let parent = slot.links.last().and_then(|link| self.inodes.slot(link.parent));
+            for slot in std::iter::once(slot).chain(parent) {
+                slot.node.coherence.scope().into_iter().for_each(|scope| scope.note_use());
+            }
+        }
+    }
+
+    /// Which names the instance's root lacks is remembered until one of its feeds turns.
     fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
@@ -307,9 +345,19 @@ impl Runtime {
         self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
     }
 
+    /// Says which scopes the instance's feeds cover, by their prefixes.
+    pub fn declared(&self, instance: &str, prefixes: Vec<Arc<str>>) {
+        self.on(instance, |state, id, _| state.ledger.declared(id, prefixes));
+    }
+
     /// Gives the instance's service a clock: seconds since the Unix epoch when it last answered.
     pub fn set_clock(&self, instance: &str, clock: ServiceClock) {
         self.on(instance, |state, id, _| state.clocks.insert(id, clock));
+    }
+
+    /// Gives the instance's feeds a way to be asked for a scope that is suspect, before a use of it.
+    pub fn set_prover(&self, instance: &str, prover: Prover) {
+        self.on(instance, |state, id, _| state.provers.insert(id, prover));
     }
 
     /// Has everything at and below `path` (below the mount point, empty for all) asked for again
@@ -380,9 +428,23 @@ impl Ledger for Runtime {
 
     fn lost(&self, instance: &str, scopes: &str, why: &str) {
         self.on(instance, |state, id, out| {
-            if state.ledger.lost(id, scopes, why) {
-                state.suspect(id, scopes, out);
-            }
+            let news = state.ledger.lost(id, scopes, why);
+            state.down(id, scopes, news, out);
+        });
+    }
+
+    fn rest(&self, instance: &str, scopes: &str, why: &str) {
+        self.on(instance, |state, id, out| {
+            let news = state.ledger.rest(id, scopes, why);
+            state.down(id, scopes, news, out);
+        });
+    }
+
+    fn idle(&self, instance: &str, scope: &str) {
+        self.on(instance, |state, id, out| match state.ledger.idle(id, scope) {
+            true => state.suspect(id, scope, out),
+            // It vouches no more for the names that the root lacks.
+            false => state.expire_root_absences(id, out),
         });
     }
 
@@ -394,11 +456,14 @@ impl Ledger for Runtime {
                     self.growths.stir(id, object);
                 }
             }
-            state.ledger.count_events(id, changes.len() as u64);
         });
     }
 
-    fn active_scopes(&self, instance: &str, prefix: &str) -> Vec<(Arc<str>, u64)> {
-        self.on(instance, |state, id, _| state.ledger.active(id, prefix)).unwrap_or_default()
+    fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope> {
+        let active = self.on(instance, |state, id, _| {
+            state.note_open();
+            state.ledger.take_active(id, prefix)
+        });
+        active.unwrap_or_default()
     }
 }

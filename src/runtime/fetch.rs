@@ -24,7 +24,7 @@ pub(super) enum Fetched {
     Child(Arc<Node>),
     Listing(Arc<Listing>),
     Content(Bytes, Arc<Node>),
-    Piece(Bytes),
+    Piece(Piece),
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +82,10 @@ impl Runtime {
     fn join(&self, query: &Query, node: &Arc<Node>) -> Arc<Flight> {
         let mut state = self.state();
         if let Some(flight) = state.flights.get(query) {
+            // A piece is of one state, whatever has happened since.
+            if let Operation::Piece { .. } = query.operation {
+                return flight.clone();
+            }
             // One that an event has already overtaken is not worth waiting for.
             let events = Events::since(&state, query.instance, flight.stamp);
             if events.on_binding(node).is_none() {
@@ -156,7 +160,7 @@ impl Call {
             return fail(Cause::Invalid, "its content has no pieces".to_owned());
         };
         let piece = provider.read_part(at.wanted(index)).await?;
-        match at.admit(index, &piece, self.node.is_valid()) {
+        match at.admit(&piece, self.node.is_valid()) {
             Ok(()) => Ok(piece),
             Err((cause, detail)) => fail(cause, detail),
         }

@@ -87,12 +87,14 @@ impl Runtime {
         Ok(growth)
     }
 
-    /// The same, once all has come that was there when this was asked.
+    /// The same, once all has come that was there when this was asked. `None` where there is no stream, and
+    /// the content is to be read.
     pub(super) async fn grown(&self, node: &Arc<Node>, again: bool) -> Result<Option<Arc<Growth>>> {
         let Some(Remote::Growing(stream)) = &node.remote else { return Ok(None) };
         let growth = self.growth(node, stream)?;
         match self.on_tokio(growth.clone(), again).await {
-            Ok(()) => Ok(Some(growth)),
+            Ok(true) => Ok(Some(growth)),
+            Ok(false) => Ok(None),
             Err(failure) if failure.cause == Cause::NotFound => Err(Error::Stale),
             Err(failure) => {
                 let failure = Failure { provider: self.router.name(node.instance), ..failure };
@@ -106,9 +108,9 @@ impl Runtime {
         &self,
         growth: Arc<Growth>,
         again: bool,
-    ) -> std::result::Result<(), Failure> {
-        if growth.is_current() {
-            return Ok(());
+    ) -> std::result::Result<bool, Failure> {
+        if growth.is_current(again) {
+            return Ok(true);
         }
         let waiting = self.tokio.spawn(async move { growth.current(again).await });
         waiting.await.unwrap_or_else(|_| {

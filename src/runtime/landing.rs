@@ -240,17 +240,16 @@ impl Landing<'_> {
 
     /// A piece is of one state for ever, whatever has happened since.
     pub fn piece(&mut self, piece: Piece) -> (Fetched, Option<u64>) {
-        match piece.whole {
-            Some(bytes) => {
+        let (query, memo) = match &piece.whole {
+            Some(whole) => {
                 let node = self.call.node.clone();
-                let query = Query::new(&node, Operation::Read);
-                self.state.cache.insert(query, Memo::Content(Content { bytes, node }));
+                let content = Content { bytes: whole.clone(), node: node.clone() };
+                (Query::new(&node, Operation::Read), Memo::Content(content))
             }
-            None => {
-                self.state.cache.insert(self.call.query.clone(), Memo::Piece(piece.bytes.clone()));
-            }
-        }
-        (Fetched::Piece(piece.bytes), None)
+            None => (self.call.query.clone(), Memo::Piece(piece.bytes.clone())),
+        };
+        self.state.cache.insert(query, memo);
+        (Fetched::Piece(piece), None)
     }
 
     /// Keeps the content of another file that came along, where what is known of that file is not
@@ -260,7 +259,8 @@ impl Landing<'_> {
         let owner = node.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&node.id, owner, &node.coherence);
         let known = node.is_live() && node.stamp() <= self.call.stamp && spoiled.is_none();
-        if known && matches!(node.kind, Kind::File | Kind::Executable) {
+        // Of one that says where its content is, nothing else is.
+        if known && node.remote.is_none() && matches!(node.kind, Kind::File | Kind::Executable) {
             self.read(&node, &content.bytes, content.digest);
         }
     }

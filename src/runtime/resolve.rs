@@ -4,13 +4,13 @@ use super::fetch::Fetched;
 use super::silent::is_kept;
 use super::{Body, Runtime, State};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
+use crate::events::Prover;
 use crate::inodes::{DEPTH, ROOT};
 use crate::nodes::{Node, Use};
-use crate::probes::is_probe;
 use crate::provider::{Cause, Failure, Kind};
 use crate::remote::Remote;
 use bytes::Bytes;
-use omnifs_platform::{Change, Error, Handle, Result};
+use omnifs_platform::{Change, Error, Fate, Handle, Result};
 use std::sync::Arc;
 
 /// A child that may be served, and the age of the binding of its name.
@@ -56,11 +56,9 @@ impl Runtime {
 
     /// The entry `name` of `directory`, from memory or from the provider. `Err(NotFound)` carries
     /// the stamp of the answer.
-    pub(super) async fn child(
-        &self,
-        directory: &Arc<Node>,
-        name: &str,
-    ) -> std::result::Result<Found, Miss> {
+    pub(super) async fn child(&self, directory: &Arc<Node>, name: &str) -> Result<Found, Miss> {
+        let suspects = self.state().suspects_of_name(directory, name);
+        self.prove(suspects).await;
         {
             let mut state = self.state();
             if state.is_mount_root(directory) {
@@ -78,15 +76,22 @@ impl Runtime {
                     state.cache.counters.hits += 1;
                     return Err(Miss::Absent { stamp: Some(stamp) });
                 }
-                Known::Unknown if is_probe(name) => return Err(Miss::Absent { stamp: None }),
                 Known::Unknown => state.cache.counters.misses += 1,
             }
         }
         self.ask(directory, name).await
     }
 
+    /// Has the feeds of these scopes prove what they missed, so that what is held need not be asked for
+    /// one by one. Ends, proven or not: a feed that cannot work has nobody wait for it.
+    async fn prove(&self, suspects: Vec<(Prover, Arc<str>)>) {
+        for (Prover(prove), scope) in suspects {
+            prove(scope).await;
+        }
+    }
+
     /// The entry `name` of `directory` from the provider.
-    async fn ask(&self, directory: &Arc<Node>, name: &str) -> std::result::Result<Found, Miss> {
+    async fn ask(&self, directory: &Arc<Node>, name: &str) -> Result<Found, Miss> {
         let landed = self.fetch(directory, Operation::Lookup(name.into())).await;
         match landed.result {
             Ok(Fetched::Child(node)) => {
@@ -106,12 +111,7 @@ impl Runtime {
 
     /// The entry `name` of `directory` for this use of it. Where memory may still answer a lookup of
     /// the name but has answered this use before, the provider is asked.
-    async fn child_for(
-        &self,
-        directory: &Arc<Node>,
-        name: &str,
-        use_: Use,
-    ) -> std::result::Result<Found, Miss> {
+    async fn child_for(&self, directory: &Arc<Node>, name: &str, use_: Use) -> Result<Found, Miss> {
         let mut found = self.child(directory, name).await?;
         if !found.asked && !found.node.usable(use_) {
             found = self.ask(directory, name).await?;
@@ -121,7 +121,7 @@ impl Runtime {
     }
 
     /// The listing of `directory`, from memory or from the provider.
-    pub(super) async fn listing(&self, directory: &Arc<Node>) -> Result<Arc<Listing>> {
+    pub(super) async fn listing(&self, directory: &Arc<Node>) -> Result<Arc<Listing>, Failure> {
         {
             let mut state = self.state();
             if state.is_mount_root(directory) {
@@ -143,17 +143,46 @@ impl Runtime {
                 directory.spend(Use::Listing);
                 Ok(listing)
             }
-            Ok(_) => Err(Error::Invalid),
-            Err(failure) => {
-                let error = self.failed(directory, None, failure);
-                self.stale_listing(directory, error)
-            }
+            Ok(_) => Err(Failure {
+                provider: self.router.name(directory.instance),
+                cause: Cause::Invalid,
+                detail: "what came is no listing".into(),
+                retry_after: None,
+            }),
+            Err(failure) => Err(failure),
         }
+    }
+
+    /// The listing of a directory that was just confirmed.
+    pub(super) async fn listing_of(
+        &self,
+        handle: Handle,
+        directory: &Arc<Node>,
+    ) -> Result<Arc<Listing>> {
+        let failure = match self.listing(directory).await {
+            Ok(listing) => return Ok(listing),
+            Err(failure) => failure,
+        };
+        if failure.cause == Cause::NotFound && !directory.relisted {
+            // Its parent shows it and it is not there: the name is asked for again.
+            directory.invalidate();
+            let links = self.state().inodes.slot(handle).map(|slot| slot.links.clone());
+            let doubtful = links.into_iter().flatten().map(|link| Change::Entry {
+                parent: link.parent,
+                name: link.name.to_string(),
+                fate: Fate::Doubtful,
+            });
+            self.notify(doubtful.collect());
+        }
+        let error = self.failed(directory, None, failure);
+        self.stale_listing(directory, error)
     }
 
     /// The node of a handle, confirmed for this use: asked for again where an event or a lost feed
     /// made it doubtful.
     pub(super) async fn confirmed(&self, handle: Handle, use_: Use) -> Result<Arc<Node>> {
+        let suspects = self.state().suspects_of_handle(handle, use_);
+        self.prove(suspects).await;
         for _ in 0..ROUNDS {
             let (node, link, asked) = {
                 let mut state = self.state();
@@ -200,8 +229,13 @@ impl Runtime {
                     let listing = match self.listing(&parent).await {
                         Ok(listing) => listing,
                         // The directory is gone; what was in it may be somewhere else.
-                        Err(Error::NotFound) => return self.orphan(handle, &node, asked).await,
-                        Err(error) => return Err(error),
+                        Err(failure) if failure.cause == Cause::NotFound => {
+                            return self.orphan(handle, &node, asked).await;
+                        }
+                        Err(failure) => {
+                            let error = self.failed(&parent, None, failure);
+                            self.stale_listing(&parent, error)?
+                        }
                     };
                     match listing.entries.iter().find(|entry| entry.node.id == node.id) {
                         Some(entry) if entry.node.usable(use_) => {
@@ -232,7 +266,7 @@ impl Runtime {
             Some(Remote::Growing(_)) => {
                 return self.growing(handle).map(|_| node.clone()).ok_or(Error::Stale);
             }
-            Some(Remote::At(_)) => self.confirm_pieces(node).await,
+            Some(Remote::At(at)) => self.confirm_pieces(node, at).await,
             _ if node.is_directory() => self.fetch(node, Operation::List).await,
             _ => self.fetch(node, Operation::Read).await,
         };
@@ -347,6 +381,7 @@ impl Runtime {
 
     /// What a file or symlink is opened with, and the node whose version it is.
     pub(super) async fn body(&self, handle: Handle) -> Result<(Body, Arc<Node>)> {
+        let mut absent = None;
         for _ in 0..ROUNDS {
             let node = self.confirmed(handle, Use::Content).await?;
             if let Some(Remote::At(_)) = &node.remote {
@@ -381,9 +416,13 @@ impl Runtime {
                     let mut changes = Vec::new();
                     self.state().displace(&node, None, &mut changes);
                     self.notify(changes);
+                    absent = Some((node, failure));
                 }
                 Err(failure) => return Err(self.failed(&node, None, failure)),
             }
+        }
+        if let Some((node, failure)) = absent {
+            self.failed(&node, None, failure);
         }
         Err(Error::Stale)
     }
@@ -448,6 +487,41 @@ pub(super) enum Miss {
 }
 
 impl State {
+    /// Notes a use of these nodes' scopes, and names those whose feeds are down and can be asked to prove
+    /// what they missed.
+    fn suspects<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = Option<&'a Arc<Node>>>,
+    ) -> Vec<(Prover, Arc<str>)> {
+        let mut suspects: Vec<(Prover, Arc<str>)> = Vec::new();
+        for scope in nodes.into_iter().flatten().filter_map(|node| node.coherence.scope()) {
+            scope.note_use();
+            if scope.is_live() || suspects.iter().any(|(_, known)| *known == scope.id) {
+                continue;
+            }
+            let prover = self.provers.get(&scope.instance);
+            suspects.extend(prover.map(|prover| (prover.clone(), scope.id.clone())));
+        }
+        suspects
+    }
+
+    fn suspects_of_name(&self, directory: &Arc<Node>, name: &str) -> Vec<(Prover, Arc<str>)> {
+        self.suspects([Some(directory), self.cache.last_child(directory, name)])
+    }
+
+    /// The same for a use of a handle, where it is not one of what somebody has open.
+    fn suspects_of_handle(&self, handle: Handle, use_: Use) -> Vec<(Prover, Arc<str>)> {
+        let Some(slot) = self.inodes.slot(handle) else { return Vec::new() };
+        let open = use_ == Use::Attributes && slot.may_be_open() && slot.node.is_snapshot();
+        if open || slot.superseded || slot.gone {
+            return Vec::new();
+        }
+        // Of a volatile file the name alone is vouched for, by its directory's feed.
+        let parent = slot.links.last().filter(|_| slot.node.is_volatile());
+        let parent = parent.and_then(|link| self.inodes.slot(link.parent));
+        self.suspects([Some(&slot.node), parent.map(|parent| &parent.node)])
+    }
+
     /// The child of that name as far as memory says so, and may.
     pub(super) fn recall(&mut self, directory: &Node, name: &str) -> Option<Found> {
         if self.is_mount_root(directory) {
@@ -470,7 +544,7 @@ impl State {
             Some(Memo::Absent(binding))
                 if binding.is_covered()
                     && (!directory.relisted
-                        || self.ledger.vouches_for_all(directory.instance, binding.stamp)) =>
+                        || self.ledger.stands_for_all(directory.instance, binding.stamp)) =>
             {
                 return Known::Absent { stamp: binding.stamp };
             }
@@ -533,7 +607,7 @@ impl State {
             Some(child) if child.is_removed() => false,
             Some(child) if directory.relisted && !child.is_valid() => false,
             Some(child) => directory.binding(child).covers(stamp),
-            None => !directory.relisted || self.ledger.vouches_for_all(directory.instance, stamp),
+            None => !directory.relisted || self.ledger.stands_for_all(directory.instance, stamp),
         };
         covered && self.entries_are_live(directory, stamp)
     }

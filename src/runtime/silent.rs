@@ -10,6 +10,7 @@ use super::{Body, Open, Runtime, State};
 use crate::inodes::Slot;
 use crate::nodes::{InstanceId, Node, digest};
 use crate::provider::Kind;
+use crate::remote::Remote;
 use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::{Attr, Change, Error, Handle, OpenFile, Result};
@@ -191,16 +192,30 @@ impl Runtime {
     /// then can be had no more.
     pub(super) fn open_left(&self, handle: Handle) -> Result<OpenFile> {
         let mut state = self.state();
+        let silent = state.inodes.silent;
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
-        let bytes = slot.silent.snapshot.clone().ok_or(Error::Stale)?;
+        let (open, size, digest) = match (&slot.silent.snapshot, &slot.node.remote) {
+            (Some(bytes), _) => {
+                let open =
+                    Open::File { handle, bytes: bytes.clone(), volatile: false, at_end: false };
+                (open, bytes.len() as u64, digest(bytes))
+            }
+            // The service says with each piece whether it is still what the handle was left with. Where opens
+            // are announced, this is a new one, and finds what is there now by the name.
+            (None, Some(Remote::At(at))) if silent => {
+                let open = Open::Pieces { handle, node: slot.node.clone(), ahead: 0, step: 0 };
+                (open, at.source.length, slot.node.proof())
+            }
+            (None, _) => return Err(Error::Stale),
+        };
         slot.opens += 1;
         if !slot.silent.read {
             slot.silent.read = true;
-            slot.paged = Some(digest(&bytes));
+            slot.paged = Some(digest);
         }
-        let (id, size) = (self.next_open(), bytes.len() as u64);
-        state.opens.insert(id, Open::File { handle, bytes, volatile: false, at_end: false });
-        Ok(OpenFile { id, size, keep_cache: true, direct: false })
+        let (id, held) = (self.next_open(), open.held());
+        state.opens.insert(id, open);
+        Ok(OpenFile { id, size, held, keep_cache: true, direct: false })
     }
 
     /// The content to open a handle with. Where opens are announced, one that an event has overtaken is

@@ -3,7 +3,7 @@
 use super::Runtime;
 use crate::cache::{Capacity, Cost, Counters};
 use crate::nodes::Node;
-use crate::provider::{Cause, Failure};
+use crate::provider::Failure;
 use crate::scopes::Standing;
 use omnifs_platform::Error;
 use std::sync::PoisonError;
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub calls: u64,
     /// Uses served although nothing vouched for them, because a service could not be reached.
     pub stale_served: u64,
+    /// Events applied, of all instances.
+    pub events: u64,
     pub scopes: Vec<(String, Standing)>,
     pub partials: Vec<PartialListing>,
     /// Newest first.
@@ -52,12 +54,10 @@ pub struct Snapshot {
 }
 
 impl Runtime {
-    /// Keeps a failed call for `status` and gives what the caller is told.
+    /// Keeps a failed call for `status` and gives what the caller is told. "No such object" is one where
+    /// a directory shows the object; as the answer about a name it is not.
     pub(super) fn failed(&self, node: &Node, name: Option<&str>, failure: Failure) -> Error {
         let error = failure.cause.error();
-        if failure.cause == Cause::NotFound {
-            return error;
-        }
         let mut path = {
             let state = self.state();
             let handle = state.inodes.handles_of(node).first().copied();
@@ -115,6 +115,7 @@ impl Runtime {
         let (capacity, held, counters) =
             (state.cache.capacity(), state.cache.held(), state.cache.counters);
         let (handles, open) = (state.inodes.len(), state.opens.len());
+        let events = state.events;
         drop(state);
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
@@ -125,6 +126,7 @@ impl Runtime {
             open,
             calls: self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum(),
             stale_served: self.stale_served.load(Ordering::Relaxed),
+            events,
             scopes,
             partials,
             failures: failures.iter().cloned().collect(),

@@ -9,9 +9,10 @@ use crate::nodes::{Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
 use omnifs_platform::{
-    Attr, Change, DirEntry, DirPage, Entry, Error, Fate, Handle, Inode, OpenFile, OpenId, Opened,
-    Result, Statfs, Vfs,
+    Attr, Change, DirEntry, DirPage, Entry, Error, Fate, Handle, HandleError, Inode, OpenFile,
+    OpenId, Opened, Result, Statfs, Vfs,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -143,12 +144,9 @@ impl Runtime {
         let (mut length, digest) = match &body {
             Body::Held(bytes) if volatile => (bytes.len() as u64, 0),
             Body::Held(bytes) => (bytes.len() as u64, *node.digest.get_or_init(|| digest(bytes))),
-            // Both are known of such a node from its beginning.
             Body::Growing(_) => (0, 0),
-            Body::Pieces => (
-                node.size.get().copied().ok_or(Error::Invalid)?,
-                node.digest.get().copied().ok_or(Error::Invalid)?,
-            ),
+            // Known of such a node from its beginning.
+            Body::Pieces => (node.size.get().copied().ok_or(Error::Invalid)?, node.proof()),
         };
         let mut changes = Vec::new();
         let mut state = self.state();
@@ -192,7 +190,7 @@ impl Runtime {
                 Open::Growing { handle, growth, begin }
             }
             Body::Held(bytes) => Open::File { handle, bytes, volatile, at_end: false },
-            Body::Pieces => Open::Pieces { handle, node: node.clone(), ahead: 0 },
+            Body::Pieces => Open::Pieces { handle, node: node.clone(), ahead: 0, step: 0 },
         };
         let mut left = false;
         if !volatile && !node.is_valid() {
@@ -201,14 +199,14 @@ impl Runtime {
             slot.node = node;
             left = true;
         }
-        let (id, size) = (self.next_open(), length);
+        let (id, size, held) = (self.next_open(), length, open.held());
         state.opens.insert(id, open);
         if left {
             state.supersede(handle, &mut changes);
         }
         drop(state);
         self.notify(changes);
-        Ok(Some(OpenFile { id, size, keep_cache, direct: volatile }))
+        Ok(Some(OpenFile { id, size, held, keep_cache, direct: volatile }))
     }
 
     fn readdir_entry(
@@ -419,22 +417,12 @@ impl Vfs for Runtime {
         }
     }
 
-    async fn opendir(&self, handle: Handle) -> Result<Opened> {
+    async fn opendir(&self, handle: Handle) -> Result<Opened, HandleError> {
         let node = self.confirmed(handle, Use::Listing).await?;
         if !node.is_directory() {
-            return Err(Error::NotDirectory);
+            return Err(Error::NotDirectory.into());
         }
-        let listing = match self.listing(&node).await {
-            Ok(listing) => listing,
-            Err(Error::NotFound) => {
-                // Its parent shows it and it is not there: the name is asked for again.
-                if !node.relisted {
-                    node.invalidate();
-                }
-                return Err(Error::Stale);
-            }
-            Err(error) => return Err(error),
-        };
+        let listing = self.listing_of(handle, &node).await?;
         let mut state = self.state();
         let live = state.entries_are_live(&node, listing.stamp);
         let slot = state.inodes.slot_mut(handle).ok_or(Error::Stale)?;
@@ -458,16 +446,16 @@ impl Vfs for Runtime {
         cookie: u64,
         limit: usize,
         plus: bool,
-    ) -> Result<DirPage> {
+    ) -> Result<DirPage, HandleError> {
         let mut state = self.state();
         let (handle, node, listing) = match state.opens.get(&open) {
             Some(Open::Directory { handle, node, listing }) => {
                 (*handle, node.clone(), listing.clone())
             }
             Some(Open::File { .. } | Open::Pieces { .. } | Open::Growing { .. }) => {
-                return Err(Error::NotDirectory);
+                return Err(Error::NotDirectory.into());
             }
-            None => return Err(Error::Stale),
+            None => return Err(Error::Stale.into()),
         };
         let deep = state.inodes.slot(handle).is_some_and(|slot| slot.depth >= crate::inodes::DEPTH);
         let page = listing.after(cookie).iter().take(limit);
@@ -527,6 +515,15 @@ impl Vfs for Runtime {
             state.inodes.reference(handle);
         }
         known
+    }
+
+    fn note_watched(&self, numbers: &HashSet<u64>) {
+        let state = self.state();
+        for (handle, slot) in state.inodes.handles() {
+            if numbers.contains(&handle.0) || numbers.contains(&slot.node.inode.0) {
+                slot.node.coherence.scope().into_iter().for_each(|scope| scope.note_use());
+            }
+        }
     }
 
     fn fix_sizes(&self) -> bool {

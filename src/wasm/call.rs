@@ -55,7 +55,7 @@ where
     let meter = Arc::new(Meter::default());
     let mut store = Store::new(&engine.shared().wasm, State::new(grants.clone(), meter.clone()));
     store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(limits::TRANSFER_MAX);
+    store.set_hostcall_fuel(limits.transfer());
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
 
@@ -73,7 +73,9 @@ where
             along: std::mem::take(&mut state.along),
             partials: std::mem::take(&mut state.partials),
         }),
-        Ok(Ok(Err(error))) => Err(convert::failure(&grants.provider, error, &state.failed)),
+        Ok(Ok(Err(error))) => {
+            Err(convert::failure(&grants.provider, error, &state.failed, limits.content))
+        }
         Ok(Err(trap)) => Err(fail(explain(state, &trap))),
         Err(stop) => Err(fail(stopped(stop, limits))),
     }
@@ -135,7 +137,7 @@ fn explain(state: &mut State, trap: &wasmtime::Error) -> Fault {
         let text = one_line(&format!("{trap:#}"), limits::TEXT_MAX);
         // wasmtime has no type for this one.
         if text.contains("fuel allocated for hostcalls has been exhausted") {
-            let max = limits::TRANSFER_MAX >> 20;
+            let max = limits.transfer() >> 20;
             (Cause::Limit, format!("handed over more than {max} MiB at once"))
         } else {
             (Cause::Trap, format!("failed: {text}"))

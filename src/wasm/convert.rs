@@ -6,12 +6,14 @@
 use super::bindings::omnifs::provider::{http, types};
 use super::text::one_line;
 use super::{body, limits};
+use crate::capability::RAISED_BY;
 use crate::names::{self, Quoted};
 use crate::provider::{
     Along, Body, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
 };
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -86,9 +88,9 @@ pub(super) fn offer(
     Ok(Offer { parent: parent.into(), children, whole })
 }
 
-pub(super) fn along(node: String, bytes: Vec<u8>) -> Result<Along, Fault> {
+pub(super) fn along(node: String, bytes: Vec<u8>, most: usize) -> Result<Along, Fault> {
     id(&node, "an offered content")?;
-    check_content(&bytes, false, &format!("{}", Quoted(&node)))?;
+    fits(bytes.len(), most, &Quoted(&node))?;
     Ok(Along { node: node.into(), bytes: bytes.into() })
 }
 
@@ -194,15 +196,21 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
     })
 }
 
-pub(super) fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
-    if content.len() > limits::CONTENT_MAX {
-        let detail = format!(
-            "gave {what} a content of {} bytes, more than {}",
-            content.len(),
-            limits::CONTENT_MAX
-        );
-        return Err(Fault { cause: Cause::TooLarge, detail });
+/// Whether the contents that came with these nodes are such as the host holds: `most` bytes.
+pub(super) fn fit(nodes: &[Node], most: usize) -> Result<(), Fault> {
+    let held = |node: &Node| Some(node.content.as_ref()?.held()?.len());
+    nodes.iter().try_for_each(|node| fits(held(node).unwrap_or(0), most, &Quoted(&node.name)))
+}
+
+fn fits(bytes: usize, most: usize, what: &dyn Display) -> Result<(), Fault> {
+    if bytes <= most {
+        return Ok(());
     }
+    let detail = format!("gave {what} a content of {bytes} bytes, more than {most}; {RAISED_BY}");
+    Err(Fault { cause: Cause::TooLarge, detail })
+}
+
+pub(super) fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
     if symlink && (content.is_empty() || content.contains(&0)) {
         return invalid(format!(
             "gave the symbolic link {what} a target that is empty or has a NUL"
@@ -219,8 +227,8 @@ pub(super) fn check_content(content: &[u8], symlink: bool, what: &str) -> Result
 }
 
 /// The answer to a read of the object `node`.
-pub(super) fn content(content: Vec<u8>, node: &str) -> Result<Bytes, Fault> {
-    check_content(&content, false, &Quoted(node).to_string())?;
+pub(super) fn content(content: Vec<u8>, node: &str, most: usize) -> Result<Bytes, Fault> {
+    fits(content.len(), most, &Quoted(node))?;
     Ok(content.into())
 }
 
@@ -261,6 +269,7 @@ pub(super) fn failure(
     provider: &Arc<str>,
     error: types::Error,
     failed: &[(types::Error, Failure)],
+    most: usize,
 ) -> Failure {
     if let Some((_, original)) = failed.iter().rev().find(|(seen, _)| *seen == error) {
         return Failure { provider: provider.clone(), ..original.clone() };
@@ -285,8 +294,8 @@ pub(super) fn failure(
         }
         types::Error::TimedOut => (Cause::TimedOut, "the service did not answer in time".into()),
         types::Error::TooLarge => {
-            let max = limits::CONTENT_MAX >> 20;
-            (Cause::TooLarge, format!("the content is larger than {max} MiB"))
+            let most = most >> 20;
+            (Cause::TooLarge, format!("the content is larger than {most} MiB; {RAISED_BY}"))
         }
         types::Error::Invalid(text) => {
             (Cause::Invalid, said(text, "the service answered something unexpected"))

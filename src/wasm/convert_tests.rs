@@ -109,14 +109,22 @@ fn a_listing_has_at_most_100_000_entries() {
 }
 
 #[test]
-fn a_content_has_at_most_64_mib() {
-    assert_eq!(content(vec![0; limits::CONTENT_MAX], "n").unwrap().len(), 64 << 20);
-    assert_eq!(refused(content(vec![0; limits::CONTENT_MAX + 1], "n")).0, Cause::TooLarge);
-    let inline = types::Node {
-        content: Some(types::Body::Held(vec![0; limits::CONTENT_MAX + 1])),
-        ..file("f")
-    };
-    assert_eq!(refused(listing(vec![inline], "p")).0, Cause::TooLarge);
+fn a_content_has_at_most_what_is_configured_and_the_setting_is_named() {
+    let most = 1000;
+    assert_eq!(content(vec![0; most], "n", most).unwrap().len(), most);
+    let with =
+        |bytes| types::Node { content: Some(types::Body::Held(vec![0; bytes])), ..file("f") };
+    let listed = |bytes| fit(&listing(vec![with(bytes)], "p").unwrap(), most);
+    assert_eq!(listed(most), Ok(()));
+    assert!(along("n".into(), vec![0; most], most).is_ok());
+    for (cause, detail) in [
+        refused(content(vec![0; most + 1], "n", most)),
+        refused(listed(most + 1)),
+        refused(along("n".into(), vec![0; most + 1], most)),
+    ] {
+        assert_eq!(cause, Cause::TooLarge);
+        assert!(detail.contains("content-size in [limits]"), "{detail}");
+    }
 }
 
 #[test]
@@ -182,10 +190,10 @@ fn a_failed_request_that_is_passed_on_keeps_its_cause_and_detail() {
         failed(Cause::Unavailable, "connection refused", None),
     ] {
         let seen = error(&original);
-        let back = failure(&provider, seen.clone(), &[(seen.clone(), original.clone())]);
+        let back = failure(&provider, seen.clone(), &[(seen.clone(), original.clone())], 1000);
         assert_eq!(back, Failure { provider: provider.clone(), ..original.clone() });
         // Without the record the cause is still right.
-        assert_eq!(failure(&provider, seen, &[]).cause, original.cause);
+        assert_eq!(failure(&provider, seen, &[], 1000).cause, original.cause);
     }
     let limited = failed(Cause::RateLimited, "", Some(Duration::from_millis(1_500)));
     assert_eq!(error(&limited), types::Error::RateLimited(Some(2)));
@@ -194,6 +202,6 @@ fn a_failed_request_that_is_passed_on_keeps_its_cause_and_detail() {
 #[test]
 fn an_error_text_is_one_clean_line() {
     let said = types::Error::Denied("no\n\u{1b}[2Jaccess".into());
-    let failure = failure(&"p".into(), said, &[]);
+    let failure = failure(&"p".into(), said, &[], 1000);
     assert_eq!(failure.to_string(), "p: no \u{fffd}[2Jaccess");
 }

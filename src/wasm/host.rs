@@ -192,7 +192,10 @@ impl preload::Host for State {
             return Ok(());
         }
         let whole = coverage == preload::Coverage::Whole;
-        match convert::offer(parent, children, whole) {
+        let most = self.grants.limits.content;
+        let offered = convert::offer(parent, children, whole)
+            .and_then(|offer| convert::fit(&offer.children, most).map(|()| offer));
+        match offered {
             Ok(offer) => self.offers.push(offer),
             Err(fault) => return Err(self.end(fault)),
         }
@@ -203,7 +206,7 @@ impl preload::Host for State {
         if !self.takes(1, node.len() + bytes.len()) {
             return Ok(());
         }
-        match convert::along(node, bytes) {
+        match convert::along(node, bytes, self.grants.limits.content) {
             Ok(along) => self.along.push(along),
             Err(fault) => return Err(self.end(fault)),
         }
@@ -280,8 +283,9 @@ impl http::Host for State {
         let results = meter.request(all).await;
         let answered: Vec<_> = results.into_iter().map(|result| self.answered(result)).collect();
         let bytes: usize = answered.iter().flatten().map(|response| response.body.len()).sum();
-        if bytes > limits::CONTENT_MAX {
-            let detail = format!("asked for more than {} MiB at once", limits::CONTENT_MAX >> 20);
+        let most = self.grants.limits.content;
+        if bytes > most {
+            let detail = format!("asked for more than {} MiB at once", most >> 20);
             return Err(self.end(Fault { cause: Cause::Limit, detail }));
         }
         Ok(answered)

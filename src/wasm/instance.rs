@@ -195,6 +195,7 @@ impl Provider for Instance {
             .await?;
             let node = convert::found(answered.value, parent, name).map_err(|f| self.refused(f))?;
             let nodes = std::slice::from_ref(&node);
+            convert::fit(nodes, self.grants.limits.content).map_err(|f| self.refused(f))?;
             convert::consistent(parent, true, nodes, &answered.offers)
                 .map_err(|f| self.refused(f))?;
             let Answered { offers, along, partials, .. } = answered;
@@ -209,6 +210,7 @@ impl Provider for Instance {
                 .call_list_children(store, &asked))
             .await?;
             let nodes = convert::listing(answered.value, parent).map_err(|f| self.refused(f))?;
+            convert::fit(&nodes, self.grants.limits.content).map_err(|f| self.refused(f))?;
             convert::consistent(parent, true, &nodes, &answered.offers)
                 .map_err(|f| self.refused(f))?;
             let Answered { offers, along, partials, .. } = answered;
@@ -221,7 +223,8 @@ impl Provider for Instance {
             let asked = node.to_owned();
             let answered =
                 guest!(self, provider, |guest, store| guest.call_read_file(store, &asked)).await?;
-            let value = convert::content(answered.value, node).map_err(|f| self.refused(f))?;
+            let value = convert::content(answered.value, node, self.grants.limits.content)
+                .map_err(|f| self.refused(f))?;
             convert::consistent(node, false, &[], &answered.offers).map_err(|f| self.refused(f))?;
             let Answered { offers, along, partials, .. } = answered;
             Ok(Answer { value, offers, along, partials })

@@ -25,7 +25,8 @@ pub const VERSION_MAX: usize = KIB;
 /// 30 MB; a provider shows the newest and says so with `preload.partial`.
 pub const LISTING_MAX: usize = 100_000;
 
-/// Bytes of one file. It is held whole in the cache and for each open handle.
+/// Bytes of one file whose content a component hands over: it is held whole in the cache and for each open
+/// handle. The default; see [`Limits::content`].
 pub const CONTENT_MAX: usize = 64 * MIB;
 
 /// Bytes of a symlink's target: Linux's PATH_MAX without its NUL.
@@ -69,7 +70,7 @@ pub const FETCHES_MAX: u32 = 1_000;
 pub const PARALLEL_MAX: usize = 16;
 
 /// Linear memory of one instance. A content of [`CONTENT_MAX`] fits with the response it was taken
-/// from, a decoded copy and the allocator's slack.
+/// from, a decoded copy and the allocator's overhead.
 pub const MEMORY_MAX: usize = 256 * MIB;
 
 /// Linear memory of all running calls of one provider: four of the largest, or thousands of the usual
@@ -84,10 +85,6 @@ pub const CORE_INSTANCES_MAX: u32 = 16;
 
 /// Stack of the guest's code. wasmtime's default, enough for a recursive JSON parser 1,000 deep.
 pub const STACK_MAX: usize = 512 * KIB;
-
-/// Bytes that one call across the boundary may hand to the host: the largest content, or the
-/// largest listing, twice.
-pub const TRANSFER_MAX: usize = 2 * CONTENT_MAX;
 
 /// Random bytes in one call: seeds and identifiers, not a stream.
 pub const RANDOM_MAX: u64 = 64 * KIB as u64;
@@ -132,6 +129,16 @@ pub struct Limits {
     pub memory_together: usize,
     /// See [`IN_FLIGHT_MAX`].
     pub in_flight: usize,
+    /// Bytes; see [`CONTENT_MAX`].
+    pub content: usize,
+}
+
+impl Limits {
+    /// Bytes that one call across the boundary may hand to the host: the largest content, or the
+    /// largest listing, twice.
+    pub fn transfer(&self) -> usize {
+        2 * self.content.max(CONTENT_MAX)
+    }
 }
 
 impl Default for Limits {
@@ -143,6 +150,7 @@ impl Default for Limits {
             memory: MEMORY_MAX,
             memory_together: MEMORY_TOGETHER_MAX,
             in_flight: IN_FLIGHT_MAX,
+            content: CONTENT_MAX,
         }
     }
 }

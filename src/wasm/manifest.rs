@@ -75,6 +75,9 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     for feed in &raw.feeds {
         check_feed(feed, &raw.endpoints)?;
     }
+    if raw.feeds.iter().filter(|feed| feed.kind == raw::FeedKind::Webhook).count() > 1 {
+        return refuse("it has two webhook feeds, and an instance has one address for deliveries");
+    }
 
     Ok(Manifest {
         name: identity.name,
@@ -154,6 +157,10 @@ fn is_environment(name: &str) -> bool {
 fn environment(name: &str) -> Result<(), Fault> {
     if !is_environment(name) {
         return refuse(format_args!("{} is no environment variable's name", Quoted(name)));
+    }
+    // Secrets of webhooks are among them.
+    if name.starts_with("OMNIFS_") {
+        return refuse(format_args!("the environment variable {} is the host's own", Quoted(name)));
     }
     Ok(())
 }
@@ -278,10 +285,22 @@ fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
 
 fn credential(credential: &raw::Credential) -> Result<(), Fault> {
     name(&credential.name, "credential")?;
+    if credential.name == "webhook" {
+        return refuse(
+            "no credential is named webhook: that is the secret of an instance's deliveries",
+        );
+    }
     short(&credential.environment, "environment variables")?;
     credential.environment.iter().try_for_each(|variable| environment(variable))?;
     short(&credential.environment_elsewhere, "environment variables")?;
     credential.environment_elsewhere.iter().try_for_each(|variable| environment(variable))?;
+    let twice = |variable: &&String| credential.environment_elsewhere.contains(variable);
+    if let Some(variable) = credential.environment.iter().find(twice) {
+        return refuse(format_args!(
+            "the environment variable {} is for the service itself or for other places, not for both",
+            Quoted(variable)
+        ));
+    }
     match &credential.scheme {
         raw::Scheme::Header(name) => {
             header(name)?;
@@ -388,14 +407,24 @@ fn check_limits(limits: &raw::Limits) -> Result<(), Fault> {
         named.into_iter().chain(&window.cost).try_for_each(|name| header(name))?;
     }
     short(&limits.throttled, "texts of a refusal")?;
-    limits.throttled.iter().try_for_each(|text| line(text, "text of a refusal"))?;
-    short(&limits.slow_down, "texts of a refusal")?;
-    limits.slow_down.iter().try_for_each(|text| line(text, "text of a refusal"))
+    for text in &limits.throttled {
+        line(text, "text of a refusal")?;
+        if text.is_empty() || *text != text.to_ascii_lowercase() {
+            return refuse(format_args!("{} is no text of a refusal in lower case", Quoted(text)));
+        }
+    }
+    match limits.slow_down.iter().find(|text| !limits.throttled.contains(text)) {
+        Some(text) => refuse(format_args!("{} is no text of a refusal", Quoted(text))),
+        None => Ok(()),
+    }
+}
+
+fn is_in_a_header(timestamp: Option<&raw::Timestamp>) -> bool {
+    timestamp.is_some_and(|timestamp| !matches!(timestamp.at, raw::TimestampPlace::Body(_)))
 }
 
 fn check_signature(signature: &raw::Signature) -> Result<(), Fault> {
     header(&signature.header)?;
-    signature.id.as_deref().map_or(Ok(()), header)?;
     line(&signature.prefix, "prefix of a signature")?;
     if let Some(separator) = &signature.separator {
         line(separator, "separator of signatures")?;
@@ -413,8 +442,8 @@ fn check_signature(signature: &raw::Signature) -> Result<(), Fault> {
         match part {
             raw::Part::Header(name) => header(name)?,
             raw::Part::Literal(text) => line(text, "signed text")?,
-            raw::Part::Timestamp if signature.timestamp.is_none() => {
-                return refuse("a signature covers a time that it does not say where to find");
+            raw::Part::Timestamp if !is_in_a_header(signature.timestamp.as_ref()) => {
+                return refuse("a signature covers a time of which it names no header");
             }
             raw::Part::Body | raw::Part::Timestamp => {}
         }
@@ -422,17 +451,36 @@ fn check_signature(signature: &raw::Signature) -> Result<(), Fault> {
     if let raw::SecretForm::Base64(prefix) = &signature.secret {
         line(prefix, "prefix of a secret")?;
     }
-    match signature.timestamp.as_ref().map(|timestamp| &timestamp.at) {
-        Some(raw::TimestampPlace::Header(name)) => header(name)?,
-        Some(raw::TimestampPlace::Element(text)) => line(text, "name of a time")?,
-        Some(raw::TimestampPlace::Body(text)) => pointer(text)?,
+    let signs = |part: &raw::Part| signature.signed.contains(part);
+    let time_is_signed = match signature.timestamp.as_ref().map(|timestamp| &timestamp.at) {
+        Some(raw::TimestampPlace::Header(name)) => {
+            header(name)?;
+            signs(&raw::Part::Timestamp) || signs(&raw::Part::Header(name.clone()))
+        }
+        Some(raw::TimestampPlace::Element(text)) => {
+            line(text, "name of a time")?;
+            signs(&raw::Part::Timestamp)
+        }
+        Some(raw::TimestampPlace::Body(text)) => {
+            pointer(text)?;
+            covers_body
+        }
+        None => true,
+    };
+    if !time_is_signed {
+        return refuse("the time of a delivery proves nothing, as the signature does not cover it");
+    }
+    match &signature.handshake {
+        Some(raw::Handshake::Delivery(asking)) => {
+            pointer(&asking.at)?;
+            pointer(&asking.answer)?;
+            line(&asking.value, "value of a handshake")?;
+        }
+        Some(raw::Handshake::Query(name)) => line(name, "parameter of a handshake")?,
         None => {}
     }
-    if let Some(handshake) = &signature.handshake {
-        pointer(&handshake.at)?;
-        pointer(&handshake.answer)?;
-        line(&handshake.value, "value of a handshake")?;
-    }
+    short(&signature.content_types, "media types")?;
+    signature.content_types.iter().try_for_each(|text| line(text, "media type"))?;
     short(&signature.pass, "headers of a delivery")?;
     let passed = |name: &String| header(name.strip_suffix('*').unwrap_or(name));
     signature.pass.iter().try_for_each(passed)
@@ -444,7 +492,7 @@ fn check_feed(feed: &raw::Feed, endpoints: &[raw::Endpoint]) -> Result<(), Fault
     if feed.scopes.len() > limits::SCOPE_MAX {
         return refuse(format_args!("the scopes of the feed {shown} are too long"));
     }
-    if feed.silence == Some(0) || feed.silence.is_some() && feed.kind != raw::FeedKind::Push {
+    if feed.silence == Some(0) || feed.silence.is_some() && feed.kind == raw::FeedKind::Poll {
         return refuse(format_args!("the feed {shown} cannot be silent for so long"));
     }
     match &feed.signature {

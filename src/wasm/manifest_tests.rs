@@ -102,8 +102,8 @@ fn signature() -> raw::Signature {
             at: raw::TimestampPlace::Header("x-time".into()),
             unit: raw::TimestampUnit::Seconds,
         }),
-        id: Some("x-delivery".into()),
         handshake: None,
+        content_types: vec!["application/json".into()],
         pass: vec!["x-event-*".into()],
     }
 }
@@ -236,6 +236,22 @@ fn hosts_and_variables_have_their_form() {
         let detail = why(|raw| raw.credentials[0].environment = vec![bad.into()]);
         assert!(detail.contains("is no environment variable"), "{bad}: {detail}");
     }
+    // A secret of the host's own, and one that would be for the service alone and for anybody.
+    let webhook = "OMNIFS_WEBHOOK_SECRET_GITHUB".to_owned();
+    for change in [
+        (|raw, name| raw.credentials[0].environment = vec![name])
+            as fn(&mut raw::Description, String),
+        |raw, name| raw.credentials[0].environment_elsewhere = vec![name],
+        |raw, name| raw.endpoints[0].url_environment = Some(name),
+    ] {
+        let detail = why(|raw| change(raw, webhook.clone()));
+        assert!(detail.contains("is the host's own"), "{detail}");
+    }
+    let detail = why(|raw| {
+        raw.credentials[0].environment = vec!["A_TOKEN".into(), "B_TOKEN".into()];
+        raw.credentials[0].environment_elsewhere = vec!["B_TOKEN".into()];
+    });
+    assert!(detail.contains("`B_TOKEN` is for the service itself or for other places"), "{detail}");
 }
 
 #[test]
@@ -260,12 +276,43 @@ fn a_delivery_says_how_it_is_signed() {
     assert!(changed(|s| s.header = "X-Signature".into()).contains("lower case"));
     assert!(changed(|s| s.signed = vec![raw::Part::Timestamp]).contains("covers the body"));
     assert!(changed(|s| s.algorithm = raw::Algorithm::Plain).contains("covers nothing"));
-    assert!(changed(|s| s.timestamp = None).contains("where to find"));
+    assert!(changed(|s| s.timestamp = None).contains("names no header"));
     assert!(changed(|s| s.pass = vec!["*x".into()]).contains("header's name"));
     let body = |s: &mut raw::Signature| {
+        s.signed = vec![raw::Part::Body];
         s.timestamp.as_mut().expect("good").at = raw::TimestampPlace::Body("time".into());
     };
     assert!(changed(body).contains("no JSON pointer"));
+    let covered = |s: &mut raw::Signature| {
+        s.timestamp.as_mut().expect("good").at = raw::TimestampPlace::Body("/time".into());
+    };
+    assert!(changed(covered).contains("names no header"));
+}
+
+#[test]
+fn an_instance_has_one_address_and_a_poll_no_silence() {
+    let second = |raw: &mut raw::Description| {
+        let feed = raw::Feed { name: "other".into(), ..raw.feeds[1].clone() };
+        raw.feeds.push(feed);
+    };
+    assert!(why(second).contains("two webhook feeds"));
+    assert!(why(|raw| raw.feeds[1].silence = Some(0)).contains("cannot be silent"));
+    let poll = |raw: &mut raw::Description| raw.feeds[0].kind = raw::FeedKind::Poll;
+    assert!(why(poll).contains("cannot be silent"));
+    let mut raw = good();
+    raw.feeds[1].silence = Some(3600);
+    assert!(manifest(raw).is_ok());
+}
+
+#[test]
+fn a_refusal_is_told_by_words_in_lower_case() {
+    let changed = |change: fn(&mut raw::Limits)| {
+        why(|raw| change(raw.endpoints[0].limits.as_mut().expect("good")))
+    };
+    assert!(changed(|l| l.throttled.push("Too Many".into())).contains("lower case"));
+    assert!(changed(|l| l.throttled.push(String::new())).contains("lower case"));
+    assert!(changed(|l| l.slow_down.push("other".into())).contains("no text of a refusal"));
+    assert!(changed(|l| l.windows[0].limit = "X-Limit".into()).contains("lower case"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Where secrets come from, and that they stay there.
 
-use super::server::{Server, answer};
+use super::server::{Server, answer, on_socket};
 use super::*;
 use omnifs::credentials::keyring::Lookup;
-use omnifs::credentials::{Secret, Source, keyring};
+use omnifs::credentials::{Chain, Secret, Source, Sources, keyring};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -21,8 +21,13 @@ fn chain(file: Option<&Path>, variables: &[(&str, &str)], keyring: Option<&str>)
         assert_eq!(entry, "example/token");
         stored.clone().map(Secret::new)
     });
-    let file = file.map(Path::to_owned);
-    Chain::new("example", &credential(), file, environment(variables), Some(lookup))
+    let sources = Sources {
+        elsewhere: Vec::new(),
+        file: file.map(Path::to_owned),
+        environment: environment(variables),
+        keyring: Some(lookup),
+    };
+    Chain::new("example", &credential(), sources)
 }
 
 async fn found(chain: &Chain) -> Option<(String, Source)> {
@@ -114,8 +119,7 @@ async fn a_secret_with_a_raw_prefix_is_sent_as_it_stands() {
     {
         let server = Server::start(|_, _| answer(200, "", "ok")).await;
         let mut setup = setup(&server.url());
-        let chain = chain(None, &[("EXAMPLE_TOKEN", secret)], None);
-        setup.credentials.insert("token".to_owned(), Arc::new(chain));
+        setup.environment = environment(&[("EXAMPLE_TOKEN_HERE", secret)]);
         fetch(&Outbound::new(setup).unwrap(), get("/things/1")).await.unwrap();
         let seen = &server.seen.requests()[0];
         assert!(seen.contains(expected), "{seen}");
@@ -124,38 +128,43 @@ async fn a_secret_with_a_raw_prefix_is_sent_as_it_stands() {
 
 #[tokio::test]
 async fn a_401_says_which_credential_from_where_and_what_mends_it() {
-    let server = Server::start(|_, _| answer(401, "", "{\"message\":\"Bad credentials\"}")).await;
-    let with = |chain: Chain| {
-        let mut setup = setup(&server.url());
-        setup.credentials.insert("token".to_owned(), Arc::new(chain));
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("service");
+    let (seen, _task) =
+        on_socket(&socket, |_, _| answer(401, "", "{\"message\":\"Bad credentials\"}"));
+    let url = format!("unix://{}", socket.display());
+    let with = |variables: &[(&str, &str)], keyring: Option<&'static str>| {
+        let mut setup = setup("");
+        setup.overrides.clear();
+        setup.manifest.endpoints[0].default_url.clone_from(&url);
+        setup.environment = environment(variables);
+        setup.keyring = Some(Lookup::from_fn(move |_| keyring.map(|k| Secret::new(k.to_owned()))));
         Outbound::new(setup).unwrap()
     };
-    let url = server.url();
-    let (cause, detail) =
-        fails(&with(chain(None, &[("EXAMPLE_TOKEN", SECRET)], None)), get("/things/1")).await;
+    let (cause, detail) = fails(&with(&[("EXAMPLE_TOKEN", SECRET)], None), get("/things/1")).await;
     assert_eq!(cause, Cause::Denied);
     assert_eq!(
         detail,
         format!(
             "{url} answered 401: it does not accept credential \"token\" from environment variable \
              EXAMPLE_TOKEN; set another one, or unset EXAMPLE_TOKEN and run `omnifs auth login \
-             example`"
+             example --with-token`"
         )
     );
-    let (_, detail) = fails(&with(chain(None, &[], Some(SECRET))), get("/things/1")).await;
+    let (_, detail) = fails(&with(&[], Some(SECRET)), get("/things/1")).await;
     assert!(
-        detail.ends_with("from the system keyring; run `omnifs auth login example`"),
+        detail.ends_with("from the system keyring; run `omnifs auth login example --with-token`"),
         "{detail}"
     );
-    let (_, detail) = fails(&with(chain(None, &[], None)), get("/things/1")).await;
+    let (_, detail) = fails(&with(&[], None), get("/things/1")).await;
     assert_eq!(
         detail,
         format!(
             "{url} answered 401: it wants credential \"token\" and none is configured; run `omnifs \
-             auth login example` or set EXAMPLE_TOKEN or EXAMPLE_TOKEN_2"
+             auth login example --with-token` or set EXAMPLE_TOKEN or EXAMPLE_TOKEN_2"
         )
     );
-    let last = server.seen.requests().pop().unwrap();
+    let last = seen.requests().pop().unwrap();
     assert!(!last.to_lowercase().contains("authorization"), "{last}");
 }
 
@@ -172,9 +181,9 @@ async fn after_a_401_the_keyring_is_asked_again_but_not_at_every_read() {
         count.fetch_add(1, Ordering::SeqCst);
         Some(Secret::new("stale-secret-0123".to_owned()))
     });
-    let chain = Chain::new("example", &credential(), None, environment(&[]), Some(lookup));
     let mut setup = setup(&server.url());
-    setup.credentials.insert("token".to_owned(), Arc::new(chain));
+    setup.environment = environment(&[]);
+    setup.keyring = Some(lookup);
     let outbound = Outbound::new(setup).unwrap();
     for _ in 0..20 {
         fails(&outbound, get("/things/1")).await;
@@ -229,8 +238,10 @@ async fn a_keyring_that_hangs_is_given_up_and_does_not_keep_the_process() {
 async fn a_secret_shows_in_no_debug_output() {
     let chain = chain(None, &[("EXAMPLE_TOKEN", SECRET)], None);
     let found = chain.resolve().await.unwrap().unwrap();
-    let value = chain.authorization(&found).unwrap();
-    let shown = format!("{chain:?} {found:?} {value:?} {}", found.source);
+    let carried = chain.carry(found.clone()).unwrap();
+    let value = &carried.value;
+    let status = chain.status("login");
+    let shown = format!("{chain:?} {found:?} {carried:?} {value:?} {status:?} {}", found.source);
     assert!(!shown.contains(SECRET), "{shown}");
     assert!(value.is_sensitive());
     let odd = chain_of("two words\u{7}");

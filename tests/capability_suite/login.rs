@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use omnifs::credentials::keyring::Lookup;
 use omnifs::credentials::login::{LoginError, Patience, browser, device, refresh};
-use omnifs::credentials::{Chain, Environment, Secret};
+use omnifs::credentials::{Chain, Environment, Secret, Sources};
 use omnifs::provider::{Credential, OAuth};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -231,7 +231,9 @@ fn keyring_chain(oauth: OAuth, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
         move |_, secret| *write.lock().unwrap() = secret,
     );
     let spec = Credential { oauth: Some(oauth), ..credential() };
-    (Chain::new("example", &spec, None, Environment::empty(), Some(lookup)), held)
+    let environment = Environment::empty();
+    let sources = Sources { elsewhere: Vec::new(), file: None, environment, keyring: Some(lookup) };
+    (Chain::new("example", &spec, sources), held)
 }
 
 #[tokio::test]

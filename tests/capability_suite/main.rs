@@ -7,19 +7,23 @@
 mod answers;
 mod budget;
 mod credentials;
+mod elsewhere;
 mod gate;
 mod login;
+mod parts;
 mod redirects;
 mod retries;
+mod schemes;
 mod server;
 mod tls;
+mod whose;
 
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Limits, Outbound, Override, Setup};
-use omnifs::credentials::{Chain, Environment};
+use omnifs::credentials::Environment;
 use omnifs::provider::{
-    self, Cause, Credential, Endpoint, Failure, Manifest, Method, Request, Response, Scheme,
-    Upstream,
+    self, Cause, Credential, Endpoint, Failure, Manifest, Method, Request, ResetUnit, Response,
+    Scheme, Upstream, Window, WindowName,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,8 +44,45 @@ fn endpoint() -> Endpoint {
         ],
         credentials: vec!["token".to_owned()],
         redirect_hosts: vec!["logs.example.test".to_owned()],
-        limits: provider::Limits::default(),
+        limits: rate_limits(),
         purpose: "tests".to_owned(),
+    }
+}
+
+/// A window whose name is in a header, one of a fixed name, and what refusals say.
+fn rate_limits() -> provider::Limits {
+    let window = |name, middle: &str, reset_unit, fixed| Window {
+        name,
+        limit: format!("x-ratelimit{middle}-limit"),
+        remaining: format!("x-ratelimit{middle}-remaining"),
+        reset: format!("x-ratelimit{middle}-reset"),
+        reset_unit,
+        cost: None,
+        fixed,
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    provider::Limits {
+        windows: vec![
+            window(
+                WindowName::Header("x-ratelimit-resource".to_owned()),
+                "",
+                ResetUnit::EpochSeconds,
+                true,
+            ),
+            window(
+                WindowName::Fixed("requests".to_owned()),
+                "-requests",
+                ResetUnit::EpochMilliseconds,
+                false,
+            ),
+        ],
+        throttled: texts(&[
+            "rate_limited",
+            "ratelimited",
+            "secondary rate limit",
+            "rate limit exceeded",
+        ]),
+        slow_down: texts(&["secondary rate limit"]),
     }
 }
 
@@ -49,7 +90,8 @@ fn credential() -> Credential {
     Credential {
         name: "token".to_owned(),
         scheme: Scheme::Bearer,
-        environment_elsewhere: Vec::new(),
+        // The servers of these tests are not where the manifest has its service.
+        environment_elsewhere: vec!["EXAMPLE_TOKEN_HERE".to_owned()],
         whose: None,
         environment: vec!["EXAMPLE_TOKEN".to_owned(), "EXAMPLE_TOKEN_2".to_owned()],
         raw_prefixes: vec!["lin_api_".to_owned()],
@@ -75,11 +117,8 @@ fn environment(pairs: &[(&str, &str)]) -> Environment {
 
 /// Quick, with a secret from the environment, at `url`.
 fn setup(url: &str) -> Setup {
-    let environment = environment(&[("EXAMPLE_TOKEN", SECRET)]);
-    let chain = Chain::new("example", &credential(), None, environment.clone(), None);
     let mut setup = Setup::new("example", manifest(), Arc::new(Validators::new(8 << 20)));
-    setup.environment = environment;
-    setup.credentials.insert("token".to_owned(), Arc::new(chain));
+    setup.environment = environment(&[("EXAMPLE_TOKEN_HERE", SECRET)]);
     setup.overrides.insert("api".to_owned(), Override::from(url));
     setup.limits = Limits {
         connect: Duration::from_secs(2),

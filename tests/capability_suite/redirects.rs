@@ -132,3 +132,31 @@ async fn the_body_of_a_post_goes_to_no_other_place() {
     assert_eq!(&response.body[..], b"ok");
     assert!(server.seen.requests()[1].ends_with("{\"query\":1}"));
 }
+
+#[tokio::test]
+async fn the_provider_learns_which_path_answered_where_a_redirect_led_to_another() {
+    let server = Server::start(|number, request| match number {
+        0 => answer(301, &to("/moved/1?x=2"), "moved"),
+        1 => answer(200, "ETag: \"a\"\r\n", "here"),
+        2 => answer(301, &to("/moved/1?x=2"), "moved"),
+        3 if request.contains("If-None-Match: \"a\"")
+            || request.contains("if-none-match: \"a\"") =>
+        {
+            answer(304, "", "")
+        }
+        _ => answer(200, "", "no redirect any more"),
+    })
+    .await;
+    let outbound = outbound(&server.url());
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let answer = fetch(&outbound, get("/things/1")).await.unwrap();
+        let location = answer.headers.into_iter().find(|(name, _)| name == "content-location");
+        answers.push((
+            location.map(|(_, path)| path),
+            String::from_utf8_lossy(&answer.body).into_owned(),
+        ));
+    }
+    let moved = || (Some("/moved/1".to_owned()), "here".to_owned());
+    assert_eq!(answers, [moved(), moved(), (None, "no redirect any more".to_owned())]);
+}

@@ -89,6 +89,24 @@ impl Server {
     }
 }
 
+/// The same on a unix socket, which has no address.
+pub fn on_socket(
+    path: &std::path::Path,
+    reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static,
+) -> (Arc<Seen>, JoinHandle<()>) {
+    let listener = tokio::net::UnixListener::bind(path).unwrap();
+    let seen = Arc::new(Seen::default());
+    let (reply, noted) = (Arc::new(reply), seen.clone());
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (reply, noted) = (reply.clone(), noted.clone());
+            tokio::spawn(async move { converse(&mut stream, &*reply, &noted).await });
+        }
+    });
+    (seen, task)
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();

@@ -98,7 +98,7 @@ async fn a_certificate_that_nobody_vouches_for_or_of_another_name_is_refused() {
     let (cause, detail) = fails(&Outbound::new(unknown).unwrap(), get("/things/1")).await;
     assert_eq!(cause, Cause::Unavailable);
     assert!(detail.contains("no trusted connection to https://name.example.test"), "{detail}");
-    assert!(detail.contains("ca_file"), "{detail}");
+    assert!(detail.contains("ca-file"), "{detail}");
 
     let mut misnamed = setup(&url("wrong.example.test"));
     misnamed.resolver = here();
@@ -137,5 +137,5 @@ async fn an_unreadable_ca_file_is_named() {
     setup.overrides.get_mut("api").unwrap().ca_file = Some("/nowhere/ca.pem".into());
     let (cause, detail) = fails(&Outbound::new(setup).unwrap(), get("/things/1")).await;
     assert_eq!(cause, Cause::Unavailable);
-    assert!(detail.starts_with("cannot read ca_file /nowhere/ca.pem"), "{detail}");
+    assert!(detail.starts_with("cannot read ca-file /nowhere/ca.pem"), "{detail}");
 }

@@ -45,10 +45,12 @@ fn two_hundred_containers_cost_one_listing_and_one_inspection_each() {
     let requests = world.requests();
     assert!(requests.is_empty(), "the listing held them: {} more", requests.len());
     shell(&by_name, "grep -rc sleep many-* > /dev/null");
-    let requests = world.requests();
-    assert_eq!(kinds(&requests), (200, 0), "what never ran has no log to ask for");
-    shell(&by_name, "grep -rc sleep many-* > /dev/null; ls -lR many-* > /dev/null");
-    assert_eq!(world.requests(), [""; 0], "warm");
+    let (inspections, logs) = kinds(&world.requests());
+    assert!((200..=400).contains(&inspections), "{inspections}: and once more for its networks");
+    assert_eq!(logs, 0, "what never ran has no log to ask for");
+    shell(&by_name, "grep -rc sleep many-* > /dev/null");
+    let (inspections, logs) = kinds(&world.requests());
+    assert!(inspections <= 200 && logs == 0, "{inspections}: warm, their networks aside");
     drop(mounted);
     for name in &names {
         api.remove(name).expect("remove");
@@ -64,7 +66,7 @@ fn kinds(requests: &[String]) -> (usize, usize) {
 }
 
 #[test]
-fn grep_r_costs_two_requests_where_a_container_has_ended_and_four_where_it_runs() {
+fn grep_r_costs_three_requests_where_a_container_has_ended_and_four_where_it_runs() {
     let Some(world) = World::new("grep_r") else { return };
     let api = world.api();
     let talk = ["sh", "-c", "echo needle; echo needle >&2"];
@@ -89,16 +91,18 @@ fn grep_r_costs_two_requests_where_a_container_has_ended_and_four_where_it_runs(
     let found = "grep -r needle PLACES | wc -l";
     let walk = |places: &str| stdout(&shell(&by_name, &found.replace("PLACES", places)));
     let cold = walk("ended-*");
-    assert_eq!(kinds(&world.requests()), (20, 20), "one inspection and one log each");
+    let (inspections, logs) = kinds(&world.requests());
+    assert!((20..=40).contains(&inspections), "{inspections}: and once more for its networks");
+    assert_eq!(logs, 20, "one log each");
     assert!(cold.parse::<usize>().expect("a number") >= 20 * 5, "{cold}");
     assert_eq!(walk("ended-*"), cold);
-    shell(&by_name, "ls -lR ended-* > /dev/null; tar cf /dev/null ended-*");
-    assert_eq!(world.requests(), [""; 0], "warm");
+    let (inspections, logs) = kinds(&world.requests());
+    assert!(inspections <= 20 && logs == 0, "{inspections}: warm, their networks aside");
 
     let cold = walk("running-*");
-    assert_eq!(kinds(&world.requests()), (5, 15), "and each of three logs that may have grown");
+    assert_eq!(kinds(&world.requests()), (5, 15), "and a stream for each of three logs");
     assert_eq!(walk("running-*"), cold);
-    assert_eq!(kinds(&world.requests()), (0, 15), "warm, their logs aside");
+    assert_eq!(world.requests(), [""; 0], "warm: the streams are held");
     drop(mounted);
     for name in ended.iter().chain(&running) {
         api.remove(name).expect("remove");
@@ -133,8 +137,15 @@ fn sixty_four_threads_reading_one_cold_file_make_one_request() {
 fn crawlers_probes_cost_no_request() {
     let Some(world) = World::new("crawlers") else { return };
     let mounted = world.mount();
-    for name in [".git", ".DS_Store", "._containers", "Thumbs.db", ".hg"] {
-        assert!(!mounted.join("docker/containers/by-name").join(name).exists());
+    let by_name = mounted.join("docker/containers/by-name");
+    // Names that no container can have.
+    for name in [".git", ".DS_Store", "._containers", ".hg"] {
+        assert!(!by_name.join(name).exists());
     }
+    assert_eq!(world.requests(), [""; 0]);
+    // One could have this one, but for what was listed.
+    shell(&by_name, "ls > /dev/null");
+    world.requests();
+    assert!(!by_name.join("Thumbs.db").exists());
     assert_eq!(world.requests(), [""; 0]);
 }

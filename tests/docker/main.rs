@@ -6,7 +6,11 @@
 mod coherence;
 mod counts;
 mod faults;
+mod growing;
 mod identity;
+mod logs;
+mod podman;
+mod proof;
 mod tools;
 
 use omnifs_support::engine::Api;

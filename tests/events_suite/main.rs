@@ -4,16 +4,19 @@
 // A test says what went wrong by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod poll;
+mod prove;
 mod push;
+mod schemes;
 mod script;
 mod webhook;
 
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
-use omnifs::events::Ledger;
+use omnifs::events::{ActiveScope, Ledger};
 use omnifs::provider::{Change, Endpoint, Feed, FeedKind, Limits, Manifest, Method};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,7 @@ enum Told {
     Up(String),
     Resumed(String),
     Lost(String, String),
+    Rests(String, String),
     Change(Change),
 }
 
@@ -31,6 +35,7 @@ enum Told {
 struct Record {
     told: Mutex<Vec<(Told, Instant)>>,
     active: Mutex<HashMap<String, u64>>,
+    used: Mutex<HashSet<String>>,
 }
 
 impl Record {
@@ -40,6 +45,11 @@ impl Record {
 
     fn activate(&self, scope: &str, since: u64) {
         self.active.lock().unwrap().insert(scope.to_owned(), since);
+        self.use_of(scope);
+    }
+
+    fn use_of(&self, scope: &str) {
+        self.used.lock().unwrap().insert(scope.to_owned());
     }
 
     fn deactivate(&self, scope: &str) {
@@ -71,12 +81,12 @@ impl Record {
     }
 
     fn losses(&self) -> usize {
-        self.count(|told| matches!(told, Told::Lost(..)))
+        self.count(|told| matches!(told, Told::Lost(..) | Told::Rests(..)))
     }
 
     fn last_loss(&self) -> Option<String> {
         self.all().into_iter().rev().find_map(|told| match told {
-            Told::Lost(_, why) => Some(why),
+            Told::Lost(_, why) | Told::Rests(_, why) => Some(why),
             _ => None,
         })
     }
@@ -84,7 +94,7 @@ impl Record {
 
 impl Ledger for Record {
     fn up(&self, instance: &str, scopes: &str) {
-        assert_eq!(instance, "example");
+        assert!(["example", "zzz"].contains(&instance), "{instance}");
         self.note(Told::Up(scopes.to_owned()));
     }
 
@@ -103,10 +113,20 @@ impl Ledger for Record {
         }
     }
 
-    fn active_scopes(&self, _: &str, prefix: &str) -> Vec<(Arc<str>, u64)> {
+    fn rest(&self, _: &str, scopes: &str, why: &str) {
+        self.note(Told::Rests(scopes.to_owned(), why.to_owned()));
+    }
+
+    fn take_active(&self, _: &str, prefix: &str) -> Vec<ActiveScope> {
+        let mut used = self.used.lock().unwrap();
         let active = self.active.lock().unwrap();
         let with = active.iter().filter(|(scope, _)| scope.starts_with(prefix));
-        with.map(|(scope, since)| (scope.as_str().into(), *since)).collect()
+        with.map(|(scope, since)| ActiveScope {
+            id: scope.as_str().into(),
+            since: *since,
+            used: used.remove(scope),
+        })
+        .collect()
     }
 }
 

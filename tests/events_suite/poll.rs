@@ -49,7 +49,7 @@ impl Scene {
 
     fn told_of(&self, scope: &str) -> Vec<Told> {
         let of = |told: &Told| match told {
-            Told::Up(s) | Told::Resumed(s) | Told::Lost(s, _) => s == scope,
+            Told::Up(s) | Told::Resumed(s) | Told::Lost(s, _) | Told::Rests(s, _) => s == scope,
             Told::Change(_) => false,
         };
         self.ledger.all().into_iter().filter(of).collect()
@@ -91,7 +91,7 @@ async fn a_scope_that_nobody_uses_is_left_alone_and_comes_back_with_its_cursor()
     until("it resumed", || scene.ledger.count(|t| matches!(t, Told::Resumed(_))) > 0).await;
     scene.ledger.deactivate("repo:1");
     until("it was let go", || scene.feeds.status().is_empty()).await;
-    assert_eq!(scene.told_of("repo:1").last(), Some(&Told::Lost("repo:1".into(), "idle".into())));
+    assert_eq!(scene.told_of("repo:1").last(), Some(&Told::Rests("repo:1".into(), "idle".into())));
     let polls = scene.polls_of("repo:1");
     let began = Instant::now();
     until("some intervals passed", || began.elapsed() > Duration::from_millis(100)).await;

@@ -27,13 +27,17 @@ fn pace() -> Pace {
 }
 
 fn scene(pace: Pace) -> Scene {
+    scene_of(feed(FeedKind::Push, "engine:"), pace)
+}
+
+fn scene_of(feed: Feed, pace: Pace) -> Scene {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("engine.sock");
     let (ledger, script) = (Record::new(), Arc::new(Script::default()));
     let feeds = FeedSupervisor::start(
         "example",
         script.clone(),
-        &[feed(FeedKind::Push, "engine:")],
+        &[feed],
         outbound(&format!("unix://{}", socket.display())),
         ledger.clone(),
         pace,
@@ -120,13 +124,40 @@ async fn a_dropped_stream_is_lost_and_resumed_from_its_cursor() {
         .iter()
         .map(|told| match told {
             Told::Up(_) => 'u',
-            Told::Lost(..) => 'l',
+            Told::Lost(..) | Told::Rests(..) => 'l',
             Told::Resumed(_) => 'r',
             Told::Change(_) => 'c',
         })
         .collect();
     assert_eq!(kinds, ['u', 'c', 'c', 'l', 'u', 'c', 'r']);
     assert_eq!(scene.feeds.status()[0].reconnects, 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_silent_for_too_long_is_lost_and_resumed_from_its_cursor() {
+    let silence = Duration::from_millis(600);
+    let bounded = Feed { silence: Some(silence), ..feed(FeedKind::Push, "engine:") };
+    let scene = scene_of(bounded, pace());
+    let listener = scene.listen();
+    let (_, mut stream) = accept(&listener).await;
+    stream.write_all(HEAD.as_bytes()).await.unwrap();
+    send(&mut stream, "changed a\n").await;
+    until("the change came", || scene.ledger.changes().len() == 1).await;
+    // A byte within the bound keeps it, also one that is no event.
+    let began = Instant::now();
+    while began.elapsed() < silence * 2 {
+        send(&mut stream, "\n").await;
+        tokio::time::sleep(silence / 10).await;
+    }
+    assert_eq!(scene.ledger.losses(), 0, "bytes came");
+    // The connection stands, and says nothing.
+    let (request, mut stream) = accept(&listener).await;
+    assert_eq!(request, "GET /events?since=1 HTTP/1.1");
+    assert!(scene.ledger.last_loss().unwrap().contains("not a byte came for 0.6 s"));
+    stream.write_all(HEAD.as_bytes()).await.unwrap();
+    send(&mut stream, "changed b\nresumed 1\n").await;
+    until("it resumed", || scene.ledger.count(|told| matches!(told, Told::Resumed(_))) == 1).await;
+    assert_eq!(scene.ledger.changes(), ["a", "b"].map(invalidated));
 }
 
 #[tokio::test]
@@ -237,7 +268,7 @@ async fn a_feed_that_is_stopped_is_reported_lost_and_says_nothing_more() {
     until("it is live", || ledger.ups() == 1).await;
     feeds.stop().await;
     let told = ledger.all();
-    assert_eq!(told.last(), Some(&Told::Lost("engine:".into(), "the feed has ended".into())));
+    assert_eq!(told.last(), Some(&Told::Rests("engine:".into(), "the feed has ended".into())));
     let _ = stream.write_all(b"a\r\nchanged a\n\r\n").await;
     assert_eq!(ledger.all(), told);
 }

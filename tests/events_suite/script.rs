@@ -30,6 +30,7 @@ pub enum Poll {
     Progress(Progress),
     Fail(Cause, &'static str, Option<Duration>),
     Panic,
+    Hang,
 }
 
 pub fn failure(cause: Cause, detail: &str) -> Failure {
@@ -96,6 +97,7 @@ impl Provider for Script {
                     Err(Failure { retry_after, ..failure(cause, detail) })
                 }
                 Poll::Panic => panic!("the script panics"),
+                Poll::Hang => std::future::pending().await,
             }
         }
         .boxed()
@@ -104,14 +106,14 @@ impl Provider for Script {
     fn deliver(&self, delivery: Delivery) -> Reply<'_, Vec<ScopedChange>> {
         async move {
             let _open = self.gate.lock().await;
-            let change = serde_json::from_slice::<serde_json::Value>(&delivery.body)
-                .ok()
-                .and_then(|body| body["changed"].as_str().map(str::to_owned));
+            let body = serde_json::from_slice::<serde_json::Value>(&delivery.body);
+            let text = |name: &str| Some(body.as_ref().ok()?[name].as_str()?.to_owned());
+            let (change, scope) = (text("changed"), text("scope"));
             self.delivered.lock().unwrap().push(delivery);
             match change {
                 Some(id) => {
                     let change = Change::Invalidated(id.into());
-                    Ok(vec![ScopedChange { scope: None, change }])
+                    Ok(vec![ScopedChange { scope: scope.map(Into::into), change }])
                 }
                 None => Err(failure(Cause::Invalid, "the delivery names no object")),
             }

@@ -1,12 +1,17 @@
 //! The webhook receiver: what it accepts, what it refuses, and that nothing is silently missed.
 
+use super::schemes::signature;
 use super::script::Script;
 use super::*;
 use hmac::{Hmac, KeyInit, Mac};
 use omnifs::capability::Clock;
 use omnifs::credentials::{Chain, Environment};
-use omnifs::events::webhook::{Options, Receiver, Sender, Subscriber, WebhookError};
+use omnifs::events::webhook::{
+    Options, Receiver, Subscriber, WebhookError, WebhookStatus, stands_alone,
+};
+use omnifs::provider::{Signature, Timestamp, TimestampPlace, TimestampUnit};
 use sha2::Sha256;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,14 +19,14 @@ use tokio::net::TcpStream;
 const SECRET: &str = "webhook-secret-0123456789";
 const NOW: u64 = 1_800_000_000;
 
-struct Scene {
-    ledger: Arc<Record>,
-    script: Arc<Script>,
-    receiver: Receiver,
-    client: reqwest::Client,
+pub struct Scene {
+    pub ledger: Arc<Record>,
+    pub script: Arc<Script>,
+    pub receiver: Receiver,
+    pub client: reqwest::Client,
 }
 
-fn options() -> Options {
+pub fn options() -> Options {
     Options {
         clock: Clock::from_fn(|| UNIX_EPOCH + Duration::from_secs(NOW)),
         request: Duration::from_secs(2),
@@ -29,27 +34,60 @@ fn options() -> Options {
     }
 }
 
+/// The body in hexadecimal, and the body's own time.
+fn hook() -> Signature {
+    Signature {
+        timestamp: Some(Timestamp {
+            at: TimestampPlace::Body("/at".to_owned()),
+            unit: TimestampUnit::Seconds,
+        }),
+        pass: vec!["x-event".to_owned()],
+        ..signature("x-signature")
+    }
+}
+
 async fn scene(options: Options) -> Scene {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (ledger, script) = (Record::new(), Arc::new(Script::default()));
-    let environment = Environment::from_fn(|name| {
-        (name == "OMNIFS_WEBHOOK_SECRET_EXAMPLE").then(|| SECRET.to_owned())
+    scene_of("example", hook(), "repo:", Some(SECRET), options).await
+}
+
+fn subscriber(
+    instance: &str,
+    signature: Signature,
+    feed: Feed,
+    secret: Option<&'static str>,
+    script: &Arc<Script>,
+) -> Subscriber {
+    let environment = Environment::from_fn(move |name| {
+        name.starts_with("OMNIFS_WEBHOOK_SECRET_").then_some(secret?.to_owned())
     });
-    let subscriber = |sender| Subscriber {
-        sender,
-        instance: "example".into(),
-        feed: feed(FeedKind::Webhook, "repo:"),
+    Subscriber {
+        instance: instance.into(),
+        feed,
+        signature,
+        alone: true,
         provider: script.clone(),
-        secret: Arc::new(Chain::webhook("example", None, environment.clone(), None)),
-    };
-    let receiver = Receiver::bind(
-        "127.0.0.1:0".parse().unwrap(),
-        vec![subscriber(Sender::GitHub), subscriber(Sender::Linear)],
-        ledger.clone(),
-        options,
-    )
-    .await
-    .unwrap();
+        secret: Arc::new(Chain::webhook(instance, None, environment, None)),
+    }
+}
+
+pub async fn scene_of(
+    instance: &str,
+    signature: Signature,
+    scopes: &str,
+    secret: Option<&'static str>,
+    options: Options,
+) -> Scene {
+    let script = Arc::new(Script::default());
+    let feed = feed(FeedKind::Webhook, scopes);
+    let subscriber = subscriber(instance, signature, feed, secret, &script);
+    scene_with(vec![subscriber], script, options).await
+}
+
+async fn scene_with(subscribers: Vec<Subscriber>, script: Arc<Script>, options: Options) -> Scene {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ledger = Record::new();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let receiver = Receiver::bind(address, subscribers, ledger.clone(), options).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     Scene { ledger, script, receiver, client }
 }
@@ -61,7 +99,21 @@ fn sign(secret: &str, body: &[u8]) -> String {
 }
 
 impl Scene {
-    async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> u16 {
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> u16 {
+        self.answer(path, headers, body).await.0
+    }
+
+    pub async fn answer(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, String) {
         let url = format!("http://{}{path}", self.receiver.local_addr());
         let mut request = self.client.post(url).body(body.into());
         for (name, value) in headers {
@@ -71,116 +123,171 @@ impl Scene {
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         assert!(!text.contains(SECRET), "{text}");
-        status
+        (status, text)
     }
 
-    async fn github(&self, id: &str, secret: &str, body: &str) -> u16 {
-        let signature = format!("sha256={}", sign(secret, body.as_bytes()));
+    async fn deliver(&self, secret: &str, body: &str) -> u16 {
+        let signature = sign(secret, body.as_bytes());
         let headers = [
             ("content-type", "application/json; charset=utf-8"),
-            ("x-github-event", "issues"),
-            ("x-github-delivery", id),
-            ("x-hub-signature-256", &signature),
+            ("x-event", "issues"),
+            ("x-signature", &signature),
             ("authorization", "Bearer of-a-proxy"),
         ];
-        self.post("/github", &headers, body).await
+        self.post("/hook/example", &headers, body.to_owned()).await
     }
 
-    async fn linear(&self, id: &str, at: u64) -> u16 {
-        let body = format!(r#"{{"changed":"{id}","webhookTimestamp":{at}}}"#);
-        let signature = sign(SECRET, body.as_bytes());
-        let headers = [
-            ("content-type", "application/json"),
-            ("linear-delivery", id),
-            ("linear-event", "Issue"),
-            ("linear-signature", &signature),
-        ];
-        self.post("/linear", &headers, body).await
+    fn status(&self) -> WebhookStatus {
+        self.receiver.status().remove(0)
+    }
+
+    /// Of the scopes that no delivery vouches for, why it was said last of one.
+    fn last_rest(&self) -> Option<String> {
+        self.ledger.all().into_iter().rev().find_map(|told| match told {
+            Told::Rests(_, why) => Some(why),
+            _ => None,
+        })
+    }
+
+    fn lives(&self) -> Vec<String> {
+        let mut live = std::collections::BTreeSet::new();
+        for told in self.ledger.all() {
+            match told {
+                Told::Up(scope) => drop(live.insert(scope)),
+                Told::Rests(scope, _) => drop(live.remove(&scope)),
+                _ => {}
+            }
+        }
+        live.into_iter().collect()
     }
 }
 
+fn changed(id: &str) -> String {
+    format!(r#"{{"changed":"{id}"}}"#)
+}
+
 #[tokio::test]
-async fn a_signed_delivery_is_accepted_and_takes_effect() {
+async fn a_signed_delivery_is_answered_200_and_takes_effect() {
     let scene = scene(options()).await;
-    assert_eq!(scene.github("d-1", SECRET, r#"{"changed":"issue-1"}"#).await, 202);
+    assert_eq!(scene.deliver(SECRET, &changed("issue-1")).await, 200);
     until("the change came", || scene.ledger.changes().len() == 1).await;
     assert_eq!(scene.ledger.changes(), [Change::Invalidated("issue-1".into())]);
     let delivered = scene.script.delivered.lock().unwrap()[0].clone();
     assert_eq!(delivered.feed, "events");
-    assert_eq!(&delivered.body[..], br#"{"changed":"issue-1"}"#);
-    let names: Vec<_> = delivered.headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["content-type", "x-github-event", "x-github-delivery"]);
-    assert_eq!(scene.linear("l-1", NOW * 1000).await, 202);
-    until("the other came", || scene.ledger.changes().len() == 2).await;
-    let status = scene.receiver.status();
-    assert_eq!((status.accepted, status.bad_signature, status.waiting), (2, 0, 0));
+    assert_eq!(&delivered.body[..], changed("issue-1").as_bytes());
+    assert_eq!(delivered.headers, [("x-event".to_owned(), "issues".to_owned())]);
+    let status = scene.status();
+    assert_eq!((status.accepted, status.bad_signature, status.waiting), (1, 0, 0));
 }
 
 #[tokio::test]
-async fn unsigned_tampered_replayed_and_malformed_deliveries_are_refused_and_counted() {
+async fn unsigned_tampered_and_malformed_deliveries_are_refused_and_counted() {
     let scene = scene(options()).await;
-    let body = r#"{"changed":"x"}"#;
-    let signature = format!("sha256={}", sign(SECRET, body.as_bytes()));
-    let json = ("content-type", "application/json");
-    let id = ("x-github-delivery", "d-1");
-    // Unsigned.
-    assert_eq!(scene.post("/github", &[json, id], body).await, 401);
-    // The old SHA-1 signature alone is none.
-    let sha1 = ("x-hub-signature", "sha1=0000000000000000000000000000000000000000");
-    assert_eq!(scene.post("/github", &[json, id, sha1], body).await, 401);
-    assert_eq!(scene.receiver.status().unsigned, 2);
-    // Wrong secret, tampered body, wrong forms.
-    assert_eq!(scene.github("d-1", "another secret", body).await, 401);
-    let signed = ("x-hub-signature-256", signature.as_str());
-    assert_eq!(scene.post("/github", &[json, id, signed], r#"{"changed":"y"}"#).await, 401);
-    for wrong in
-        ["", "sha256=", &signature[7..], &signature[..70], &signature.replace("sha256", "sha1")]
-    {
-        let wrong = ("x-hub-signature-256", wrong);
-        assert_eq!(scene.post("/github", &[json, id, wrong], body).await, 401, "{wrong:?}");
-    }
-    assert_eq!(scene.receiver.status().bad_signature, 7);
-    // Without id, with another type or method, not JSON.
-    assert_eq!(scene.post("/github", &[json, signed], body).await, 400);
-    let long = "i".repeat(129);
-    assert_eq!(
-        scene.post("/github", &[json, signed, ("x-github-delivery", &long)], body).await,
-        400
-    );
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    assert_eq!(scene.post("/github", &[form, id, signed], body).await, 415);
-    let url = format!("http://{}/github", scene.receiver.local_addr());
-    assert_eq!(scene.client.get(&url).send().await.unwrap().status(), 405);
-    assert_eq!(scene.github("d-1", SECRET, "not json").await, 400);
-    assert_eq!(scene.receiver.status().malformed, 5);
-    assert_eq!(scene.post("/other", &[json, id, signed], body).await, 404);
-    // None of it used the id up.
-    assert_eq!(scene.github("d-1", SECRET, body).await, 202);
-    assert_eq!(scene.github("d-1", SECRET, body).await, 409);
-    assert_eq!(scene.github("d-2", SECRET, body).await, 202);
-    until("two changes came", || scene.ledger.changes().len() == 2).await;
-    let status = scene.receiver.status();
-    assert_eq!((status.accepted, status.replayed), (2, 1));
-    assert_eq!(scene.script.delivered.lock().unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn a_delivery_of_another_time_is_a_replay() {
-    let scene = scene(options()).await;
-    for at in [NOW * 1000 - 60_001, NOW * 1000 + 60_001, NOW, 0, u64::MAX] {
-        assert_eq!(scene.linear("l-1", at).await, 409, "{at}");
-    }
-    assert_eq!(scene.linear("l-1", NOW * 1000 - 60_000).await, 202);
-    let status = scene.receiver.status();
-    assert_eq!((status.replayed, status.accepted), (5, 1));
-    let body = r#"{"changed":"x"}"#;
+    let body = changed("x");
     let signature = sign(SECRET, body.as_bytes());
-    let headers = [
-        ("content-type", "application/json"),
-        ("linear-delivery", "l-2"),
-        ("linear-signature", signature.as_str()),
-    ];
-    assert_eq!(scene.post("/linear", &headers, body).await, 400, "without a time");
+    let json = ("content-type", "application/json");
+    let post = async |headers: &[(&str, &str)], body: &str| {
+        scene.post("/hook/example", headers, body.to_owned()).await
+    };
+    assert_eq!(post(&[json], &body).await, 401);
+    assert_eq!(scene.status().unsigned, 1);
+    assert_eq!(scene.deliver("another secret", &body).await, 401);
+    let signed = ("x-signature", signature.as_str());
+    assert_eq!(post(&[json, signed], &changed("y")).await, 401);
+    for wrong in ["", &signature[..62], &format!("{signature}00"), &signature.replace('a', "g")] {
+        assert_eq!(post(&[json, ("x-signature", wrong)], &body).await, 401, "{wrong:?}");
+    }
+    assert_eq!(scene.status().bad_signature, 6);
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(post(&[form, signed], &body).await, 415);
+    let url = format!("http://{}/hook/example", scene.receiver.local_addr());
+    assert_eq!(scene.client.get(&url).send().await.unwrap().status(), 405);
+    assert_eq!(scene.status().malformed, 2);
+    for path in ["/", "/example", "/hook", "/hook/other", "/hook/example/x"] {
+        assert_eq!(scene.post(path, &[json, signed], body.clone()).await, 404, "{path}");
+    }
+    assert_eq!(scene.ledger.changes(), []);
+    assert_eq!(scene.deliver(SECRET, &body).await, 200);
+    until("it came", || scene.ledger.changes().len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_200_and_takes_effect_again() {
+    let scene = scene(options()).await;
+    for times in 1..=3 {
+        assert_eq!(scene.deliver(SECRET, &changed("x")).await, 200);
+        until("it took effect", || scene.ledger.changes().len() == times).await;
+    }
+    let status = scene.status();
+    assert_eq!((status.accepted, status.repeated), (3, 2));
+}
+
+#[tokio::test]
+async fn repetitions_that_wait_are_one_and_hold_up_nothing_else() {
+    let scene = scene(Options { queue: 8, ..options() }).await;
+    assert_eq!(scene.deliver(SECRET, &changed("old")).await, 200);
+    until("it took effect", || scene.ledger.changes().len() == 1).await;
+    let gate = scene.script.gate.lock().await;
+    // Far more than there is room for.
+    for _ in 0..100 {
+        assert_eq!(scene.deliver(SECRET, &changed("old")).await, 200);
+    }
+    assert_eq!(scene.deliver(SECRET, &changed("new")).await, 200);
+    drop(gate);
+    until("both took effect", || {
+        let changes = scene.ledger.changes();
+        let last = changes.iter().rposition(|c| *c == Change::Invalidated("old".into()));
+        last > Some(0) && changes.contains(&Change::Invalidated("new".into()))
+    })
+    .await;
+    until("the queue is empty", || scene.status().waiting == 0).await;
+    let status = scene.status();
+    assert_eq!((status.accepted, status.repeated, status.overflowed), (102, 100, 0));
+    // The one that was under way, and the one that waited for it.
+    assert!(scene.script.delivered.lock().unwrap().len() <= 4);
+}
+
+#[tokio::test]
+async fn a_late_delivery_takes_effect_and_proves_nothing() {
+    let scene = scene_of("example", hook(), "repo", Some(SECRET), options()).await;
+    let at = |at: u64| format!(r#"{{"changed":"at-{at}","at":{at}}}"#);
+    for (number, off) in [NOW - 3600, NOW + 3600, 0, u64::MAX / 1000].into_iter().enumerate() {
+        assert_eq!(scene.deliver(SECRET, &at(off)).await, 200, "{off}");
+        until("it took effect", || scene.ledger.changes().len() == number + 1).await;
+        assert_eq!(scene.status().late, number as u64 + 1);
+    }
+    assert_eq!(scene.lives(), [""; 0]);
+    // A clock that is two minutes off is no reason for anything.
+    assert_eq!(scene.deliver(SECRET, &at(NOW - 120)).await, 200);
+    until("the scope is live", || scene.lives() == ["repo"]).await;
+    assert_eq!(scene.status().late, 4);
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_taken_and_bounded_while_it_comes() {
+    let scene = scene(Options { memory: 64 << 10, ..options() }).await;
+    let body = changed("chunked");
+    let signature = sign(SECRET, body.as_bytes());
+    let headers = [("content-type", "application/json"), ("x-signature", signature.as_str())];
+    let pieces = |text: String| {
+        let pieces: Vec<_> =
+            text.as_bytes().chunks(5).map(|p| Ok::<_, std::io::Error>(p.to_vec())).collect();
+        reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
+    };
+    assert_eq!(scene.post("/hook/example", &headers, pieces(body)).await, 200);
+    until("it took effect", || scene.ledger.changes().len() == 1).await;
+    // Without end, and never held: there is room for 64 KiB.
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 8 << 10]));
+    let url = format!("http://{}/hook/example", scene.receiver.local_addr());
+    let mut request = scene.client.post(url).body(reqwest::Body::wrap_stream(endless));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let answer = request.send().await;
+    assert!(answer.is_err() || answer.unwrap().status() == 503);
+    assert_eq!(scene.ledger.changes()[1..], [Change::Gap("repo:".into())]);
+    // The room is there again.
+    assert_eq!(scene.deliver(SECRET, &changed("after")).await, 200);
 }
 
 /// Sends raw bytes and reads what comes back until the connection ends.
@@ -198,22 +305,20 @@ async fn an_oversized_delivery_is_refused_before_its_body_and_a_slow_one_ends() 
     let scene = scene(options()).await;
     let head = |length: &str| {
         format!(
-            "POST /github HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-             x-github-delivery: d-1\r\nx-hub-signature-256: sha256={}\r\n{length}\r\n",
+            "POST /hook/example HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             x-signature: {}\r\n{length}\r\n",
             "0".repeat(64)
         )
     };
     let answer = raw(&scene, head("content-length: 26214401\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert_eq!(scene.receiver.status().oversized, 1);
-    let answer = raw(&scene, head("transfer-encoding: chunked\r\n").as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 411"), "{answer}");
+    assert_eq!(scene.status().oversized, 1);
     // A body that never comes, and headers that never end: the connection does.
     let began = Instant::now();
     raw(&scene, head("content-length: 100\r\n").as_bytes()).await;
-    raw(&scene, b"POST /github HTTP/1.1\r\nhost: x\r\n").await;
+    raw(&scene, b"POST /hook/example HTTP/1.1\r\nhost: x\r\n").await;
     assert!(began.elapsed() < Duration::from_secs(8));
-    assert_eq!(scene.github("d-1", SECRET, r#"{"changed":"x"}"#).await, 202);
+    assert_eq!(scene.deliver(SECRET, &changed("x")).await, 200);
 }
 
 #[tokio::test]
@@ -221,55 +326,135 @@ async fn a_full_queue_turns_deliveries_away_and_leaves_a_gap() {
     let scene = scene(Options { queue: 2, ..options() }).await;
     let gate = scene.script.gate.lock().await;
     let mut accepted = 0;
-    let mut status = 202;
-    while status == 202 {
+    let mut status = 200;
+    while status == 200 {
         accepted += 1;
-        status = scene.github(&format!("d-{accepted}"), SECRET, r#"{"changed":"x"}"#).await;
+        status = scene.deliver(SECRET, &changed(&format!("x-{accepted}"))).await;
         assert!(accepted < 10);
     }
     assert_eq!(status, 503);
-    let refused = format!("d-{accepted}");
+    let refused = changed(&format!("x-{accepted}"));
     assert_eq!(scene.ledger.changes(), [Change::Gap("repo:".into())]);
-    assert_eq!(scene.receiver.status().overflowed, 1);
+    assert_eq!(scene.status().overflowed, 1);
     drop(gate);
-    until("the queue is empty", || scene.receiver.status().waiting == 0).await;
-    // What was turned away may be delivered again.
-    assert_eq!(scene.github(&refused, SECRET, r#"{"changed":"again"}"#).await, 202);
-    until("it came", || {
-        scene.ledger.changes().last() == Some(&Change::Invalidated("again".into()))
-    })
-    .await;
+    until("the queue is empty", || scene.status().waiting == 0).await;
+    // What was turned away may be delivered again, and is no repetition.
+    assert_eq!(scene.deliver(SECRET, &refused).await, 200);
+    let last = Change::Invalidated(format!("x-{accepted}").into());
+    until("it came", || scene.ledger.changes().last() == Some(&last)).await;
+    assert_eq!(scene.status().repeated, 0);
 }
 
 #[tokio::test]
 async fn a_delivery_the_provider_cannot_read_is_a_gap() {
     let scene = scene(options()).await;
-    assert_eq!(scene.github("d-1", SECRET, r#"{"other":1}"#).await, 202);
-    until("the gap came", || scene.ledger.changes() == [Change::Gap("repo:".into())]).await;
-    assert_eq!(scene.receiver.status().unreadable, 1);
+    for unreadable in [r#"{"other":1}"#, "not json"] {
+        assert_eq!(scene.deliver(SECRET, unreadable).await, 200);
+    }
+    let gap = || Change::Gap("repo:".into());
+    until("the gaps came", || scene.ledger.changes() == [gap(), gap()]).await;
+    assert_eq!(scene.status().unreadable, 2);
 }
 
 #[tokio::test]
-async fn without_a_secret_nothing_is_accepted() {
-    let ledger = Record::new();
-    let script = Arc::new(Script::default());
-    let subscriber = Subscriber {
-        sender: Sender::GitHub,
-        instance: "example".into(),
-        feed: feed(FeedKind::Webhook, "repo:"),
-        provider: script.clone(),
-        secret: Arc::new(Chain::webhook("example", None, Environment::empty(), None)),
-    };
-    let receiver =
-        Receiver::bind("127.0.0.1:0".parse().unwrap(), vec![subscriber], ledger.clone(), options())
-            .await
-            .unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let scene = Scene { ledger, script, receiver, client };
+async fn without_a_secret_nothing_is_accepted_and_that_is_said_beforehand() {
+    let scene = scene_of("example", hook(), "repo:", None, options()).await;
+    until("it is said", || scene.status().problem.is_some()).await;
+    let problem = scene.status().problem.unwrap();
+    assert!(problem.contains("OMNIFS_WEBHOOK_SECRET_EXAMPLE"), "{problem}");
     // Not even with the empty secret's signature.
-    assert_eq!(scene.github("d-1", "", r#"{"changed":"x"}"#).await, 401);
-    assert_eq!(scene.linear("l-1", NOW * 1000).await, 401);
-    assert_eq!(scene.receiver.status().accepted, 0);
+    assert_eq!(scene.deliver("", &changed("x")).await, 401);
+    assert_eq!(scene.status().accepted, 0);
+}
+
+#[tokio::test]
+async fn each_instance_has_a_path_and_a_secret_of_its_own() {
+    let script = Arc::new(Script::default());
+    let of = |instance: &str, secret| {
+        subscriber(instance, hook(), feed(FeedKind::Webhook, "repo:"), Some(secret), &script)
+    };
+    let subscribers = vec![of("example", SECRET), of("zzz", "another secret")];
+    let scene = scene_with(subscribers, script.clone(), options()).await;
+    let body = changed("x");
+    let post = async |path: &str, secret: &str| {
+        let signature = sign(secret, body.as_bytes());
+        let headers = [("content-type", "application/json"), ("x-signature", signature.as_str())];
+        scene.post(path, &headers, body.clone()).await
+    };
+    assert_eq!(post("/hook/example", SECRET).await, 200);
+    assert_eq!(post("/hook/zzz", "another secret").await, 200);
+    assert_eq!(post("/hook/zzz", SECRET).await, 401);
+    let rows = scene.receiver.status();
+    let counts: Vec<_> =
+        rows.iter().map(|row| (row.instance.as_str(), row.accepted, row.bad_signature)).collect();
+    assert_eq!(counts, [("example", 1, 0), ("zzz", 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_delivery_makes_the_scopes_live_that_it_names_and_a_gap_is_one_of_the_feed() {
+    let scene = scene(options()).await;
+    until("it waits", || scene.last_rest().is_some()).await;
+    assert_eq!(scene.last_rest().unwrap(), "no delivery has arrived yet");
+    assert_eq!(scene.deliver(SECRET, &changed("of-none")).await, 200);
+    let of = |scope: &str| format!(r#"{{"changed":"x","scope":"{scope}"}}"#);
+    for scope in ["repo:a", "issues:a", "repo:b"] {
+        assert_eq!(scene.deliver(SECRET, &of(scope)).await, 200);
+    }
+    until("all came", || scene.ledger.changes().len() == 4).await;
+    until("both are live", || scene.lives() == ["repo:a", "repo:b"]).await;
+    // The changes come before the scope is live: what is fetched from then on has them.
+    let all = scene.ledger.all();
+    let up = all.iter().position(|told| *told == Told::Up("repo:a".into())).unwrap();
+    assert_eq!(all[up - 1], Told::Change(Change::Invalidated("x".into())));
+    drop(scene.receiver);
+    let ledger = scene.ledger;
+    let rests = || ledger.count(|told| matches!(told, Told::Rests(..)));
+    until("they are lost with the receiver", || rests() == 3).await;
+}
+
+#[tokio::test]
+async fn a_feed_beside_a_stream_or_a_poll_only_says_what_changed() {
+    let of = |kind, scopes: &str| feed(kind, scopes);
+    let hooks = of(FeedKind::Webhook, "repo:");
+    for (scopes, alone) in [("repo:", false), ("", false), ("repo:a", false), ("issues:", true)] {
+        let feeds = [hooks.clone(), of(FeedKind::Poll, scopes)];
+        assert_eq!(stands_alone(&hooks, &feeds), alone, "{scopes}");
+    }
+    let script = Arc::new(Script::default());
+    let mut beside = subscriber("example", hook(), hooks, Some(SECRET), &script);
+    beside.alone = false;
+    let scene = scene_with(vec![beside], script, options()).await;
+    assert_eq!(scene.deliver(SECRET, r#"{"changed":"x","scope":"repo:a"}"#).await, 200);
+    until("it came", || scene.ledger.changes().len() == 1).await;
+    until("it is worked off", || scene.status().waiting == 0).await;
+    assert_eq!((scene.ledger.ups(), scene.last_rest()), (0, None));
+}
+
+#[tokio::test]
+async fn silence_beyond_the_manifests_bound_and_a_machine_that_slept_end_what_a_delivery_proved() {
+    let clock = Arc::new(AtomicU64::new(NOW));
+    let at = clock.clone();
+    let options = Options {
+        clock: Clock::from_fn(move || UNIX_EPOCH + Duration::from_secs(at.load(Ordering::SeqCst))),
+        watch: Duration::from_millis(10),
+        ..options()
+    };
+    let silence = Duration::from_millis(500);
+    let bounded = Feed { silence: Some(silence), ..feed(FeedKind::Webhook, "repo") };
+    let script = Arc::new(Script::default());
+    let subscriber = subscriber("example", hook(), bounded, Some(SECRET), &script);
+    let scene = scene_with(vec![subscriber], script, options).await;
+    assert_eq!(scene.deliver(SECRET, &changed("x")).await, 200);
+    until("it is live", || scene.ledger.ups() == 1).await;
+    clock.fetch_add(3600, Ordering::SeqCst);
+    until("it is lost", || scene.lives().is_empty()).await;
+    assert!(scene.last_rest().unwrap().contains("slept"));
+    let began = Instant::now();
+    assert_eq!(scene.deliver(SECRET, &changed("y")).await, 200);
+    until("it is live again", || scene.ledger.ups() == 2).await;
+    until("it is lost again", || scene.lives().is_empty()).await;
+    assert!(began.elapsed() >= silence);
+    assert!(scene.last_rest().unwrap().contains("no delivery has arrived for 0.5 s"));
 }
 
 #[tokio::test]
@@ -296,7 +481,7 @@ async fn a_burst_of_bad_deliveries_leaves_good_ones_quick() {
             let scene = scene.clone();
             tokio::spawn(async move {
                 for _ in 0..250 {
-                    assert_eq!(scene.github("bad", "wrong", r#"{"changed":"bad"}"#).await, 401);
+                    assert_eq!(scene.deliver("wrong", &changed("bad")).await, 401);
                 }
             })
         })
@@ -304,8 +489,8 @@ async fn a_burst_of_bad_deliveries_leaves_good_ones_quick() {
     let mut slowest = Duration::ZERO;
     for number in 0..50 {
         let began = Instant::now();
-        let body = format!(r#"{{"changed":"good-{number}"}}"#);
-        assert_eq!(scene.github(&format!("good-{number}"), SECRET, &body).await, 202);
+        let body = changed(&format!("good-{number}"));
+        assert_eq!(scene.deliver(SECRET, &body).await, 200);
         let change = Change::Invalidated(format!("good-{number}").into());
         until("it took effect", || scene.ledger.changes().last() == Some(&change)).await;
         slowest = slowest.max(began.elapsed());
@@ -314,6 +499,6 @@ async fn a_burst_of_bad_deliveries_leaves_good_ones_quick() {
         task.await.unwrap();
     }
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    let status = scene.receiver.status();
+    let status = scene.status();
     assert_eq!((status.accepted, status.bad_signature), (50, 2000));
 }

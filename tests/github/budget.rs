@@ -68,6 +68,29 @@ fn reads_go_on_by_themselves_after_the_reset() {
 }
 
 #[test]
+fn a_pause_that_the_service_asks_for_ends_before_the_reset_and_status_says_when() {
+    let setup = issues(10, 0);
+    let Some(world) = World::new("pause", Wish { setup, ..Wish::default() }) else { return };
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_issues/_open");
+    assert!(open.is_dir());
+    await_polled(&mounted);
+    let pause = Fault::SecondaryLimit { retry_after: 60 };
+    world.twin.inject(pause, "*/issues/*", Times::Next(1));
+    assert_eq!(errno(&open.join("5/title")), EAGAIN);
+    let status = mounted.status().expect("status");
+    let budget = &status["budgets"][0];
+    assert_eq!(budget["exhausted"], true, "{budget}");
+    let resumes = budget["resumes"].as_u64().expect("resumes");
+    assert!((millis()..millis() + 61_000).contains(&resumes), "{budget}, now {}", millis());
+    assert!(budget["resets"].as_u64().expect("resets") > resumes + 600_000, "{budget}");
+    let point = mounted.path().to_str().expect("UTF-8");
+    let text = world.omnifs.run(&["status", point]).expect("status").stdout;
+    let said = ["EAGAIN for 5", "EAGAIN for 1m 0s"].iter().any(|said| text.contains(said));
+    assert!(said, "{text}");
+}
+
+#[test]
 fn background_polls_leave_the_last_fifth_to_reads() {
     let setup = issues(60, 0);
     let wish = Wish { setup, polls: Some(OFTEN), ..Wish::default() };

@@ -183,7 +183,9 @@ fn edits_comments_and_new_issues_show_by_the_polls() {
     let path = open.join(number.expect("open").to_string());
     assert!(wait_until(SOON, || path.exists().then_some(())).is_some());
     assert_eq!(read(&path.join("title")), "Born while watched\n");
-    assert_eq!(shell(&open, "ls | wc -l"), "6");
+    // A lookup asks by itself; the listing follows the poll.
+    let listed = || (shell(&open, "ls | wc -l") == "6").then_some(());
+    assert!(wait_until(SOON, listed).is_some());
 }
 
 #[test]

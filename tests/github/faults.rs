@@ -41,7 +41,7 @@ const ROWS: [Row; 11] = [
         Fault::Status(401),
         EACCES,
         "denied",
-        &["401", "omnifs auth login github", "GITHUB_TOKEN"],
+        &["401", "omnifs auth login github", "GH_ENTERPRISE_TOKEN"],
         1,
     ),
     row(Fault::Status(403), EACCES, "denied", &["403", "omnifs auth"], 1),
@@ -51,7 +51,7 @@ const ROWS: [Row; 11] = [
         Fault::SecondaryLimit { retry_after: 1 },
         EAGAIN,
         "rate-limited",
-        &["secondary", "resume"],
+        &["slow down", "resume"],
         1,
     ),
     row(Fault::Status(500), EIO, "unavailable", &["500", "again"], 1),
@@ -114,6 +114,59 @@ fn each_fault_has_its_errno_a_line_in_status_and_passes() {
 }
 
 #[test]
+fn a_refused_credential_is_a_state_of_its_provider_until_one_is_accepted() {
+    let wish = Wish {
+        setup: issues(5, 0),
+        sections: BOUND,
+        token: Some("a-token-that-has-expired"),
+        ..Wish::default()
+    };
+    let Some(world) = World::new("refused_credential", wish) else { return };
+    world.twin.inject(Fault::Status(401), "/*", Times::UntilCleared);
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_issues/_open");
+    let problem =
+        || mounted.status().expect("status")["providers"][0]["problem"].as_str().map(str::to_owned);
+    for _ in 0..2 {
+        assert_eq!(errno(&open.join("1/title")), EACCES);
+        let said = problem().expect("a problem");
+        for part in ["401", "GH_ENTERPRISE_TOKEN", "omnifs auth login github"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let point = mounted.path().to_str().expect("UTF-8").to_owned();
+    let text = world.omnifs.run(&["status", &point]).expect("status").stdout;
+    assert!(!text.contains("  works\n"), "{text}");
+    world.twin.clear_faults();
+    assert!(read(&open.join("1/title")).ends_with('\n'));
+    assert_eq!(problem(), None);
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_a_state_of_its_provider_until_it_does() {
+    let Some(world) = world("unreachable") else { return };
+    let mounted = world.mount();
+    let open = mounted.join(API).join("_issues/_open");
+    let problem =
+        || mounted.status().expect("status")["providers"][0]["problem"].as_str().map(str::to_owned);
+    assert!(read(&open.join("1/title")).ends_with('\n'));
+    assert_eq!(problem(), None);
+    for (fault, said) in [
+        (Fault::Status(500), "500"),
+        (Fault::Slow(Duration::from_secs(8)), "2 s"),
+        (Fault::Reset, "failed"),
+    ] {
+        world.twin.inject(fault, "/repositories/*/issues/2", Times::UntilCleared);
+        assert_ne!(errno(&open.join("2/title")), 0);
+        let problem = problem().expect("a problem");
+        assert!(problem.contains("last request") && problem.contains(said), "{problem}");
+        world.twin.clear_faults();
+    }
+    assert!(read(&open.join("2/title")).ends_with('\n'));
+    assert_eq!(problem(), None);
+}
+
+#[test]
 fn a_reset_connection_is_eio_and_passes() {
     let Some(world) = world("reset") else { return };
     let mounted = world.mount();
@@ -138,11 +191,10 @@ fn a_404_is_no_such_file_and_an_event_brings_the_file_back() {
     world.twin.inject(Fault::Status(404), "/repositories/*/issues/12", Times::UntilCleared);
     assert_eq!(errno(&path), ENOENT);
     world.twin.clear_faults();
-    world.twin.retitle("acme/api", 12, "Here after all").expect("retitle");
-    let back = wait_until(SOON, || {
-        (std::fs::read_to_string(&path).ok()? == "Here after all\n").then_some(())
-    });
-    assert!(back.is_some(), "{:?}", std::fs::read_to_string(&path));
+    assert_eq!(errno(&path), ENOENT, "it is believed");
+    world.twin.close("acme/api", 13).expect("close");
+    let back = wait_until(SOON, || std::fs::read_to_string(&path).ok());
+    assert!(back.is_some(), "an event on the directory ends it");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 
 #![cfg(target_os = "linux")]
 
+mod assets;
+mod backups;
 mod budget;
 mod coherence;
 mod counts;
 mod faults;
+mod feeds;
 mod identity;
 mod nfs;
 mod paths;
@@ -62,7 +65,8 @@ impl World {
         let mut omnifs = Omnifs::new().expect("a home");
         omnifs = omnifs.env("OMNIFS_POLL_MS", wish.polls.unwrap_or(NEVER));
         if let Some(token) = wish.token {
-            omnifs = omnifs.env("GITHUB_TOKEN", token);
+            // The twin is not where the manifest has GitHub.
+            omnifs = omnifs.env("GH_ENTERPRISE_TOKEN", token);
         }
         let config = format!(
             "{}\n[instances.docker]\nenabled = false\n[instances.linear]\nenabled = false\n\
@@ -113,12 +117,15 @@ fn issues(open: usize, comments: usize) -> GithubSetup {
     GithubSetup { demo: false, repos, ..GithubSetup::default() }
 }
 
-/// What only polls ask: changes since a time, the newest of an account, a repository by its id.
+/// What only polls ask: changes since a time, the newest of an account, a repository by its id, events,
+/// labels and milestones, issues by age, runs that are not over.
 fn is_poll(request: &Request) -> bool {
     let query = request.query.as_deref().unwrap_or_default();
     let by_id = request.path.strip_prefix("/repositories/");
-    query.contains("since=")
-        || query.contains("sort=updated")
+    ["since=", "sort=updated", "sort=created", "status="].iter().any(|part| query.contains(part))
+        || ["/issues/events", "/labels", "/milestones"]
+            .iter()
+            .any(|end| request.path.ends_with(end))
         || by_id.is_some_and(|rest| !rest.contains('/'))
 }
 

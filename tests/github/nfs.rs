@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 /// Both start a process of their own, which compiles the component when it is the first.
@@ -21,14 +21,14 @@ impl Drop for Serving {
     }
 }
 
-struct Export {
+pub struct Export {
     port: String,
     name: String,
     _serving: Serving,
 }
 
 impl Export {
-    fn start(world: &World) -> Export {
+    pub fn start(world: &World) -> Export {
         let file = world.omnifs.path("serve.out");
         let output = File::create(&file).expect("a file");
         let mut command = world.omnifs.command();
@@ -50,15 +50,19 @@ impl Export {
 
     /// What one of libnfs's programs says of a path.
     fn ask(&self, tool: &str, path: &str) -> Vec<u8> {
+        let output = self.run(tool, path);
+        assert!(output.status.success(), "{tool} {path}: {output:?}");
+        output.stdout
+    }
+
+    pub fn run(&self, tool: &str, path: &str) -> Output {
         let uid = rustix::process::geteuid().as_raw();
         let Export { port, name, .. } = self;
         let options = format!("nfsport={port}&mountport={port}&uid={uid}&gid={uid}");
-        let output = Command::new(tool)
+        Command::new(tool)
             .arg(format!("nfs://127.0.0.1{name}/{path}?{options}"))
             .output()
-            .expect(tool);
-        assert!(output.status.success(), "{tool} {path}: {output:?}");
-        output.stdout
+            .expect(tool)
     }
 
     /// Each name of a directory with its kind and size.

@@ -2,9 +2,10 @@
 
 use crate::{API, Wish, World, issues};
 use omnifs_support::Mounted;
-use omnifs_support::tools::{read, shell};
-use omnifs_twins::GithubSetup;
+use omnifs_support::tools::{list, read, shell};
 use omnifs_twins::github::RepoShape;
+use omnifs_twins::{Fault, GithubSetup, Times};
+use std::time::{Duration, Instant};
 
 /// Anonymous memory of the daemon in bytes: what it holds, its code and mapped files aside.
 fn resident(mounted: &Mounted<'_>) -> u64 {
@@ -55,6 +56,46 @@ fn of_fifty_thousand_issues_the_newest_thousand_are_listed_and_all_can_be_opened
     assert_eq!(partial["path"], "github/acme/api/_issues/_all");
     assert_eq!(partial["shown"], 1_000);
     assert!(partial["note"].as_str().expect("note").contains("listing-bound"), "{partial}");
+}
+
+#[test]
+fn three_thousand_issues_wait_for_no_more_than_a_few_requests_after_each_other() {
+    const ISSUES: usize = 3_000;
+    const EACH: Duration = Duration::from_millis(50);
+    /// Of one endpoint at the same time. GitHub itself takes a hundred.
+    const PARALLEL: usize = 32;
+    let settings = "settings.listing-bound = 3000";
+    // The best of three: whoever shares the machine slows down none of them or some.
+    let listed = |each: Duration| {
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let wish = Wish { setup: issues(ISSUES, 0), settings, ..Wish::default() };
+            let world = World::new("three_thousand", wish)?;
+            let mounted = world.mount();
+            let open = mounted.join(API).join("_issues/_open");
+            assert!(open.is_dir());
+            world.requests();
+            world.twin.inject(Fault::Slow(each), "/repositories/*/issues", Times::UntilCleared);
+            let begun = Instant::now();
+            assert_eq!(list(&open).expect("list").len(), ISSUES);
+            best = best.min(begun.elapsed());
+            let asked = world.taken();
+            assert_eq!(asked.len(), ISSUES / 100, "{asked:?}");
+            // Each is under way for as long as it takes at least.
+            let under_way = |at| asked.iter().filter(|r| r.at >= at && r.at < at + each).count();
+            let most = asked.iter().map(|request| under_way(request.at)).max();
+            assert!(most <= Some(PARALLEL), "{most:?} at the same time");
+        }
+        Some(best)
+    };
+    let Some((without, with)) = listed(Duration::ZERO).zip(listed(EACH)) else { return };
+    println!(
+        "3,000 issues: {} ms, at 50 ms a request {} ms",
+        without.as_millis(),
+        with.as_millis()
+    );
+    // The first page says how many there are, and the others come in one go.
+    assert!(with < without + 5 * EACH, "{with:?} and {without:?} without");
 }
 
 /// Handles that the kernel holds: what `stat -f` calls the inodes of the mount.

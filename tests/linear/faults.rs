@@ -28,7 +28,12 @@ const fn row(fault: Fault, errno: i32, cause: &'static str, says: &'static [&'st
 }
 
 const ROWS: [Row; 12] = [
-    row(Fault::Status(401), EACCES, "denied", &["401", "omnifs auth login linear", "LINEAR_TOKEN"]),
+    row(
+        Fault::Status(401),
+        EACCES,
+        "denied",
+        &["401", "omnifs auth login linear", "credential-file"],
+    ),
     row(Fault::Status(403), EACCES, "denied", &["403", "omnifs auth"]),
     // The service is not where it was: that says nothing of any issue.
     row(Fault::Status(404), EIO, "invalid", &["404", "check the endpoint's address", "again"]),

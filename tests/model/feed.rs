@@ -25,6 +25,10 @@ pub struct Feed {
     pub resumable: bool,
     /// Items to be delivered before the resume is proven.
     pub replay: Option<usize>,
+    /// Nothing is tried until somebody asks for it.
+    pub rests: bool,
+    /// It can never work.
+    pub dead: bool,
 }
 
 /// What a scope's feed vouches for.
@@ -37,6 +41,8 @@ pub struct Standing {
     before: Option<u64>,
     /// Moves with each turn.
     pub era: u64,
+    /// While it is not live: it tries to come back by itself.
+    pub tries: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,16 +122,12 @@ impl Delivered {
         }
     }
 
-    pub fn lost(&mut self, scope: usize, now: u64) {
+    /// Lost, or an attempt to come back has failed, or it rests.
+    pub fn lost(&mut self, scope: usize, now: u64, tries: bool) {
         let standing = &mut self.scopes[scope];
-        if standing.live {
-            *standing = Standing {
-                live: false,
-                base: now,
-                before: Some(standing.base),
-                era: standing.era + 1,
-            };
-        }
+        let before = if standing.live { Some(standing.base) } else { standing.before };
+        let era = standing.era + 1;
+        *standing = Standing { live: false, base: now, before, era, tries };
     }
 
     pub fn resumed(&mut self, scope: usize) {
@@ -216,6 +218,11 @@ impl Start {
         }
     }
 
+    /// Whether what was asked for since the last attempt of the feed leads through directories.
+    pub fn shares(&self, cover: Cover) -> bool {
+        matches!(cover, Cover::Scope(scope) if self.scopes[scope].tries)
+    }
+
     pub fn eras(&self) -> u64 {
         self.scopes.iter().map(|scope| scope.era).sum()
     }
@@ -239,7 +246,9 @@ pub fn publish(feeds: &mut [Feed; 2], time: u64, told: Vec<Told>) {
 #[derive(Clone, Debug)]
 pub enum Turn {
     Deliver(Vec<Item>),
+    /// Cut, or an attempt to come back fails.
     Lost,
+    Rest,
     Up,
     Resumed,
     Nothing,
@@ -247,9 +256,22 @@ pub enum Turn {
 
 impl Feed {
     pub fn turn(&mut self, dice: &mut Dice, scope: usize) -> Turn {
+        if self.dead {
+            self.up = false;
+            return if dice.percent(3) { Turn::Lost } else { Turn::Nothing };
+        }
         if !self.up {
-            if dice.percent(30) {
+            // What rests is looked after now and then, and stays suspect.
+            if self.rests && self.resumable && dice.percent(30) && !self.queue.is_empty() {
+                let count = 1 + dice.below(self.queue.len());
+                return Turn::Deliver(self.queue.drain(..count).collect());
+            }
+            if !self.rests && dice.percent(5) {
+                return Turn::Lost;
+            }
+            if dice.percent(if self.rests { 5 } else { 30 }) {
                 self.up = true;
+                self.rests = false;
                 if self.resumable && dice.percent(80) {
                     self.replay = Some(self.queue.len());
                 } else {
@@ -270,6 +292,13 @@ impl Feed {
                 // What the service would have to keep is not always kept, nor asked for.
                 self.resumable = dice.percent(60);
                 Turn::Lost
+            }
+            16..=18 => {
+                self.up = false;
+                self.rests = true;
+                self.replay = None;
+                self.resumable = dice.percent(80);
+                Turn::Rest
             }
             // Lost on the way, which the feed notices now or later.
             3..=5 if self.replay.is_none() && !self.queue.is_empty() => {

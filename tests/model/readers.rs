@@ -90,8 +90,9 @@ impl World {
         self.listen();
         let start = self.start();
         let known = self.model().kernel.names.get(&(at.handle, name.to_owned())).cloned();
+        let asks = force || self.model().asks;
         match known {
-            Some(bound) if !force => {
+            Some(bound) if !asks => {
                 self.say(|| format!("kept name {}/{name}: {bound:?}", at.id));
                 let child = bound.as_ref().map(|(_, id)| id);
                 self.check_binding(&start, &at.id, name, child, "the kernel's cache");
@@ -475,6 +476,7 @@ impl World {
         self.listen();
         let start = self.start();
         if self.shape.silent
+            && !self.model().asks
             && let Some(kept) = self.kept_listing(at).await?
         {
             self.check_listing(&start, &at.id, &kept);
@@ -482,7 +484,7 @@ impl World {
         }
         let before = self.answers(&at.id);
         let version = self.model().kernel.version(at.handle);
-        let answer = self.core.opendir(at.handle).await;
+        let answer = self.core.opendir(at.handle).await.map_err(Error::from);
         self.listen();
         self.say(|| format!("opendir {}: {answer:?}", at.id));
         let open = match answer {

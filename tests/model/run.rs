@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::upstream::{Call, Cover, Id, State};
 use crate::world::{Class, Shape, World};
 use omnifs::scopes::Overtakes;
-use omnifs_platform::Vfs;
+use omnifs_platform::{Kind, Vfs};
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ async fn step(world: &Arc<World>, dice: &mut Dice) {
         50..=54 => by_handle(world, dice).await,
         55..=60 => look(world, dice).await,
         61 => {
-            let scopes = omnifs::events::Ledger::active_scopes(&*world.core, "m", "t:");
+            let scopes = omnifs::events::Ledger::take_active(&*world.core, "m", "t:");
             world.say(|| format!("active: {scopes:?}"));
         }
         62 if dice.percent(30) => {
@@ -266,9 +266,13 @@ async fn quiet(world: &Arc<World>, dice: &mut Dice) {
     // The second walk also brings what the first one made known only on its way.
     let mut whole = true;
     let mut seen = HashSet::new();
-    for _ in 0..2 {
+    for asks in [false, true] {
+        // What the kernel has kept spares the core a call that an event has made due, where the object of
+        // a name has come anew by another name. So the second walk has the core asked for each name.
+        world.model().asks = asks;
         whole &= through(world, "a walk", world.crawl(&mut seen)).await.unwrap_or(false);
     }
+    world.model().asks = false;
     if !whole {
         world.wrong(Class::Error, "with everything delivered, something cannot be read".into());
     }
@@ -282,6 +286,16 @@ async fn quiet(world: &Arc<World>, dice: &mut Dice) {
         through(world, "a walk", world.crawl(&mut HashSet::new())).await;
         judge_calls(world, &HashSet::new(), "nothing has changed");
         world.upstream.tree().calls.clear();
+        // The listing of the root asks no feed, and what it brings along proves no content by itself:
+        // without a version to compare, each content that it names is read once more. What was polled for
+        // the first time as it began to rest is asked for too.
+        if world.shape.style.versions && !world.shape.polled {
+            world.count("rested");
+            world.rest();
+            through(world, "a walk", world.crawl(&mut HashSet::new())).await;
+            judge_calls(world, &HashSet::new(), "the feeds have rested");
+            world.upstream.tree().calls.clear();
+        }
         let mut concerned = one_change(world, dice);
         // What could not be reached before has not been asked for.
         concerned.extend(world.unseen(&seen));
@@ -336,8 +350,24 @@ fn judge_calls(world: &World, concerned: &HashSet<Id>, when: &str) {
                     Call::Lookup(name) => tree.entries(id).and_then(|c| c.get(name)),
                     _ => None,
                 };
-                let free = tree.cover(id) == Cover::Volatile
-                    || child.is_some_and(|child| tree.cover(child) == Cover::Volatile)
+                let directory = child
+                    .and_then(|child| tree.objects.get(child))
+                    .is_some_and(|object| object.kind == Kind::Directory);
+                let dead = |id: &Id| world.shape.dead.map(Cover::Scope) == Some(tree.cover(id));
+                let asked = |id: &Id| tree.cover(id) == Cover::Volatile || dead(id);
+                // Without its feed a directory is asked, but not for the way to another one, unless an
+                // offer has come in place of the listing that led there.
+                let passed = !world.shape.style.offers
+                    && directory
+                    && child.is_some_and(|child| !asked(child));
+                // A directory that an offer has brought anew may be asked for by its name once more, and a
+                // root that is listed each time brings that at any time.
+                let same = |other: &&(Id, Call)| other.0 == *id && other.1 == *call;
+                let once = || tree.calls.iter().filter(same).count() == 1;
+                let anew = world.shape.style.offers && directory && once();
+                let free = anew
+                    || asked(id) && !passed
+                    || child.is_some_and(asked)
                     || **id == *crate::upstream::ROOT && *call == Call::List;
                 !free && !concerned.contains(id) && !child.is_some_and(|c| concerned.contains(c))
             })

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::upstream::{Cover, Id, SCOPES, State, Style, Upstream};
 use bytes::Bytes;
 use omnifs::cache::Capacity;
-use omnifs::events::Ledger;
+use omnifs::events::{Ledger, Prover};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::{Runtime, Seams};
 use omnifs::scopes::Overtakes;
@@ -33,6 +33,8 @@ pub struct Shape {
     pub fixed_sizes: bool,
     /// The scopes are polled instead of pushed.
     pub polled: bool,
+    /// The scope whose feed can never work.
+    pub dead: Option<usize>,
     /// Percent of the provider's answers that are held back, and of those that fail.
     pub hold: u32,
     pub failing: u32,
@@ -56,6 +58,7 @@ impl Shape {
             silent: dice.percent(50),
             fixed_sizes: false,
             polled: dice.percent(30),
+            dead: dice.percent(20).then(|| dice.below(2)),
             hold: [0, 20, 60][dice.below(3)],
             failing: [0, 0, 10][dice.below(3)],
             interleave: [0, 3, 15][dice.below(3)],
@@ -119,6 +122,8 @@ pub struct Model {
     pub opened: HashSet<Handle>,
     /// Nothing comes in between.
     hushed: bool,
+    /// The kernel asks for each name and listing, whatever it keeps.
+    pub asks: bool,
 }
 
 pub struct World {
@@ -146,6 +151,7 @@ impl World {
         };
         let place: Arc<OnceLock<Weak<World>>> = Arc::default();
         let seen = place.clone();
+        let asked = place.clone();
         let between = Box::new(move || {
             if let Some(world) = seen.get().and_then(Weak::upgrade) {
                 world.between();
@@ -164,6 +170,11 @@ impl World {
         if shape.silent {
             core.silence_opens();
         }
+        let prover = Prover(Arc::new(move |scope| {
+            let world = asked.get().and_then(Weak::upgrade);
+            Box::pin(async move { world.iter().for_each(|world| world.prove(&scope)) })
+        }));
+        core.set_prover(INSTANCE, prover);
         let kernel = Kernel::new(core.changes());
         let entry = core.lookup(core.root(), INSTANCE).await;
         let top = entry.expect("lookup").expect("the instance shows").handle;
@@ -183,6 +194,7 @@ impl World {
             running: 0,
             opened: HashSet::new(),
             hushed: false,
+            asks: false,
         };
         if shape.polled {
             for (scope, name) in SCOPES.into_iter().enumerate() {
@@ -190,6 +202,9 @@ impl World {
                 model.feeds[scope] = Feed { up: true, polled: true, ..Feed::default() };
                 model.delivered.up(scope, 0, true);
             }
+        }
+        if let Some(scope) = shape.dead {
+            model.feeds[scope].dead = true;
         }
         upstream.tree().hold = shape.hold;
         upstream.tree().failing = shape.failing;
@@ -295,7 +310,10 @@ impl World {
         let (core, name) = (&self.core, SCOPES[scope]);
         match &turn {
             Turn::Deliver(items) => {
-                let polled = self.model().feeds[scope].polled;
+                let polled = {
+                    let model = self.model();
+                    model.feeds[scope].polled && model.feeds[scope].up
+                };
                 let batch: Vec<_> = items.iter().map(|item| item.change.clone()).collect();
                 if polled {
                     core.up(INSTANCE, name);
@@ -303,6 +321,7 @@ impl World {
                 core.apply(INSTANCE, &batch);
             }
             Turn::Lost => core.lost(INSTANCE, name, "cut"),
+            Turn::Rest => core.rest(INSTANCE, name, "nobody uses it"),
             Turn::Up => core.up(INSTANCE, name),
             Turn::Resumed => core.resumed(INSTANCE, name),
             Turn::Nothing => {}
@@ -313,7 +332,8 @@ impl World {
             Turn::Deliver(items) => {
                 items.iter().for_each(|item| model.delivered.applied(item, now));
             }
-            Turn::Lost => model.delivered.lost(scope, now),
+            Turn::Lost => model.delivered.lost(scope, now, true),
+            Turn::Rest => model.delivered.lost(scope, now, false),
             Turn::Up => model.delivered.up(scope, now, false),
             Turn::Resumed => model.delivered.resumed(scope),
             Turn::Nothing => {}
@@ -322,6 +342,54 @@ impl World {
         drop(model);
         self.listen();
         self.check_kernel();
+    }
+
+    /// Somebody is about to use a scope whose feed is down: it tries, or has failed just now.
+    fn prove(&self, name: &str) {
+        let Some(scope) = SCOPES.iter().position(|known| *known == name) else { return };
+        let mut model = self.model();
+        let hushed = model.hushed;
+        let luck = model.dice.below(100);
+        let feed = &mut model.feeds[scope];
+        let (rests, dead, resumable) = (feed.rests, feed.dead, feed.resumable);
+        // One that never works backs off for long.
+        let backs_off = if hushed { !rests } else { luck < if dead { 90 } else { 20 } };
+        if feed.up || model.busy || backs_off {
+            return;
+        }
+        let feed = &mut model.feeds[scope];
+        feed.rests = false;
+        if dead || !hushed && luck < 45 {
+            drop(model);
+            return self.take(scope, Turn::Lost);
+        }
+        let items = feed.drain();
+        drop(model);
+        // As a poll does: what it brings first, and then it is live.
+        if resumable && !items.is_empty() {
+            self.take(scope, Turn::Deliver(items));
+        }
+        self.model().feeds[scope].up = true;
+        self.take(scope, Turn::Up);
+        if resumable {
+            self.take(scope, Turn::Resumed);
+        }
+    }
+
+    /// Has the feeds that work rest until somebody asks.
+    pub fn rest(&self) {
+        for scope in 0..2 {
+            let mut model = self.model();
+            let feed = &mut model.feeds[scope];
+            if feed.dead {
+                continue;
+            }
+            feed.up = false;
+            feed.rests = true;
+            feed.resumable = true;
+            drop(model);
+            self.take(scope, Turn::Rest);
+        }
     }
 
     /// Answers of an earlier era grant nothing in the next one.
@@ -353,9 +421,22 @@ impl World {
         for scope in 0..2 {
             let mut model = self.model();
             let feed = &mut model.feeds[scope];
+            if feed.dead {
+                feed.queue.clear();
+                feed.up = false;
+                // Its first attempt has failed by now, at the latest: until then what is polled is live,
+                // without being told anything, and what is pushed has no attempt whose answers are shared.
+                let tries = model.delivered.scopes[scope].tries;
+                drop(model);
+                if !tries {
+                    self.take(scope, Turn::Lost);
+                }
+                continue;
+            }
             let up = feed.up;
             if !up {
                 feed.up = true;
+                feed.rests = false;
                 feed.replay = None;
                 feed.queue.clear();
             }
@@ -606,6 +687,12 @@ impl World {
         let answers = tree.answers.get(id).copied().unwrap_or(0);
         drop(tree);
         if start.live(cover) || !matches!(cover, Cover::Scope(_)) || answers != before {
+            return;
+        }
+        // A path leads through a directory unasked until the next attempt of its feed.
+        let passed = use_ == "lookup" || use_ == "attributes";
+        if passed && start.shares(cover) && self.kind(id) == Some(omnifs_platform::Kind::Directory)
+        {
             return;
         }
         let era = start.era(cover);

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod capacity;
+mod example;
 mod hostile;
 mod life;
 

@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod places;
 mod process;
 
 use omnifs_support::tools::{errno, read, shell};
@@ -48,21 +49,18 @@ impl World {
         let (github, linear) = (github.expect("a twin"), linear.expect("a twin"));
         let omnifs = Omnifs::new().expect("a home").env("OMNIFS_LOG", "trace");
         let omnifs = omnifs.env("OMNIFS_POLL_MS", "200");
-        let mut files = ["", ""];
-        let omnifs = match from {
-            From::Environment => omnifs.env("GITHUB_TOKEN", GITHUB).env("LINEAR_API_KEY", LINEAR),
-            From::Files => {
-                files =
-                    ["credential-file = 'github-token'\n", "credential-file = 'linear-token'\n"];
-                omnifs
-            }
+        // Linear has no variable for another place than its own.
+        let linear_file = "credential-file = 'linear-token'\n";
+        let (omnifs, files) = match from {
+            From::Environment => (omnifs.env("GH_ENTERPRISE_TOKEN", GITHUB), ["", linear_file]),
+            From::Files => (omnifs, ["credential-file = 'github-token'\n", linear_file]),
         };
         let world = World { github, linear, omnifs };
         world.config(files);
         if let From::Files = from {
             world.write_token("github-token", GITHUB);
-            world.write_token("linear-token", LINEAR);
         }
+        world.write_token("linear-token", LINEAR);
         Some(world)
     }
 
@@ -269,7 +267,7 @@ fn the_token_goes_to_its_own_origin_and_to_no_other() {
             "storage" => {
                 storage += 1;
                 assert_eq!(request.credential, None, "{}", request.line());
-                assert_eq!(request.status, 200, "{}", request.line());
+                assert!([200, 206].contains(&request.status), "{}", request.line());
                 let sent = format!("{:?} {:?}", request.headers, request.query);
                 without_token(&request.line(), sent.as_bytes());
             }

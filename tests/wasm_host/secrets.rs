@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
-use omnifs::credentials::{Chain, Environment};
+use omnifs::credentials::Environment;
 use omnifs::provider::{Credential, Endpoint, Limits, Manifest, Method, Provider};
 use omnifs::wasm::Instance;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ fn masked(text: &str) -> String {
 fn outbound(url: &str) -> Outbound {
     let credential = Credential {
         name: "token".to_owned(),
-        environment: vec!["EXAMPLE_TOKEN".to_owned()],
+        environment_elsewhere: vec!["EXAMPLE_TOKEN".to_owned()],
         ..Credential::default()
     };
     let endpoint = Endpoint {
@@ -42,15 +42,13 @@ fn outbound(url: &str) -> Outbound {
     let manifest = Manifest {
         name: "evil".to_owned(),
         endpoints: vec![endpoint],
-        credentials: vec![credential.clone()],
+        credentials: vec![credential],
         ..Manifest::default()
     };
     let environment =
         Environment::from_fn(|name| (name == "EXAMPLE_TOKEN").then(|| SECRET.to_owned()));
-    let chain = Chain::new("evil", &credential, None, environment.clone(), None);
     let mut setup = Setup::new("evil", manifest, Arc::new(Validators::new(1 << 20)));
     setup.environment = environment;
-    setup.credentials.insert("token".to_owned(), Arc::new(chain));
     setup.overrides.insert("service".to_owned(), Override::from(url));
     Outbound::new(setup).unwrap()
 }

@@ -52,8 +52,13 @@ impl World {
         let listen = format!("127.0.0.1:{}", self.port);
         let mounted =
             self.omnifs.mount(&["--webhook-listen", &listen, "--watch-events"]).expect("mount");
-        let url = format!("http://{listen}/github");
-        self.twin.set_webhook(&url, SECRET).expect("a webhook");
+        // What a person enters at the service is what the status says.
+        let status = mounted.status().expect("status");
+        let row = &status["webhooks"][0];
+        assert!(row["provider"] == "github" && row["problem"].is_null(), "{row}");
+        self.twin
+            .set_webhook(row["address"].as_str().expect("an address"), SECRET)
+            .expect("a webhook");
         mounted
     }
 }

@@ -82,6 +82,7 @@ const TABLE: &[Row] = &[
         &[(Mount, Optional), (Beside, Optional), (Demo, Optional), (Test, Optional)]),
     row(Program("dockerd"), &["docker.io"], "the private Docker engine of tests and demo",
         &[(Demo, Optional), (Test, Optional)]),
+    row(Program("podman"), &["podman", "runc"], "a second engine in tests", TESTED),
     row(StaticBusybox, &["busybox-static"], "the image of the containers of tests and demo",
         &[(Beside, Optional), (Demo, Optional), (Test, Optional)]),
     row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
@@ -224,17 +225,24 @@ fn apt() -> Command {
     command
 }
 
-/// Debian starts a service when its package is installed. The tests want dockerd's program and not
+/// Debian starts a service when its package is installed. The tests want an engine's program and not
 /// a system-wide engine that rewrites the machine's packet filter, so on a machine with systemd the
 /// unit is masked while the package is installed. The mask lives in /run.
 struct NoService(bool);
 
-const UNITS: [&str; 3] = ["docker.service", "docker.socket", "containerd.service"];
+const UNITS: [&str; 6] = [
+    "docker.service",
+    "docker.socket",
+    "containerd.service",
+    "podman.service",
+    "podman.socket",
+    "podman-restart.service",
+];
 
 impl NoService {
     fn begin(packages: &[&str]) -> NoService {
-        let wanted = packages.contains(&"docker.io") && Path::new("/run/systemd/system").exists();
-        NoService(wanted && systemctl("mask"))
+        let wanted = ["docker.io", "podman"].iter().any(|engine| packages.contains(engine));
+        NoService(wanted && Path::new("/run/systemd/system").exists() && systemctl("mask"))
     }
 }
 
@@ -242,7 +250,9 @@ impl Drop for NoService {
     fn drop(&mut self) {
         if self.0 {
             systemctl("unmask");
-            say("docker.io is installed; its service was not started (systemctl start docker)");
+            say(
+                "an engine is installed; its service was not started (systemctl start docker, or podman.socket)",
+            );
         }
     }
 }

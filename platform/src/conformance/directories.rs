@@ -21,7 +21,7 @@ pub(super) fn every_directory_lists_exactly_its_names(root: &Root) -> Check {
         }
     }
     for (below, names) in expected {
-        if below == "wide" || below == "churn" {
+        if ["wide", "churn", "failing"].contains(&below.as_str()) {
             continue;
         }
         let path = root.path(&below);
@@ -165,6 +165,22 @@ pub(super) fn a_directory_seen_at_two_places_is_one_inode_with_two_parents(root:
     Ok(())
 }
 
+/// Twice: what was told of the first failure must not make an empty directory of the second.
+pub(super) fn a_listing_that_fails_is_never_an_empty_one(root: &Root) -> Check {
+    for (name, error) in tree::failing() {
+        let path = root.path(&format!("failing/{name}"));
+        for _ in 0..2 {
+            ensure(fs::metadata(&path).explain("stat", &path)?.is_dir(), || name.clone())?;
+            let listed = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+            let said = listed.map_err(|error| error.raw_os_error());
+            ensure(matches!(said, Err(Some(errno)) if errno != libc::ENOENT), || {
+                format!("a listing that fails with {error:?} told {said:?}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn sixteen_readers_agree(root: &Root) -> Check {
     let walk = || walk(&root.0);
     let expected = walk()?;
@@ -186,7 +202,8 @@ fn walk(path: &Path) -> Result<(u64, u64), String> {
         let child = entry.path();
         let kind = entry.file_type().explain("d_type", &child)?;
         sum.0 += 1;
-        if kind.is_dir() && entry.file_name() != "churn" && entry.file_name() != "wide" {
+        let skipped = ["churn", "wide", "failing"].iter().any(|name| entry.file_name() == *name);
+        if kind.is_dir() && !skipped {
             let (entries, bytes) = walk(&child)?;
             sum = (sum.0 + entries, sum.1 + bytes);
         } else if kind.is_file() {

@@ -76,6 +76,7 @@ checks! {
     directories::a_wide_directory_lists_each_name_once,
     directories::a_told_position_is_found_again,
     directories::rewinding_lists_all_again,
+    directories::a_listing_that_fails_is_never_an_empty_one,
     directories::a_listing_under_change_shows_what_stays_exactly_once,
     directories::a_directory_seen_at_two_places_is_one_inode_with_two_parents,
     directories::sixteen_readers_agree,

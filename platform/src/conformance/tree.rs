@@ -3,7 +3,7 @@
 
 pub use crate::memory::BUILT;
 use crate::memory::{Memory, New, ROOT};
-use crate::{Inode, Result};
+use crate::{Error, Inode, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub enum Expected {
     Symlink(String),
 }
 
-/// The standard tree, by path below the mount point. Left out: the `wide` and `churn` directories'
-/// entries, see [`wide_name`] and [`staying_name`].
+/// The standard tree, by path below the mount point. Left out: the entries of `wide`, `churn` and
+/// `failing`, see [`wide_name`], [`staying_name`] and [`failing`].
 pub fn standard() -> BTreeMap<String, Expected> {
     let mut random = Random(SEED);
     let mut tree = BTreeMap::new();
@@ -43,6 +43,7 @@ pub fn standard() -> BTreeMap<String, Expected> {
     put("wide".into(), Expected::Directory);
     put("churn".into(), Expected::Directory);
     put("hollow".into(), Expected::Directory);
+    put("failing".into(), Expected::Directory);
     let sizes = [0, 1, 511, 512, 4095, 4096, 4097, 65_536, 131_071, 131_073, 1_048_577];
     for size in sizes {
         put(format!("files/size-{size}"), Expected::File(random.bytes(size)));
@@ -135,6 +136,13 @@ pub(crate) fn wide_content(index: usize) -> String {
     format!("{index}\n")
 }
 
+/// The entries of `failing`: directories whose listings fail.
+pub fn failing() -> impl Iterator<Item = (String, Error)> {
+    // An NFS client does not report the one left out: it tries again for as long as that lasts.
+    let told = Error::ALL.into_iter().filter(|error| *error != Error::RateLimited);
+    told.map(|error| (format!("{error:?}"), error))
+}
+
 pub fn staying_name(index: usize) -> String {
     format!("stays-{index:03}")
 }
@@ -173,6 +181,11 @@ pub fn plant(memory: &Memory) -> Result<()> {
             memory.hide_size(inode)?;
         }
         made.insert(path, inode);
+    }
+    let parent = memory.find("failing")?;
+    for (name, error) in failing() {
+        let directory = memory.add(parent, &name, New::Directory)?;
+        memory.set_listing_error(directory, Some(error))?;
     }
     let wide = memory.find("wide")?;
     for index in 0..WIDE {

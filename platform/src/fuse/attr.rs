@@ -1,6 +1,6 @@
 //! How this crate's values look in `fuser`'s types, and how long the kernel may keep them.
 
-use crate::{Attr, Entry, Error, Inode, Kind};
+use crate::{Attr, Entry, Error, HandleError, Inode, Kind};
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +15,11 @@ pub(super) fn keep(cacheable: bool) -> Duration {
 
 pub(super) fn errno(error: Error) -> Errno {
     Errno::from_i32(error.codes().errno)
+}
+
+/// For whatever the kernel asks by node: "no such file" is for names.
+pub(super) fn errno_by_handle(error: impl Into<HandleError>) -> Errno {
+    errno(Error::from(error.into()))
 }
 
 pub(super) fn file_type(kind: Kind) -> FileType {

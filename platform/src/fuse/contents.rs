@@ -22,13 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// comes back to an older one reads it again, and is refused where it is not the same any more.
 const MOST_FILES: usize = 1024;
 const MOST_BYTES: u64 = 256 << 20;
-/// A larger file is read in pieces and holds none of them by itself.
-const HELD_MOST: u64 = 64 << 20;
 
 /// One file that is being read.
 pub(super) struct Content<V: Vfs> {
     stream: Arc<Stream<V>>,
-    /// What it may hold of memory.
+    /// What it holds.
     bytes: u64,
     /// It may grow while it is read.
     volatile: bool,
@@ -175,7 +173,7 @@ impl<V: Vfs> Server<V> {
         let progress = Progress { size: opened.size, delivered: 0, at_end: false };
         let content = Arc::new(Content {
             stream: Stream::new(&self.vfs, opened.id),
-            bytes: opened.size.min(HELD_MOST),
+            bytes: opened.held,
             volatile: opened.direct,
             progress: Mutex::new(progress),
         });
@@ -220,7 +218,7 @@ impl<V: Vfs> Server<V> {
     ) {
         match self.read_part(handle, offset, size).await {
             Ok(bytes) => reply.data(&bytes),
-            Err(error) => reply.error(super::attr::errno(error)),
+            Err(error) => reply.error(super::attr::errno_by_handle(error)),
         }
     }
 

@@ -8,7 +8,7 @@
 //! `fuser` answers the kernel's interrupts with ENOSYS, so a caller waits until its request is
 //! answered; the deadlines of the [`Vfs`] bound that.
 
-use super::attr::errno;
+use super::attr::{errno, errno_by_handle};
 use super::server::Server;
 use crate::{Error, Kind, Vfs};
 use fuser::{
@@ -135,7 +135,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         self.0.run(async move {
             match server.vfs.readlink(handle).await {
                 Ok(target) => reply.data(&target),
-                Err(error) => reply.error(errno(error)),
+                Err(error) => reply.error(errno_by_handle(error)),
             }
         });
     }
@@ -175,7 +175,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
             let Some(stream) = stream else { return reply.error(Errno::EBADF) };
             match server.vfs.read(stream.id, offset, size).await {
                 Ok(bytes) => reply.data(&bytes),
-                Err(error) => reply.error(errno(error)),
+                Err(error) => reply.error(errno_by_handle(error)),
             }
         });
     }
@@ -255,7 +255,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
             match server.vfs.getattr(handle).await {
                 Ok(attr) if attr.kind == Kind::File => reply.error(errno(Error::Denied)),
                 Ok(_) => reply.ok(),
-                Err(error) => reply.error(errno(error)),
+                Err(error) => reply.error(errno_by_handle(error)),
             }
         });
     }

@@ -6,7 +6,7 @@
 
 use super::held::Stream;
 use super::server::Server;
-use crate::{Error, Handle, Result, Vfs};
+use crate::{Handle, HandleError, Vfs};
 use lru::LruCache;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,18 +65,17 @@ impl<V: Vfs> Listings<V> {
 
 impl<V: Vfs> Server<V> {
     /// The entries of a directory to read after `offset`, anew from the start.
-    pub(super) async fn listing(&self, directory: Handle, offset: u64) -> Result<Arc<Stream<V>>> {
+    pub(super) async fn listing(
+        &self,
+        directory: Handle,
+        offset: u64,
+    ) -> Result<Arc<Stream<V>>, HandleError> {
         if offset > 0
             && let Some(stream) = self.listings.get(directory)
         {
             return Ok(stream);
         }
-        let opened = match self.vfs.opendir(directory).await {
-            Ok(opened) => opened,
-            // It is not there any more. An open would be tried again by its name.
-            Err(Error::Stale) => return Err(Error::NotFound),
-            Err(error) => return Err(error),
-        };
+        let opened = self.vfs.opendir(directory).await?;
         let stream = Stream::new(&self.vfs, opened.id);
         if !opened.keep_cache {
             self.drop_listing(directory).await;

@@ -3,14 +3,14 @@
 //!
 //! Runs on the event-loop threads and, for answers that had to wait, on the runtime's.
 
-use super::attr::{NEVER, Owner, errno, file_type, keep};
+use super::attr::{NEVER, Owner, errno, errno_by_handle, file_type, keep};
 use super::contents::Contents;
 use super::held::{References, Stream, Streams};
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::watch::Desk;
 use super::wire::Told;
-use crate::{Attr, DirPage, Entry, Error, Handle, Inode, Kind, OpenId, Result, Vfs};
+use crate::{Attr, DirPage, Entry, Error, Handle, HandleError, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
     ReplyEntry, ReplyOpen,
@@ -146,14 +146,15 @@ impl<V: Vfs> Server<V> {
                 self.references.tell(handle, &attr, stamp);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }
-            Err(error) => reply.error(errno(error)),
+            // A kernel that is about to read its copy of a directory passes this on to the reader.
+            Err(error) => reply.error(errno_by_handle(error)),
         }
     }
 
     pub async fn open(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {
         let opened = match self.vfs.open(handle).await {
             Ok(opened) => opened,
-            Err(error) => return reply.error(errno(error)),
+            Err(error) => return reply.error(errno_by_handle(error)),
         };
         let mut flags = FopenFlags::FOPEN_NOFLUSH;
         if opened.direct {
@@ -166,7 +167,7 @@ impl<V: Vfs> Server<V> {
             && self.references.may_lack_size(handle, self.notifier.stamp())
             && let Err(error) = self.settle_size(handle, opened.id, opened.size).await
         {
-            return reply.error(errno(error));
+            return reply.error(errno_by_handle(error));
         }
         let stands = opened.direct || opened.keep_cache;
         if !stands && !self.references.knows_size(handle, opened.size) {
@@ -206,7 +207,7 @@ impl<V: Vfs> Server<V> {
                 let number = self.streams.add(Stream::new(&self.vfs, opened.id));
                 reply.opened(FileHandle(number), flags);
             }
-            Err(error) => reply.error(errno(error)),
+            Err(error) => reply.error(errno_by_handle(error)),
         }
     }
 
@@ -218,7 +219,7 @@ impl<V: Vfs> Server<V> {
         offset: u64,
         limit: usize,
         plus: bool,
-    ) -> Result<DirPage> {
+    ) -> Result<DirPage, HandleError> {
         let stream = match number {
             NOTHING_OPEN => self.listing(dir, offset).await?,
             _ => self.streams.get(number).ok_or(Error::Stale)?,
@@ -291,10 +292,10 @@ impl<V: Vfs> Server<V> {
                 }
             }
         };
-        let filled: Result<()> = filled.await;
+        let filled: Result<(), HandleError> = filled.await;
         match filled {
             Ok(()) => reply.ok(),
-            Err(error) => reply.error(errno(error)),
+            Err(error) => reply.error(errno_by_handle(error)),
         }
     }
 
@@ -311,7 +312,7 @@ impl<V: Vfs> Server<V> {
             Ok(()) => reply.ok(),
             Err(error) => {
                 carried.iter().for_each(|entry| self.take_back(entry.handle, 1));
-                reply.error(errno(error));
+                reply.error(errno_by_handle(error));
             }
         }
     }
@@ -323,7 +324,7 @@ impl<V: Vfs> Server<V> {
         offset: u64,
         reply: &mut ReplyDirectoryPlus,
         carried: &mut Vec<Entry>,
-    ) -> Result<()> {
+    ) -> Result<(), HandleError> {
         if offset < AFTER_DOTS {
             let (own, parent) = self.dots(dir).await?;
             let dot = |inode: Inode| self.owner.attr(inode.0, own.kind, 0, own.modified);
@@ -356,7 +357,7 @@ impl<V: Vfs> Server<V> {
                     None => match self.vfs.lookup(dir, &listed.name).await {
                         Ok(Some(entry)) => entry,
                         Ok(None) | Err(Error::NotFound) => continue,
-                        Err(error) => return Err(error),
+                        Err(error) => return Err(error.into()),
                     },
                 };
                 if !self.deliver(&entry, stamp) {

@@ -15,11 +15,11 @@ mod tree;
 pub use mutate::New;
 
 use crate::{
-    Attr, Change, DirPage, Entry, Error, Handle, Inode, OpenFile, OpenId, Opened, Result, Statfs,
-    Vfs,
+    Attr, Change, DirPage, Entry, Error, Handle, HandleError, Inode, OpenFile, OpenId, Opened,
+    Result, Statfs, Vfs,
 };
 use bytes::Bytes;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub struct Memory {
     tree: Mutex<Tree>,
     listeners: Mutex<Vec<Sender<Vec<Change>>>>,
     calls: Counters,
+    still: AtomicBool,
 }
 
 macro_rules! counters {
@@ -77,6 +78,7 @@ impl Memory {
             tree: Mutex::new(Tree::new()),
             listeners: Mutex::default(),
             calls: Counters::default(),
+            still: AtomicBool::new(false),
         })
     }
 
@@ -136,6 +138,16 @@ impl Memory {
         self.tree().node_mut(inode).map(|node| node.error = error)
     }
 
+    /// Every listing of the directory `inode` fails with `error`, and nothing else of it.
+    pub fn set_listing_error(&self, inode: Inode, error: Option<Error>) -> Result<()> {
+        self.tree().directory(inode).map(|directory| directory.error = error)
+    }
+
+    /// No content will change from now on, so that opens need not be announced.
+    pub fn keep_still(&self) {
+        self.still.store(true, Ordering::Relaxed);
+    }
+
     /// Every call on `inode` takes this long, for a directory also the lookups in it.
     pub fn set_delay(&self, inode: Inode, delay: Duration) -> Result<()> {
         self.tree().node_mut(inode).map(|node| node.delay = delay)
@@ -190,10 +202,10 @@ impl Vfs for Memory {
         Ok(content.slice(start..end))
     }
 
-    async fn opendir(&self, handle: Handle) -> Result<Opened> {
+    async fn opendir(&self, handle: Handle) -> Result<Opened, HandleError> {
         count(&self.calls.opendir);
         self.suffer(handle).await?;
-        self.tree().opendir(handle)
+        Ok(self.tree().opendir(handle)?)
     }
 
     async fn readdir(
@@ -202,9 +214,9 @@ impl Vfs for Memory {
         cookie: u64,
         limit: usize,
         plus: bool,
-    ) -> Result<DirPage> {
+    ) -> Result<DirPage, HandleError> {
         count(&self.calls.readdir);
-        self.tree().readdir(open, cookie, limit, plus)
+        Ok(self.tree().readdir(open, cookie, limit, plus)?)
     }
 
     fn release(&self, open: OpenId) {
@@ -239,6 +251,10 @@ impl Vfs for Memory {
 
     fn recall(&self, parent: Handle, name: &str) -> Option<Entry> {
         self.tree().lookup(parent, name).ok().flatten()
+    }
+
+    fn silence_opens(&self) -> bool {
+        self.still.load(Ordering::Relaxed)
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Directory {
     pub version: u64,
     /// The positions given out so far.
     pub places: Vec<Handle>,
+    /// What its listings fail with.
+    pub error: Option<Error>,
     listing: Option<Arc<[(u64, String, Inode)]>>,
 }
 
@@ -342,7 +344,7 @@ impl Tree {
         node.size_known = true;
         let direct = matches!(node.body, Body::Leaf { volatile: true, .. });
         let id = self.record(Open::File { handle, content });
-        Ok(OpenFile { id, size, keep_cache: keep_cache && !direct, direct })
+        Ok(OpenFile { id, size, held: size, keep_cache: keep_cache && !direct, direct })
     }
 
     fn record(&mut self, open: Open) -> OpenId {
@@ -365,6 +367,9 @@ impl Tree {
         let node = self.node(inode)?;
         let (modified, cacheable) = (node.modified, node.cacheable);
         let directory = self.directory(inode)?;
+        if let Some(error) = directory.error {
+            return Err(error);
+        }
         let version = directory.version;
         let entries = match &directory.listing {
             Some(entries) => entries.clone(),

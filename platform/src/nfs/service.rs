@@ -5,7 +5,7 @@ use super::handle::{Place, Refused, Sealer};
 use super::objects::{Known, Objects};
 use super::streams::{File, IDLE, Open, Streams};
 use super::wire::{Export, Garbage, file_handle, status};
-use crate::{Attr, Change, Error, Result, Vfs};
+use crate::{Attr, Change, Error, HandleError, Result, Vfs};
 use bytes::Bytes;
 use nfs3_types::nfs3::{fattr3, nfs_fh3, nfsstat3};
 use std::sync::Arc;
@@ -29,9 +29,26 @@ pub(super) enum Fault {
     Status(nfsstat3),
 }
 
+impl Fault {
+    /// What a procedure on a handle answers: RFC 1813 has "no such name" for LOOKUP alone, and a client
+    /// that meets it in a listing takes it for the listing's end.
+    pub fn of_handle(self) -> Fault {
+        match self {
+            Fault::Status(nfsstat3::NFS3ERR_NOENT) => Fault::Status(nfsstat3::NFS3ERR_STALE),
+            other => other,
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         Fault::Status(status(error))
+    }
+}
+
+impl From<HandleError> for Fault {
+    fn from(error: HandleError) -> Fault {
+        Error::from(error).into()
     }
 }
 
@@ -114,7 +131,7 @@ impl<V: Vfs> Service<V> {
             // Another version that looks the same: a client would keep its pages of the old one.
             self.files.drop_one(place);
             let newer = self.file(place).await?;
-            if !self.same(&file, &newer).await? {
+            if newer.is_in_pieces() || !self.same(&file, &newer).await? {
                 self.objects.moved(place);
             }
         }
@@ -151,7 +168,7 @@ impl<V: Vfs> Service<V> {
             match self.open(known).await {
                 Ok(file) => {
                     let file = Arc::new(file);
-                    self.files.put(place, file.clone(), file.attr().size);
+                    self.files.put(place, file.clone(), file.held);
                     return Ok(file);
                 }
                 // It has changed since, and its names lead to another handle.
@@ -170,7 +187,7 @@ impl<V: Vfs> Service<V> {
         if !opened.direct {
             attr.size = opened.size;
         }
-        Ok(File::new(open, opened.direct, attr))
+        Ok(File::new(open, &opened, attr))
     }
 
     /// A part of a file, the attributes that go with it, and whether it reaches the end.
@@ -197,7 +214,7 @@ impl<V: Vfs> Service<V> {
         {
             return Ok(listing);
         }
-        let opened = match self.vfs.opendir(known.handle).await {
+        let opened = match self.vfs.opendir(known.handle).await.map_err(Error::from) {
             Err(Error::Stale) => {
                 self.objects.doubt(place);
                 let again = self.objects.resolve(place).await?;

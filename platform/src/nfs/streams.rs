@@ -6,7 +6,7 @@
 //! reading fit together, and fit what GETATTR says.
 
 use super::handle::Place;
-use crate::{Attr, Handle, OpenId, Vfs};
+use crate::{Attr, Handle, OpenFile, OpenId, Vfs};
 use lru::LruCache;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,12 +41,19 @@ pub(super) struct File<V: Vfs> {
     pub open: Open<V>,
     /// It may grow while it is open.
     pub direct: bool,
+    /// Bytes of memory that it takes.
+    pub held: u64,
     attr: Mutex<Attr>,
 }
 
 impl<V: Vfs> File<V> {
-    pub fn new(open: Open<V>, direct: bool, attr: Attr) -> File<V> {
-        File { open, direct, attr: attr.into() }
+    pub fn new(open: Open<V>, opened: &OpenFile, attr: Attr) -> File<V> {
+        File { open, direct: opened.direct, held: opened.held, attr: attr.into() }
+    }
+
+    /// It is read in pieces, and may be larger than anybody wants to read for a comparison.
+    pub fn is_in_pieces(&self) -> bool {
+        self.held < self.attr().size
     }
 
     /// Of what was opened.

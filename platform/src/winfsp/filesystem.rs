@@ -348,18 +348,8 @@ impl<V: Vfs> Filesystem<V> {
         marker: Option<&[u16]>,
         mut sink: impl FnMut(&[u16], &FileInfo) -> bool + Send,
     ) -> Result<()> {
-        let (position, listing) = {
-            let mut state = context.0.state.lock().await;
-            self.follow(&mut state).await?;
-            // A listing that begins anew is of the directory as it is now.
-            let known = state.listing.take().filter(|_| marker.is_some());
-            let listing = match known {
-                Some(listing) => listing,
-                None => Arc::new(self.load(&state.position).await?),
-            };
-            state.listing = Some(listing.clone());
-            (state.position.clone(), listing)
-        };
+        let listed = self.listing(context, marker.is_none()).await;
+        let (position, listing) = listed.map_err(Status::of_handle)?;
         let Start { dot, row } = listing.after(marker);
         let dots = [&b"."[..], b".."].map(|name| name.iter().map(|b| u16::from(*b)).collect());
         for (name, info) in dots.iter().zip(listing.dots.iter().flatten()).skip(dot) {
@@ -385,6 +375,24 @@ impl<V: Vfs> Filesystem<V> {
             next = until;
         }
         Ok(())
+    }
+
+    /// Where an open directory is by now, and its entries.
+    async fn listing(
+        &self,
+        context: &Context<V>,
+        begins: bool,
+    ) -> Result<(Arc<Position<V>>, Arc<Listing>)> {
+        let mut state = context.0.state.lock().await;
+        self.follow(&mut state).await?;
+        // A listing that begins anew is of the directory as it is now.
+        let known = state.listing.take().filter(|_| !begins);
+        let listing = match known {
+            Some(listing) => listing,
+            None => Arc::new(self.load(&state.position).await?),
+        };
+        state.listing = Some(listing.clone());
+        Ok((state.position.clone(), listing))
     }
 
     /// Reads a directory.
@@ -561,9 +569,6 @@ impl<V: Vfs> Filesystem<V> {
             if plain && let Some(found) = self.bind(parent, &name, typed).await? {
                 return Ok(Some(found));
             }
-        }
-        if names::is_probe(typed) {
-            return Ok(None);
         }
         let index = self.index(parent).await?;
         match index.find(typed) {

@@ -24,25 +24,6 @@ const ESCAPED: u16 = 0xF000;
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 const NUMBERED: [&str; 2] = ["COM", "LPT"];
 
-/// Names that Windows and its shell ask for in every directory, in lower case. None is looked for
-/// in another case: that would cost a listing for each directory that is looked at.
-const PROBES: [&str; 14] = [
-    "$recycle.bin",
-    "autorun.inf",
-    "desktop.ini",
-    "ehthumbs.db",
-    "folder.gif",
-    "folder.jpg",
-    "indexervolumeguid",
-    "msvcp140.dll",
-    "recycler",
-    "srvsvc",
-    "system volume information",
-    "thumbs.db",
-    "wkssvc",
-    "zone.identifier",
-];
-
 /// The name as Windows is shown it.
 pub fn encode(name: &str) -> Vec<u16> {
     write(name, |_| false)
@@ -136,12 +117,6 @@ fn settled_character(c: char) -> bool {
         (Some(upper), None) => upper.to_lowercase().eq([c]),
         _ => false,
     }
-}
-
-/// Whether Windows asks for this name everywhere, in whatever case.
-pub fn is_probe(units: &[u16]) -> bool {
-    let Ok(name) = String::from_utf16(units) else { return false };
-    PROBES.contains(&name.to_lowercase().as_str())
 }
 
 /// The parts of an absolute path `\a\b`; none for the root. `None`: it is not such a path.
@@ -274,15 +249,6 @@ mod tests {
         }
         assert_eq!(text(&join(&wide("\\"), &wide("a"))), "\\a");
         assert_eq!(text(&join(&wide("\\a"), &wide("b"))), "\\a\\b");
-    }
-
-    #[test]
-    fn the_names_that_windows_asks_for_everywhere_are_known_in_any_case() {
-        for name in ["desktop.ini", "Desktop.INI", "Thumbs.db", "$RECYCLE.BIN", "AutoRun.inf"] {
-            assert!(is_probe(&wide(name)), "{name}");
-        }
-        assert!(!is_probe(&wide("title")) && !is_probe(&[0xDC00]));
-        assert!(PROBES.is_sorted() && PROBES.iter().all(|name| settled(name)));
     }
 
     /// Names in which the awkward things are frequent.

@@ -1,6 +1,6 @@
 //! NTSTATUS values ([MS-ERREF] section 2.3).
 
-use crate::Error;
+use crate::{Error, HandleError};
 use std::fmt;
 
 /// Why a request failed.
@@ -21,9 +21,23 @@ impl Status {
     pub const NOT_A_REPARSE_POINT: Status = Status(0xC000_0275);
     pub const REPARSE_POINT_NOT_RESOLVED: Status = Status(0xC000_0280);
 
+    /// Of a directory that is being read, where "no such name" is how Windows says that it is empty.
+    pub fn of_handle(self) -> Status {
+        match self {
+            Status::OBJECT_NAME_NOT_FOUND | Status::OBJECT_PATH_NOT_FOUND => Error::Stale.into(),
+            other => other,
+        }
+    }
+
     /// As the system's signed type has it.
     pub fn raw(self) -> i32 {
         self.0.cast_signed()
+    }
+}
+
+impl From<HandleError> for Status {
+    fn from(error: HandleError) -> Status {
+        Error::from(error).into()
     }
 }
 

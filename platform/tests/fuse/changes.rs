@@ -1,13 +1,14 @@
 //! What changes upstream shows at once, and those who hold a file open are not disturbed.
 
 use crate::fixture::{Fixture, eventually};
-use omnifs_platform::Error;
 use omnifs_platform::fuse::MountOptions;
 use omnifs_platform::memory::{Memory, New, ROOT};
+use omnifs_platform::{Error, HandleError};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -233,6 +234,40 @@ fn each_error_reaches_the_caller_with_its_number_and_is_not_kept() {
         assert_eq!(found, Some(error.codes().errno), "{error:?}");
         memory.set_error(directory, None).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"well", "{error:?}");
+    }
+}
+
+/// What was listed once may be in the kernel's cache, and the names in it too.
+#[test]
+fn a_directory_that_was_listed_and_fails_now_is_an_error_and_no_empty_directory() {
+    for silent in [false, true] {
+        let memory = Memory::new();
+        if silent {
+            memory.keep_still();
+        }
+        let Some(fixture) = Fixture::with(memory, &MountOptions::default()) else { return };
+        let memory = &fixture.memory;
+        let list =
+            |path: &Path| fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        for (index, error) in Error::ALL.into_iter().enumerate() {
+            let directory = memory.add(ROOT, &format!("{index}"), New::Directory).unwrap();
+            memory.add(directory, "f", New::file("well")).unwrap();
+            memory.set_cacheable(directory, false).unwrap();
+            let path = fixture.path(&format!("{index}"));
+            assert_eq!(list(&path).unwrap().len(), 1);
+            for whole in [false, true] {
+                match whole {
+                    false => memory.set_listing_error(directory, Some(error)).unwrap(),
+                    true => memory.set_error(directory, Some(error)).unwrap(),
+                }
+                let said = list(&path).unwrap_err().raw_os_error();
+                let expected = Error::from(HandleError::from(error)).codes().errno;
+                assert_eq!(said, Some(expected), "{error:?}");
+            }
+            memory.set_error(directory, None).unwrap();
+            memory.set_listing_error(directory, None).unwrap();
+            assert_eq!(list(&path).unwrap().len(), 1, "{error:?}");
+        }
     }
 }
 

@@ -28,6 +28,15 @@ fn the_standard_tree_conforms_while_entries_come_and_go() {
     assert_conforms(&fixture.path(""));
 }
 
+/// Where the kernel mounts read-only for root it opens files and directories by itself.
+#[test]
+fn the_standard_tree_conforms_where_opens_are_not_announced() {
+    let memory = planted();
+    memory.keep_still();
+    let Some(fixture) = Fixture::with(memory, &MountOptions::default()) else { return };
+    assert_conforms(&fixture.path(""));
+}
+
 /// The other process, and another user in it: an ordinary one gets EROFS for each write too.
 #[test]
 fn the_standard_tree_conforms_for_an_ordinary_user_in_another_process() {

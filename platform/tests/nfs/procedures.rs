@@ -5,7 +5,7 @@ use crate::fixture::{Fixture, OWNER, eventually};
 use nfs3_types::nfs3::*;
 use nfs3_types::xdr_codec::Opaque;
 use omnifs_platform::memory::{BUILT, New, ROOT};
-use omnifs_platform::{Error, Inode};
+use omnifs_platform::{Error, HandleError, Inode};
 use std::collections::HashSet;
 
 fn contents(fixture: &Fixture) -> Inode {
@@ -383,10 +383,38 @@ fn each_error_of_the_core_reaches_the_client_as_its_own() {
     for error in Error::ALL {
         fixture.memory.set_error(inode, Some(error)).unwrap();
         let told = client.getattr(&file).unwrap_err();
-        assert_eq!(told as u32, error.codes().nfs, "{error:?}");
+        let expected = Error::from(HandleError::from(error));
+        assert_eq!(told as u32, expected.codes().nfs, "{error:?}");
     }
     fixture.memory.set_error(inode, None).unwrap();
     assert!(client.getattr(&file).is_ok());
+}
+
+#[test]
+fn a_listing_that_fails_tells_no_client_that_it_has_ended() {
+    let fixture = Fixture::new();
+    contents(&fixture);
+    let (mut client, root) = fixture.mounted();
+    let directory = client.walk(&root, "d");
+    let inode = fixture.memory.find("d").unwrap();
+    assert!(client.readdir(&directory, 0, 4096).is_ok());
+    for whole in [false, true] {
+        for error in Error::ALL {
+            // Of the listing alone, and of whatever is asked by the handle.
+            match whole {
+                false => fixture.memory.set_listing_error(inode, Some(error)).unwrap(),
+                true => fixture.memory.set_error(inode, Some(error)).unwrap(),
+            }
+            let expected = Error::from(HandleError::from(error)).codes().nfs;
+            let told = client.readdir(&directory, 0, 4096).unwrap_err();
+            assert_eq!(told as u32, expected, "{error:?}");
+            let told = client.readdirplus(&directory, 0, 4096, 4096).unwrap_err();
+            assert_eq!(told as u32, expected, "{error:?}");
+        }
+        fixture.memory.set_listing_error(inode, None).unwrap();
+    }
+    fixture.memory.set_error(inode, None).unwrap();
+    assert!(client.readdir(&directory, 0, 4096).is_ok());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::api::log::select;
 use crate::api::{Container, ContainerInspect, ContainerSummary, service};
-use crate::{DOCKER, Id};
+use crate::{Id, engine};
 use omnifs_sdk::*;
 
 impl Object for Container {
@@ -13,8 +13,8 @@ impl Object for Container {
         leaf("id", |c: &Self| scalar(&c.id)).immutable(),
         leaf("name", |c| scalar(&c.name)),
         detail("image", |c: &Self| Some(scalar(c.image.as_ref()?))).immutable(),
-        leaf("state", |c| scalar(&c.state)),
-        leaf("status", |c| scalar(&c.status)),
+        leaf("state", |c: &Self| scalar(&c.state)).volatile_while(Container::is_leaving),
+        leaf("status", |c: &Self| scalar(&c.status)).volatile_while(Container::is_leaving),
         detail("exit-code", |c| Some(scalar(c.exit_code?))),
         detail("created", |c: &Self| Some(scalar(&c.full.as_ref()?.created))).immutable(),
         detail("started", |c| Some(scalar(&c.full.as_ref()?.state.started_at))),
@@ -23,13 +23,14 @@ impl Object for Container {
         leaf("ports", |c| lines(&c.ports)),
         map("labels", |c: &Self| scalars(&c.labels)).immutable(),
         leaf("mounts", |c| lines(&c.mounts)),
-        leaf("networks", |c| lines(&c.networks)),
+        // The engine raises no event where it connects a container that does not run.
+        leaf("networks", |c: &Self| lines(&c.networks)).volatile_while(|c| !c.is_running()),
         detail("restart-count", |c| Some(scalar(c.full.as_ref()?.restart_count))),
         detail("health", |c| Some(scalar(c.health.as_ref()?))),
         detail("inspect.json", |c| Some(ContainerInspect::stable(c.full.as_ref()?))),
-        log("logs", |id| read_log(id, "logs")),
-        log("stdout.log", |id| read_log(id, "stdout.log")),
-        log("stderr.log", |id| read_log(id, "stderr.log")),
+        log("logs", |id| read_log(id, "logs")).growing(|c| c.stream(&[0, 1, 2])),
+        log("stdout.log", |id| read_log(id, "stdout.log")).growing(|c| c.stream(&[0, 1])),
+        log("stderr.log", |id| read_log(id, "stderr.log")).growing(|c| c.stream(&[2])),
     ];
 
     fn id(&self) -> Id {
@@ -43,10 +44,37 @@ impl Object for Container {
 }
 
 const fn log(name: &'static str, read: fn(&Id) -> Result<Content>) -> Leaf<Container> {
-    own(name, read).known(Container::no_log).volatile_while(Container::is_running)
+    own(name, read).known(Container::no_log)
+}
+
+/// The setting, and the query parameter of the engine.
+pub const LOG_LINES: &str = "log-lines";
+
+/// The engine's log of a container, each line with its time.
+fn log_request(id: &str, tail: &str) -> http::Request {
+    let request = engine::logs(id).query("stdout", 1).query("stderr", 1);
+    request.query("timestamps", 1).query("tail", tail)
 }
 
 impl Container {
+    /// The log of a container that may write to it, as far as these streams are concerned.
+    fn stream(&self, shown: &[u8]) -> Option<Growing> {
+        let lines = config::get(LOG_LINES).filter(|_| self.may_log())?;
+        let hidden = (0..=2).filter(|stream| !shown.contains(stream)).collect();
+        let frames = Frames {
+            header: 8,
+            number_at: 0,
+            length_at: 4,
+            shown: shown.to_vec(),
+            hidden,
+            error: Some(3),
+            // A terminal's log.
+            unframed: 1,
+        };
+        let request = log_request(&self.id, &lines).query("follow", 1);
+        request.growing(Framing::Frames(frames), Some("since"))
+    }
+
     /// How `directory` shows the container, if it does.
     fn entry(&self, directory: &Id) -> Option<Entry<Id>> {
         let named = || (!self.name.is_empty()).then(|| Entry::object(&self.name, self));
@@ -71,8 +99,7 @@ impl Container {
 
 /// The entries of a directory of containers.
 pub fn list(directory: &Id) -> Result<Listing<Id>> {
-    let all: Items<ContainerSummary> =
-        DOCKER.get(&["containers", "json"]).query("all", 1).json()?;
+    let all: Items<ContainerSummary> = engine::containers().query("all", 1).json()?;
     let mut all = all.map(Container::from);
     all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     let mut directories = vec![Id::ByName, Id::ById, Id::Running, Id::Stopped, Id::Compose];
@@ -94,7 +121,7 @@ pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn inspect(id: &str) -> Result<Container> {
-    Ok(DOCKER.get(&["containers", id, "json"]).json::<Raw<ContainerInspect>>()?.into())
+    Ok(engine::container(id).json::<Raw<ContainerInspect>>()?.into())
 }
 
 /// The three files that show a container's log.
@@ -111,10 +138,7 @@ const SHARED: usize = 4 << 20;
 /// shown, and the host keeps the other two only where that said so.
 fn read_log(container: &Id, leaf: &str) -> Result<Content> {
     let Id::Container(id) = container else { return Err(Error::NotFound) };
-    let fetch = |tail| {
-        let request = DOCKER.get(&["containers", id, "logs"]).query("stdout", 1).query("stderr", 1);
-        request.query("timestamps", 1).query("tail", tail).ok()
-    };
+    let fetch = |tail| log_request(id, tail).send();
     let mut answer = fetch("all");
     for tail in ["100000", "2000"] {
         if matches!(answer, Err(Error::TooLarge)) {
@@ -124,11 +148,29 @@ fn read_log(container: &Id, leaf: &str) -> Result<Content> {
             answer = fetch(tail);
         }
     }
-    let body = answer?.body;
+    let answer = answer?;
+    if matches!(answer.status, 409 | 500 | 501) {
+        return without_log(id, answer);
+    }
+    let body = answer.ok()?.body;
     if body.len() <= SHARED {
         for other in LOGS.into_iter().filter(|other| *other != leaf) {
             preload::leaf_content(container, other, &select(body.clone(), other)?);
         }
     }
     Ok(select(body, leaf)?.into())
+}
+
+/// A log that the engine does not answer: empty, and kept as such, where that is the container's
+/// state and not an outage. Engines tell it by 501 (the driver keeps nothing that could be read), 409
+/// (the container is being removed) or, as Podman does, 500: so the container is asked.
+fn without_log(id: &str, answer: http::Response) -> Result<Content> {
+    let mut container = inspect(id)?;
+    container.unreadable |= answer.status == 501;
+    if container.no_log().is_none() {
+        answer.ok()?;
+    }
+    log::info(&format!("{id}: its log cannot be read from the engine, and is shown empty"));
+    preload::offer_leaves(&container, LOGS.map(|leaf| (leaf, Content::default())));
+    Ok(Content::default())
 }

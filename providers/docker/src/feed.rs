@@ -4,9 +4,13 @@
 //! replays from its last 256 events those at `since` and later. So after a reconnection the first
 //! line is the cursor's own event, and nothing was missed; or it is not, because the engine
 //! forgot it or was started anew, and then what was cached stays suspect.
+//!
+//! The engine tells of some changes a moment before its own listing shows them: a listing that is
+//! asked for in that moment would be kept, and stay wrong. An inspection waits for what the engine is
+//! doing to the container, so one is asked before such a change is passed on.
 
 use crate::api::{Actor, Event, service};
-use crate::{DOCKER, ENGINE, Id};
+use crate::{ENGINE, Id, engine};
 use omnifs_sdk::http::Request;
 use omnifs_sdk::*;
 
@@ -16,14 +20,14 @@ pub fn open(position: &Position) -> Result<Request> {
         (None, 0) => {
             // The engine's clock, and one second earlier: the header counts whole seconds, and
             // replaying an event does no harm.
-            let date = DOCKER.get(&["_ping"]).ok()?.date();
+            let date = engine::ping().ok()?.date();
             let date =
                 date.ok_or_else(|| Error::Invalid("engine: _ping has no Date".to_owned()))?;
             date.saturating_sub(1).to_string()
         }
         (None, since) => since.to_string(),
     };
-    Ok(DOCKER.get(&["events"]).query("since", since))
+    Ok(engine::events().query("since", since))
 }
 
 pub fn line(position: &Position, line: &[u8]) -> Result<Progress> {
@@ -33,6 +37,9 @@ pub fn line(position: &Position, line: &[u8]) -> Result<Progress> {
         Ok(event) => {
             progress.resumed = position.cursor.as_ref() == Some(&event.cursor());
             progress.cursor = Some(event.cursor());
+            if !settled(&event) {
+                progress.changes.gap(ENGINE);
+            }
             read(event, &mut progress.changes);
         }
         Err(error) => {
@@ -43,10 +50,32 @@ pub fn line(position: &Position, line: &[u8]) -> Result<Progress> {
     Ok(progress)
 }
 
+/// Waits until the engine's listing shows what the event tells. False where the engine did not say.
+fn settled(event: &Event) -> bool {
+    let container = match (event.kind.as_str(), event.action.as_str()) {
+        ("container", "pause" | "unpause") => Some(&event.actor.id),
+        ("network", "connect" | "disconnect") => event.actor.attributes.get("container"),
+        _ => None,
+    };
+    let Some(id) = container else { return true };
+    match engine::container(id).ok() {
+        Ok(_) | Err(Error::NotFound) => true,
+        Err(error) => {
+            log::warn(&format!("engine: whether {id} has changed already is not known: {error:?}"));
+            false
+        }
+    }
+}
+
 /// Actions that are not known are taken to change the object and every listing that shows it.
 fn read(event: Event, changes: &mut Changes) {
     use Id::*;
     let Actor { id, attributes } = event.actor;
+    // Podman tells a volume by its name alone.
+    let id = match (event.kind.as_str(), attributes.get("name")) {
+        ("volume", Some(name)) if id.is_empty() => name.clone(),
+        _ => id,
+    };
     // `health_status: healthy`, `exec_create: /bin/sh -c true`
     let action = event.action.split(':').next().unwrap_or_default();
     let object = |id: Id, changes: &mut Changes| match action {
@@ -54,15 +83,22 @@ fn read(event: Event, changes: &mut Changes) {
         _ => _ = changes.invalidated([id]),
     };
     match (event.kind.as_str(), action) {
+        // What was pruned is told one by one, but for volumes, which their listing corrects.
+        ("container" | "network", "prune") => {}
         // These show in no file. Health probes are execs, three events each; what a signal did is
         // told by `die`.
         ("container", "attach" | "detach" | "top" | "resize" | "export" | "copy" | "kill") => {}
         ("container", "archive-path" | "extract-to-dir") => {}
         ("container", action) if action.starts_with("exec_") => {}
-        ("volume", "mount" | "unmount") | ("image", "push" | "save") => {}
+        ("volume", "mount" | "unmount") | ("image", "save") => {}
 
         ("container", "commit") | ("image", _) => {
-            changes.removed((action == "delete").then_some(Image(id)));
+            match action {
+                "delete" if id.contains(':') => _ = changes.removed([Image(id)]),
+                // Podman says so of an image that lost a tag, too, and leaves out the algorithm.
+                "delete" | "remove" => _ = changes.invalidated([Image(format!("sha256:{id}"))]),
+                _ => {}
+            }
             changes.invalidated([Tags, Info]).children_changed([ImageNames, ImageIds]);
         }
         ("container", "health_status" | "update" | "oom") => object(Container(id), changes),

@@ -2,7 +2,7 @@
 //! another with an event about the other alone, so they are part of [`Id::Tags`].
 
 use crate::api::{History, Image, ImageInspect, ImageSummary};
-use crate::{DOCKER, Id};
+use crate::{Id, engine};
 use omnifs_sdk::*;
 
 impl Object for Image {
@@ -40,9 +40,10 @@ impl Image {
 }
 
 pub fn list(directory: &Id) -> Result<Listing<Id>> {
-    let all: Items<ImageSummary> = DOCKER.get(&["images", "json"]).json()?;
+    let all: Items<ImageSummary> = engine::images().json()?;
     let all = all.map(Image::from);
-    let directories = [Id::ImageNames, Id::ImageIds];
+    // The other way round nothing would be gained: which ids there are is asked at each listing.
+    let directories = [directory.clone(), Id::ImageNames];
     preload::views(directory, &directories, &all, |directory, image| image.entries(directory))
 }
 
@@ -58,10 +59,10 @@ pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn inspect(id: &str) -> Result<Image> {
-    Ok(DOCKER.get(&["images", id, "json"]).json::<Raw<ImageInspect>>()?.into())
+    Ok(engine::image(id).json::<Raw<ImageInspect>>()?.into())
 }
 
 fn history(image: &Id) -> Result<Content> {
     let Id::Image(id) = image else { return Err(Error::NotFound) };
-    Ok(DOCKER.get(&["images", id, "history"]).json::<History>()?.stable())
+    Ok(engine::history(id).json::<History>()?.stable())
 }

@@ -1,32 +1,40 @@
 //! Docker as files: containers, images, volumes, networks and compose projects of one engine.
 //!
-//! Every object and listing is in the one scope `engine`, which the engine's event stream covers.
-//! So no scoped file may hold what changes without an event:
+//! Every object and listing is in the one scope `engine`, which the engine's event stream covers, but
+//! for those of which no event tells. SEMANTICS.md has the table. So no scoped file may hold what
+//! changes without an event:
 //!
 //! - `status` is the engine's without its age: `Up`, `Up (healthy)`, `Up (health: starting)`,
 //!   `Up (Paused)`, `Restarting (1)`, `Exited (137)`, `Created`, `Removal In Progress`, `Dead`;
-//! - a container's `inspect.json` lacks `ExecIDs`, `State.Health.Log` and
-//!   `State.Health.FailingStreak`, and its `Mounts` are sorted; a volume's lacks `CreatedAt` (older
-//!   engines move it when a file is made in the volume: `created` is asked at each open),
-//!   `Status` and `UsageData`; a network's lacks `Status` and `Peers`;
+//! - a container's `inspect.json` lacks `ExecIDs`, `State.Health.Log`, `State.Health.FailingStreak`
+//!   and, while it does not run, `NetworkSettings.Networks`, and its `Mounts` are sorted; a volume's
+//!   lacks `CreatedAt` (older engines move it when a file is made in the volume), `Status` and
+//!   `UsageData`; a network's lacks `Status` and `Peers`;
 //! - `history.json` lacks `Tags`: they belong to other images as well;
 //! - `info.json` holds what changes with an event alone: the list is in `api`.
 //!
-//! One thing the engine keeps to itself: no event tells that a container was connected to a network
-//! while it was stopped. Its `networks` show that from its next event on.
+//! Asked at each open, because no event tells of it: which ids `images/by-id` has (a build without a
+//! tag), which networks there are (Podman), the `networks` of a container that does not run, the `state`
+//! and `status` of one that is being removed, a volume's `created`, and the log of a running container.
+//!
+//! A log that the engine cannot read is empty, and kept as such: that of a container whose log driver
+//! is `none` or another that the engine does not read from, and of one that is being removed.
+//! `HostConfig.LogConfig` in `inspect.json` names the driver.
 //!
 //! What it costs in calls to the engine, while the event stream is live:
 //!
 //! - one listing fills every directory of containers, and of each container `id`, `name`, `state`,
-//!   `status`, `command`, `ports`, `labels`, `mounts` and `networks`, most often also `image`,
-//!   `exit-code` and `health`;
+//!   `status`, `command`, `ports`, `labels`, `mounts` and, where it runs, `networks`, most often also
+//!   `image`, `exit-code` and `health`;
 //! - one inspection fills the rest of one container, its log aside;
 //! - the log of a container that is not running is one call for `logs`, `stdout.log` and `stderr.log`
 //!   together up to 4 MiB, one for each beyond; that of a container that never started is none;
-//! - the log of a running one may grow with no event, so each open of one of the three files is a call.
+//! - the log of a running one is a stream for each of the three files, held for all who look, from the
+//!   first open until a minute after the last use;
+//! - `networks` of one that does not run is a call at each open.
 //!
-//! So `grep -r` over a listed container costs 1 where it was never started, 2 where it has ended, 4
-//! where it is running; and again 0, 0 and 3.
+//! So `grep -r` over a listed container costs 2 where it was never started, 3 where it has ended, 4
+//! where it is running; and again 1, 1 and none.
 //!
 //! JSON is pretty-printed with sorted keys. Other values are the engine's own words; a time that
 //! has not come is its `0001-01-01T00:00:00Z`.
@@ -38,11 +46,9 @@ mod image;
 mod network;
 mod volume;
 
-use omnifs_sdk::http::{Client, Request};
-use omnifs_sdk::manifest::{Endpoint, Feed, Rule, gets};
+use omnifs_sdk::http::Request;
+use omnifs_sdk::manifest::{Endpoint, Feed, Setting};
 use omnifs_sdk::*;
-
-const DOCKER: Client = Client::new("engine");
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -59,9 +65,13 @@ ids! {
         Compose = "compose", Project(name: String) = "compose-project",
         Service(project: String, name: String) = "compose-service",
         Images = "images", Image(id: String) = "image",
-        ImageNames = "images-by-name", ImageIds = "images-by-id",
+        ImageNames = "images-by-name",
+        /// A build may make an image with no event.
+        ImageIds = "images-by-id": volatile(),
         Volumes = "volumes", Volume(name: String) = "volume",
-        Networks = "networks", Network(id: String) = "network",
+        /// Podman makes and removes networks with no event.
+        Networks = "networks": volatile(),
+        Network(id: String) = "network",
         /// Shown nowhere: what changes when any image gains or loses a tag is part of it.
         Tags = "image-tags",
         /// Shown nowhere: what changes when any container joins a network, leaves it or is renamed
@@ -94,20 +104,31 @@ impl Tree for Id {
             Volume(name) => object(move || volume::inspect(&name)),
             Networks => listing(network::list),
             Network(id) => object(move || network::inspect(&id)),
-            Version => file(|| Ok(json(&DOCKER.get(&["version"]).json::<serde_json::Value>()?))),
-            Info => file(|| Ok(DOCKER.get(&["info"]).json::<api::Info>()?.stable())),
+            Version => file(|| Ok(json(&engine::version().json::<serde_json::Value>()?))),
+            Info => file(|| Ok(engine::info().json::<api::Info>()?.stable())),
             Tags | Members => fixed([]),
         }
     }
 }
 
-#[rustfmt::skip]
-const READS: [Rule; 14] = gets([
-    "/_ping", "/version", "/info", "/events",
-    "/containers/json", "/containers/*/json", "/containers/*/logs",
-    "/images/json", "/images/*/json", "/images/*/history",
-    "/volumes", "/volumes/*", "/networks", "/networks/*",
-]);
+routes! {
+    mod engine = "engine" {
+        get ping() = "/_ping",
+        get version() = "/version",
+        get info() = "/info",
+        get events() = "/events",
+        get containers() = "/containers/json",
+        get container(id) = "/containers/*/json",
+        get logs(id) = "/containers/*/logs",
+        get images() = "/images/json",
+        get image(id) = "/images/*/json",
+        get history(id) = "/images/*/history",
+        get volumes() = "/volumes",
+        get volume(name) = "/volumes/*",
+        get networks() = "/networks",
+        get network(id) = "/networks/*",
+    }
+}
 
 /// The provider.
 #[derive(Debug)]
@@ -117,13 +138,22 @@ impl Provider for Docker {
     type Id = Id;
     const ROOT: Id = Id::Root;
     const MANIFEST: Manifest = Manifest {
+        config: &[Setting {
+            name: container::LOG_LINES,
+            description: "with how many of its last lines a running container's log begins, or `all`",
+            default: Some("100000"),
+        }],
         endpoints: &[Endpoint {
             windows_url: Some("npipe:////./pipe/docker_engine"),
             url_environment: Some("DOCKER_HOST"),
-            allow: &READS,
-            ..Endpoint::new("engine", SOCKET, "reads containers, logs, images, volumes, networks")
+            allow: engine::RULES,
+            ..Endpoint::new(
+                engine::ENDPOINT,
+                SOCKET,
+                "reads containers, logs, images, volumes, networks",
+            )
         }],
-        feeds: &[Feed::push("events", ENGINE, "engine")],
+        feeds: &[Feed::push("events", ENGINE, engine::ENDPOINT)],
         ..Manifest::new("docker", env!("CARGO_PKG_VERSION"), "What a Docker engine holds")
     };
 

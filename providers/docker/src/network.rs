@@ -3,7 +3,7 @@
 //! container does not say in which networks it is.
 
 use crate::api::{Network, NetworkInspect};
-use crate::{DOCKER, Id};
+use crate::{Id, engine};
 use omnifs_sdk::*;
 
 impl Object for Network {
@@ -35,7 +35,7 @@ impl Object for Network {
 }
 
 pub fn list() -> Result<Listing<Id>> {
-    let mut all: Items<Raw<NetworkInspect>> = DOCKER.get(&["networks"]).json()?;
+    let mut all: Items<Raw<NetworkInspect>> = engine::networks().json()?;
     all.sort_by_key(|n| (time::rfc3339_ms(&n.created), n.id.clone()));
     let entry = |answer: Raw<NetworkInspect>| {
         let (name, tie) = (answer.name.clone(), answer.id.chars().take(12).collect::<String>());
@@ -45,5 +45,5 @@ pub fn list() -> Result<Listing<Id>> {
 }
 
 pub fn inspect(id: &str) -> Result<Network> {
-    Ok(Network { answer: DOCKER.get(&["networks", id]).json()?, full: true })
+    Ok(Network { answer: engine::network(id).json()?, full: true })
 }

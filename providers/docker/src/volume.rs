@@ -1,7 +1,7 @@
 //! Volumes. A listing holds all there is.
 
 use crate::api::{Volume, Volumes};
-use crate::{DOCKER, Id};
+use crate::{Id, engine};
 use omnifs_sdk::*;
 
 impl Object for Volume {
@@ -25,14 +25,14 @@ impl Object for Volume {
 }
 
 pub fn list() -> Result<Listing<Id>> {
-    let all: Volumes = DOCKER.get(&["volumes"]).json()?;
+    let all: Volumes = engine::volumes().json()?;
     Ok(all.volumes.map(|volume| Entry::object(&volume.0.name, &volume)).into())
 }
 
 pub fn inspect(name: &str) -> Result<Volume> {
     // What does not begin so is the name of no volume: not asked for.
     let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if valid { DOCKER.get(&["volumes", name]).json() } else { Err(Error::NotFound) }
+    if valid { engine::volume(name).json() } else { Err(Error::NotFound) }
 }
 
 pub fn find(name: &str) -> Result<Entry<Id>> {

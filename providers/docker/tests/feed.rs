@@ -143,6 +143,61 @@ fn a_pause_moves_no_entry() {
 }
 
 #[test]
+fn a_pause_is_passed_on_once_the_engine_lists_it() {
+    for (kind, action, name) in
+        [("container", "unpause", "idle"), ("network", "disconnect", "shopnet")]
+    {
+        let line = recorded(kind, action, name);
+        let event: Value = serde_json::from_str(&line).unwrap();
+        let attributes = &event["Actor"]["Attributes"];
+        let id = attributes["container"].as_str().map_or_else(|| actor(&line), str::to_owned);
+        let inspection = format!("GET /containers/{id}/json");
+        let mount = mount();
+        let progress = mount.line(&position(None, 0), &line).unwrap();
+        assert_eq!(
+            mount.requests(),
+            std::slice::from_ref(&inspection),
+            "an inspection waits for the engine"
+        );
+        assert!(!progress.changes.0.is_empty());
+        // An engine that does not say so leaves it open what its listing shows.
+        let fails = Recorded::new().fail(&inspection, omnifs_sdk::Error::TimedOut);
+        mount.upstream_changes(fails);
+        let progress = mount.line(&position(None, 0), &line).unwrap();
+        assert!(progress.changes.0.contains(&Change::Gap("engine".into())), "{action}");
+    }
+    let mount = mount();
+    mount.line(&position(None, 0), &recorded("container", "start", "waiting")).unwrap();
+    assert_eq!(mount.requests(), Vec::<String>::new(), "the others come after the change");
+}
+
+#[test]
+fn podman_names_volumes_and_leaves_images_their_other_tags() {
+    let line = |kind: &str, action: &str, id: &str, name: &str| {
+        format!(
+            r#"{{"status":"{action}","Type":"{kind}","Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{"containerExitCode":"0","image":"","name":"{name}","podId":""}}}},"scope":"local","time":1,"timeNano":1}}"#
+        )
+    };
+    assert_eq!(
+        changes(&line("volume", "create", "", "va")),
+        ["children volumes", "invalidated volume/va"]
+    );
+    assert_eq!(
+        changes(&line("volume", "remove", "", "va")),
+        ["children volumes", "removed volume/va"]
+    );
+    let untagged = changes(&line("image", "delete", "1e3c", "docker.io/library/other:1"));
+    assert!(untagged.contains(&"invalidated image/sha256:1e3c".to_owned()), "{untagged:?}");
+    assert!(!untagged.iter().any(|change| change.starts_with("removed")), "{untagged:?}");
+}
+
+#[test]
+fn a_prune_of_volumes_is_told_as_a_whole() {
+    let line = r#"{"Type":"volume","Action":"prune","Actor":{"ID":"","Attributes":{"reclaimed":"0"}},"timeNano":1}"#;
+    assert!(changes(line).contains(&"children volumes".to_owned()));
+}
+
+#[test]
 fn a_health_status_changes_its_container_alone() {
     let line = r#"{"Type":"container","Action":"health_status: healthy","Actor":{"ID":"ab"},"timeNano":1}"#;
     assert_eq!(changes(line), ["invalidated container/ab"]);

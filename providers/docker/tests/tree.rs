@@ -170,9 +170,9 @@ fn one_inspect_fills_the_rest_of_a_container() {
     mount.list("containers/by-name").unwrap();
     mount.requests();
     let all = mount.read_all("containers/by-name/job").unwrap();
-    assert_eq!(sorted(mount.requests()), [inspect("job"), log("job")]);
+    assert_eq!(sorted(mount.requests()), [inspect("job"), inspect("job"), log("job")]);
     assert_eq!(mount.read_all("containers/_stopped/job").unwrap().len(), all.len());
-    assert_eq!(mount.requests(), Vec::<String>::new());
+    assert_eq!(mount.requests(), [inspect("job")], "the networks of what does not run");
     let said = said("GET /containers/job/json");
     let text = |leaf: &str| mount.read(&format!("containers/by-name/job/{leaf}")).unwrap();
     assert_eq!(text("started"), format!("{}\n", said["State"]["StartedAt"].as_str().unwrap()));
@@ -192,13 +192,14 @@ fn log(name: &str) -> String {
 
 #[test]
 fn a_container_costs_what_the_documentation_says_in_whichever_order_its_files_are_read() {
-    let once = |name: &str| vec![inspect(name), log(name)];
+    // Of the networks of one that does not run no event tells.
+    let once = |name: &str| vec![inspect(name), inspect(name), log(name)];
     let each = |name: &str| vec![inspect(name), log(name), log(name), log(name)];
     let costs = [
         // Its log is empty, and known to be.
-        ("waiting", vec![inspect("waiting")], vec![]),
-        ("job", once("job"), vec![]),
-        ("tty", once("tty"), vec![]),
+        ("waiting", vec![inspect("waiting"), inspect("waiting")], vec![inspect("waiting")]),
+        ("job", once("job"), vec![inspect("job")]),
+        ("tty", once("tty"), vec![inspect("tty")]),
         ("api-server", each("api-server"), vec![log("api-server"); 3]),
         ("idle", each("idle"), vec![log("idle"); 3]),
     ];
@@ -344,6 +345,71 @@ fn logs_are_cut_into_their_streams() {
     assert_eq!(mount.read("containers/by-name/tty/stderr.log").unwrap(), "");
 }
 
+/// An engine whose running container `api-server` has a log that it answers with `status`.
+fn unreadable(status: u16, change: impl Fn(&mut Value)) -> Recorded {
+    let mut upstream = Recorded::new().answer(
+        &log("api-server"),
+        status,
+        &[("content-type", "application/json")],
+        r#"{"message":"configured logging driver does not support reading"}"#,
+    );
+    for known in ["api-server", &id("api-server")] {
+        let mut inspect = said("GET /containers/api-server/json");
+        change(&mut inspect);
+        upstream = upstream.get(&format!("/containers/{known}/json"), inspect.to_string());
+    }
+    upstream
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_empty_and_asked_for_once() {
+    let driver = |kind: &'static str| {
+        move |inspect: &mut Value| {
+            inspect["HostConfig"]["LogConfig"] = serde_json::json!({"Type": kind, "Config": null});
+        }
+    };
+    let state = |state: &'static str| {
+        move |inspect: &mut Value| {
+            inspect["State"]["Status"] = state.into();
+            inspect["State"]["Running"] = false.into();
+        }
+    };
+    let engines = [
+        ("Docker, none", unreadable(501, driver("none"))),
+        ("Docker, a driver without a cache", unreadable(501, driver("syslog"))),
+        ("Podman, none", unreadable(500, driver("none"))),
+        ("Podman, passthrough", unreadable(500, driver("passthrough"))),
+        ("being removed", unreadable(409, state("removing"))),
+        ("dead", unreadable(409, state("dead"))),
+    ];
+    for (engine, upstream) in engines {
+        for leaf in ["logs", "stdout.log", "stderr.log"] {
+            let mount = mount();
+            mount.upstream_changes(upstream.clone());
+            mount.list("containers/by-name").unwrap();
+            let path = |leaf: &str| format!("containers/by-name/api-server/{leaf}");
+            assert_eq!(mount.read(&path(leaf)).unwrap(), "", "{engine}");
+            assert!(mount.log().iter().any(|line| line.contains("cannot be read")), "{engine}");
+            mount.requests();
+            for leaf in ["logs", "stdout.log", "stderr.log"] {
+                assert_eq!(mount.read(&path(leaf)).unwrap(), "", "{engine}");
+                assert_eq!(mount.stat(&path(leaf)).unwrap().size, Some(0), "{engine}");
+            }
+            assert_eq!(mount.requests(), Vec::<String>::new(), "{engine}, {leaf} first");
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_fails_to_read_a_log_is_not_a_container_without_one() {
+    for status in [500, 409, 503] {
+        let mount = mount();
+        mount.upstream_changes(unreadable(status, |_| {}));
+        let read = mount.read("containers/by-name/api-server/logs");
+        assert!(matches!(read, Err(Error::Unavailable(_) | Error::Invalid(_))), "{read:?}");
+    }
+}
+
 #[test]
 fn only_a_running_container_has_volatile_logs() {
     let mount = mount();
@@ -402,6 +468,9 @@ fn inspect_json_is_the_engines_answer_without_what_changes_unannounced() {
         said.as_object_mut().unwrap().remove("ExecIDs");
         if let Some(health) = said["State"].get_mut("Health") {
             health.as_object_mut().unwrap().retain(|key, _| key == "Status");
+        }
+        if ["job", "tty", "waiting"].contains(&name) {
+            said["NetworkSettings"].as_object_mut().unwrap().remove("Networks").unwrap();
         }
         assert_eq!(shown, said, "{name}");
     }
@@ -510,7 +579,8 @@ fn images_show_by_tag_and_by_id() {
     );
     assert_eq!(mount.requests(), ["GET /images/json"]);
     let all = mount.read_all("images/by-id").unwrap();
-    assert_eq!(mount.requests().len(), 2, "one inspect, one history");
+    let asked = mount.requests();
+    assert_eq!(asked.iter().filter(|asked| asked.contains("/history")).count(), 1, "{asked:?}");
     let sha = mount.list("images/by-id").unwrap().remove(0);
     assert_eq!(all[&format!("images/by-id/{sha}/architecture")], b"amd64\n");
     let history: Value =

@@ -1,8 +1,10 @@
 //! Accounts: the user's own and organizations are listed, any other can be looked up.
 
 use crate::Id;
-use crate::api::{self, Account};
+use crate::api::{self, Account, Repository};
 use omnifs_sdk::*;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 fn entry(account: &Account) -> Entry<Id> {
     let login = account.login.clone();
@@ -14,22 +16,55 @@ fn entry(account: &Account) -> Entry<Id> {
 }
 
 pub fn list() -> Result<Listing<Id>> {
-    let user: Account = api::get(&["user"]).json()?;
-    let mut entries = vec![entry(&user)];
-    let orgs = api::get(&["user", "orgs"]);
-    match api::pages(&orgs, &[], 10 * api::PAGE, |page: Vec<Account>| page) {
-        Ok((orgs, _)) => {
-            let org = |org: Account| entry(&Account { kind: "Organization".into(), ..org });
-            entries.extend(orgs.into_iter().map(org));
+    let user = api::get(&["user"]).send()?;
+    if user.status == 403 && !user.is_throttled() {
+        return installed(&user.complaint());
+    }
+    let user = entry(&user.ok()?.json::<Account>()?);
+    let bound = 10 * api::PAGE;
+    match api::pages(api::get(&["user", "orgs"]), bound, |page: Items<Organization>| page) {
+        Ok(orgs) => {
+            let mut entries =
+                orgs.items.map(|org| Entry::directory(org.login.clone(), Id::Org(org.login)));
+            entries.push(user);
             Ok(entries.into())
         }
         // A token may be allowed to know its user and no more.
         Err(Error::Denied(why)) => {
             let note = format!("organizations are not listed, and can be opened by name: {why}");
-            Ok(Listing::partial(entries, note))
+            Ok(Listing::partial(vec![user], note))
         }
         Err(error) => Err(error),
     }
+}
+
+#[derive(Deserialize)]
+struct Organization {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct Installation {
+    repositories: Items<Repository>,
+}
+
+/// The token is an app's or a workflow's and stands for no user: the owners of the repositories
+/// that it was given, where it may know them.
+fn installed(why: &str) -> Result<Listing<Id>> {
+    let repositories = api::get(&["installation", "repositories"]);
+    let bound = api::listing_bound();
+    let owners = |page: Installation| page.repositories.map(|repo| repo.owner);
+    let owners = match api::pages(repositories, bound, owners) {
+        Ok(owners) => owners.items,
+        Err(Error::Denied(_) | Error::NotFound) => Items::default(),
+        Err(error) => return Err(error),
+    };
+    let named = owners.iter().filter(|owner| !owner.login.is_empty());
+    let owners: BTreeMap<&str, &Account> = named.map(|o| (o.login.as_str(), o)).collect();
+    let entries: Vec<_> = owners.into_values().map(entry).collect();
+    let note =
+        format!("the token stands for no user, and any account can be opened by name: {why}");
+    Ok(Listing::partial(entries, note))
 }
 
 pub fn find(name: &str) -> Result<Entry<Id>> {

@@ -1,11 +1,13 @@
 //! Workflows, runs, jobs and their logs.
 //!
 //! A job's log is complete when the job is over, and its id belongs to one attempt of the run, so it
-//! is kept; until then it is empty, because GitHub has none, and asked for at each open. A log
-//! that GitHub has deleted (after 90 days, as a rule) is empty too.
+//! is kept; until then it is empty, because GitHub has none, and asked for at each open. GitHub
+//! puts a log together in the seconds after its job: where it answers 404 then, reading is an error that
+//! nobody keeps. A log that it has deleted (after 90 days, as a rule) is one line that says so.
 
 use crate::Id;
 use crate::api::{self, Run};
+use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
 
@@ -57,7 +59,7 @@ impl RunObject {
 
 #[derive(Deserialize)]
 struct RunPage {
-    workflow_runs: Vec<Raw<Run>>,
+    workflow_runs: Items<Raw<Run>>,
 }
 
 /// The runs of a repository or of one workflow, newest first.
@@ -69,14 +71,10 @@ pub fn runs(directory: &Id) -> Result<Listing<Id>> {
         Id::Runs(repo) => (*repo, api::of(*repo, &["actions", "runs"])),
         _ => return Err(Error::NotFound),
     };
-    let (runs, more) = api::pages(&request, &[], api::listing_bound(), |page: RunPage| {
-        page.workflow_runs.into_iter().map(|run| RunObject::new(repo, run).entry()).collect()
+    let runs = api::pages(request, api::listing_bound(), |page: RunPage| {
+        page.workflow_runs.map(|run| RunObject::new(repo, run).entry())
     })?;
-    if !more {
-        return Ok(runs.into());
-    }
-    let note = api::bound_note(runs.len(), "runs");
-    Ok(Listing::partial(runs, note))
+    Ok(api::listing(runs, "newest runs", |entry| entry))
 }
 
 pub fn find_run(directory: &Id, name: &str) -> Result<Entry<Id>> {
@@ -100,14 +98,18 @@ pub fn run(repo: u64, id: u64) -> Result<RunObject> {
 fn run_log(run: &Id) -> Result<Content> {
     let Id::Run(repo, id) = *run else { return Err(Error::NotFound) };
     let mut whole = Vec::new();
-    for job in fetch_jobs(repo, id)? {
+    let jobs = fetch_jobs(repo, id)?;
+    if let Some(odd) = jobs.odd().iter().find(|odd| !odd.shown) {
+        return Err(Error::Invalid(format!("api: a job's log is missing: {odd}")));
+    }
+    for job in jobs.iter() {
         let log = log_of(repo, &job.job)?;
         if !whole.is_empty() {
             whole.push(b'\n');
         }
         whole.extend(format!("==> {} <==\n", content::one_line(&job.job.name)).bytes());
         whole.extend(&log);
-        preload::offer_leaves(&job, [("log", Content(log))]);
+        preload::offer_leaves(job, [("log", Content(log))]);
     }
     Ok(whole.into())
 }
@@ -165,21 +167,21 @@ impl Job {
 
 #[derive(Deserialize)]
 struct JobPage {
-    jobs: Vec<Job>,
+    jobs: Items<Job>,
 }
 
 /// The jobs of the last attempt, in GitHub's order.
-fn fetch_jobs(repo: u64, run: u64) -> Result<Vec<JobObject>> {
+fn fetch_jobs(repo: u64, run: u64) -> Result<Items<JobObject>> {
     let request = api::of(repo, &["actions", "runs", &run.to_string(), "jobs"]);
-    let (jobs, _) = api::pages(&request, &[], api::listing_bound(), |page: JobPage| page.jobs)?;
-    Ok(jobs.into_iter().map(|job| JobObject { repo, job }).collect())
+    let jobs = api::pages(request, usize::MAX, |page: JobPage| page.jobs)?.items;
+    Ok(jobs.map(|job| JobObject { repo, job }))
 }
 
 /// Two jobs may have one name.
-pub fn jobs(repo: u64, run: u64) -> Result<Vec<Entry<Id>>> {
+pub fn jobs(repo: u64, run: u64) -> Result<Items<Entry<Id>>> {
     let entry =
-        |job: &JobObject| Entry::object(job.job.name.as_str(), job).tie(job.job.id.to_string());
-    Ok(fetch_jobs(repo, run)?.iter().map(entry).collect())
+        |job: JobObject| Entry::object(job.job.name.as_str(), &job).tie(job.job.id.to_string());
+    Ok(fetch_jobs(repo, run)?.map(entry))
 }
 
 pub fn job(repo: u64, id: u64) -> Result<JobObject> {
@@ -192,29 +194,44 @@ fn job_log(id: &Id) -> Result<Content> {
     Ok(log_of(repo, &job(repo, id)?.job)?.into())
 }
 
+/// Milliseconds after the end of a job within which its log may still come.
+const LOG_COMES: u64 = 3_600_000;
+
+/// What a log shows that GitHub no longer has.
+const EXPIRED: &[u8] = b"This log has expired: GitHub has deleted it.\n";
+
 fn log_of(repo: u64, job: &Job) -> Result<Vec<u8>> {
     if job.status != "completed" || job.is_skipped() {
         return Ok(Vec::new());
     }
     // Leads to another host.
-    match api::of(repo, &["actions", "jobs", &job.id.to_string(), "logs"]).ok() {
-        Ok(answer) => Ok(answer.body),
-        Err(Error::NotFound) => Ok(Vec::new()),
-        Err(error) => Err(error),
+    let answer = api::of(repo, &["actions", "jobs", &job.id.to_string(), "logs"]).send()?;
+    let ended = job.completed_at.as_deref().and_then(api::ms);
+    let now = answer.date().map(|seconds| seconds * 1000);
+    match answer.status {
+        410 => Ok(EXPIRED.to_vec()),
+        404 if now.zip(ended).is_some_and(|(now, ended)| now >= ended + LOG_COMES) => {
+            Ok(EXPIRED.to_vec())
+        }
+        404 => {
+            Err(Error::Unavailable(format!("api: 404: the log of job {} is not there yet", job.id)))
+        }
+        _ => Ok(answer.ok()?.body),
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 struct Workflow {
     id: u64,
+    #[serde(default, deserialize_with = "null")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     path: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     state: String,
     created_at: String,
     updated_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     html_url: String,
 }
 
@@ -255,19 +272,19 @@ impl WorkflowObject {
 
 #[derive(Deserialize)]
 struct WorkflowPage {
-    workflows: Vec<Raw<Workflow>>,
+    workflows: Items<Raw<Workflow>>,
 }
 
 /// Two workflows may have one name: their files differ.
-pub fn workflows(repo: u64) -> Result<Vec<Entry<Id>>> {
+pub fn workflows(repo: u64) -> Result<Items<Entry<Id>>> {
     let request = api::of(repo, &["actions", "workflows"]);
-    let (all, _) = api::pages(&request, &[], usize::MAX, |page: WorkflowPage| page.workflows)?;
+    let all = api::pages(request, usize::MAX, |page: WorkflowPage| page.workflows)?.items;
     let entry = |workflow: Raw<Workflow>| {
         let name = if workflow.name.is_empty() { &workflow.path } else { &workflow.name };
         let (name, tie) = (name.clone(), workflow.id.to_string());
         Entry::object(name, &WorkflowObject { repo, workflow }).tie(tie)
     };
-    Ok(all.into_iter().map(entry).collect())
+    Ok(all.map(entry))
 }
 
 pub fn workflow(repo: u64, id: u64) -> Result<WorkflowObject> {

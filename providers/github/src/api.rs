@@ -3,12 +3,17 @@
 //! Every field that GitHub may leave out or send as `null` is optional here: accounts are deleted
 //! (`user: null`), bodies are empty, forks vanish.
 
+use crate::Id;
 use omnifs_sdk::http::{Client, Request, Response};
 use omnifs_sdk::json::null_as_default as null;
-use omnifs_sdk::{Error, Result, config, content, time};
+use omnifs_sdk::{
+    Content, Entry, Error, Items, Listing, Next, Pages, Result, config, content, lines, time,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+mod refusal;
 
 const API: Client = Client::new("api");
 const JSON: &str = "application/vnd.github+json";
@@ -16,12 +21,10 @@ const JSON: &str = "application/vnd.github+json";
 const VERSION: &str = "2022-11-28";
 /// The largest page GitHub gives.
 pub const PAGE: usize = 100;
-/// Pages beyond this are a server that links in circles.
-const PAGES: usize = 1_000;
-
 /// `GET` with the media type `accept`, which is `JSON` where nothing else is asked for.
 fn request(segments: &[&str], accept: &str) -> Request {
-    API.get(segments).header("accept", accept).header("x-github-api-version", VERSION)
+    let request = API.get(segments).judged_by(refusal::judge);
+    request.header("accept", accept).header("x-github-api-version", VERSION)
 }
 
 pub fn get(segments: &[&str]) -> Request {
@@ -41,83 +44,69 @@ pub fn of_as(repo: u64, segments: &[&str], accept: &str) -> Request {
     request(&path, accept)
 }
 
-/// Asks page after page, along the `Link` headers, until `take` says that it has enough. Whether the
-/// service has more.
-pub fn each_page(
-    base: &Request,
-    query: &[(&str, &str)],
-    mut take: impl FnMut(&Response) -> Result<bool>,
-) -> Result<bool> {
-    let mut pairs: Vec<(String, String)> =
-        query.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-    for _ in 0..PAGES {
-        let request =
-            pairs.iter().fold(base.clone(), |request, (name, value)| request.query(name, value));
-        let response = request.ok()?;
-        let next = response.link("next").and_then(query_of);
-        match (next, take(&response)?) {
-            (None, _) => return Ok(false),
-            (Some(_), false) => return Ok(true),
-            (Some(next), true) => pairs = next,
-        }
-    }
-    Err(Error::Invalid(format!("api: {} has more than {PAGES} pages", base.path())))
+/// The request for a listing's first page, as large as GitHub makes them.
+pub fn first_page(request: Request) -> Request {
+    request.query("per_page", PAGE)
 }
 
-/// At most `bound` items, and whether there are more. `items` takes them out of a page.
+/// At most `bound` items of a listing. `items` takes them out of a page that wraps them.
 pub fn pages<P: DeserializeOwned, T>(
-    base: &Request,
-    query: &[(&str, &str)],
+    request: Request,
     bound: usize,
-    items: impl Fn(P) -> Vec<T>,
-) -> Result<(Vec<T>, bool)> {
-    let mut found = Vec::new();
-    let mut all = vec![("per_page", "100")];
-    all.extend(query);
-    let more = each_page(base, &all, |response| {
-        found.extend(items(response.json()?));
-        Ok(found.len() < bound)
-    })?;
-    let more = more || found.len() > bound;
-    found.truncate(bound);
-    Ok((found, more))
+    items: impl FnMut(P) -> Items<T>,
+) -> Result<Pages<T>> {
+    first_page(request).pages(&Next::link(PAGE), bound, items)
 }
 
-/// The query of a link, decoded. Only the query: its path is the server's, not the endpoint's.
-fn query_of(link: &str) -> Option<Vec<(String, String)>> {
-    let query = link.split_once('?')?.1;
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decode(name)?, decode(value)?))
-        })
-        .collect()
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let (pair, after) = rest.split_at_checked(2)?;
-                rest = after;
-                u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?
-            }
-            _ => byte,
-        });
+/// A listing of what was found, which says where it stops short.
+pub fn listing<T>(found: Pages<T>, what: &str, entry: impl FnMut(T) -> Entry<Id>) -> Listing<Id> {
+    let entries = found.items.map(entry);
+    if !found.more {
+        return entries.into();
     }
-    String::from_utf8(out).ok()
+    let shown = entries.len();
+    let note = format!(
+        "the {shown} {what} are listed, all can be opened; raise listing-bound to see more"
+    );
+    Listing::partial(entries, note)
+}
+
+/// The first answer of a collection of the repository, or nothing where it is switched off there:
+/// GitHub answers 410 or 404 then, and the repository says so itself (`has_issues` as `flag`). Without
+/// that such an answer is a failure, and never an empty collection.
+pub fn unless_off(repo: u64, answer: Response, flag: &str) -> Result<Option<Response>> {
+    let status = answer.status;
+    if !matches!(status, 404 | 410) {
+        return answer.ok().map(Some);
+    }
+    // Or the repository is gone.
+    let repository: Value = of(repo, &[]).json()?;
+    if repository[flag] == false {
+        return Ok(None);
+    }
+    let what = flag.trim_start_matches("has_").replace('_', " ");
+    let shown = format!("api: {status} for the {what} of a repository that is shown");
+    Err(match status {
+        404 => Error::Denied(format!("{shown}: the token may not read them")),
+        _ => Error::Unavailable(shown),
+    })
+}
+
+/// A line for each item; of one that cannot be read, what is wrong with it.
+pub fn lines_of<T>(items: Items<T>, line: impl Fn(&T) -> String) -> Content {
+    let odd = items.odd().iter().filter(|odd| !odd.shown).map(|odd| format!("? {odd}"));
+    lines(items.iter().map(line).chain(odd))
+}
+
+/// A collection that is switched off.
+pub fn off(what: &str) -> Listing<Id> {
+    Listing::partial(Vec::new(), format!("{what} are switched off in this repository"))
 }
 
 /// The number of the last page, which GitHub names on every page but the last.
 pub fn last_page(response: &Response) -> Option<u64> {
-    let pairs = query_of(response.link("last")?)?;
-    pairs.iter().find(|(name, _)| name == "page")?.1.parse().ok()
+    let (_, query) = response.link("last")?.split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
 }
 
 /// Of the answers for which GitHub has a status of its own: an unknown ref (422), an empty
@@ -131,13 +120,6 @@ pub fn listing_bound() -> usize {
     config::parse("listing-bound").filter(|bound| *bound > 0).unwrap_or(1000)
 }
 
-/// What `omnifs status` says of a listing that stops at the bound.
-pub fn bound_note(shown: usize, what: &str) -> String {
-    format!(
-        "the {shown} newest {what} are listed, all can be opened; raise listing-bound to see more"
-    )
-}
-
 /// `Some(12)` for `12` and nothing else: `012` and `+12` are other names.
 pub fn number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
@@ -149,10 +131,10 @@ pub fn ms(time: &str) -> Option<u64> {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Account {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub login: String,
     /// `User`, `Organization`, `Bot`. Listings of organizations leave it out.
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "null")]
     pub kind: String,
 }
 
@@ -160,9 +142,9 @@ pub struct Account {
 pub struct Repository {
     pub id: u64,
     pub name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub full_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub owner: Account,
     #[serde(default, deserialize_with = "null")]
     pub created_at: String,
@@ -200,9 +182,9 @@ impl Label {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Branch {
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref", default, deserialize_with = "null")]
     pub name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub sha: String,
 }
 
@@ -215,20 +197,21 @@ pub struct Thread {
     pub body: String,
     pub state: String,
     pub user: Option<Account>,
-    #[serde(default, deserialize_with = "null")]
-    pub assignees: Vec<Account>,
-    #[serde(default, deserialize_with = "null")]
-    pub labels: Vec<Label>,
+    #[serde(default)]
+    pub assignees: Items<Account>,
+    #[serde(default)]
+    pub labels: Items<Label>,
     pub milestone: Option<Milestone>,
     /// Listings of pull requests leave it out.
     pub comments: Option<u64>,
     pub created_at: String,
     pub updated_at: String,
     pub closed_at: Option<String>,
+    #[serde(default, deserialize_with = "null")]
     pub html_url: String,
     /// In listings of issues, for what is a pull request.
     pub pull_request: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub draft: bool,
     pub merged_at: Option<String>,
     pub base: Option<Branch>,
@@ -241,23 +224,30 @@ pub struct Comment {
     #[serde(default, deserialize_with = "null")]
     pub body: String,
     pub user: Option<Account>,
+    #[serde(default, deserialize_with = "null")]
     pub created_at: String,
+    #[serde(default, deserialize_with = "null")]
     pub updated_at: String,
-    #[serde(default)]
     pub html_url: String,
-    #[serde(default)]
     pub issue_url: String,
+}
+
+/// The number at the end of a URL of the API.
+pub fn number_in(url: &str) -> Option<u64> {
+    url.rsplit('/').next()?.parse().ok()
+}
+
+/// Whether the page of a comment is that of a pull request, `.../OWNER/NAME/pull/7#issuecomment-9`:
+/// nothing else tells. A repository may be called `pull`.
+pub fn is_of_pull(page: &str) -> bool {
+    let page = page.split('#').next().unwrap_or_default();
+    page.rsplit('/').nth(1) == Some("pull")
 }
 
 impl Comment {
     /// The number of the issue or pull request.
     pub fn number(&self) -> Option<u64> {
-        self.issue_url.rsplit('/').next()?.parse().ok()
-    }
-
-    /// Whether it stands below a pull request: only the page for people tells.
-    pub fn on_pull(&self) -> bool {
-        self.html_url.contains("/pull/")
+        number_in(&self.issue_url)
     }
 }
 
@@ -273,11 +263,11 @@ pub struct Run {
     #[serde(default, deserialize_with = "null")]
     pub head_sha: String,
     pub run_attempt: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub workflow_id: u64,
     pub created_at: String,
     pub updated_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     pub html_url: String,
 }
 
@@ -290,6 +280,11 @@ impl Run {
 /// The first line of a message.
 pub fn subject(message: &str) -> String {
     content::one_line(message.lines().next().unwrap_or_default())
+}
+
+/// A label or milestone as whoever carries it shows it.
+pub fn named(value: Value) -> Value {
+    without(value, &["open_issues", "closed_issues", "updated_at"])
 }
 
 /// `value` without these members.

@@ -36,33 +36,74 @@ fn entry(directory: &Id, repo: u64, comment: &Comment) -> Entry<Id> {
         .part_of(directory)
 }
 
-pub fn list(directory: &Id, repo: u64, number: u64) -> Result<Vec<Entry<Id>>> {
-    let pulls = matches!(directory, Id::PullComments(..));
-    if let Some(mut all) = everyones(repo, pulls)? {
-        let own = all.threads.remove(&number).map_or_else(Vec::new, |(_, own)| own);
-        for silent in all.silent(number) {
-            preload::whole(Id::PullComments(repo, silent), Vec::new());
-        }
-        for (id, comments) in all.threads.into_values() {
-            preload::whole(id.clone(), entries(&id, repo, &comments));
-        }
-        return Ok(entries(directory, repo, &own));
-    }
-    let request = api::of(repo, &["issues", &number.to_string(), "comments"]);
-    let bound = usize::MAX;
-    let (comments, _) = api::pages(&request, &[], bound, |page: Vec<Comment>| page)?;
-    Ok(entries(directory, repo, &comments))
+/// A comment as the listing of all shows it. One that cannot be read still names its thread.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Comment(Comment),
+    Odd { id: u64, issue_url: String, html_url: String },
 }
 
-fn entries(directory: &Id, repo: u64, comments: &[Comment]) -> Vec<Entry<Id>> {
-    comments.iter().map(|comment| entry(directory, repo, comment)).collect()
+impl Said {
+    /// The number of its issue or pull request, and that one's directory of comments.
+    fn thread(&self, repo: u64) -> Option<(u64, Id)> {
+        let (issue, page) = match self {
+            Said::Comment(comment) => (&comment.issue_url, &comment.html_url),
+            Said::Odd { issue_url, html_url, .. } => (issue_url, html_url),
+        };
+        let (number, on_pull) = (api::number_in(issue)?, api::is_of_pull(page));
+        let directory = if on_pull { Id::PullComments } else { Id::Comments };
+        Some((number, directory(repo, number)))
+    }
+}
+
+pub fn list(directory: &Id, repo: u64, number: u64) -> Result<Listing<Id>> {
+    let pulls = matches!(directory, Id::PullComments(..));
+    let Some(mut all) = everyones(repo, pulls)? else {
+        let request = api::of(repo, &["issues", &number.to_string(), "comments"]);
+        let comments = api::pages(request, usize::MAX, |page: Items<Comment>| page)?.items;
+        return Ok(comments.map(|comment| entry(directory, repo, &comment)).into());
+    };
+    let own = all.threads.remove(&number).map_or_else(Vec::new, |(_, own)| own);
+    for silent in all.silent(number) {
+        preload::whole(Id::PullComments(repo, silent), Vec::new());
+    }
+    for (id, said) in all.threads.values() {
+        match listing(id, repo, said) {
+            (entries, None) => preload::whole(id.clone(), entries),
+            // Its own listing says which one is missing.
+            (entries, Some(_)) => preload::part(id.clone(), entries),
+        }
+    }
+    let (entries, odd) = listing(directory, repo, &own);
+    let listing = match odd {
+        Some(odd) => Listing::partial(entries, odd),
+        None => entries.into(),
+    };
+    // Whose thread nobody knows.
+    Ok(listing.noting(&all.unknown))
+}
+
+/// The entries of a directory, and which comments of it cannot be read.
+fn listing(directory: &Id, repo: u64, said: &[Said]) -> (Vec<Entry<Id>>, Option<String>) {
+    let (mut entries, mut odd) = (Vec::new(), Vec::new());
+    for said in said {
+        match said {
+            Said::Comment(comment) => entries.push(entry(directory, repo, comment)),
+            Said::Odd { id, .. } => odd.push(id.to_string()),
+        }
+    }
+    let note = || format!("left out, since they are not as expected: comments {}", odd.join(", "));
+    (entries, (!odd.is_empty()).then(note))
 }
 
 /// Every comment of a repository.
 #[derive(Default)]
 struct Everyones {
     /// By the number of their issue or pull request, with its directory.
-    threads: BTreeMap<u64, (Id, Vec<Comment>)>,
+    threads: BTreeMap<u64, (Id, Vec<Said>)>,
+    /// Those that do not even say that.
+    unknown: Items<Said>,
     /// No number beyond this one is known to have no comment.
     newest: u64,
 }
@@ -83,30 +124,31 @@ impl Everyones {
 /// Every comment of the repository, or nothing where there are more than the bound. `pulls`: also
 /// which numbers have none.
 fn everyones(repo: u64, pulls: bool) -> Result<Option<Everyones>> {
-    let bound: u64 = config::parse("comments-bound").unwrap_or(3000);
+    let bound: usize = config::parse("comments-bound").unwrap_or(3000);
+    let request = api::first_page(api::of(repo, &["issues", "comments"]));
+    let first = request.clone().ok()?;
+    let most = bound.div_ceil(api::PAGE) as u64;
+    if api::last_page(&first).is_some_and(|last| last > most) {
+        return Ok(None);
+    }
+    let found =
+        request.pages_from(first, &Next::link(api::PAGE), bound, |page: Items<Said>| page)?;
+    if found.more {
+        return Ok(None);
+    }
     let mut all = Everyones::default();
-    let mut fits = true;
-    let request = api::of(repo, &["issues", "comments"]);
-    api::each_page(&request, &[("per_page", "100")], |response| {
-        fits = api::last_page(response).is_none_or(|last| last <= bound.div_ceil(100));
-        if !fits {
-            return Ok(false);
-        }
-        for comment in response.json::<Vec<Comment>>()? {
-            let Some(number) = comment.number() else { continue };
-            let directory = match comment.on_pull() {
-                true => Id::PullComments(repo, number),
-                false => Id::Comments(repo, number),
-            };
+    all.unknown = found.items.flat_map(|said| {
+        if let Some((number, directory)) = said.thread(repo) {
             let held = all.threads.entry(number);
-            held.or_insert_with(|| (directory, Vec::new())).1.push(comment);
+            held.or_insert_with(|| (directory, Vec::new())).1.push(said);
         }
-        Ok(true)
-    })?;
-    if fits && pulls {
+        None
+    });
+    // Any thread may be that of a comment that does not say which is its.
+    if pulls && all.unknown.is_whole() {
         all.newest = newest(repo)?;
     }
-    Ok(fits.then_some(all))
+    Ok(Some(all))
 }
 
 /// The number of the newest issue or pull request.

@@ -6,49 +6,37 @@ use crate::{Id, View};
 use omnifs_sdk::*;
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let bound = api::listing_bound();
+    let issues = api::first_page(api::of(repo, &["issues"]).query("state", view.state()));
+    let first = issues.clone().send()?;
+    let Some(first) = api::unless_off(repo, first, "has_issues")? else {
+        return Ok(api::off("issues"));
+    };
     // The bound is one of cost too: where pull requests take up room, fewer issues are listed.
-    let most = bound.div_ceil(api::PAGE);
-    let (mut found, mut pages) = (Vec::new(), 0);
-    let query = [("state", view.state()), ("per_page", "100")];
-    let more = api::each_page(&api::of(repo, &["issues"]), &query, |response| {
-        let page: Vec<Raw<api::Thread>> = response.json()?;
-        let issues = page.into_iter().filter(|answer| answer.pull_request.is_none());
-        found.extend(issues.map(|answer| Thread::issue(repo, answer)));
-        pages += 1;
-        Ok(found.len() < bound && pages < most)
+    let bound = api::listing_bound();
+    let found = issues.pages_from(first, &Next::link(api::PAGE), bound, |page: Items<_>| {
+        let own = |answer: &Raw<api::Thread>| answer.pull_request.is_none();
+        page.flat_map(|answer| own(&answer).then(|| Thread::issue(repo, answer)))
     })?;
-    Ok(listing(repo, view, found, more, bound, "issues", Id::IssueList))
+    Ok(listing(repo, view, found, "newest issues", Id::IssueList))
 }
 
 /// The listing of a view. A complete one of everything fills the other two views as well.
 pub fn listing(
     repo: u64,
     view: View,
-    mut found: Vec<Thread>,
-    more: bool,
-    bound: usize,
+    found: Pages<Thread>,
     what: &str,
     directory: fn(u64, View) -> Id,
 ) -> Listing<Id> {
-    let more = more || found.len() > bound;
-    found.truncate(bound);
-    if view == View::All && !more {
+    if view == View::All && !found.more {
         for other in [View::Open, View::Closed] {
-            let shown = found.iter().filter(|thread| other.shows(thread.state()));
-            preload::whole(
-                directory(repo, other),
-                shown.map(Thread::bare_entry).collect::<Vec<_>>(),
-            );
+            let shown = found.items.iter().filter(|thread| other.shows(thread.state()));
+            let shown: Vec<_> = shown.map(Thread::bare_entry).collect();
+            preload::whole(directory(repo, other), Listing::from(shown).noting(&found.items));
         }
     }
     // Each thread is dropped once its entry holds the bytes.
-    let entries: Vec<_> = found.into_iter().map(|thread| thread.entry()).collect();
-    if !more {
-        return entries.into();
-    }
-    let note = api::bound_note(entries.len(), what);
-    Listing::partial(entries, note)
+    api::listing(found, what, |thread| thread.entry())
 }
 
 pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {

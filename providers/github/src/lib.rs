@@ -148,7 +148,7 @@ ids! {
         Readme(repo: u64) = "readme": refs(repo),
         Head(repo: u64) = "head": refs(repo),
         Trees(repo: u64) = "trees": refs(repo),
-        TreeOf(repo: u64, name: String) = "tree-of": refs(repo),
+        TreeOf(repo: u64, name: String) = "tree-of": tree::coherence(repo, name),
 
         /// A tree by its hash, or by that of its commit.
         Tree(repo: u64, sha: String) = "tree",
@@ -223,7 +223,7 @@ impl Tree for Id {
             Releases(r) => open_ended(r, |r| release::list(*r), |r, tag| release::find(*r, tag)),
             Release(r, id) => object(move || release::fetch(r, id)),
             Assets(r, release) => listing(move || release::assets(r, release)),
-            Asset(r, id) => file(move || release::download(r, id)),
+            Asset(..) => file_at(),
 
             Refs(_) => fixed([]),
             Branches(r) => open_ended(r, |r| refs::branches(*r), |r, name| refs::branch(*r, name)),
@@ -232,13 +232,17 @@ impl Tree for Id {
             Tag(r, name) => file(move || refs::tag_head(r, &name)),
             Readme(r) => file(move || refs::readme(r)),
             Trees(r) => open_ended(r, |r| refs::trees(*r), |r, name| tree::find(*r, name)),
-            Head(r) => listing(move || tree::at(r, "HEAD")),
-            TreeOf(r, name) => listing(move || tree::at(r, &name)),
-            Tree(r, sha) => listing(move || tree::at(r, &sha)),
+            Head(r) => code(r, "HEAD".to_owned()),
+            TreeOf(r, name) | Tree(r, name) => code(r, name),
             Blob(r, sha) | Program(r, sha) | Link(r, sha) => file(move || tree::blob(r, &sha)),
             Submodule(_, commit) => file(move || Ok(scalar(commit))),
         }
     }
+}
+
+fn code(repo: u64, reference: String) -> Shape<Id> {
+    let again = reference.clone();
+    listing(move || tree::at(repo, &reference)).beyond(move |name| tree::beyond(repo, &again, name))
 }
 
 /// docs.github.com, "Rate limits for the REST API".
@@ -257,12 +261,8 @@ const LIMITS: Limits = Limits {
 };
 
 /// docs.github.com, "Validating webhook deliveries".
-const SIGNATURE: Signature = Signature {
-    prefix: "sha256=",
-    id: Some("x-github-delivery"),
-    pass: &["x-github-*"],
-    ..Signature::new("x-hub-signature-256")
-};
+const SIGNATURE: Signature =
+    Signature { prefix: "sha256=", pass: &["x-github-*"], ..Signature::new("x-hub-signature-256") };
 
 /// The provider.
 #[derive(Debug)]
@@ -289,13 +289,17 @@ impl Provider for GitHub {
                 "/user",
                 "/user/orgs",
                 "/user/repos",
+                "/installation/repositories",
                 "/users/*",
                 "/users/*/repos",
                 "/orgs/*/repos",
                 "/repos/*/*",
                 "/repositories/*",
                 "/repositories/*/issues",
+                // A number, `comments` or `events`.
                 "/repositories/*/issues/*",
+                "/repositories/*/labels",
+                "/repositories/*/milestones",
                 "/repositories/*/issues/*/comments",
                 "/repositories/*/issues/comments/*",
                 "/repositories/*/pulls",
@@ -323,6 +327,7 @@ impl Provider for GitHub {
                 "/repositories/*/branches/*",
                 "/repositories/*/tags",
                 "/repositories/*/readme",
+                "/repositories/*/contents/*",
                 "/repositories/*/git/trees/*",
                 "/repositories/*/git/blobs/*",
             ]),

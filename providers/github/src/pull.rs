@@ -12,12 +12,16 @@ use serde_json::json;
 const PARTS: usize = 3_000;
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let bound = api::listing_bound();
-    let query = [("state", view.state())];
-    let (found, more) = api::pages(&api::of(repo, &["pulls"]), &query, bound, |page: Vec<_>| {
-        page.into_iter().map(|answer| Thread::pull(repo, answer)).collect()
+    let pulls = api::first_page(api::of(repo, &["pulls"]).query("state", view.state()));
+    let first = pulls.clone().send()?;
+    let Some(first) = api::unless_off(repo, first, "has_pull_requests")? else {
+        return Ok(api::off("pull requests"));
+    };
+    let next = Next::link(api::PAGE);
+    let found = pulls.pages_from(first, &next, api::listing_bound(), |page: Items<_>| {
+        page.map(|answer| Thread::pull(repo, answer))
     })?;
-    Ok(issue::listing(repo, view, found, more, bound, "pull requests", Id::PullList))
+    Ok(issue::listing(repo, view, found, "newest pull requests", Id::PullList))
 }
 
 pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {
@@ -63,16 +67,15 @@ struct CommitMessage {
 pub fn commits(pull: &Id) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
     let request = api::of(repo, &["pulls", &number.to_string(), "commits"]);
-    let (commits, _) = api::pages(&request, &[], PARTS, |page: Vec<Commit>| page)?;
-    let line = |c: &Commit| format!("{} {}", c.sha, api::subject(&c.commit.message));
-    Ok(lines(commits.iter().map(line)))
+    let commits = api::pages(request, PARTS, |page: Items<Commit>| page)?.items;
+    Ok(api::lines_of(commits, |c| format!("{} {}", c.sha, api::subject(&c.commit.message))))
 }
 
 #[derive(Deserialize)]
 struct File {
     filename: String,
     previous_filename: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     status: String,
 }
 
@@ -80,8 +83,8 @@ struct File {
 pub fn files(pull: &Id) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
     let request = api::of(repo, &["pulls", &number.to_string(), "files"]);
-    let (files, _) = api::pages(&request, &[], PARTS, |page: Vec<File>| page)?;
-    let line = |file: &File| {
+    let files = api::pages(request, PARTS, |page: Items<File>| page)?.items;
+    Ok(api::lines_of(files, |file| {
         let letter = match file.status.as_str() {
             "added" => "A",
             "removed" => "D",
@@ -93,13 +96,12 @@ pub fn files(pull: &Id) -> Result<Content> {
             Some(previous) => format!("{letter}\t{previous}\t{}", file.filename),
             None => format!("{letter}\t{}", file.filename),
         }
-    };
-    Ok(lines(files.iter().map(line)))
+    }))
 }
 
 #[derive(Deserialize)]
 struct CheckRuns {
-    check_runs: Vec<CheckRun>,
+    check_runs: Items<CheckRun>,
 }
 
 #[derive(Deserialize)]
@@ -118,12 +120,11 @@ pub fn checks(pull: &Id) -> Result<Content> {
         return Ok(Content::default());
     };
     let request = api::of(repo, &["commits", head, "check-runs"]);
-    let (mut checks, _) = api::pages(&request, &[], PARTS, |page: CheckRuns| page.check_runs)?;
+    let mut checks = api::pages(request, PARTS, |page: CheckRuns| page.check_runs)?.items;
     checks.sort_by(|a, b| a.name.cmp(&b.name));
-    let line = |check: &CheckRun| {
+    Ok(api::lines_of(checks, |check| {
         format!("{}\t{}", check.conclusion.as_ref().unwrap_or(&check.status), check.name)
-    };
-    Ok(lines(checks.iter().map(line)))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -136,7 +137,7 @@ struct Review {
     /// Absent while its author has not submitted it.
     submitted_at: Option<String>,
     commit_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     html_url: String,
 }
 
@@ -154,16 +155,15 @@ impl Review {
 }
 
 /// Part of the pull request: what changes a review moves it.
-pub fn reviews(repo: u64, number: u64) -> Result<Vec<Entry<Id>>> {
+pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
     let request = api::of(repo, &["pulls", &number.to_string(), "reviews"]);
-    let (reviews, _) = api::pages(&request, &[], PARTS, |page: Vec<Review>| page)?;
-    let entry = |review: &Review| {
+    let reviews = api::pages(request, PARTS, |page: Items<Review>| page)?.items;
+    Ok(reviews.map(|review| {
         Entry::file(format!("{}.md", review.id), Id::Review(repo, number, review.id))
             .content(review.page())
             .modified(review.submitted_at.as_deref().and_then(api::ms))
             .part_of(&Id::Reviews(repo, number))
-    };
-    Ok(reviews.iter().map(entry).collect())
+    }))
 }
 
 pub fn review(repo: u64, number: u64, id: u64) -> Result<Content> {

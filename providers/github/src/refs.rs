@@ -43,27 +43,14 @@ impl Kind {
         Entry::file(name, id).content(scalar(sha)).part_of(&Id::Refs(repo))
     }
 
-    fn fetch(self, repo: u64) -> Result<(Vec<Ref>, bool)> {
-        let request = api::of(repo, &[self.path()]);
-        api::pages(&request, &[], api::listing_bound(), |page: Vec<Ref>| page)
+    fn fetch(self, repo: u64) -> Result<Pages<Ref>> {
+        api::pages(api::of(repo, &[self.path()]), api::listing_bound(), |page: Items<Ref>| page)
     }
 
     fn list(self, repo: u64) -> Result<Listing<Id>> {
-        let (refs, more) = self.fetch(repo)?;
-        let entry = |one: &Ref| self.entry(repo, &one.name, &one.commit.sha);
-        Ok(bounded(refs.iter().map(entry).collect(), more, self.path()))
+        let entry = |one: Ref| self.entry(repo, &one.name, &one.commit.sha);
+        Ok(api::listing(self.fetch(repo)?, &format!("first {}", self.path()), entry))
     }
-}
-
-fn bounded(entries: Vec<Entry<Id>>, more: bool, what: &str) -> Listing<Id> {
-    if !more {
-        return entries.into();
-    }
-    let shown = entries.len();
-    let note = format!(
-        "the first {shown} {what} are listed, all can be opened; raise listing-bound to see more"
-    );
-    Listing::partial(entries, note)
 }
 
 pub fn branches(repo: u64) -> Result<Listing<Id>> {
@@ -76,14 +63,13 @@ pub fn tags(repo: u64) -> Result<Listing<Id>> {
 
 /// `_tree`: every branch and tag. Any other name of a commit can be looked up.
 pub fn trees(repo: u64) -> Result<Listing<Id>> {
-    let (branches, more_branches) = Kind::Branches.fetch(repo)?;
-    let (tags, more_tags) = Kind::Tags.fetch(repo)?;
-    let entry = |one: &Ref| {
+    let (mut refs, tags) = (Kind::Branches.fetch(repo)?, Kind::Tags.fetch(repo)?);
+    refs.more |= tags.more;
+    refs.items.append(tags.items);
+    Ok(api::listing(refs, "first branches and tags", |one| {
         let name = one.name.as_str();
         Entry::directory(name, Id::TreeOf(repo, name.to_owned())).part_of(&Id::Refs(repo))
-    };
-    let entries = branches.iter().chain(&tags).map(entry).collect();
-    Ok(bounded(entries, more_branches || more_tags, "branches and tags"))
+    }))
 }
 
 pub fn branch(repo: u64, name: &str) -> Result<Entry<Id>> {

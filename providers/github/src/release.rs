@@ -8,17 +8,37 @@ use serde::Deserialize;
 use serde_json::Value;
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Tagged")]
 struct Answer {
+    tag: String,
+    inner: Tagged,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Tagged {
     id: u64,
-    tag_name: String,
+    /// A draft may have none yet.
+    tag_name: Option<String>,
     #[serde(default, deserialize_with = "null")]
     body: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     draft: bool,
     published_at: Option<String>,
     updated_at: Option<String>,
-    #[serde(default, deserialize_with = "null")]
-    assets: Vec<Asset>,
+    #[serde(default)]
+    assets: Items<Asset>,
+}
+
+impl TryFrom<Tagged> for Answer {
+    type Error = &'static str;
+
+    fn try_from(inner: Tagged) -> std::result::Result<Self, &'static str> {
+        match &inner.tag_name {
+            Some(tag) if !tag.is_empty() => Ok(Answer { tag: tag.clone(), inner }),
+            _ if inner.draft => Ok(Answer { tag: String::new(), inner }),
+            _ => Err("tag_name: a release that is no draft has none"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -26,8 +46,10 @@ struct Asset {
     id: u64,
     name: String,
     size: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null")]
     state: String,
+    /// `sha256:HEX`; assets from before 2025 have none.
+    digest: Option<String>,
     updated_at: Option<String>,
 }
 
@@ -40,19 +62,20 @@ pub struct Release {
 impl Object for Release {
     type Id = Id;
 
-    /// Part of the repository's releases: a poll sees that one changed, and not which.
     const LEAVES: &'static [Leaf<Self>] = &[
-        leaf("notes.md", |r: &Self| document(r.answer.body.as_str())).part_of(Release::all),
-        leaf("release.json", |r: &Self| r.document.clone()).part_of(Release::all),
-        dir_holding("assets", |r: &Self| (r.assets_id(), entries(r.repo, &r.answer.assets).into())),
+        leaf("notes.md", |r: &Self| document(r.answer.inner.body.as_str())),
+        leaf("release.json", |r: &Self| r.document.clone()),
+        dir_holding("assets", |r: &Self| {
+            (r.assets_id(), entries(r.repo, r.answer.inner.assets.clone()).into())
+        }),
     ];
 
     fn id(&self) -> Id {
-        Id::Release(self.repo, self.answer.id)
+        Id::Release(self.repo, self.answer.inner.id)
     }
 
     fn modified(&self) -> Option<u64> {
-        api::ms(self.answer.updated_at.as_ref().or(self.answer.published_at.as_ref())?)
+        api::ms(self.answer.inner.updated_at.as_ref().or(self.answer.inner.published_at.as_ref())?)
     }
 }
 
@@ -62,16 +85,12 @@ impl Release {
         Release { repo, answer: (*answer).clone(), document }
     }
 
-    fn all(&self) -> Id {
-        Id::Releases(self.repo)
-    }
-
     fn assets_id(&self) -> Id {
-        Id::Assets(self.repo, self.answer.id)
+        Id::Assets(self.repo, self.answer.inner.id)
     }
 
     fn entry(&self) -> Entry<Id> {
-        Entry::object(self.answer.tag_name.as_str(), self)
+        Entry::object(self.answer.tag.as_str(), self)
     }
 }
 
@@ -88,15 +107,10 @@ pub fn stable(value: Value) -> Value {
 
 pub fn list(repo: u64) -> Result<Listing<Id>> {
     let request = api::of(repo, &["releases"]);
-    let bound = api::listing_bound();
-    let (releases, more) = api::pages(&request, &[], bound, |page: Vec<Raw<Answer>>| page)?;
-    let published = releases.into_iter().filter(|answer| !answer.draft);
-    let entries: Vec<_> = published.map(|answer| Release::new(repo, answer).entry()).collect();
-    if !more {
-        return Ok(entries.into());
-    }
-    let note = api::bound_note(entries.len(), "releases");
-    Ok(Listing::partial(entries, note))
+    let found = api::pages(request, api::listing_bound(), |page: Items<Raw<Answer>>| {
+        page.flat_map(|answer| (!answer.inner.draft).then(|| Release::new(repo, answer)))
+    })?;
+    Ok(api::listing(found, "newest releases", |release| release.entry()))
 }
 
 pub fn find(repo: u64, tag: &str) -> Result<Entry<Id>> {
@@ -108,25 +122,22 @@ pub fn fetch(repo: u64, id: u64) -> Result<Release> {
     Ok(Release::new(repo, api::of(repo, &["releases", &id.to_string()]).json()?))
 }
 
-/// What replaces an asset has another id, so one never changes.
-fn entries(repo: u64, assets: &[Asset]) -> Vec<Entry<Id>> {
-    let there = assets.iter().filter(|asset| matches!(asset.state.as_str(), "" | "uploaded"));
-    let entry = |asset: &Asset| {
-        Entry::file(asset.name.as_str(), Id::Asset(repo, asset.id))
-            .size(asset.size)
-            .modified(asset.updated_at.as_deref().and_then(api::ms))
-    };
-    there.map(entry).collect()
+/// What replaces an asset has another id, so one never changes. Its content may be of 2 GiB, and is read in
+/// pieces from where GitHub redirects to.
+fn entries(repo: u64, assets: Items<Asset>) -> Items<Entry<Id>> {
+    assets.flat_map(|asset| {
+        let there = matches!(asset.state.as_str(), "" | "uploaded");
+        there.then(|| {
+            let path = ["releases", "assets", &asset.id.to_string()];
+            let request = api::of_as(repo, &path, "application/octet-stream");
+            Entry::file(asset.name.as_str(), Id::Asset(repo, asset.id))
+                .at(request.content(asset.size).digest(asset.digest.as_deref()))
+                .modified(asset.updated_at.as_deref().and_then(api::ms))
+        })
+    })
 }
 
-pub fn assets(repo: u64, release: u64) -> Result<Vec<Entry<Id>>> {
+pub fn assets(repo: u64, release: u64) -> Result<Items<Entry<Id>>> {
     let request = api::of(repo, &["releases", &release.to_string(), "assets"]);
-    let (assets, _) = api::pages(&request, &[], usize::MAX, |page: Vec<Asset>| page)?;
-    Ok(entries(repo, &assets))
-}
-
-pub fn download(repo: u64, id: u64) -> Result<Content> {
-    let path = ["releases", "assets", &id.to_string()];
-    // Leads to another host.
-    Ok(api::of_as(repo, &path, "application/octet-stream").ok()?.body.into())
+    Ok(entries(repo, api::pages(request, usize::MAX, |page| page)?.items))
 }

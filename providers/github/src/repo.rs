@@ -34,15 +34,10 @@ pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static 
 
 pub fn list(owner: &Id) -> Result<Listing<Id>> {
     let (request, query) = all_of(owner)?;
-    let query: Vec<_> = query.iter().copied().chain([("sort", "pushed")]).collect();
-    let bound = api::listing_bound();
-    let (repos, more) = api::pages(&request, &query, bound, |page: Vec<Repository>| page)?;
-    let entries: Vec<_> = repos.iter().map(|repo| entry(&repo.name, repo)).collect();
-    if !more {
-        return Ok(entries.into());
-    }
-    let note = api::bound_note(entries.len(), "repositories");
-    Ok(Listing::partial(entries, note))
+    let request = query.iter().fold(request, |r, (name, value)| r.query(name, value));
+    let request = request.query("sort", "pushed");
+    let repos = api::pages(request, api::listing_bound(), |page: Items<Repository>| page)?;
+    Ok(api::listing(repos, "newest repositories", |repo| entry(&repo.name, &repo)))
 }
 
 /// A former name leads to the repository as it does at GitHub, which redirects it for as long as

@@ -168,11 +168,14 @@ fn json(value: &Value) -> Content {
     omnifs_sdk::json(value)
 }
 
+/// What moves without moving the issue.
+const COUNTED: [&str; 4] =
+    ["reactions", "closed_by", "sub_issues_summary", "issue_dependencies_summary"];
+
 fn stable(value: Value) -> Value {
-    let mut value = api::without(value, &["reactions", "closed_by"]);
+    let mut value = api::without(value, &COUNTED);
     if let Some(milestone) = value.get_mut("milestone") {
-        *milestone =
-            api::without(milestone.take(), &["open_issues", "closed_issues", "updated_at"]);
+        *milestone = api::named(milestone.take());
     }
     value
 }

@@ -2,18 +2,21 @@
 //! and every directory in it is offered; what is named by a hash never changes.
 //!
 //! GitHub cuts a recursive listing at 100,000 entries or 7 MB. Then the directory alone is asked for,
-//! and each one below it when somebody opens it.
+//! and each one below it when somebody opens it. Where that is cut too the listing is partial, and a
+//! name beyond it is asked for by itself, in a directory that is that of a commit: of the others GitHub
+//! answers no such question.
 
 use crate::Id;
 use crate::api;
+use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
 struct Answer {
-    tree: Vec<Node>,
-    #[serde(default)]
+    tree: Items<Node>,
+    #[serde(default, deserialize_with = "null")]
     truncated: bool,
 }
 
@@ -29,25 +32,60 @@ const DIRECTORY: &str = "040000";
 
 /// `reference` is whatever GitHub takes for a tree: a hash of one or of a commit, a branch, a tag,
 /// `HEAD`.
-pub fn at(repo: u64, reference: &str) -> Result<Vec<Entry<Id>>> {
+pub fn at(repo: u64, reference: &str) -> Result<Listing<Id>> {
     let request = api::of(repo, &["git", "trees", reference]);
     let answer = request.clone().query("recursive", 1).send()?;
     if answer.status == 409 {
         // A repository without a commit.
-        return Ok(Vec::new());
+        return Ok(Vec::new().into());
     }
     let mut tree: Answer = api::known_ref(answer)?.json()?;
     if tree.truncated {
         tree = api::known_ref(request.send()?)?.json()?;
-        let nodes = tree.tree.iter().filter(|node| !node.path.contains('/'));
-        return Ok(nodes.map(|node| entry(repo, &node.path, node)).collect());
+        let own = |node: Node| (!node.path.contains('/')).then(|| entry(repo, &node.path, &node));
+        let entries = tree.tree.flat_map(own);
+        if !tree.truncated {
+            return Ok(entries.into());
+        }
+        let note = format!("the {} entries that GitHub lists, all can be opened", entries.len());
+        return Ok(Listing::partial(entries, note));
     }
     let mut directories: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
-    for node in &tree.tree {
+    for node in tree.tree.iter() {
         let parent = node.path.rsplit_once('/').map_or("", |(parent, _)| parent);
         directories.entry(parent).or_default().push(node);
     }
-    Ok(entries(repo, "", &directories, 0))
+    Ok(Listing::from(entries(repo, "", &directories, 0)).noting(&tree.tree))
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    sha: String,
+    size: Option<u64>,
+}
+
+/// An entry that the listing of a tree stops short of. GitHub does not say here which files are
+/// executable.
+pub fn beyond(repo: u64, reference: &str, name: &str) -> Result<Entry<Id>> {
+    let request = api::of_as(repo, &["contents", name], "application/vnd.github.object+json");
+    let request = if reference == "HEAD" { request } else { request.query("ref", reference) };
+    let answer = request.send()?;
+    if answer.status == 404 && answer.complaint().contains("No commit found") {
+        let why = format!("api: {name:?} lies beyond what GitHub lists of a directory");
+        return Err(Error::Unavailable(why));
+    }
+    let found: Found = answer.ok()?.json()?;
+    let mode = match found.kind.as_str() {
+        "dir" => DIRECTORY,
+        "symlink" => "120000",
+        "submodule" => "160000",
+        _ => "100644",
+    };
+    let node = Node { path: found.name, mode: mode.to_owned(), sha: found.sha, size: found.size };
+    Ok(entry(repo, &node.path, &node))
 }
 
 /// As deep as the host walks.
@@ -88,6 +126,20 @@ fn entry(repo: u64, name: &str, node: &Node) -> Entry<Id> {
             Entry::file(name, Id::Submodule(repo, sha)).content(commit)
         }
         _ => sized(Entry::file(name, Id::Blob(repo, sha))),
+    }
+}
+
+/// Of the tree that a name stands for. A poll and a push tell of branches, tags and `HEAD`. What else
+/// GitHub resolves moves with no event: the head of a pull request from a fork, an expression over
+/// commits, the beginning of a hash.
+pub fn coherence(repo: &u64, name: &str) -> Coherence {
+    let plain = name.strip_prefix("refs/").unwrap_or(name);
+    let short_hash = (4..40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let expression = name == "@" || name.contains("@{") || name.contains(['~', '^', ':']);
+    if plain.starts_with("pull/") || short_hash || expression {
+        volatile()
+    } else {
+        crate::refs(repo)
     }
 }
 

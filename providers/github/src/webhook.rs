@@ -1,171 +1,110 @@
-//! Webhook deliveries: every event of GitHub's that can change a path.
+//! Webhook deliveries, and what a change of each kind comes to, which polls say too.
 //!
 //! A payload only says *what* changed; nothing of its content is kept. An event that this module does
 //! not know changes nothing that is shown; a known one that lacks what it must have is refused,
 //! which the host takes for a gap.
 
-use crate::api::Account;
-use crate::poll::moved;
+use crate::api;
 use crate::{Id, View};
 use omnifs_sdk::*;
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Payload {
-    action: String,
-    repository: Option<Repository>,
-    issue: Option<Numbered>,
-    pull_request: Option<Numbered>,
-    comment: Option<Identified>,
-    review: Option<Identified>,
-    workflow_run: Option<Run>,
-    workflow_job: Option<Job>,
-    release: Option<Identified>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
-    ref_type: Option<String>,
-    created: bool,
-    deleted: bool,
-    changes: Value,
-    parent_issue: Option<Numbered>,
-    sub_issue: Option<Numbered>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Repository {
-    id: u64,
-    owner: Account,
-    #[serde(default)]
-    default_branch: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Numbered {
-    number: u64,
-    /// Of an issue that is a pull request.
-    pull_request: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Identified {
-    id: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Run {
-    id: u64,
-    #[serde(default)]
-    workflow_id: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Job {
-    run_id: u64,
-}
-
-/// The events that are read.
-const READ: [&str; 22] = [
-    "issues",
-    "issue_comment",
-    "issue_dependencies",
-    "sub_issues",
-    "label",
-    "milestone",
-    "pull_request",
-    "pull_request_review",
-    "pull_request_review_comment",
-    "pull_request_review_thread",
-    "workflow_run",
-    "workflow_job",
-    "push",
-    "create",
-    "delete",
-    "release",
-    "repository",
-    "fork",
-    "star",
-    "watch",
-    "public",
-    "branch_protection_configuration",
-];
 
 pub fn deliver(delivery: &Delivery) -> Result<Changes> {
     let event = delivery.header("x-github-event").unwrap_or_default();
     let mut changes = Changes::default();
-    if !READ.contains(&event) {
+    let payload: Value = delivery.json()?;
+    // Events of accounts and installations show nowhere.
+    if payload["repository"].is_null() {
         return Ok(changes);
     }
-    let payload: Payload = delivery.json()?;
-    // Events of accounts and installations show nowhere.
-    let Some(repository) = &payload.repository else { return Ok(changes) };
-    let told = read(event, &payload, repository, &mut changes);
     let missing = || Error::Invalid(format!("the {event} delivery lacks what it is about"));
-    told.ok_or_else(missing)?;
+    read(event, &payload, &mut changes).ok_or_else(missing)?;
     Ok(changes)
 }
 
 /// `None` where the payload lacks what the event must have.
-fn read(event: &str, payload: &Payload, repository: &Repository, out: &mut Changes) -> Option<()> {
-    let repo = repository.id;
+fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
+    let action = payload["action"].as_str().unwrap_or_default();
+    let id = |of: &str| payload[of]["id"].as_u64();
+    let repository = &payload["repository"];
+    let repo = repository["id"].as_u64()?;
     match event {
-        "issues" => issue(payload, payload.issue.as_ref()?.number, repo, out),
-        "issue_comment" => comment(payload, repo, out)?,
-        "pull_request" => pull(payload, repo, out)?,
-        "pull_request_review" => {
-            let number = payload.pull_request.as_ref()?.number;
-            out.invalidated([Id::Pull(repo, number)]).invalidated([Id::Reviews(repo, number)]);
-            out.invalidated([Id::Review(repo, number, payload.review.as_ref()?.id)]);
+        "issues" | "pull_request" => {
+            let subject = if event == "issues" { "issue" } else { "pull_request" };
+            let number = payload[subject]["number"].as_u64()?;
+            let thread = Thread { number, is_pull: event == "pull_request" };
+            let views: &[View] = match action {
+                "opened" => &[View::Open, View::All],
+                "closed" | "reopened" => &[View::Open, View::Closed],
+                "deleted" | "transferred" => &View::EACH,
+                _ => &[],
+            };
+            match action {
+                "deleted" | "transferred" => out.removed([thread.id(repo)]),
+                _ => out.invalidated([thread.id(repo)]),
+            };
+            out.children_changed(views.iter().map(|view| thread.list(repo, *view)));
+            if let Some(to) = payload["changes"]["new_repository"]["id"].as_u64() {
+                let views = [View::Open, View::All];
+                out.children_changed(views.map(|view| thread.list(to, view)));
+            }
         }
-        "pull_request_review_comment" | "pull_request_review_thread" => {
-            let number = payload.pull_request.as_ref()?.number;
-            out.invalidated([Id::Pull(repo, number)]).invalidated([Id::Reviews(repo, number)]);
+        "issue_comment" => {
+            let (thread, comment) = (Thread::of(&payload["issue"])?, id("comment")?);
+            // Its `updated` and the JSON's count move as well.
+            out.invalidated([thread.id(repo)]);
+            match action {
+                "edited" => out.invalidated([Id::Comment(repo, comment)]),
+                "deleted" => out
+                    .removed([Id::Comment(repo, comment)])
+                    .children_changed([thread.comments(repo)]),
+                _ => out.children_changed([thread.comments(repo)]),
+            };
+        }
+        "pull_request_review" | "pull_request_review_comment" | "pull_request_review_thread" => {
+            let number = payload["pull_request"]["number"].as_u64()?;
+            out.invalidated([Id::Pull(repo, number), Id::Reviews(repo, number)]);
+            if event == "pull_request_review" {
+                out.invalidated([Id::Review(repo, number, id("review")?)]);
+            }
         }
         "sub_issues" | "issue_dependencies" => {
-            let issues = [&payload.parent_issue, &payload.sub_issue, &payload.issue];
-            let issues = issues.into_iter().flatten();
-            out.invalidated(issues.map(|issue| Id::Issue(repo, issue.number)));
+            let issues =
+                ["parent_issue", "sub_issue", "issue"].map(|name| &payload[name]["number"]);
+            out.invalidated(issues.iter().filter_map(|n| Some(Id::Issue(repo, n.as_u64()?))));
         }
         // An object that carries a label or a milestone shows its name, and none says which do.
-        "label" | "milestone" if payload.action != "created" => {
-            out.gap(format!("issues:{repo}"));
-        }
+        "label" | "milestone" if action != "created" => _ = out.gap(format!("issues:{repo}")),
         "workflow_run" => {
-            let run = payload.workflow_run.as_ref()?;
-            out.invalidated([Id::Run(repo, run.id)]).invalidated([Id::Jobs(repo, run.id)]);
-            out.children_changed([Id::Runs(repo)]);
-            out.children_changed([Id::WorkflowRuns(repo, run.workflow_id)]);
+            run_moved(out, repo, id("workflow_run")?);
+            let workflow = payload["workflow_run"]["workflow_id"].as_u64().unwrap_or(0);
+            out.children_changed([Id::Runs(repo), Id::WorkflowRuns(repo, workflow)]);
         }
-        "workflow_job" => {
-            let run = payload.workflow_job.as_ref()?.run_id;
-            out.invalidated([Id::Run(repo, run)]).invalidated([Id::Jobs(repo, run)]);
-        }
-        "push" => {
-            let made = payload.created || payload.deleted;
-            reference(payload.reference.as_ref()?, made, repository, out);
-        }
-        "create" | "delete" => {
-            let prefix = match payload.ref_type.as_deref()? {
-                "branch" => "refs/heads/",
-                "tag" => "refs/tags/",
+        "workflow_job" => run_moved(out, repo, payload["workflow_job"]["run_id"].as_u64()?),
+        "push" | "create" | "delete" => {
+            let name = payload["ref"].as_str()?;
+            let flag = |name: &str| payload[name] == true;
+            let (full, made) = match (event, payload["ref_type"].as_str()) {
+                ("push", _) => (name.to_owned(), flag("created") || flag("deleted")),
+                (_, Some("branch")) => (format!("refs/heads/{name}"), true),
+                (_, Some("tag")) => (format!("refs/tags/{name}"), true),
+                (_, None) => return None,
                 // A repository: told by the event of that name too.
                 _ => return Some(()),
             };
-            let name = payload.reference.as_ref()?;
-            reference(&format!("{prefix}{name}"), true, repository, out);
+            // Where the payload does not say which branch is the default one, any may be.
+            let default = repository["default_branch"].as_str().unwrap_or_default();
+            ref_moved(out, repo, default, &full, made);
         }
         "release" => {
-            let id = payload.release.as_ref()?.id;
-            // Leaves are part of the repository's releases.
-            out.invalidated([Id::Releases(repo)]).children_changed([Id::Assets(repo, id)]);
-            if payload.action == "deleted" {
-                out.removed([Id::Release(repo, id)]);
-            } else {
-                out.invalidated([Id::Release(repo, id)]);
-            }
+            let release = Id::Release(repo, id("release")?);
+            out.children_changed([Id::Releases(repo), Id::Assets(repo, id("release")?)]);
+            match action {
+                "deleted" => out.removed([release]),
+                _ => out.invalidated([release]),
+            };
         }
-        "repository" => repository_event(payload, repository, out),
+        "repository" => repository_moved(action, payload, repo, out),
         "fork" | "star" | "watch" | "public" | "branch_protection_configuration" => {
             out.invalidated([Id::RepoJson(repo)]);
         }
@@ -174,101 +113,106 @@ fn read(event: &str, payload: &Payload, repository: &Repository, out: &mut Chang
     Some(())
 }
 
-fn lists(list: fn(u64, View) -> Id, action: &str, repo: u64, out: &mut Changes) {
-    let views: &[View] = match action {
-        "opened" => &[View::Open, View::All],
-        "closed" | "reopened" => &[View::Open, View::Closed],
-        "deleted" | "transferred" => &View::EACH,
-        _ => &[],
-    };
-    out.children_changed(views.iter().map(|view| list(repo, *view)));
-}
-
-fn issue(payload: &Payload, number: u64, repo: u64, out: &mut Changes) {
-    match payload.action.as_str() {
-        "deleted" | "transferred" => out.removed([Id::Issue(repo, number)]),
-        _ => out.invalidated([Id::Issue(repo, number)]),
-    };
-    lists(Id::IssueList, &payload.action, repo, out);
-    if payload.action == "transferred"
-        && let Some(target) = payload.changes["new_repository"]["id"].as_u64()
-    {
-        lists(Id::IssueList, "opened", target, out);
-    }
-}
-
-fn comment(payload: &Payload, repo: u64, out: &mut Changes) -> Option<()> {
-    let (issue, comment) = (payload.issue.as_ref()?, payload.comment.as_ref()?.id);
-    let number = issue.number;
-    let (thread, directory) = match issue.pull_request {
-        Some(_) => (Id::Pull(repo, number), Id::PullComments(repo, number)),
-        None => (Id::Issue(repo, number), Id::Comments(repo, number)),
-    };
-    // Its `updated` and the JSON's count move as well.
-    out.invalidated([thread]);
-    match payload.action.as_str() {
-        "deleted" => out.removed([Id::Comment(repo, comment)]).children_changed([directory]),
-        "edited" => out.invalidated([Id::Comment(repo, comment)]),
-        _ => out.children_changed([directory]),
-    };
-    Some(())
-}
-
-fn pull(payload: &Payload, repo: u64, out: &mut Changes) -> Option<()> {
-    let number = payload.pull_request.as_ref()?.number;
-    out.invalidated([Id::Pull(repo, number)]);
-    lists(Id::PullList, &payload.action, repo, out);
-    Some(())
-}
-
-/// A branch or tag moved; `made` where it appeared or went.
-fn reference(full: &str, made: bool, repository: &Repository, out: &mut Changes) {
-    let repo = repository.id;
-    let (name, is_branch) =
-        match (full.strip_prefix("refs/heads/"), full.strip_prefix("refs/tags/")) {
-            (Some(name), _) => (name, true),
-            (_, Some(name)) => (name, false),
-            // No other refs are shown by name, but one may be looked up as a tree.
-            _ => return moved(out, repo),
-        };
-    let (one, all) = match is_branch {
-        true => (Id::Branch(repo, name.to_owned()), Id::Branches(repo)),
-        false => (Id::Tag(repo, name.to_owned()), Id::Tags(repo)),
-    };
-    out.invalidated([one]).invalidated([Id::TreeOf(repo, name.to_owned())]);
-    out.invalidated([Id::RepoJson(repo)]);
-    if made {
-        out.children_changed([all]).children_changed([Id::Trees(repo)]);
-    }
-    // Where the payload does not say which branch is the default one, any may be.
-    if is_branch && (repository.default_branch.is_empty() || repository.default_branch == name) {
-        out.invalidated([Id::Head(repo)]).invalidated([Id::Readme(repo)]);
-        out.invalidated([Id::Workflows(repo)]);
-    }
-}
-
-fn repository_event(payload: &Payload, repository: &Repository, out: &mut Changes) {
-    let repo = repository.id;
-    match payload.action.as_str() {
-        "deleted" => {
-            out.removed([Id::Repo(repo)]);
-        }
+fn repository_moved(action: &str, payload: &Value, repo: u64, out: &mut Changes) {
+    let changes = &payload["changes"];
+    match action {
+        "deleted" => _ = out.removed([Id::Repo(repo)]),
+        // Every URL and `full_name` in it changed.
         "renamed" | "transferred" => {
-            // Every URL and `full_name` in it changed.
-            for kind in ["repo", "issues", "actions", "releases", "refs"] {
-                out.gap(format!("{kind}:{repo}"));
-            }
+            let kinds = ["repo", "issues", "actions", "releases", "refs"];
+            kinds.iter().for_each(|kind| _ = out.gap(format!("{kind}:{repo}")));
         }
-        "edited" if !payload.changes["default_branch"].is_null() => moved(out, repo),
+        "edited" if !changes["default_branch"].is_null() => any_ref_moved(out, repo),
         _ => {}
     }
     out.invalidated([Id::RepoJson(repo)]);
-    if !matches!(payload.action.as_str(), "edited" | "archived" | "unarchived") {
-        let from = &payload.changes["owner"]["from"];
-        let former = [&from["user"], &from["organization"]].map(|owner| owner["login"].as_str());
-        for login in former.into_iter().flatten().chain([repository.owner.login.as_str()]) {
-            out.children_changed([Id::User(login.to_owned())]);
-            out.children_changed([Id::Org(login.to_owned())]);
+    if !matches!(action, "edited" | "archived" | "unarchived") {
+        let from = &changes["owner"]["from"];
+        let owners = [&from["user"], &from["organization"], &payload["repository"]["owner"]];
+        for login in owners.into_iter().filter_map(|owner| owner["login"].as_str()) {
+            out.children_changed([Id::User(login.to_owned()), Id::Org(login.to_owned())]);
         }
+    }
+}
+
+/// An issue or a pull request.
+pub struct Thread {
+    pub number: u64,
+    pub is_pull: bool,
+}
+
+impl Thread {
+    /// `item` as GitHub lists issues, or pull requests.
+    pub fn of(item: &Value) -> Option<Self> {
+        let is_pull = !item["pull_request"].is_null() || item["head"].is_object();
+        Some(Thread { number: item["number"].as_u64()?, is_pull })
+    }
+
+    fn id(&self, repo: u64) -> Id {
+        (if self.is_pull { Id::Pull } else { Id::Issue })(repo, self.number)
+    }
+
+    pub fn comments(&self, repo: u64) -> Id {
+        (if self.is_pull { Id::PullComments } else { Id::Comments })(repo, self.number)
+    }
+
+    fn list(&self, repo: u64, view: View) -> Id {
+        (if self.is_pull { Id::PullList } else { Id::IssueList })(repo, view)
+    }
+
+    /// It changed in some way; `lists` where it may have come into or left a listing.
+    pub fn moved(&self, out: &mut Changes, repo: u64, lists: bool) {
+        out.invalidated([self.id(repo)]);
+        // A comment that was deleted shows nowhere else.
+        out.children_changed([self.comments(repo)]);
+        if self.is_pull {
+            out.invalidated([Id::Reviews(repo, self.number)]);
+            // An issue may have become a pull request.
+            out.removed([Id::Issue(repo, self.number)]);
+        }
+        if lists {
+            out.children_changed(View::EACH.map(|view| self.list(repo, view)));
+        }
+    }
+}
+
+/// A comment is new or was edited.
+pub fn said(out: &mut Changes, repo: u64, comment: &api::Comment) {
+    let Some(number) = comment.number() else { return };
+    out.invalidated([Id::Comment(repo, comment.id)]);
+    out.children_changed([
+        Thread { number, is_pull: api::is_of_pull(&comment.html_url) }.comments(repo)
+    ]);
+}
+
+pub fn run_moved(out: &mut Changes, repo: u64, run: u64) {
+    out.invalidated([Id::Run(repo, run), Id::Jobs(repo, run)]);
+}
+
+/// Any ref may have moved, appeared or gone.
+pub fn any_ref_moved(out: &mut Changes, repo: u64) {
+    out.invalidated([Id::Refs(repo), Id::Head(repo), Id::Readme(repo)]);
+    out.children_changed([Id::Trees(repo), Id::Branches(repo), Id::Tags(repo)]);
+}
+
+/// A branch or tag moved; `made` where it appeared or went.
+pub fn ref_moved(out: &mut Changes, repo: u64, default: &str, full: &str, made: bool) {
+    let branch = full.strip_prefix("refs/heads/");
+    // No other refs are shown by name, but one may be looked up as a tree.
+    let Some(name) = branch.or(full.strip_prefix("refs/tags/")) else {
+        return any_ref_moved(out, repo);
+    };
+    let (one, all) = match branch {
+        Some(_) => (Id::Branch(repo, name.to_owned()), Id::Branches(repo)),
+        None => (Id::Tag(repo, name.to_owned()), Id::Tags(repo)),
+    };
+    let tree = |name: &str| Id::TreeOf(repo, name.to_owned());
+    let short = full.trim_start_matches("refs/");
+    out.invalidated([one, Id::RepoJson(repo), tree(name), tree(short), tree(full)]);
+    if made {
+        out.children_changed([all, Id::Trees(repo)]);
+    }
+    if branch.is_some() && (default.is_empty() || default == name) {
+        out.invalidated([Id::Head(repo), tree("HEAD"), Id::Readme(repo), Id::Workflows(repo)]);
     }
 }

@@ -2,63 +2,10 @@
 //! from the twin, over loopback, so that each request is one that a walk really leads to.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use omnifs_descriptions as check;
-use omnifs_descriptions::http::send;
-use omnifs_github::GitHub;
-use omnifs_sdk::testing::{Mount, Recorded};
+mod support;
+
 use omnifs_sdk::{Error, Position};
-use omnifs_twins::github::RepoShape;
-use omnifs_twins::{GithubSetup, GithubTwin};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
-/// The operations asked for so far, and what the description has against each request it refuses.
-#[derive(Default)]
-struct Asked {
-    operations: BTreeMap<String, String>,
-    refused: Vec<String>,
-}
-
-struct World {
-    twin: GithubTwin,
-    mount: Mount<GitHub>,
-    asked: Rc<RefCell<Asked>>,
-}
-
-/// Nothing where the description cannot be had, which is then said loudly.
-fn world() -> Option<World> {
-    check::github()?;
-    let repos = vec![RepoShape::issues("acme", "big", 250, 120)];
-    let twin = GithubTwin::start(GithubSetup { repos, ..GithubSetup::default() }).unwrap();
-    let asked = Rc::new(RefCell::new(Asked::default()));
-    let (url, log) = (twin.url().to_owned(), asked.clone());
-    let upstream = Recorded::new().otherwise(move |line, headers, body| {
-        let (method, path) = line.split_once(' ').unwrap();
-        match check::check_github_request(method, path) {
-            Ok(operation) => {
-                let operation = operation.expect("the description is there");
-                log.borrow_mut().operations.insert(operation, line.to_owned());
-            }
-            Err(why) => log.borrow_mut().refused.push(format!("{line}: {why}")),
-        }
-        let mut reply = send(method, &format!("{url}{path}"), headers, body).unwrap();
-        // The host follows redirects; they are the service's own requests.
-        while let Some(to) = reply.header("location").map(str::to_owned) {
-            let to = if to.starts_with('/') { format!("{url}{to}") } else { to };
-            reply = send(method, &to, headers, body).unwrap();
-        }
-        (reply.status, reply.headers, reply.body)
-    });
-    Some(World { twin, mount: Mount::new(upstream), asked })
-}
-
-impl World {
-    fn assert_allowed(&self) {
-        let refused = &self.asked.borrow().refused;
-        assert!(refused.is_empty(), "{}", refused.join("\n"));
-    }
-}
+use support::world;
 
 /// What a complete walk asks for. An operation that is missing here would go unchecked.
 const OPERATIONS: &[&str] = &[

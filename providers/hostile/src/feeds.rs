@@ -25,8 +25,8 @@ impl manifest::Guest for Hostile {
                 signed: vec![manifest::Part::Body],
                 secret: manifest::SecretForm::Text,
                 timestamp: None,
-                id: None,
                 handshake: None,
+                content_types: vec![],
                 pass: vec![],
             }),
         };

@@ -47,7 +47,8 @@ ids! {
         Team(id: String) = "team", TeamIssues(team: String) = "team-issues",
         Cycles(team: String) = "team-cycles", Cycle(id: String) = "cycle",
         TeamProjects(team: String) = "team-projects", Project(id: String) = "project",
-        Members(team: String) = "team-members", User(id: String) = "user",
+        /// Nothing tells who joined a team or left it.
+        Members(team: String) = "team-members": volatile(), User(id: String) = "user",
         States(team: String) = "team-states", State(id: String) = "state",
         ByState(team: String) = "team-by-state",
         Open(team: String) = "open": scoped(ISSUES), All(team: String) = "all": scoped(ISSUES),
@@ -145,7 +146,6 @@ const SIGNATURE: Signature = Signature {
         at: TimestampPlace::Body("/webhookTimestamp"),
         unit: TimestampUnit::Milliseconds,
     }),
-    id: Some("linear-delivery"),
     pass: &["linear-*"],
     ..Signature::new("linear-signature")
 };

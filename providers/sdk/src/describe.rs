@@ -149,15 +149,21 @@ fn signature(signature: &m::Signature) -> w::Signature {
         signed: signature.signed.iter().map(part).collect(),
         secret: match signature.secret {
             m::SecretForm::Text => w::SecretForm::Text,
+            m::SecretForm::Hex => w::SecretForm::Hex,
             m::SecretForm::Base64(prefix) => w::SecretForm::Base64(prefix.to_owned()),
         },
         timestamp: signature.timestamp.map(timestamp),
-        id: maybe(signature.id),
-        handshake: signature.handshake.map(|handshake| w::Handshake {
-            at: handshake.at.to_owned(),
-            value: handshake.value.to_owned(),
-            answer: handshake.answer.to_owned(),
+        handshake: signature.handshake.map(|handshake| match handshake {
+            m::Handshake::Delivery { at, value, answer } => {
+                w::Handshake::Delivery(w::AskingDelivery {
+                    at: at.to_owned(),
+                    value: value.to_owned(),
+                    answer: answer.to_owned(),
+                })
+            }
+            m::Handshake::Query(name) => w::Handshake::Query(name.to_owned()),
         }),
+        content_types: owned(signature.content_types),
         pass: owned(signature.pass),
     }
 }

@@ -1,7 +1,8 @@
 //! Entries of a listing, and their way to the host.
 
 use crate::bindings::service::omnifs::provider::preload::Coverage;
-use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node, Source};
+use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
+use crate::http::Source;
 use crate::items::{self, Items, Odd};
 use crate::object::{self, Object};
 use crate::shape::{Inner, Tree};
@@ -122,8 +123,9 @@ impl<I: Tree> Entry<I> {
     }
 
     /// Where the content is, in place of the content: the host reads pieces of it. See `wit/types.wit`.
+    /// Every listing and lookup of the file says so, and says the same.
     pub fn at(mut self, source: Source) -> Self {
-        self.content = Some(Body::At(source));
+        self.content = source.into_wire().map(Body::At);
         self
     }
 
@@ -245,6 +247,11 @@ impl<I> Listing<I> {
     pub fn noting<T>(mut self, others: &Items<T>) -> Self {
         self.odd.extend_from_slice(others.odd());
         self
+    }
+
+    /// Whether it does not show all there is, those that cannot be read aside.
+    pub(crate) fn stops_short(&self) -> bool {
+        self.bound.is_some()
     }
 
     /// What `omnifs status` says of it, where it is not all there is.

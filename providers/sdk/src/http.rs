@@ -4,16 +4,18 @@
 //! |---|---|
 //! | 401, 403, 451 | `denied` |
 //! | 404, 410 | `not-found` |
-//! | 429, and 403 with `retry-after` or an exhausted `x-ratelimit-remaining` | `rate-limited` |
+//! | 429, and 403 with `retry-after` | `rate-limited` |
 //! | 413 | `too-large` |
 //! | 408, 504 | `timed-out` |
 //! | other 5xx | `unavailable` |
 //! | anything else but 2xx | `invalid` |
+//!
+//! A refusal that the manifest's `limits` describe never gets here: the host answers the request itself.
 
 use crate::bindings::service::omnifs::provider::http::Response as Answer;
 use crate::bindings::service::omnifs::provider::types::{self as wit, Header, Method};
 use crate::manifest::Rule;
-use crate::{Error, Result, content, host, json, log, time};
+use crate::{Error, Framing, Growing, Result, content, host, json, log, time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Display, Write as _};
@@ -42,7 +44,12 @@ impl Client {
 pub struct Request {
     wire: wit::Request,
     nowhere: bool,
+    judge: Option<Judge>,
 }
+
+/// What a service says with an answer beyond its status: an error of its own where the module's
+/// table would say less, or something wrong.
+pub type Judge = fn(&Request, &Response) -> Option<Error>;
 
 impl Request {
     fn new(endpoint: &str, method: Method, segments: &[&str]) -> Self {
@@ -56,6 +63,7 @@ impl Request {
         Request {
             wire: wit::Request { endpoint, method, path, headers: Vec::new(), body: None },
             nowhere,
+            judge: None,
         }
     }
 
@@ -90,6 +98,12 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
+    /// The answer is judged by `judge` first: what that finds is the error of [`ok`](Response::ok)
+    /// and of all that builds on it.
+    pub fn judged_by(self, judge: Judge) -> Self {
+        Request { judge: Some(judge), ..self }
+    }
+
     /// Adds `name=value` to the query, both percent-encoded.
     pub fn query(mut self, name: &str, value: impl Display) -> Self {
         let path = &mut self.wire.path;
@@ -107,8 +121,8 @@ impl Request {
 
     /// The answer, whatever its status.
     pub fn send(self) -> Result<Response> {
-        let endpoint = self.wire.endpoint.clone();
-        Ok(Response::of(host::fetch(&self.into_wire()?)?, endpoint))
+        let answer = host::fetch(&self.clone().into_wire()?)?;
+        Ok(Response::of(&self, answer))
     }
 
     /// The answer, if the service said 2xx.
@@ -127,6 +141,25 @@ impl Request {
         Request { wire, ..*self }
     }
 
+    /// The text of a value in the query, as it was encoded.
+    pub(crate) fn query_value(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.wire.path.split_once('?')?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Some(pairs.find(|(own, _)| *own == name)?.1)
+    }
+
+    /// The same request with this number in the query, where a value of that name stands.
+    pub(crate) fn in_query(self, name: &str, number: usize) -> Request {
+        let Some((path, query)) = self.wire.path.split_once('?') else { return self };
+        let pair = |pair: &str| match pair.split_once('=') {
+            Some((own, _)) if own == name => format!("{name}={number}"),
+            _ => pair.to_owned(),
+        };
+        let query: Vec<String> = query.split('&').map(pair).collect();
+        let path = format!("{path}?{}", query.join("&"));
+        Request { wire: wit::Request { path, ..self.wire }, ..self }
+    }
+
     /// As [`query`](Request::query), in place of a value that is there already.
     pub(crate) fn set_query(self, name: &str, value: impl Display) -> Request {
         let mut encoded = String::new();
@@ -140,14 +173,70 @@ impl Request {
         Request { wire: wit::Request { path, ..self.wire }, ..self }.query(name, value)
     }
 
+    /// The content that this request's stream tells, for [`Leaf::growing`](crate::Leaf::growing). `since`
+    /// names the query parameter by which a stream whose records begin with times begins later.
+    /// `None` where it names nothing.
+    pub fn growing(self, framing: Framing, since: Option<&str>) -> Option<Growing> {
+        let (request, since) = (self.into_wire().ok()?, since.map(str::to_owned));
+        Some(Growing { request, framing, timed: since.is_some(), since })
+    }
+
     /// The wire form, for [`Provider::open`](crate::Provider::open).
     pub(crate) fn into_wire(self) -> Result<wit::Request> {
         if self.nowhere { Err(Error::NotFound) } else { Ok(self.wire) }
     }
 
+    /// The content of a file of `length` bytes, as it is answered to this request (a `get`) and to a
+    /// `Range` of it: for [`Entry::at`](crate::Entry::at).
+    pub fn content(self, length: u64) -> Source {
+        Source { request: self, offset: 0, length, validator: None, digest: None }
+    }
+
     /// Path and query as they are sent.
     pub fn path(&self) -> &str {
         &self.wire.path
+    }
+}
+
+/// Where a content is. What tells one state of it from another (a validator or a digest) spares readers
+/// much: without either, whatever may have changed it has it read again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    request: Request,
+    offset: u64,
+    length: u64,
+    validator: Option<String>,
+    digest: Option<String>,
+}
+
+impl Source {
+    /// Where the content begins in what is answered, in bytes.
+    pub fn offset(mut self, bytes: u64) -> Self {
+        self.offset = bytes;
+        self
+    }
+
+    /// The strong entity tag with which it is answered, quotes included.
+    pub fn validator(mut self, tag: impl Into<String>) -> Self {
+        self.validator = Some(tag.into());
+        self
+    }
+
+    /// `sha256:HEX` of the content, where the service says it. Anything else is left out.
+    pub fn digest(mut self, digest: Option<&str>) -> Self {
+        let sha256 = |text: &&str| {
+            let hex = text.strip_prefix("sha256:").unwrap_or_default();
+            hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        self.digest = digest.filter(sha256).map(str::to_owned);
+        self
+    }
+
+    /// The wire form; none where the request leads nowhere.
+    pub(crate) fn into_wire(self) -> Option<wit::Source> {
+        let Source { request, offset, length, validator, digest } = self;
+        let request = request.into_wire().ok()?;
+        Some(wit::Source { request, offset, length, validator, digest })
     }
 }
 
@@ -158,6 +247,7 @@ pub struct Response {
     pub body: Vec<u8>,
     headers: Vec<Header>,
     endpoint: String,
+    judged: Option<Error>,
 }
 
 /// The answers to several requests made side by side, whatever their status, in the order of the
@@ -167,20 +257,24 @@ pub fn fetch_all(requests: impl IntoIterator<Item = Request>) -> Vec<Result<Resp
     let sent: Vec<_> =
         requests.iter().filter(|request| !request.nowhere).map(|r| r.wire.clone()).collect();
     let mut answers = host::fetch_all(&sent).into_iter();
-    let mut answer = |request: Request| {
-        let endpoint = request.wire.endpoint.clone();
-        request.into_wire()?;
+    let mut answer = |request: &Request| {
+        if request.nowhere {
+            return Err(Error::NotFound);
+        }
         // The host answers each request that it was given.
-        let unanswered = || Err(Error::Unavailable(format!("{endpoint}: no answer")));
-        answers.next().unwrap_or_else(unanswered).map(|answer| Response::of(answer, endpoint))
+        let unanswered =
+            || Err(Error::Unavailable(format!("{}: no answer", request.wire.endpoint)));
+        Ok(Response::of(request, answers.next().unwrap_or_else(unanswered)?))
     };
-    requests.into_iter().map(&mut answer).collect()
+    requests.iter().map(&mut answer).collect()
 }
 
 impl Response {
-    fn of(answer: Answer, endpoint: String) -> Self {
-        let Answer { status, headers, body } = answer;
-        Response { status, body, headers, endpoint }
+    fn of(request: &Request, answer: Answer) -> Self {
+        let (Answer { status, headers, body }, endpoint) = (answer, request.wire.endpoint.clone());
+        let mut response = Response { status, body, headers, endpoint, judged: None };
+        response.judged = request.judge.and_then(|judge| judge(request, &response));
+        response
     }
 
     #[cfg(test)]
@@ -188,7 +282,8 @@ impl Response {
         let header =
             |&(name, value): &(&str, &str)| Header { name: name.into(), value: value.into() };
         let headers = headers.iter().map(header).collect();
-        Response::of(Answer { status: 200, headers, body: Vec::new() }, "api".to_owned())
+        let request = Client::new("api").get(&[]);
+        Response::of(&request, Answer { status: 200, headers, body: Vec::new() })
     }
 
     /// The first header of this lower-case name.
@@ -227,15 +322,20 @@ impl Response {
         targets.next()
     }
 
-    /// This answer if its status is 2xx, else the error of the module's table.
+    /// This answer if its status is 2xx, else the error of the module's table, or of the request's
+    /// [`Judge`].
     pub fn ok(self) -> Result<Self> {
-        if (200..300).contains(&self.status) { Ok(self) } else { Err(self.error()) }
+        match self.judged {
+            Some(error) => Err(error),
+            None if (200..300).contains(&self.status) => Ok(self),
+            None => Err(self.error()),
+        }
     }
 
     fn error(&self) -> Error {
         match self.status {
             429 => Error::RateLimited(self.retry_after()),
-            403 if self.is_throttled() => Error::RateLimited(self.retry_after()),
+            403 if self.header("retry-after").is_some() => Error::RateLimited(self.retry_after()),
             401 | 403 | 451 => Error::Denied(self.complaint()),
             404 | 410 => Error::NotFound,
             413 => Error::TooLarge,
@@ -245,29 +345,20 @@ impl Response {
         }
     }
 
-    fn is_throttled(&self) -> bool {
-        self.header("retry-after").is_some() || self.header("x-ratelimit-remaining") == Some("0")
+    /// Whether a 403 is one of too many requests.
+    pub fn is_throttled(&self) -> bool {
+        self.header("retry-after").is_some()
     }
 
-    /// Seconds until the service answers again: `retry-after`, else the reset of its rate limit,
-    /// reckoned by its own clock.
+    /// Seconds until the service answers again, where it says so.
     pub fn retry_after(&self) -> Option<u32> {
-        let until = |at: u64| at.checked_sub(self.date()?);
-        let retry = || {
-            let value = self.header("retry-after")?;
-            value.parse().ok().or_else(|| until(time::http_date(value)?))
-        };
-        let reset = || {
-            const NAMES: [&str; 2] = ["x-ratelimit-reset", "x-ratelimit-requests-reset"];
-            let at: u64 = NAMES.iter().find_map(|name| self.header(name)?.parse().ok())?;
-            // Milliseconds, where seconds would lie beyond the year 5000.
-            until(if at > 100_000_000_000 { at.div_ceil(1000) } else { at })
-        };
-        retry().or_else(reset).and_then(|seconds: u64| u32::try_from(seconds).ok())
+        let value = self.header("retry-after")?;
+        let until = || time::http_date(value)?.checked_sub(self.date()?);
+        value.parse().ok().or_else(until).and_then(|seconds: u64| u32::try_from(seconds).ok())
     }
 
     /// `ENDPOINT: STATUS: MESSAGE`, one line.
-    fn complaint(&self) -> String {
+    pub fn complaint(&self) -> String {
         let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
         let message = json.as_ref().and_then(|json| {
             let texts = [&json["message"], &json["error_description"], &json["error"]];
@@ -278,7 +369,7 @@ impl Response {
 
     /// The same with a message that was found elsewhere.
     pub(crate) fn saying(&self, message: &str) -> String {
-        const LONGEST: usize = 200;
+        const LONGEST: usize = 300;
         let mut line = format!("{}: {}", self.endpoint, self.status);
         if !message.is_empty() {
             let end = message.floor_char_boundary(LONGEST);

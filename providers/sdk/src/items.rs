@@ -132,7 +132,7 @@ impl<T: DeserializeOwned> Items<T> {
             Ok((value, Some(why))) => (Some(value), why),
             Err(why) => (None, why),
         };
-        let item = identity(&text).unwrap_or_else(name);
+        let item = identity(&text, &why).unwrap_or_else(name);
         let odd = Odd { item, why, shown: value.is_some() };
         log::warn(&odd.to_string());
         self.odd.push(odd);
@@ -163,8 +163,9 @@ fn withheld(text: &str) -> Option<(String, String)> {
     Some((why, item.get().to_owned()))
 }
 
-/// What people know an item by: the first of these members that is a number or a text.
-fn identity(text: &str) -> Option<String> {
+/// What people know an item by: the first of these members that is a number or a text, and is not
+/// what the item is odd for.
+fn identity(text: &str, why: &str) -> Option<String> {
     const NAMES: [&str; 16] = [
         "identifier",
         "number",
@@ -189,7 +190,8 @@ fn identity(text: &str) -> Option<String> {
         serde_json::Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let name = NAMES.iter().find_map(scalar)?;
+    let field = why.split([':', '.', '[']).next().unwrap_or_default();
+    let name = NAMES.iter().filter(|name| **name != field).find_map(scalar)?;
     Some(crate::content::one_line(&name[..name.floor_char_boundary(80)]))
 }
 

@@ -51,7 +51,9 @@ mod shape;
 pub mod testing;
 pub mod time;
 
-pub use bindings::service::omnifs::provider::types::{Body, Coherence, Error, Kind, Node};
+pub use bindings::service::omnifs::provider::types::{
+    Body, Coherence, Error, Frames, Framing, Growing, Kind, Node,
+};
 pub use component::Provider;
 #[doc(hidden)]
 pub use component::{Component, Offline};
@@ -64,7 +66,7 @@ pub use json::Raw;
 pub use manifest::Manifest;
 pub use object::{Holding, Leaf, Object, detail, detail_map, dir, dir_holding, leaf, map, own};
 pub use pages::{Next, Pages};
-pub use shape::{Shape, Tree, file, fixed, listing, object, open_ended, searchable};
+pub use shape::{Shape, Tree, file, file_at, fixed, listing, object, open_ended, searchable};
 
 /// The examples of `providers/README.md`, compiled and run.
 #[cfg(doctest)]

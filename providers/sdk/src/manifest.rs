@@ -246,14 +246,15 @@ pub struct OAuth {
     pub scopes: &'static [&'static str],
 }
 
-/// A source of events for every scope whose id begins with `scopes`.
+/// A source of events for the scope `scopes` or, where that is empty or ends in `:`, for every scope that
+/// begins with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Feed {
     pub name: &'static str,
     pub kind: FeedKind,
     pub scopes: &'static str,
     pub endpoint: Option<&'static str>,
-    /// Push: seconds without a byte after which the stream counts as lost.
+    /// Push and webhook: seconds without a byte, or a delivery, after which the feed counts as lost.
     pub silence: Option<u32>,
     /// Webhook: how deliveries are signed.
     pub signature: Option<Signature>,
@@ -287,8 +288,9 @@ pub struct Signature {
     pub signed: &'static [Part],
     pub secret: SecretForm,
     pub timestamp: Option<Timestamp>,
-    pub id: Option<&'static str>,
     pub handshake: Option<Handshake>,
+    /// Media types. Empty: `application/json`.
+    pub content_types: &'static [&'static str],
     pub pass: &'static [&'static str],
 }
 
@@ -304,8 +306,8 @@ impl Signature {
             signed: &[Part::Body],
             secret: SecretForm::Text,
             timestamp: None,
-            id: None,
             handshake: None,
+            content_types: &[],
             pass: &[],
         }
     }
@@ -337,6 +339,7 @@ pub enum Part {
 #[derive(Clone, Copy, Debug)]
 pub enum SecretForm {
     Text,
+    Hex,
     /// Base64 after this prefix.
     Base64(&'static str),
 }
@@ -362,12 +365,22 @@ pub enum TimestampUnit {
     Milliseconds,
 }
 
-/// A signed delivery that only wants an answer. JSON pointers into the body.
+/// What the service only wants answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Handshake {
-    pub at: &'static str,
-    pub value: &'static str,
-    pub answer: &'static str,
+pub enum Handshake {
+    /// A signed delivery with `value` at `at`, and the place of the answer: JSON pointers into the body.
+    Delivery { at: &'static str, value: &'static str, answer: &'static str },
+    /// The parameter of a query whose value is the answer.
+    Query(&'static str),
+}
+
+impl Feed {
+    /// Whether it tells of this scope: of the very one that it names, or of every one below a prefix
+    /// that ends in `:`.
+    pub fn covers(&self, scope: &str) -> bool {
+        let below = self.scopes.is_empty() || self.scopes.ends_with(':');
+        scope == self.scopes || (below && scope.starts_with(self.scopes))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

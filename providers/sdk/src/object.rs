@@ -1,6 +1,6 @@
 //! Objects: directories whose files are computed from one fetched answer.
 
-use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
+use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Growing, Kind, Node};
 use crate::entry::{Entry, Listing, Offer, length};
 use crate::id;
 use crate::shape::Tree;
@@ -49,6 +49,7 @@ pub struct Leaf<T: Object> {
     immutable: bool,
     present: Option<fn(&T) -> bool>,
     volatile: Option<fn(&T) -> bool>,
+    growing: Option<fn(&T) -> Option<Growing>>,
     part_of: Option<fn(&T) -> T::Id>,
 }
 
@@ -64,7 +65,8 @@ enum Shows<T: Object> {
 }
 
 const fn row<T: Object>(name: &'static str, shows: Shows<T>) -> Leaf<T> {
-    Leaf { name, shows, immutable: false, present: None, volatile: None, part_of: None }
+    let (present, volatile, growing, part_of) = (None, None, None, None);
+    Leaf { name, shows, immutable: false, present, volatile, growing, part_of }
 }
 
 /// A file that every answer holds.
@@ -126,6 +128,13 @@ impl<T: Object> Leaf<T> {
         self
     }
 
+    /// Grows with no event while `stream` answers where from: the host listens to that, and reads the
+    /// file only where the service refuses the stream.
+    pub const fn growing(mut self, stream: fn(&T) -> Option<Growing>) -> Self {
+        self.growing = Some(stream);
+        self
+    }
+
     /// There only where `condition` holds, which every answer can tell.
     pub const fn present_if(mut self, condition: fn(&T) -> bool) -> Self {
         self.present = Some(condition);
@@ -139,11 +148,16 @@ impl<T: Object> Leaf<T> {
     }
 
     fn coherence(&self, object: &T) -> Coherence {
-        match self.volatile {
-            _ if self.immutable => Coherence::Immutable,
-            Some(condition) if condition(object) => Coherence::Volatile,
-            _ => object.coherence(),
+        let volatile = || self.volatile.is_some_and(|condition| condition(object));
+        match self.immutable {
+            true => Coherence::Immutable,
+            false if volatile() || self.stream(object).is_some() => Coherence::Volatile,
+            false => object.coherence(),
         }
+    }
+
+    fn stream(&self, object: &T) -> Option<Growing> {
+        self.growing.and_then(|growing| growing(object))
     }
 
     fn node(&self, object: &T, id: String, name: String, content: Option<Body>) -> Node {
@@ -182,7 +196,12 @@ impl<T: Object> Leaf<T> {
         match self.shows {
             Shows::File(value) => file(Some(value(object))),
             Shows::Detail(value) => file(value(object)),
-            Shows::Own { known, .. } => file(known.and_then(|known| known(object))),
+            Shows::Own { known, .. } => {
+                let known = known.and_then(|known| known(object));
+                let held = known.map(|content| Body::Held(content.0));
+                let body = held.or_else(|| self.stream(object).map(Body::Growing));
+                self.node(object, id.clone(), self.name.to_owned(), body)
+            }
             Shows::Map(value) => directory(Some(value(object))),
             Shows::DetailMap(value) => directory(value(object)),
             Shows::Directory(id) => Entry::directory(self.name, id(object)).into_node(offers),

@@ -1,13 +1,18 @@
 //! Answers that come in pages, by whichever of the usual ways a service numbers them.
 
-use crate::http::{Request, Response};
+use crate::http::{self, Request, Response};
 use crate::{Error, Items, Result};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Pages beyond this are a server that leads in circles. The host bounds the requests of a call to
 /// the same number.
 const MOST: usize = 1_000;
+
+/// Pages asked for side by side, where an answer says how many there are. All of them are in memory at
+/// once.
+const AT_ONCE: usize = 10;
 
 /// What was found on all pages.
 #[derive(Clone, Debug, Default)]
@@ -75,12 +80,25 @@ impl Request {
         self,
         next: &Next<P>,
         bound: usize,
+        items: impl FnMut(P) -> Items<T>,
+    ) -> Result<Pages<T>> {
+        let first = self.clone().ok()?;
+        self.pages_from(first, next, bound, items)
+    }
+
+    /// As [`pages`](Request::pages), where `first` is the answer to this request.
+    pub fn pages_from<P: DeserializeOwned, T>(
+        self,
+        first: Response,
+        next: &Next<P>,
+        bound: usize,
         mut items: impl FnMut(P) -> Items<T>,
     ) -> Result<Pages<T>> {
         let (mut asked, mut before, mut linked) = (0, 0, false);
         let base = self.path().split('?').next().unwrap_or_default().to_owned();
+        let mut ahead = BTreeMap::from([(self.path().to_owned(), Ok(first))]);
         follow(bound, self.path().to_owned(), |path| {
-            let response = self.at(path).ok()?;
+            let response = ahead.remove(path).unwrap_or_else(|| self.at(path).send())?.ok()?;
             let page: P = response.json()?;
             let cursor = match next.0 {
                 Way::Cursor { cursor, .. } => cursor(&page, &response),
@@ -94,14 +112,24 @@ impl Request {
                 (page.count >= size)
                     .then(|| self.clone().set_query(parameter, value).path().to_owned())
             };
+            // Only the query is taken from a link: its path is relative to the server, not to the
+            // endpoint.
+            let linked_to = |relation| {
+                let (_, query) = response.link(relation)?.split_once('?')?;
+                Some(self.at(&format!("{base}?{query}")))
+            };
             let next = match next.0 {
                 Way::Link { size } if !linked => following("page", asked + 1, size.max(1)),
                 Way::Link { .. } => {
-                    // Only the query is taken from the link: its path is relative to the server,
-                    // not to the endpoint. A server that links to a page beyond an empty one leads
-                    // nowhere.
-                    let query = response.link("next").and_then(|link| link.split_once('?'));
-                    query.filter(|_| page.count > 0).map(|(_, query)| format!("{base}?{query}"))
+                    // A server that links to a page beyond an empty one leads nowhere.
+                    let next = linked_to("next").filter(|_| page.count > 0);
+                    if let (Some(next), Some(last)) = (&next, linked_to("last"))
+                        && ahead.is_empty()
+                    {
+                        let more = bound.saturating_sub(before).div_ceil(page.count);
+                        ahead = side_by_side(next, &last, more);
+                    }
+                    next.map(|next| next.path().to_owned())
                 }
                 Way::Number { parameter, first, size } => {
                     following(parameter, first + asked, size.max(1))
@@ -114,6 +142,21 @@ impl Request {
             Ok((page, next))
         })
     }
+}
+
+/// The pages from `next` on up to `last`, which differ by their number alone, and no `more` than are
+/// wanted: their answers by path.
+fn side_by_side(next: &Request, last: &Request, more: usize) -> BTreeMap<String, Result<Response>> {
+    let number = |request: &Request| request.query_value("page")?.parse::<usize>().ok();
+    let (Some(from), Some(to)) = (number(next), number(last)) else { return BTreeMap::new() };
+    let to = to.min((from + more.min(AT_ONCE)).saturating_sub(1));
+    let page = |number| next.clone().in_query("page", number);
+    let pages: Vec<Request> = (from..=to).map(page).collect();
+    if pages.len() < 2 {
+        return BTreeMap::new();
+    }
+    let paths: Vec<String> = pages.iter().map(|page| page.path().to_owned()).collect();
+    paths.into_iter().zip(http::fetch_all(pages)).collect()
 }
 
 /// Asks for page after page from `first` on, until there are `bound` items or no next page.

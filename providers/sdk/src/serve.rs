@@ -1,10 +1,10 @@
 //! Answers the three read operations from the provider's tables.
 
-use crate::Node;
 use crate::entry::{self, Entry, Listing, Offer};
 use crate::id::Address;
 use crate::object::AnyObject;
 use crate::shape::{Inner, Tree};
+use crate::{Coherence, Node};
 use crate::{Error, Result, host, name};
 
 /// A decoded node id.
@@ -33,25 +33,40 @@ pub(crate) fn lookup_child<I: Tree>(parent: &str, name: &str) -> Result<Node> {
             let entry = entries.into_iter().find(|(entry, _)| *entry == name);
             entry.map(fixed_node).ok_or(Error::NotFound)
         }
-        Target::Id(id, Inner::Listing { list, find, .. }) => {
+        Target::Id(id, Inner::Listing { list, find, beyond, .. }) => {
             let text = name::unescape(name);
             let (node, offers) = match (find, text) {
                 (Some(find), Some(text)) => entry::found(find(&text)?, name)?,
                 (_, None) if !name::is_cut(name) => return Err(Error::NotFound),
-                _ => {
+                (_, text) => {
                     // Nothing is lost: the listing is offered with the answer.
                     let listing = list()?;
                     // What could not be read may be what was asked for.
-                    let missing = listing.missing();
-                    let offers = Offer::of(&id, listing);
+                    let (missing, stops_short) = (listing.missing(), listing.stops_short());
+                    let mut offers = Offer::of(&id, listing);
                     let listed = |offer: &Offer| {
                         offer.children.iter().find(|node| node.name == name).cloned()
                     };
-                    match offers.first().and_then(listed) {
+                    let node = offers.first().and_then(listed);
+                    // What is to be listed anew at each open is not handed over unasked.
+                    if matches!(id.coherence(), Coherence::Volatile) {
+                        offers.remove(0);
+                    }
+                    match node {
                         Some(node) => (node, offers),
                         None => {
                             offers.into_iter().for_each(Offer::send);
-                            return Err(missing.map_or(Error::NotFound, Error::Invalid));
+                            match (missing, beyond, text) {
+                                (Some(missing), ..) => return Err(Error::Invalid(missing)),
+                                _ if !stops_short => return Err(Error::NotFound),
+                                (_, Some(beyond), Some(text)) => {
+                                    entry::found(beyond(&text)?, name)?
+                                }
+                                _ => {
+                                    let why = "the listing stops short and may not show the name";
+                                    return Err(Error::Invalid(why.to_owned()));
+                                }
+                            }
                         }
                     }
                 }

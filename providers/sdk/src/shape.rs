@@ -21,7 +21,13 @@ pub struct Shape<I>(pub(crate) Inner<I>);
 
 pub(crate) enum Inner<I> {
     Fixed(Vec<(&'static str, I)>),
-    Listing { list: List<I>, find: Option<Find<I>>, open_ended: bool },
+    Listing {
+        list: List<I>,
+        find: Option<Find<I>>,
+        /// A name that the listing stops short of.
+        beyond: Option<Find<I>>,
+        open_ended: bool,
+    },
     Object(Box<dyn AnyObject<I>>),
     File(Read),
 }
@@ -44,7 +50,21 @@ pub fn fixed<I>(entries: impl Into<Vec<(&'static str, I)>>) -> Shape<I> {
 
 /// A directory that is listed as a whole; an entry is found in the listing.
 pub fn listing<I, L: Into<Listing<I>>>(list: impl FnOnce() -> Result<L> + 'static) -> Shape<I> {
-    Shape(Inner::Listing { list: Box::new(|| Ok(list()?.into())), find: None, open_ended: false })
+    let list: List<I> = Box::new(|| Ok(list()?.into()));
+    Shape(Inner::Listing { list, find: None, beyond: None, open_ended: false })
+}
+
+impl<I> Shape<I> {
+    /// Of a [`listing`] that is complete as a rule: where it stops short ([`Listing::partial`]), a
+    /// name that it does not show is asked for with `find`.
+    pub fn beyond(self, find: impl FnOnce(&str) -> Result<Entry<I>> + 'static) -> Self {
+        match self.0 {
+            Inner::Listing { list, find: None, open_ended, .. } => {
+                Shape(Inner::Listing { list, find: None, beyond: Some(Box::new(find)), open_ended })
+            }
+            inner => Shape(inner),
+        }
+    }
 }
 
 /// A directory whose entry can also be fetched by name, with less than a listing. `key` is what
@@ -58,7 +78,7 @@ pub fn searchable<K: Clone + 'static, I, L: Into<Listing<I>>>(
     let again = key.clone();
     let list: List<I> = Box::new(move || Ok(list(&key)?.into()));
     let find: Find<I> = Box::new(move |name| find(&again, name));
-    Shape(Inner::Listing { list, find: Some(find), open_ended: false })
+    Shape(Inner::Listing { list, find: Some(find), beyond: None, open_ended: false })
 }
 
 /// As [`searchable`], and names exist that the listing does not show: numbers beyond its bound,
@@ -69,8 +89,8 @@ pub fn open_ended<K: Clone + 'static, I, L: Into<Listing<I>>>(
     find: impl FnOnce(&K, &str) -> Result<Entry<I>> + 'static,
 ) -> Shape<I> {
     match searchable(key, list, find) {
-        Shape(Inner::Listing { list, find, .. }) => {
-            Shape(Inner::Listing { list, find, open_ended: true })
+        Shape(Inner::Listing { list, find, beyond, .. }) => {
+            Shape(Inner::Listing { list, find, beyond, open_ended: true })
         }
         other => other,
     }
@@ -85,4 +105,11 @@ pub fn object<T: Object>(fetch: impl FnOnce() -> Result<T> + 'static) -> Shape<T
 /// A file of its own, as opposed to a leaf of an object.
 pub fn file<I, C: Into<crate::Content>>(read: impl FnOnce() -> Result<C> + 'static) -> Shape<I> {
     Shape(Inner::File(Box::new(|| Ok(read()?.into().0))))
+}
+
+/// A file whose content the host reads itself: every [`Entry`](crate::Entry) of it says where that is
+/// ([`Entry::at`](crate::Entry::at)).
+pub fn file_at<I>() -> Shape<I> {
+    let said = || Err(crate::Error::Invalid("its entry says where its content is".to_owned()));
+    Shape(Inner::File(Box::new(said)))
 }

@@ -1,8 +1,6 @@
-//! How services say what is left of a rate limit: GitHub's and Linear's headers and errors.
-//!
-//! GitHub: docs.github.com, "Rate limits for the REST API" and "Rate limits and query limits for the
-//! GraphQL API". Linear: linear.app/developers, "Rate limiting".
+//! What an answer says of its rate limits, in the headers and words that the manifest names.
 
+use crate::provider::{self, Limits, ResetUnit, WindowName};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -29,7 +27,8 @@ pub(super) struct Observation {
     pub limited: bool,
     /// The limit that is used up, where it is one of the known windows.
     pub spent: Option<String>,
-    pub secondary: bool,
+    /// The refusal asks for a longer pause, whatever the windows say.
+    pub slow_down: bool,
     pub retry_after: Option<Duration>,
 }
 
@@ -37,54 +36,35 @@ pub(super) struct Observation {
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn read(
+    limits: &Limits,
     post: bool,
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
+    (status, headers, body): (u16, &HeaderMap, &[u8]),
     now: SystemTime,
 ) -> Observation {
     let clock = Skew::of(headers, now);
-    let mut seen = Observation::default();
-    github(headers, &clock, &mut seen);
-    linear(headers, &clock, &mut seen);
-    let refusing = matches!(status, 400 | 403 | 429);
-    // Most answers are neither, and are not parsed.
-    let worth = refusing
-        || (post
-            && status == 200
-            && (holds(body, b"RATE_LIMITED")
-                || holds(body, b"RATELIMITED")
-                || holds(body, b"rateLimit")));
+    let windows = limits.windows.iter().filter_map(|declared| window(declared, headers, &clock));
+    let mut seen = Observation { windows: windows.collect(), ..Observation::default() };
+    let refusing = (400..500).contains(&status);
+    // GraphQL services refuse with 200 too. Most answers are neither, and are not parsed.
+    let worth = !limits.throttled.is_empty()
+        && (refusing || post && status == 200 && holds(body, b"\"errors\""));
     let said = if worth { Said::parse(body) } else { Said::default() };
-    if let Some(rate) = said.data.and_then(|data| data.rate_limit) {
-        rate.observe(&clock, &mut seen);
-    }
-    let kinds: Vec<&str> = said
-        .errors
-        .iter()
-        .flatten()
-        .flat_map(|error| {
-            let extensions = error.extensions.as_ref();
-            [error.kind.as_deref(), extensions.and_then(|e| e.code.as_deref())]
-        })
-        .flatten()
-        .collect();
-    let by_body = kinds.iter().any(|kind| matches!(*kind, "RATE_LIMITED" | "RATELIMITED"));
-    let message = said.message.unwrap_or_default().to_ascii_lowercase();
+    let message = said.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let by_code = limits.throttled.iter().any(|word| said.has_code(word));
+    let by_message = limits.throttled.iter().any(|words| message.contains(words.as_str()));
     let retry_after = retry_after(headers, &clock);
     let spent = seen.windows.iter().find(|w| w.remaining < w.cost.unwrap_or(1).max(1));
-    seen.secondary =
-        message.contains("secondary rate limit") || message.contains("abuse detection");
+    seen.slow_down =
+        limits.slow_down.iter().any(|word| message.contains(word.as_str()) || said.has_code(word));
     seen.limited = match status {
         429 => true,
-        403 => retry_after.is_some() || spent.is_some() || message.contains("rate limit"),
-        200 => post && by_body,
-        400 => by_body,
-        _ => false,
+        403 => retry_after.is_some() || spent.is_some() || by_code || by_message,
+        200 => by_code,
+        _ => refusing && (by_code || by_message),
     };
-    if seen.limited && !seen.secondary {
+    if seen.limited && !seen.slow_down {
         seen.spent = spent.map(|window| window.resource.clone());
-        if seen.spent.is_none() && by_body && retry_after.is_none() {
+        if seen.spent.is_none() && by_code && retry_after.is_none() {
             // The service says that a budget is gone and not which: the tightest one it named.
             seen.spent = seen
                 .windows
@@ -114,46 +94,29 @@ impl Skew {
     }
 }
 
-fn github(headers: &HeaderMap, clock: &Skew, seen: &mut Observation) {
-    let (Some(limit), Some(remaining), Some(reset)) = (
-        number(headers, "x-ratelimit-limit"),
-        number(headers, "x-ratelimit-remaining"),
-        number(headers, "x-ratelimit-reset"),
-    ) else {
-        return;
+/// The window as these headers state it; nothing where one of them is missing.
+fn window(declared: &provider::Window, headers: &HeaderMap, clock: &Skew) -> Option<Window> {
+    /// Of a window whose own name the service leaves out.
+    const UNNAMED: &str = "requests";
+    let limit = number(headers, &declared.limit)?;
+    let remaining = number(headers, &declared.remaining)?;
+    let reset = number(headers, &declared.reset)?;
+    let name = match &declared.name {
+        WindowName::Fixed(name) => name,
+        WindowName::Header(name) => text(headers, name).unwrap_or(UNNAMED),
     };
-    let resource = text(headers, "x-ratelimit-resource").unwrap_or("requests");
-    seen.windows.push(Window {
-        resource: resource.chars().filter(|c| !c.is_control()).take(64).collect(),
+    Some(Window {
+        resource: name.chars().filter(|c| !c.is_control()).take(64).collect(),
         limit,
         remaining,
-        reset: clock.local(epoch(Duration::from_secs(reset))),
-        cost: None,
-        falls_only: true,
-    });
-}
-
-fn linear(headers: &HeaderMap, clock: &Skew, seen: &mut Observation) {
-    for (resource, prefix, cost) in [
-        ("requests", "x-ratelimit-requests", None),
-        ("complexity", "x-ratelimit-complexity", Some("x-complexity")),
-        ("endpoint", "x-ratelimit-endpoint-requests", None),
-    ] {
-        let field = |suffix: &str| number(headers, &format!("{prefix}-{suffix}"));
-        let (Some(limit), Some(remaining), Some(reset)) =
-            (field("limit"), field("remaining"), field("reset"))
-        else {
-            continue;
-        };
-        seen.windows.push(Window {
-            resource: resource.to_owned(),
-            limit,
-            remaining,
-            reset: clock.local(epoch(Duration::from_millis(reset))),
-            cost: cost.and_then(|name| number(headers, name)),
-            falls_only: false,
-        });
-    }
+        reset: match declared.reset_unit {
+            ResetUnit::EpochSeconds => clock.local(epoch(Duration::from_secs(reset))),
+            ResetUnit::EpochMilliseconds => clock.local(epoch(Duration::from_millis(reset))),
+            ResetUnit::Seconds => clock.here + Duration::from_secs(reset).min(LONGEST),
+        },
+        cost: declared.cost.as_ref().and_then(|name| number(headers, name)),
+        falls_only: declared.fixed,
+    })
 }
 
 /// The part of an error answer, GraphQL or REST, that speaks of limits.
@@ -162,7 +125,6 @@ fn linear(headers: &HeaderMap, clock: &Skew, seen: &mut Observation) {
 struct Said {
     message: Option<String>,
     errors: Option<Vec<SaidError>>,
-    data: Option<SaidData>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -177,23 +139,6 @@ struct SaidError {
 #[serde(default)]
 struct Extensions {
     code: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SaidData {
-    #[serde(rename = "rateLimit")]
-    rate_limit: Option<RateLimit>,
-}
-
-/// GitHub's `rateLimit` object, where the query asked for it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RateLimit {
-    limit: Option<u64>,
-    remaining: Option<u64>,
-    reset_at: Option<String>,
-    cost: Option<u64>,
 }
 
 impl Said {
@@ -211,24 +156,15 @@ impl Said {
         let message = serde_json::from_slice::<Message>(body).ok().and_then(|m| m.message);
         Said { message, ..Said::default() }
     }
-}
 
-impl RateLimit {
-    fn observe(&self, clock: &Skew, seen: &mut Observation) {
-        let reset = self.reset_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        let (Some(remaining), Some(reset)) = (self.remaining, reset) else { return };
-        let window = Window {
-            resource: "graphql".to_owned(),
-            limit: self.limit.unwrap_or(remaining),
-            remaining,
-            reset: clock.local(reset.into()),
-            cost: self.cost,
-            falls_only: true,
-        };
-        match seen.windows.iter_mut().find(|known| known.resource == window.resource) {
-            Some(known) => known.cost = window.cost,
-            None => seen.windows.push(window),
-        }
+    fn has_code(&self, word: &str) -> bool {
+        self.errors.iter().flatten().any(|error| {
+            let code = error.extensions.as_ref().and_then(|extensions| extensions.code.as_deref());
+            [error.kind.as_deref(), code]
+                .into_iter()
+                .flatten()
+                .any(|c| c.eq_ignore_ascii_case(word))
+        })
     }
 }
 

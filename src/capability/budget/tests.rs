@@ -1,4 +1,5 @@
 use super::*;
+use crate::provider::{ResetUnit, Window, WindowName};
 use http::{HeaderName, HeaderValue};
 
 const START: u64 = 1_800_000_000;
@@ -9,6 +10,37 @@ fn at(second: u64) -> SystemTime {
 
 fn route() -> Route {
     ("api".to_owned(), 0)
+}
+
+fn declared(name: WindowName, prefix: &str, reset_unit: ResetUnit, fixed: bool) -> Window {
+    let header = |suffix: &str| format!("{prefix}-{suffix}");
+    let (limit, remaining, reset) = (header("limit"), header("remaining"), header("reset"));
+    Window { name, limit, remaining, reset, reset_unit, cost: None, fixed }
+}
+
+/// A fixed window for each resource, a refusal in words.
+fn github_limits() -> Limits {
+    let name = WindowName::Header("x-ratelimit-resource".to_owned());
+    let words = ["secondary rate limit", "abuse detection", "rate limit exceeded", "rate_limited"];
+    Limits {
+        windows: vec![declared(name, "x-ratelimit", ResetUnit::EpochSeconds, true)],
+        throttled: words.map(str::to_owned).into(),
+        slow_down: words[..2].iter().map(|word| (*word).to_owned()).collect(),
+    }
+}
+
+/// Two leaking buckets, one of which a request may empty by more than one, and a refusal by code.
+fn linear_limits() -> Limits {
+    let bucket = |name: &str| {
+        let prefix = format!("x-ratelimit-{name}");
+        declared(WindowName::Fixed(name.to_owned()), &prefix, ResetUnit::EpochMilliseconds, false)
+    };
+    let complexity = Window { cost: Some("x-complexity".to_owned()), ..bucket("complexity") };
+    Limits {
+        windows: vec![bucket("requests"), complexity],
+        throttled: vec!["ratelimited".to_owned()],
+        slow_down: Vec::new(),
+    }
 }
 
 fn headers(pairs: &[(&str, String)]) -> HeaderMap {
@@ -32,7 +64,17 @@ fn github(remaining: u64, reset: u64) -> HeaderMap {
 }
 
 fn see(budget: &Budget, headers: &HeaderMap, now: u64) -> Result<(), Limited> {
-    budget.observe(&route(), Some(1), false, (200, headers, b""), at(now))
+    observe(budget, &github_limits(), false, (200, headers, b""), now)
+}
+
+fn observe(
+    budget: &Budget,
+    limits: &Limits,
+    post: bool,
+    answer: (u16, &HeaderMap, &[u8]),
+    now: u64,
+) -> Result<(), Limited> {
+    budget.observe(&route(), Some(1), limits, post, answer, at(now))
 }
 
 fn admit(budget: &Arc<Budget>, priority: Priority, now: u64) -> Result<Permit, Limited> {
@@ -86,8 +128,7 @@ fn an_answer_that_was_overtaken_does_not_raise_the_budget() {
 #[test]
 fn github_primary_secondary_and_graphql_limits_are_told_apart() {
     let primary = Arc::new(Budget::new("token"));
-    let limited = primary
-        .observe(&route(), Some(1), false, (403, &github(0, 30), b"{}"), at(0))
+    let limited = observe(&primary, &github_limits(), false, (403, &github(0, 30), b"{}"), 0)
         .expect_err("primary");
     assert_eq!(limited.retry_after, Duration::from_secs(30));
     // Another resource of the same credential goes on.
@@ -98,9 +139,8 @@ fn github_primary_secondary_and_graphql_limits_are_told_apart() {
     let secondary = Arc::new(Budget::new("token"));
     let mut told = github(50, 3000);
     told.insert("retry-after", HeaderValue::from_static("7"));
-    let limited = secondary
-        .observe(&route(), Some(1), false, (403, &told, b""), at(0))
-        .expect_err("secondary");
+    let limited =
+        observe(&secondary, &github_limits(), false, (403, &told, b""), 0).expect_err("secondary");
     assert_eq!(limited.retry_after, Duration::from_secs(7));
     secondary
         .admit(&("api".to_owned(), 1), Some(1), Priority::Interactive, at(6))
@@ -110,46 +150,27 @@ fn github_primary_secondary_and_graphql_limits_are_told_apart() {
     let silent = Arc::new(Budget::new("token"));
     let body = br#"{"message":"You have exceeded a secondary rate limit."}"#;
     for (now, wait) in [(0, 60), (60, 120), (180, 240)] {
-        let limited = silent
-            .observe(&route(), Some(1), false, (403, &github(50, 3000), body), at(now))
-            .expect_err("secondary");
+        let limited =
+            observe(&silent, &github_limits(), false, (403, &github(50, 3000), body), now)
+                .expect_err("secondary");
         assert_eq!(limited.retry_after, Duration::from_secs(wait));
     }
 
     let graphql = Arc::new(Budget::new("token"));
     let body = br#"{"errors":[{"type":"RATE_LIMITED","message":"API rate limit exceeded"}]}"#;
-    let limited = graphql
-        .observe(&route(), Some(1), true, (200, &github(0, 90), body), at(0))
+    let limited = observe(&graphql, &github_limits(), true, (200, &github(0, 90), body), 0)
         .expect_err("graphql");
     assert_eq!(limited.retry_after, Duration::from_secs(90));
     // The same words in a GET's content are content.
-    graphql.observe(&route(), Some(1), false, (200, &github(5, 4000), body), at(91)).expect("get");
+    observe(&graphql, &github_limits(), false, (200, &github(5, 4000), body), 91).expect("get");
     // And in a title within a GraphQL answer.
     let title = br#"{"data":{"issue":{"title":"errors: RATE_LIMITED"}}}"#;
-    graphql
-        .observe(&route(), Some(1), true, (200, &github(5, 4000), title), at(91))
-        .expect("title");
+    observe(&graphql, &github_limits(), true, (200, &github(5, 4000), title), 91).expect("title");
 
     let plain = Arc::new(Budget::new("token"));
     let body = br#"{"message":"Resource not accessible by personal access token"}"#;
-    plain
-        .observe(&route(), Some(1), false, (403, &github(50, 60), body), at(0))
+    observe(&plain, &github_limits(), false, (403, &github(50, 60), body), 0)
         .expect("an ordinary 403 is no rate limit");
-}
-
-#[test]
-fn the_graphql_rate_limit_object_is_read() {
-    let budget = Arc::new(Budget::new("token"));
-    let reset = jiff::Timestamp::try_from(at(120)).expect("time");
-    let body = format!(
-        r#"{{"data":{{"rateLimit":{{"limit":5000,"cost":3,"remaining":2,"resetAt":"{reset}"}}}}}}"#
-    );
-    budget
-        .observe(&route(), Some(1), true, (200, &HeaderMap::new(), body.as_bytes()), at(0))
-        .expect("not limited");
-    // Two points are left and one query costs three.
-    let limited = admit(&budget, Priority::Interactive, 0).expect_err("gone");
-    assert_eq!(limited.retry_after, Duration::from_secs(120));
 }
 
 #[test]
@@ -166,23 +187,24 @@ fn linear_counts_requests_and_complexity_with_resets_in_milliseconds() {
         ])
     };
     let budget = Arc::new(Budget::new("token"));
-    see(&budget, &linear(4000, 60_000), 0).expect("not limited");
+    let seen = |budget: &Budget, headers: &HeaderMap, now| {
+        observe(budget, &linear_limits(), true, (200, headers, b""), now)
+    };
+    seen(&budget, &linear(4000, 60_000), 0).expect("not limited");
     drop(admit(&budget, Priority::Background, 0).expect("room"));
-    see(&budget, &linear(4000, 399), 0).expect("not limited");
+    seen(&budget, &linear(4000, 399), 0).expect("not limited");
     let limited = admit(&budget, Priority::Interactive, 0).expect_err("complexity");
     assert_eq!(limited.retry_after, Duration::from_secs(40));
     assert!(limited.detail.contains("complexity"), "{}", limited.detail);
     let body = br#"{"errors":[{"message":"x","extensions":{"code":"RATELIMITED"}}]}"#;
-    let limited = budget
-        .observe(&route(), Some(1), true, (400, &linear(0, 200_000), body), at(1))
+    let limited = observe(&budget, &linear_limits(), true, (400, &linear(0, 200_000), body), 1)
         .expect_err("400");
     assert_eq!(limited.retry_after, Duration::from_secs(9));
     admit(&budget, Priority::Interactive, 10).expect("reset");
     // Any other 400 is an error of the query.
     let other =
         br#"{"errors":[{"message":"x","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
-    budget
-        .observe(&route(), Some(1), true, (400, &linear(9, 200_000), other), at(11))
+    observe(&budget, &linear_limits(), true, (400, &linear(9, 200_000), other), 11)
         .expect("not a rate limit");
 }
 
@@ -190,8 +212,7 @@ fn linear_counts_requests_and_complexity_with_resets_in_milliseconds() {
 fn a_bare_429_backs_off_from_a_second_and_an_answer_ends_it() {
     let budget = Arc::new(Budget::new("token"));
     let bare = |now: u64| {
-        budget
-            .observe(&route(), Some(1), false, (429, &HeaderMap::new(), b"busy"), at(now))
+        observe(&budget, &github_limits(), false, (429, &HeaderMap::new(), b"busy"), now)
             .expect_err("429")
             .retry_after
             .as_secs()
@@ -221,6 +242,39 @@ fn another_secret_starts_with_a_budget_of_its_own() {
 }
 
 #[test]
+fn what_a_manifest_does_not_name_is_no_limit() {
+    let budget = Arc::new(Budget::new("token"));
+    let silent = Limits::default();
+    observe(&budget, &silent, false, (200, &github(0, 60), b""), 0).expect("no window is declared");
+    admit(&budget, Priority::Interactive, 0).expect("nothing is known");
+    let body = br#"{"message":"API rate limit exceeded"}"#;
+    observe(&budget, &silent, false, (403, &github(0, 60), body), 0).expect("an ordinary 403");
+    observe(&budget, &github_limits(), false, (403, &github(9, 60), body), 0)
+        .expect_err("its words");
+}
+
+#[test]
+fn a_reset_may_be_seconds_from_now_and_a_refusal_any_status_of_the_client() {
+    let budget = Arc::new(Budget::new("token"));
+    let name = WindowName::Fixed("requests".to_owned());
+    let limits = Limits {
+        windows: vec![declared(name, "ratelimit", ResetUnit::Seconds, true)],
+        throttled: vec!["throttlingexception".to_owned()],
+        slow_down: Vec::new(),
+    };
+    let headers = headers(&[
+        ("ratelimit-limit", "10".to_owned()),
+        ("ratelimit-remaining", "0".to_owned()),
+        ("ratelimit-reset", "30".to_owned()),
+    ]);
+    observe(&budget, &limits, false, (200, &headers, b""), 5).expect("the last one was answered");
+    let gone = admit(&budget, Priority::Interactive, 5).expect_err("gone");
+    assert_eq!(gone.retry_after, Duration::from_secs(30));
+    let body = br#"{"errors":[{"extensions":{"code":"ThrottlingException"}}]}"#;
+    observe(&budget, &limits, false, (420, &HeaderMap::new(), body), 5).expect_err("by its code");
+}
+
+#[test]
 fn absurd_headers_do_no_harm() {
     let budget = Arc::new(Budget::new("token"));
     let told = headers(&[
@@ -229,9 +283,8 @@ fn absurd_headers_do_no_harm() {
         ("x-ratelimit-reset", u64::MAX.to_string()),
         ("retry-after", u64::MAX.to_string()),
     ]);
-    let limited = budget
-        .observe(&route(), Some(1), false, (429, &told, b"\xff\xfe"), at(0))
-        .expect_err("429");
+    let limited =
+        observe(&budget, &github_limits(), false, (429, &told, b"\xff\xfe"), 0).expect_err("429");
     assert_eq!(limited.retry_after, Duration::from_secs(24 * 3600));
     assert!(admit(&budget, Priority::Interactive, 24 * 3600).is_ok());
     let _ = budget.status(at(0));

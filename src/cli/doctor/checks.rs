@@ -203,15 +203,13 @@ fn provider(context: &Context, instance: &Instance) -> Vec<Finding> {
         )),
         Ok(credentials) => findings.extend(credentials.into_iter().map(|credential| {
             let what = format!("provider {name}: credential {}", credential.name);
-            match (credential.problem, credential.source) {
-                (Some(problem), _) => Finding::warning(
-                    format!("{what}: {problem}"),
-                    format!("omnifs auth login {name}"),
-                ),
-                (None, Some(source)) => Finding::good(format!("{what} from {source}")),
-                (None, None) => Finding::warning(
-                    format!("{what} is missing"),
-                    format!("omnifs auth login {name}"),
+            match (credential.source, credential.detail) {
+                (Some(source), _) if !credential.state.is_bad() => {
+                    Finding::good(format!("{what} from {source}"))
+                }
+                (_, detail) => Finding::warning(
+                    format!("{what} {}", credential.state.word()),
+                    detail.unwrap_or_else(|| format!("omnifs auth login {name}")),
                 ),
             }
         })),
@@ -281,7 +279,7 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
             Ok(_) => Finding::good(format!("{what} answers")),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
                 format!("{what} may not be used"),
-                "join the group docker-users, then log in again",
+                "join the group that the service lets in, then log in again",
             ),
             Err(error) => Finding::warning(
                 format!("{what} does not answer: {error}"),
@@ -302,7 +300,10 @@ fn mounts(context: &Context) -> Vec<Finding> {
         let path = shown(&mount.path);
         findings.push(Finding::warning(
             format!("{path} is still mounted, and its process has ended"),
-            format!("omnifs unmount {path} (the next mount there does it too)"),
+            format!(
+                "omnifs unmount {} (the next mount there does it too)",
+                paths::quoted(&mount.path)
+            ),
         ));
     }
     findings

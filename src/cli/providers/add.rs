@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
             .hint("give it another name with --name")
             .exit(Exit::Usage));
     }
-    let text = describe(&manifest, &component, None);
+    let text = describe(&manifest, &component, None, &config.mount);
     if !args.yes {
         terminal::print(&text)?;
         let question = format!("Grant this to the provider '{name}'?");

@@ -2,10 +2,12 @@ use super::super::failure::Failure;
 use super::super::{Context, terminal};
 use clap::Args;
 use omnifs::component::{self, Component};
-use omnifs::config::Instance;
+use omnifs::config::{Instance, Mount};
+use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
 use omnifs::provider::{FeedKind, Manifest, Method};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,27 +24,38 @@ pub struct Info {
 }
 
 pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
+    let config = context.config()?;
     let (name, found, instance) = if args.name.ends_with(".wasm") || args.name.contains('/') {
         let found = component::read(Path::new(&args.name));
         (args.name.clone(), found.map_err(|e| Failure::component(&e, "NAME"))?, None)
     } else {
-        let config = context.config()?;
         let instance = context.instance(&config, &args.name)?;
         let found = component::find(&instance, host::shipped());
         let found = found.map_err(|e| Failure::component(&e, &instance.name))?;
         (args.name.clone(), found, Some(instance))
     };
     let manifest = host::describe(&name, &found, &context.paths.cache)?;
-    terminal::print(&describe(&manifest, &found, instance.as_ref()))?;
+    let elsewhere = instance.as_ref().map(|i| host::elsewhere(i, &manifest)).transpose()?;
+    let here = instance.as_ref().zip(elsewhere.as_ref());
+    terminal::print(&describe(&manifest, &found, here, &config.mount))?;
     Ok(ExitCode::SUCCESS)
 }
 
+type Here<'a> = (&'a Instance, &'a HashMap<String, Vec<Elsewhere>>);
+
 /// What a user approves, as text. What the component wrote is made printable.
-pub fn describe(manifest: &Manifest, component: &Component, instance: Option<&Instance>) -> String {
+/// `here`: an instance, and by credential those of its endpoints that lead elsewhere.
+pub fn describe(
+    manifest: &Manifest,
+    component: &Component,
+    here: Option<Here<'_>>,
+    mount: &Mount,
+) -> String {
     let mut text = String::new();
     let mut line = |indent: usize, content: String| {
         let _ = writeln!(text, "{:indent$}{}", "", printable(&content));
     };
+    let instance = here.map(|(instance, _)| instance);
     let config = instance.map(|instance| &instance.config);
     line(0, format!("{} {}: {}", manifest.name, manifest.version, manifest.summary));
     line(0, component.digest.clone());
@@ -84,6 +97,19 @@ pub fn describe(manifest: &Manifest, component: &Component, instance: Option<&In
         if !credential.environment.is_empty() {
             line(4, format!("from the environment: {}", credential.environment.join(", ")));
         }
+        let own = &credential.environment_elsewhere;
+        if !own.is_empty() {
+            let own = own.join(", ");
+            line(4, format!("from the environment where an endpoint leads elsewhere: {own}"));
+        }
+        let moved = here.and_then(|(_, elsewhere)| elsewhere.get(&credential.name)?.first());
+        if let Some(Elsewhere { endpoint, origin }) = moved {
+            let unused = match &credential.environment[..] {
+                [] => String::new(),
+                all => format!("{} not used: ", all.join(", ")),
+            };
+            line(4, format!("here {unused}the endpoint {endpoint} is at {origin}"));
+        }
         if let Some(oauth) = &credential.oauth {
             let start = oauth.device_url.as_ref().unwrap_or(&oauth.authorize_url);
             line(4, format!("by login at {start}, for: {}", oauth.scopes.join(" ")));
@@ -100,10 +126,23 @@ pub fn describe(manifest: &Manifest, component: &Component, instance: Option<&In
         let kind = match feed.kind {
             FeedKind::Push => "a stream held open",
             FeedKind::Poll => "polled",
-            FeedKind::Webhook => "webhooks, with --webhook-listen",
+            FeedKind::Webhook => "webhooks",
         };
         let endpoint = feed.endpoint.as_ref().map(|e| format!(" at {e}")).unwrap_or_default();
         line(2, format!("{}: {kind}{endpoint}, for scopes {}*", feed.name, feed.scopes));
+        if feed.kind == FeedKind::Webhook {
+            let name = instance.map_or(manifest.name.as_str(), |instance| &instance.name);
+            let public = mount.webhook_url.as_deref();
+            let listen = mount.webhook_listen.map(|address| address.to_string());
+            let address = host::webhook_address(listen.as_deref().unwrap_or("ADDR"), public, name);
+            line(
+                4,
+                match listen {
+                    Some(_) => format!("enter {address} at the service"),
+                    None => format!("with --webhook-listen ADDR; enter {address} at the service"),
+                },
+            );
+        }
     }
 
     if !manifest.config.is_empty() {
@@ -132,7 +171,8 @@ fn word(method: Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omnifs::provider::{Credential, Endpoint, Limits};
+    use omnifs::config::Config;
+    use omnifs::provider::{Credential, Endpoint, Feed, Limits};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -158,11 +198,21 @@ mod tests {
             summary: "items".into(),
             endpoints: vec![endpoint],
             credentials: vec![credential],
+            feeds: vec![Feed {
+                name: "hooks".into(),
+                kind: FeedKind::Webhook,
+                scopes: "repo:".into(),
+                endpoint: None,
+                silence: None,
+                signature: None,
+            }],
             ..Manifest::default()
         };
         let component = Component { bytes: (&[][..]).into(), digest: "sha256:00".into() };
-        let text = describe(&manifest, &component, None);
+        let mount = Config::default().mount;
+        let text = describe(&manifest, &component, None, &mount);
         for part in [
+            "hooks: webhooks, for scopes repo:*\n    with --webhook-listen ADDR; enter http://ADDR/hook/example at the service\n",
             "example 1.2.3: items\nsha256:00\n",
             "api at https://api.example: reads items\u{fffd}]0;\u{fffd}\n",
             "elsewhere where EXAMPLE_HOST says so",
@@ -173,5 +223,17 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+        let address = |listen: &str, url: Option<&str>| {
+            let webhook_url = url.map(str::to_owned);
+            let mount = Mount { webhook_listen: listen.parse().ok(), webhook_url, ..mount.clone() };
+            describe(&manifest, &component, None, &mount)
+        };
+        let own = address("127.0.0.1:8787", None);
+        assert!(
+            own.contains("\n    enter http://127.0.0.1:8787/hook/example at the service"),
+            "{own}"
+        );
+        let public = address("127.0.0.1:8787", Some("https://hooks.example/o/"));
+        assert!(public.contains("\n    enter https://hooks.example/o/hook/example at"), "{public}");
     }
 }

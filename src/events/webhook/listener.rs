@@ -1,6 +1,6 @@
 //! Accepts connections: a bounded number, each for a bounded time.
 
-use super::{Sender, Shared, request};
+use super::{Queue, Shared, path, request};
 use axum::Router;
 use axum::routing::any;
 use std::net::SocketAddr;
@@ -16,14 +16,15 @@ use tokio::time::Sleep;
 /// At the same time; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
 
-pub(super) async fn serve(socket: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(socket: TcpListener, shared: Arc<Shared>, queues: Vec<Arc<Queue>>) {
     let lifetime = shared.options.request;
     let mut router = Router::new();
-    for sender in [Sender::GitHub, Sender::Linear] {
+    for queue in queues {
         let shared = shared.clone();
+        let path = path(&queue.subscriber.instance);
         router = router.route(
-            sender.path(),
-            any(move |incoming| request::receive(shared.clone(), sender, incoming)),
+            &path,
+            any(move |incoming| request::receive(shared.clone(), queue.clone(), incoming)),
         );
     }
     let listener = Bounded { socket, room: Arc::new(Semaphore::new(CONNECTIONS)), lifetime };

@@ -1,215 +1,246 @@
 //! Checks one delivery, cheapest check first, and queues it.
 
-use super::{Queue, Queued, Sender, Shared, count, replay, signature};
-use axum::body::{Body, to_bytes};
+use super::signature::{Claim, Flaw};
+use super::{Queue, Queued, Shared, count, lock};
+use crate::provider::{Delivery, Handshake, Signature};
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::error::TrySendError;
 
-use crate::provider::Delivery;
+/// Bytes of a body: no service is known to deliver more.
+const BODY: usize = 25 << 20;
+
+/// Bytes of an answer that the service wants to have.
+const CHALLENGE: usize = 1 << 10;
+
+/// A delivery that says that it was made so long ago, or ahead, is late: it takes effect, and proves
+/// nothing of the way by which deliveries come.
+const LATE: Duration = Duration::from_secs(5 * 60);
 
 /// An answer: its status, and one line for who set the webhook up.
 type Told = (StatusCode, &'static str);
 
-const ACCEPTED: Told = (StatusCode::ACCEPTED, "accepted");
 const UNSIGNED: Told = (StatusCode::UNAUTHORIZED, "the delivery has no signature; set a secret");
 const BAD_SIGNATURE: Told = (StatusCode::UNAUTHORIZED, "the signature does not fit the secret");
-const REPLAYED: Told = (StatusCode::CONFLICT, "this delivery was accepted before");
-const STALE: Told = (StatusCode::CONFLICT, "the delivery's time is too far from now");
 const OVERSIZED: Told = (StatusCode::PAYLOAD_TOO_LARGE, "the delivery is too large");
-const OVERFLOWED: Told = (StatusCode::SERVICE_UNAVAILABLE, "too many deliveries are waiting");
 const NO_SECRET: Told = (
     StatusCode::UNAUTHORIZED,
     "no secret is configured for this webhook; give the instance one and remount",
 );
+pub(super) const OVERFLOWED: Told =
+    (StatusCode::SERVICE_UNAVAILABLE, "too many deliveries are waiting");
 
-pub(super) async fn receive(shared: Arc<Shared>, sender: Sender, request: Request) -> Response {
-    let (status, text) = match check(&shared, sender, request).await {
-        Ok(()) => ACCEPTED,
-        Err(told) => told,
+pub(super) async fn receive(shared: Arc<Shared>, queue: Arc<Queue>, request: Request) -> Response {
+    // Exactly 200: some services take any other answer for a failure, and deliver again.
+    let (status, text) = match check(&shared, &queue, request).await {
+        Ok(text) => (StatusCode::OK, text),
+        Err((status, text)) => (status, Cow::from(format!("{text}\n"))),
     };
-    // One request for each connection; see the listener.
-    (status, [(header::CONNECTION, "close")], format!("{text}\n")).into_response()
+    let headers = [
+        // One request for each connection; see the listener.
+        (header::CONNECTION, "close"),
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, text.into_owned()).into_response()
 }
 
-async fn check(shared: &Arc<Shared>, sender: Sender, request: Request) -> Result<(), Told> {
-    let counts = &shared.counts;
+/// The text of the answer to a delivery that was accepted.
+async fn check(
+    shared: &Shared,
+    queue: &Queue,
+    request: Request,
+) -> Result<Cow<'static, str>, Told> {
+    let signature = &queue.subscriber.signature;
+    let counts = &queue.counts;
     let malformed = |status, text| {
         count(&counts.malformed);
-        Err((status, text))
+        (status, text)
     };
     let (parts, body) = request.into_parts();
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(challenge) = asked_by_query(signature, &parts) {
+        return Ok(challenge.into());
+    }
     if parts.method != Method::POST {
-        return malformed(StatusCode::METHOD_NOT_ALLOWED, "webhooks are delivered by POST");
+        return Err(malformed(StatusCode::METHOD_NOT_ALLOWED, "webhooks are delivered by POST"));
     }
-    let media = text("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
-    if !media.trim().eq_ignore_ascii_case("application/json") {
-        return malformed(
+    if !is_expected(signature, &parts.headers) {
+        return Err(malformed(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "set the webhook's content type to application/json",
-        );
+            "set the webhook's content type to the one that the provider reads: application/json",
+        ));
     }
-    let (signature_name, id_name) = match sender {
-        Sender::GitHub => ("x-hub-signature-256", "x-github-delivery"),
-        Sender::Linear => ("linear-signature", "linear-delivery"),
-    };
-    let Some(signed) = text(signature_name) else {
-        count(&counts.unsigned);
-        return Err(UNSIGNED);
-    };
-    let hex = match sender {
-        Sender::GitHub => signed.strip_prefix("sha256=").unwrap_or_default(),
-        Sender::Linear => signed,
-    };
-    let Some(signature) = signature::parse(hex) else {
-        count(&counts.bad_signature);
-        return Err(BAD_SIGNATURE);
-    };
-    let id = text(id_name).filter(|id| (1..=128).contains(&id.len()));
-    let Some(id) = id.map(str::to_owned) else {
-        return malformed(StatusCode::BAD_REQUEST, "the delivery has no id");
-    };
-    let Some(length) = text("content-length").and_then(|length| length.parse::<usize>().ok())
-    else {
-        return malformed(StatusCode::LENGTH_REQUIRED, "the delivery does not say its length");
-    };
-    if length > sender.body_cap() {
-        count(&counts.oversized);
-        return Err(OVERSIZED);
-    }
-    let memory = room(shared, sender, length).await?;
-    let Ok(body) = read(body, length).await else {
-        return malformed(StatusCode::BAD_REQUEST, "the delivery's body is not what it says");
-    };
-    let queue = addressee(shared, sender, &body, signature).await?;
+    let claim = Claim::read(signature, &parts.headers).map_err(|flaw| match flaw {
+        Flaw::Missing => {
+            count(&counts.unsigned);
+            UNSIGNED
+        }
+        Flaw::Form => {
+            count(&counts.bad_signature);
+            BAD_SIGNATURE
+        }
+    })?;
+    let (body, memory) = read(shared, queue, &parts.headers, body).await?;
+    let claim = genuine(queue, claim, &body).await?;
     // From here on the body is the sender's word.
-    fresh(shared, sender, &body)?;
-    let mark = replay::mark(&queue.subscriber.instance, &id);
-    if !super::super::supervisor::lock(&shared.seen).insert(mark) {
-        count(&counts.replayed);
-        return Err(REPLAYED);
+    let now = shared.options.clock.now();
+    let late = claim.made(signature, &body).is_some_and(|made| {
+        let off = now.duration_since(made).unwrap_or_else(|early| early.duration());
+        off > LATE
+    });
+    if late {
+        count(&counts.late);
+    }
+    if let Some(answer) = asked_by_delivery(signature, &body) {
+        count(&counts.accepted);
+        // One that was overheard says nothing of the present.
+        if !late && lock(&queue.seen).insert(claim.mark(&body)) {
+            queue.asked.notify_one();
+        }
+        return Ok(answer.into());
     }
     let delivery = Delivery {
         feed: queue.subscriber.feed.name.clone(),
-        headers: passed_on(&parts.headers, signature_name),
+        headers: passed_on(&parts.headers, signature),
         body,
     };
-    counts.waiting.fetch_add(1, Ordering::Relaxed);
-    match queue.sender.try_send(Queued { delivery, _memory: memory }) {
-        Ok(()) => {
-            count(&counts.accepted);
-            Ok(())
-        }
-        Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
-            counts.waiting.fetch_sub(1, Ordering::Relaxed);
-            super::super::supervisor::lock(&shared.seen).remove(&mark);
-            count(&counts.overflowed);
-            shared.gap(&queue.subscriber);
-            Err(OVERFLOWED)
-        }
-    }
+    let mark = claim.mark(&delivery.body);
+    queue.accept(shared, Queued { delivery, mark, late, _memory: memory })?;
+    Ok("accepted\n".into())
 }
 
-/// Room for the body. Who finds none cannot be told from a real sender yet, so what may be a real
-/// delivery becomes a gap.
-async fn room(
-    shared: &Arc<Shared>,
-    sender: Sender,
-    length: usize,
-) -> Result<OwnedSemaphorePermit, Told> {
-    let kib = u32::try_from(length.div_ceil(1 << 10).max(1)).unwrap_or(u32::MAX);
+/// The value of the query's parameter to which the service wants to hear it.
+fn asked_by_query(signature: &Signature, parts: &request::Parts) -> Option<String> {
+    let Some(Handshake::Query(name)) = &signature.handshake else { return None };
+    let query = url::form_urlencoded::parse(parts.uri.query()?.as_bytes());
+    let (_, value) = query.into_iter().find(|(key, _)| key == name)?;
+    fitting(&value)
+}
+
+fn asked_by_delivery(signature: &Signature, body: &[u8]) -> Option<String> {
+    let Some(Handshake::Delivery { at, value, answer }) = &signature.handshake else { return None };
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let asks = body.pointer(at)?.as_str()? == value;
+    asks.then(|| body.pointer(answer)?.as_str().and_then(fitting)).flatten()
+}
+
+fn fitting(text: &str) -> Option<String> {
+    (text.len() <= CHALLENGE).then(|| text.to_owned())
+}
+
+fn is_expected(signature: &Signature, headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = text.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if signature.content_types.is_empty() {
+        return media.eq_ignore_ascii_case("application/json");
+    }
+    signature.content_types.iter().any(|expected| media.eq_ignore_ascii_case(expected))
+}
+
+/// The body, and the room that it takes. It is reserved as the bytes arrive, not as a header promises.
+async fn read(
+    shared: &Shared,
+    queue: &Queue,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Told> {
+    let oversized = || {
+        count(&queue.counts.oversized);
+        OVERSIZED
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY as u64) {
+        return Err(oversized());
+    }
+    let mut bytes = BytesMut::new();
+    let mut memory: Option<OwnedSemaphorePermit> = None;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let Ok(chunk) = chunk else {
+            count(&queue.counts.malformed);
+            return Err((StatusCode::BAD_REQUEST, "the delivery's body is not what it says"));
+        };
+        if bytes.len() + chunk.len() > BODY {
+            return Err(oversized());
+        }
+        let wanted = (bytes.len() + chunk.len()).div_ceil(1 << 10);
+        let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = room(shared, queue, wanted.saturating_sub(held)).await?;
+        match &mut memory {
+            Some(memory) => memory.merge(more),
+            None => memory = Some(more),
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes.freeze(), memory))
+}
+
+/// Who finds no room cannot be told from a real sender yet, so what may be a real delivery becomes a gap.
+async fn room(shared: &Shared, queue: &Queue, kib: usize) -> Result<OwnedSemaphorePermit, Told> {
+    // A body is at most `BODY` bytes.
+    let kib = u32::try_from(kib).unwrap_or(u32::MAX);
     let waiting = shared.memory.clone().acquire_many_owned(kib);
     match tokio::time::timeout(shared.options.request / 2, waiting).await {
         Ok(Ok(room)) => Ok(room),
-        _ => {
-            count(&shared.counts.overflowed);
-            for queue in shared.queues.iter().filter(|queue| queue.subscriber.sender == sender) {
-                shared.gap(&queue.subscriber);
-            }
-            Err(OVERFLOWED)
-        }
+        _ => Err(queue.overflow(shared)),
     }
 }
 
-async fn read(body: Body, length: usize) -> Result<Bytes, ()> {
-    let bytes = to_bytes(body, length).await.map_err(|_| ())?;
-    if bytes.len() == length { Ok(bytes) } else { Err(()) }
-}
-
-/// Whose secret made the signature.
-async fn addressee<'a>(
-    shared: &'a Shared,
-    sender: Sender,
-    body: &Bytes,
-    signature: [u8; 32],
-) -> Result<&'a Queue, Told> {
-    let mut configured = false;
-    for queue in shared.queues.iter().filter(|queue| queue.subscriber.sender == sender) {
-        let secret = match queue.subscriber.secret.resolve().await {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::warn!(provider = %queue.subscriber.instance, "webhook secret: {error}");
-                continue;
-            }
-        };
-        configured = true;
-        let body = body.clone();
-        // A hash over megabytes takes milliseconds, which other requests shall not wait for.
-        let large = body.len() > 256 << 10;
-        let check = move || signature::verify(secret.secret.expose(), &body, &signature);
-        let fits =
-            if large { tokio::task::spawn_blocking(check).await.unwrap_or(false) } else { check() };
-        if fits {
-            return Ok(queue);
-        }
-    }
-    count(&shared.counts.bad_signature);
-    Err(if configured { BAD_SIGNATURE } else { NO_SECRET })
-}
-
-/// That the body is JSON and, where it says its time (Linear, in milliseconds), that the time is now.
-fn fresh(shared: &Shared, sender: Sender, body: &[u8]) -> Result<(), Told> {
-    #[derive(Deserialize)]
-    struct Timed {
-        #[serde(rename = "webhookTimestamp")]
-        at: u64,
-    }
-    const MALFORMED: Told = (StatusCode::BAD_REQUEST, "the delivery is not the JSON it should be");
-    let at = match sender {
-        Sender::GitHub => serde_json::from_slice::<IgnoredAny>(body).map(|_| None),
-        Sender::Linear => serde_json::from_slice::<Timed>(body).map(|timed| Some(timed.at)),
+/// That the instance's secret made the signature.
+async fn genuine(queue: &Queue, claim: Claim, body: &Bytes) -> Result<Claim, Told> {
+    let Some(secret) = queue.secret().await else {
+        count(&queue.counts.bad_signature);
+        return Err(NO_SECRET);
     };
-    let at = at.map_err(|_| {
-        count(&shared.counts.malformed);
-        MALFORMED
-    })?;
-    let now = shared.options.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if at.is_some_and(|at| now.abs_diff(Duration::from_millis(at)) > shared.options.window) {
-        count(&shared.counts.replayed);
-        return Err(STALE);
+    // A hash over megabytes takes milliseconds, which other requests shall not wait for.
+    let large = body.len() > 256 << 10;
+    let (signature, body) = (queue.subscriber.signature.clone(), body.clone());
+    let check = move || {
+        let fits = claim.fits(&signature, secret.secret.expose(), &body);
+        (claim, fits)
+    };
+    let (claim, fits) = if large {
+        // It is aborted only with the runtime.
+        tokio::task::spawn_blocking(check).await.map_err(|_| BAD_SIGNATURE)?
+    } else {
+        check()
+    };
+    if fits.is_ok() {
+        queue.trouble(None);
     }
-    Ok(())
+    match fits {
+        Ok(true) => Ok(claim),
+        Ok(false) => {
+            count(&queue.counts.bad_signature);
+            Err(BAD_SIGNATURE)
+        }
+        Err(why) => {
+            queue.trouble(Some(why));
+            count(&queue.counts.bad_signature);
+            Err(NO_SECRET)
+        }
+    }
 }
 
-/// The sender's own headers; no other is the provider's business.
-fn passed_on(headers: &HeaderMap, signature: &str) -> Vec<(String, String)> {
+/// The headers that the manifest names; never that of the signature, which may be the secret itself.
+fn passed_on(headers: &HeaderMap, signature: &Signature) -> Vec<(String, String)> {
+    let passes = |name: &str| {
+        signature.pass.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        })
+    };
     headers
         .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            let own = name.starts_with("x-github-") || name.starts_with("linear-");
-            (own || name == "content-type") && name != signature
-        })
+        .filter(|(name, _)| passes(name.as_str()) && *name != signature.header.as_str())
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect()
 }

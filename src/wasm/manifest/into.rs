@@ -115,15 +115,17 @@ fn signature(raw: raw::Signature) -> Signature {
         signed: raw.signed.into_iter().map(part).collect(),
         secret: match raw.secret {
             raw::SecretForm::Text => SecretForm::Text,
+            raw::SecretForm::Hex => SecretForm::Hex,
             raw::SecretForm::Base64(prefix) => SecretForm::Base64(prefix),
         },
         timestamp: raw.timestamp.map(timestamp),
-        id: raw.id,
-        handshake: raw.handshake.map(|raw| Handshake {
-            at: raw.at,
-            value: raw.value,
-            answer: raw.answer,
+        handshake: raw.handshake.map(|raw| match raw {
+            raw::Handshake::Delivery(raw) => {
+                Handshake::Delivery { at: raw.at, value: raw.value, answer: raw.answer }
+            }
+            raw::Handshake::Query(name) => Handshake::Query(name),
         }),
+        content_types: raw.content_types,
         pass: raw.pass,
     }
 }

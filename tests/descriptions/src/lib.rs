@@ -2,15 +2,16 @@
 //! description allows, is this query one that Linear's schema allows?
 //!
 //! The descriptions are never part of the project. GitHub's are the npm packages `@octokit/openapi` and
-//! `@octokit/webhooks-examples`, fetched once into the target directory; Linear's is read from the reference data beside the
-//! checkout. Where one cannot be had, that is said loudly once and nothing is checked.
+//! `@octokit/webhooks-examples`, fetched once into the target directory; Linear's is a file of the crate
+//! `linear-schema`, which cargo fetches with the others that are locked here. Where one cannot be had, that
+//! is said loudly once and nothing is checked.
 
 pub mod http;
 mod npm;
 mod openapi;
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use apollo_compiler::validation::Valid;
@@ -28,8 +29,11 @@ const EXAMPLES: npm::Package = npm::Package {
     member: "package/api.github.com/index.json",
     kept: "webhooks",
 };
-/// A file that holds Linear's schema, gzip-compressed, in place of the one beside the checkout.
+/// A file that holds Linear's schema, in place of the crate's.
 const SCHEMA_VARIABLE: &str = "OMNIFS_LINEAR_SCHEMA";
+
+/// What Linear added to its schema since the crate was made, as far as it is asked for.
+const ADDED: &str = "extend type User { title: String }";
 
 /// The workspace's root: two levels above this crate.
 fn root() -> PathBuf {
@@ -73,22 +77,41 @@ pub fn webhook_examples() -> Option<serde_json::Value> {
 pub fn linear() -> Option<&'static Valid<Schema>> {
     static SCHEMA: OnceLock<Option<Valid<Schema>>> = OnceLock::new();
     let load = || {
-        let file = std::env::var_os(SCHEMA_VARIABLE).map_or_else(
-            || root().join("../shared/reference/linear-schema.graphql.gz"),
-            PathBuf::from,
-        );
-        read_schema(&file).map_err(|why| not_checked("Linear's schema", &why)).ok()
+        let read = |file: PathBuf, added: &str| {
+            let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+            let text = std::fs::read_to_string(&file).map_err(|error| told(&error))?;
+            Schema::parse_and_validate(text + added, &file).map_err(|error| told(&error))
+        };
+        let schema = match std::env::var_os(SCHEMA_VARIABLE) {
+            Some(file) => read(file.into(), ""),
+            None => locked_schema().and_then(|file| read(file, ADDED)),
+        };
+        schema.map_err(|why| not_checked("Linear's schema", &why)).ok()
     };
     SCHEMA.get_or_init(load).as_ref()
 }
 
-fn read_schema(file: &Path) -> Result<Valid<Schema>, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let packed = std::fs::File::open(file).map_err(|error| told(&error))?;
-    let mut text = String::new();
-    let mut unpacked = flate2::read::GzDecoder::new(packed);
-    unpacked.read_to_string(&mut text).map_err(|error| told(&error))?;
-    Schema::parse_and_validate(text, file).map_err(|error| told(&error))
+/// The schema in the crate's folder, where cargo says that it is.
+fn locked_schema() -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
+        .arg(manifest)
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("cargo metadata failed: {}", said.trim()));
+    }
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let manifest = packages
+        .filter(|package| package["name"] == "linear-schema")
+        .find_map(|package| package["manifest_path"].as_str());
+    let manifest = manifest.ok_or("cargo metadata names no linear-schema")?;
+    Ok(Path::new(manifest).with_file_name("linear.graphql"))
 }
 
 /// Checks a request, as `GET`, `/repos/acme/api/issues?page=2`. Returns the id of the operation

@@ -29,6 +29,8 @@ const CLEARED: &[&str] = &[
     "DOCKER_HOST",
     "GITHUB_TOKEN",
     "GH_TOKEN",
+    "GH_ENTERPRISE_TOKEN",
+    "GITHUB_ENTERPRISE_TOKEN",
     "LINEAR_TOKEN",
     "LINEAR_API_KEY",
     "RUST_LOG",

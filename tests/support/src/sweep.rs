@@ -49,7 +49,7 @@ pub fn clean(directory: &Path) {
     });
 }
 
-/// The processes that name `directory` on their command line (containerd and its shims) and their
+/// The processes that name `directory` on their command line (containerd and its shims, Podman's monitors) and their
 /// descendants (what runs in the containers). The name is unique to this engine. Zombies do not
 /// count.
 fn processes(directory: &Path) -> Vec<Pid> {
@@ -68,7 +68,7 @@ fn processes(directory: &Path) -> Vec<Pid> {
         }
         parents.push((pid, parent));
         let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let engine = ["dockerd", "containerd"].iter().any(|name| {
+        let engine = ["dockerd", "containerd", "podman", "conmon"].iter().any(|name| {
             command.split(|b| *b == 0).next().is_some_and(|program| {
                 Path::new(&*String::from_utf8_lossy(program))
                     .file_name()

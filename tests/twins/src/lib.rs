@@ -9,6 +9,7 @@
 //! the providers ask as well.
 
 mod clock;
+pub mod demo;
 mod fault;
 pub mod github;
 mod history;

@@ -14,7 +14,8 @@ pub struct Provider {
     pub package: String,
     /// The manifest to build it with: the workspace's or, for a crate beside it, its own.
     pub manifest: PathBuf,
-    /// It misbehaves on purpose: its imports are not checked and it never ships.
+    /// It misbehaves on purpose, or is the example of README.md: its imports are not checked and it
+    /// never ships.
     pub test_only: bool,
 }
 
@@ -77,7 +78,9 @@ fn read(manifest: &Path, root: &Path) -> Result<(Vec<Provider>, Vec<PathBuf>)> {
                 name: parts.join("-"),
                 package: text("name").context("a package without a name")?.to_owned(),
                 manifest: manifest.to_owned(),
-                test_only: parts.first().is_some_and(|part| part.starts_with("hostile")),
+                test_only: parts
+                    .first()
+                    .is_some_and(|p| p.starts_with("hostile") || p == "example"),
             });
         }
         members.push(own);

@@ -18,6 +18,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A look at who watches may take one part in so many of the time.
 const SHARE: u32 = 20;
+/// And at least so often somebody looks, so that what is watched counts as used.
+const LOOK: Duration = Duration::from_secs(60);
 /// How long one listing may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,15 +51,14 @@ impl<V: Vfs> Lister<'_, V> {
         let mut waiting: HashMap<Handle, Changed> = HashMap::new();
         let mut paces: HashMap<Handle, Pace> = HashMap::new();
         let mut next_look = Instant::now();
+        let mut last_look = Instant::now();
         loop {
             let now = Instant::now();
             let due = |handle: &Handle| paces.get(handle).map_or(now, |pace| pace.next);
             let soonest = waiting.keys().map(due).min().map(|due| due.max(next_look));
-            let received = match soonest {
-                None => changes.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => changes.recv_timeout(at.saturating_duration_since(now)),
-            };
-            match received {
+            let look = (last_look + LOOK).max(next_look);
+            let at = soonest.map_or(look, |at| at.min(look));
+            match changes.recv_timeout(at.saturating_duration_since(now)) {
                 Ok(changed) => {
                     waiting.insert(changed.handle, changed);
                     continue;
@@ -67,6 +68,10 @@ impl<V: Vfs> Lister<'_, V> {
             }
             let started = Instant::now();
             let watched = watched::scan(self.minor);
+            last_look = started;
+            if !watched.is_empty() {
+                self.vfs.note_watched(&watched);
+            }
             next_look = Instant::now() + started.elapsed() * SHARE;
             waiting.retain(|_, changed| is_watched(changed, &watched));
             let due: Vec<Handle> = waiting

@@ -118,6 +118,19 @@ impl<V: Vfs> Service<V> {
 
     async fn procedure(&self, number: u32, args: Args<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let Ok(procedure) = NFS_PROGRAM::try_from(number) else { return Err(Fault::Garbage) };
+        let done = self.answer_one(procedure, args, out).await;
+        match procedure {
+            NFS_PROGRAM::NFSPROC3_LOOKUP => done,
+            _ => done.map_err(Fault::of_handle),
+        }
+    }
+
+    async fn answer_one(
+        &self,
+        procedure: NFS_PROGRAM,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         match procedure {
             NFS_PROGRAM::NFSPROC3_NULL => {
                 args.end()?;

@@ -170,11 +170,26 @@ fn every_directory_lists_exactly_its_names() {
             expected.entry(below).or_default();
         }
     }
-    for (below, names) in expected.into_iter().filter(|(b, _)| b != "wide" && b != "churn") {
+    let elsewhere = ["wide", "churn", "failing"];
+    let all = expected.into_iter().filter(|(below, _)| !elsewhere.contains(&below.as_str()));
+    for (below, names) in all {
         for _ in 0..2 {
             let listed = d.list(&paths[&below]).unwrap();
             assert_eq!(listed.len(), names.len(), "{below}");
             assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), names, "{below}");
+        }
+    }
+}
+
+#[test]
+fn a_listing_that_fails_is_never_an_empty_one() {
+    // No more files, no such file, no such name.
+    let ends = [0x8000_0006, 0xC000_000F, 0xC000_0034, 0xC000_003A];
+    let d = planted();
+    for (name, error) in tree::failing() {
+        for _ in 0..2 {
+            let failed = d.list(&format!("\\failing\\{name}")).expect_err("cannot be listed");
+            assert!(!ends.contains(&failed.0), "{error:?}: {failed:?}");
         }
     }
 }
@@ -278,7 +293,7 @@ fn sixteen_readers_agree() {
         fn below(d: &Dispatcher, path: &str, sum: &mut (u64, u64)) {
             for (name, info) in d.list_by(path, 16 << 10).unwrap() {
                 let name = text(&name);
-                if name == "." || name == ".." || name == "wide" || name == "churn" {
+                if [".", "..", "wide", "churn", "failing"].contains(&name.as_str()) {
                     continue;
                 }
                 let child =

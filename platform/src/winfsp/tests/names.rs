@@ -104,13 +104,16 @@ fn what_may_not_be_kept_is_listed_at_each_use() {
 }
 
 #[test]
-fn what_windows_asks_for_everywhere_costs_no_listing() {
-    let d = with(&["README.md"]);
+fn what_windows_asks_for_everywhere_costs_one_listing_and_is_found_where_it_is() {
+    let d = with(&["README.md", "Folder.jpg"]);
     let before = d.memory.calls();
-    for name in ["desktop.ini", "Desktop.ini", "AUTORUN.INF", "thumbs.db"] {
-        assert_eq!(d.stat(&format!("\\{name}")), Err(Status::OBJECT_NAME_NOT_FOUND));
+    for _ in 0..2 {
+        for name in ["desktop.ini", "Desktop.ini", "AUTORUN.INF", "thumbs.db"] {
+            assert_eq!(d.stat(&format!("\\{name}")), Err(Status::OBJECT_NAME_NOT_FOUND));
+        }
+        assert_eq!(content(&d, "\\folder.jpg"), "Folder.jpg\n");
     }
-    assert_eq!(d.memory.calls().since(&before).opendir, 0);
+    assert_eq!(d.memory.calls().since(&before).opendir, 1);
 }
 
 #[test]

@@ -24,19 +24,37 @@ pub struct Container {
     pub mounts: Vec<String>,
     pub networks: Vec<String>,
     pub labels: Labels,
+    /// Its log driver keeps nothing that the engine could read.
+    pub unreadable: bool,
     /// The object's own answer.
     pub full: Option<Raw<ContainerInspect>>,
+}
+
+fn runs(state: &str) -> bool {
+    matches!(state, "running" | "paused" | "restarting")
 }
 
 impl Container {
     /// Its process may write to the log, of which no event tells.
     pub fn is_running(&self) -> bool {
-        matches!(self.state.as_str(), "running" | "paused" | "restarting")
+        runs(&self.state)
     }
 
-    /// A container that never started has logged nothing.
+    /// Its removal has begun, or failed, of which no event tells either.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state.as_str(), "removing" | "dead")
+    }
+
+    /// What it logs may be read, and may grow.
+    pub fn may_log(&self) -> bool {
+        self.is_running() && !self.unreadable
+    }
+
+    /// A container that never started has logged nothing. What one has logged that is being removed,
+    /// or that another place keeps, the engine does not answer.
     pub fn no_log(&self) -> Option<Content> {
-        (self.state == "created").then(Content::default)
+        let none = self.unreadable || self.is_leaving() || self.state == "created";
+        none.then(Content::default)
     }
 }
 
@@ -60,6 +78,7 @@ impl From<ContainerSummary> for Container {
             networks: c.network_settings.networks.into_keys().collect(),
             labels: c.labels,
             id: c.id,
+            unreadable: false,
             full: None,
         }
     }
@@ -82,6 +101,7 @@ impl From<Raw<ContainerInspect>> for Container {
             mounts: mount_lines(&c.mounts),
             networks: c.network_settings.networks.keys().cloned().collect(),
             labels: c.config.labels.clone(),
+            unreadable: c.host_config.log_config.is_unreadable(),
             full: Some(c),
         }
     }
@@ -91,8 +111,12 @@ impl ContainerInspect {
     /// The whole answer without what changes with no event, in an order of its own.
     pub fn stable(inspect: &Raw<Self>) -> Content {
         let health = ["Log", "FailingStreak"].map(|field| ["State", "Health", field]);
-        let mut inspect =
-            json::without(inspect.json.clone(), &[&["ExecIDs"], &health[0], &health[1]]);
+        let networks = ["NetworkSettings", "Networks"];
+        let mut unannounced: Vec<&[&str]> = vec![&["ExecIDs"], &health[0], &health[1]];
+        if !runs(&inspect.state.status) {
+            unannounced.push(&networks);
+        }
+        let mut inspect = json::without(inspect.json.clone(), &unannounced);
         if let Some(mounts) = inspect["Mounts"].as_array_mut() {
             mounts.sort_by_key(|mount| mount["Destination"].to_string());
         }
@@ -106,6 +130,19 @@ impl ContainerInspect {
         };
         let words = std::iter::once(self.path.clone()).chain(self.args.iter().map(quoted));
         words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl LogConfig {
+    /// Whether the engine says so by itself. Engines before 20.10 read few drivers' logs, which shows
+    /// when one is asked for.
+    fn is_unreadable(&self) -> bool {
+        let uncached = || self.config.get("cache-disabled").is_some_and(|off| off == "true");
+        match self.kind.as_str() {
+            "none" | "passthrough" => true,
+            "json-file" | "local" | "journald" => false,
+            _ => uncached(),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //! the two answers about a container or an image, its item in a listing and its own, come to the
 //! same words ([`container`], [`image`]).
 //!
-//! Every field may be absent: `null` and an empty list are the same, and an older engine leaves out
-//! what it does not know yet.
+//! Every field may be absent, but for what identifies an item of a list: `null` and an empty list are
+//! the same, and an older engine leaves out what it does not know yet.
 
 mod container;
 mod image;
@@ -22,25 +22,30 @@ pub type Labels = BTreeMap<String, String>;
 
 /// One item of `GET /containers/json`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub struct ContainerSummary {
     pub id: String,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub names: Vec<String>,
+    #[serde(default)]
     pub image: String,
-    #[serde(rename = "ImageID")]
+    #[serde(default, rename = "ImageID")]
     pub image_id: String,
+    #[serde(default)]
     pub command: String,
+    #[serde(default)]
     pub created: i64,
+    #[serde(default)]
     pub state: String,
+    #[serde(default)]
     pub status: String,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub ports: Vec<Port>,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub labels: Labels,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub mounts: Vec<Mount>,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub network_settings: Networks,
 }
 
@@ -98,9 +103,27 @@ pub struct ContainerInspect {
     pub restart_count: i64,
     pub config: ContainerConfig,
     #[serde(deserialize_with = "null")]
+    pub host_config: HostConfig,
+    #[serde(deserialize_with = "null")]
     pub mounts: Vec<Mount>,
     #[serde(deserialize_with = "null")]
     pub network_settings: Networks,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HostConfig {
+    #[serde(deserialize_with = "null")]
+    pub log_config: LogConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogConfig {
+    #[serde(rename = "Type")]
+    pub kind: String,
+    #[serde(deserialize_with = "null")]
+    pub config: Labels,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,15 +156,16 @@ pub struct ContainerConfig {
 
 /// One item of `GET /images/json`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub struct ImageSummary {
     pub id: String,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub repo_tags: Vec<String>,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub repo_digests: Vec<String>,
+    #[serde(default)]
     pub created: i64,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub labels: Labels,
 }
 
@@ -178,16 +202,20 @@ pub struct Volumes {
 
 /// One volume, the same in a listing and by itself.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub struct VolumeInspect {
     pub name: String,
+    #[serde(default)]
     pub driver: String,
+    #[serde(default)]
     pub mountpoint: String,
+    #[serde(default)]
     pub created_at: Option<String>,
+    #[serde(default)]
     pub scope: String,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub labels: Labels,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub options: Labels,
 }
 
@@ -206,24 +234,29 @@ impl Volume {
 
 /// One network; a listing lacks its containers.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub struct NetworkInspect {
     pub id: String,
     pub name: String,
+    #[serde(default)]
     pub created: String,
+    #[serde(default)]
     pub driver: String,
+    #[serde(default)]
     pub scope: String,
-    #[serde(rename = "EnableIPv6")]
+    #[serde(default, rename = "EnableIPv6")]
     pub ipv6: bool,
+    #[serde(default)]
     pub internal: bool,
+    #[serde(default)]
     pub attachable: bool,
-    #[serde(rename = "IPAM", deserialize_with = "null")]
+    #[serde(default, rename = "IPAM", deserialize_with = "null")]
     pub ipam: Ipam,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub containers: BTreeMap<String, Member>,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub options: Labels,
-    #[serde(deserialize_with = "null")]
+    #[serde(default, deserialize_with = "null")]
     pub labels: Labels,
 }
 
@@ -303,10 +336,10 @@ pub struct Actor {
 pub struct Info(Map<String, Value>);
 
 /// The fields that change with an event or with a new engine, and with nothing else. Left out are
-/// clocks, counters of the process, kernel settings that anybody may turn, and what a swarm or a
-/// storage driver reports of its own accord.
+/// clocks, counters of the process, the number of images (a build may add one with no event), kernel
+/// settings that anybody may turn, and what a swarm or a storage driver reports of its own accord.
 const INFO: &str = "ID Name Labels ServerVersion ExperimentalBuild ProductLicense Containers \
-    ContainersRunning ContainersPaused ContainersStopped Images OperatingSystem OSVersion OSType \
+    ContainersRunning ContainersPaused ContainersStopped OperatingSystem OSVersion OSType \
     Architecture KernelVersion NCPU MemTotal Driver DockerRootDir Plugins LoggingDriver CgroupDriver \
     CgroupVersion Runtimes DefaultRuntime InitBinary ContainerdCommit RuncCommit InitCommit \
     Isolation LiveRestoreEnabled SecurityOptions IndexServerAddress RegistryConfig \
@@ -322,7 +355,7 @@ impl Info {
 /// `GET /images/{id}/history`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub struct History(Vec<Map<String, Value>>);
+pub struct History(#[serde(deserialize_with = "null")] Vec<Map<String, Value>>);
 
 impl History {
     /// Without `Tags`, which belong to the images that share a layer.

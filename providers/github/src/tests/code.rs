@@ -58,9 +58,9 @@ fn repositories_are_listed_as_each_kind_of_account_has_them() {
         .get("/user", r#"{"login": "mira", "type": "User"}"#)
         .get("/users/mira", r#"{"login": "mira", "type": "User"}"#)
         .get("/users/jun", r#"{"login": "jun", "type": "User"}"#)
-        .get("/orgs/acme/repos?per_page=100&sort=pushed", repos("api"))
-        .get("/user/repos?per_page=100&affiliation=owner&sort=pushed", repos("private"))
-        .get("/users/jun/repos?per_page=100&sort=pushed", repos("public"));
+        .get("/orgs/acme/repos?sort=pushed&per_page=100", repos("api"))
+        .get("/user/repos?affiliation=owner&sort=pushed&per_page=100", repos("private"))
+        .get("/users/jun/repos?sort=pushed&per_page=100", repos("public"));
     let mount = mount(upstream);
     assert_eq!(mount.list("acme").unwrap(), ["api"]);
     assert_eq!(mount.list("mira").unwrap(), ["private"]);
@@ -174,4 +174,24 @@ fn a_release_shows_its_notes_and_assets_with_exact_sizes() {
     let document = mount.read(&format!("{at}/release.json")).unwrap();
     assert!(!document.contains("download_count") && !document.contains("reactions"));
     assert_eq!(mount.requests().len(), 2 + 3);
+}
+
+#[test]
+fn a_tree_by_a_name_of_which_no_event_tells_is_asked_for_at_each_open() {
+    let tree = |sha: &str| {
+        format!(r#"{{"tree": [{{"path": "{sha}", "mode": "100644", "sha": "{sha}"}}]}}"#)
+    };
+    let names = ["pull/4/head", "refs/pull/4/merge", "main~1", "@", "0123abc"];
+    let covered = ["main", "heads/main", "refs/tags/v1", "HEAD", "pulling"];
+    for (names, asked_again) in [(&names[..], true), (&covered[..], false)] {
+        for name in names {
+            let volatile =
+                matches!(crate::tree::coherence(&7, name), omnifs_sdk::Coherence::Volatile);
+            assert_eq!(volatile, asked_again, "{name}");
+        }
+    }
+    let at = format!("{REPO}/git/trees/pull%2F4%2Fhead?recursive=1");
+    let mount = mount(acme().get(&at, tree("b1")));
+    let node = || mount.stat("acme/api/_tree/pull%2F4%2Fhead").unwrap();
+    assert!(matches!(node().coherence, omnifs_sdk::Coherence::Volatile));
 }

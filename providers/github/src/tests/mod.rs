@@ -2,6 +2,7 @@
 
 mod code;
 mod polls;
+mod refusals;
 mod runs;
 mod threads;
 mod webhooks;

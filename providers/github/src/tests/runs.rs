@@ -69,8 +69,12 @@ fn a_runs_log_is_that_of_its_jobs_and_fills_theirs() {
     let mount = mount(runs());
     mount.list(&format!("{RUN}/jobs")).unwrap();
     let log = mount.read(&format!("{RUN}/log")).unwrap();
-    let parts =
-        ["==> build <==\none\n", "==> test / unit <==\n", "==> deploy <==\n", "==> build <==\n"];
+    let parts = [
+        "==> build <==\none\n",
+        "==> test / unit <==\nThis log has expired: GitHub has deleted it.\n",
+        "==> deploy <==\n",
+        "==> build <==\n",
+    ];
     assert_eq!(log, parts.join("\n"));
     mount.requests();
     assert_eq!(mount.read(&format!("{RUN}/jobs/build/log")).unwrap(), "one\n");
@@ -116,4 +120,45 @@ fn a_workflow_shows_its_runs() {
         mount.stat(RUN).unwrap().id
     );
     assert_eq!(mount.requests().len(), 2 + 3);
+}
+
+#[test]
+fn a_log_that_is_not_there_yet_is_asked_for_again_and_one_that_expired_says_so() {
+    let logs = format!("GET {REPO}/actions/jobs/1/logs");
+    let ended = |at: Option<&str>| {
+        let mut job = job(1, "build", "completed", Some("success"));
+        job["completed_at"] = json!(at);
+        let jobs = json!({"jobs": [job]}).to_string();
+        Recorded::new()
+            .get(&format!("{REPO}/actions/jobs/1"), job.to_string())
+            .get(&format!("{REPO}/actions/runs/9801/jobs?per_page=100"), jobs)
+    };
+    let read = |completed: Option<&str>, status: u16| {
+        let date = [("date", "Sun, 22 Nov 2026 13:09:20 GMT")];
+        let mount = mount(runs());
+        mount.upstream_changes(ended(completed).answer(&logs, status, &date, ""));
+        let first = mount.read(&format!("{RUN}/jobs/build/log"));
+        // And in the seconds after that it is there.
+        mount
+            .upstream_changes(Recorded::new().get(&format!("{REPO}/actions/jobs/1/logs"), "one\n"));
+        (first, mount.read(&format!("{RUN}/jobs/build/log")))
+    };
+    let expired = "This log has expired: GitHub has deleted it.\n";
+    for (completed, status, gone) in [
+        (Some("2026-11-22T13:09:15Z"), 404, false),
+        (Some("2026-11-22T12:30:00Z"), 404, false),
+        (None, 404, false),
+        (Some("2026-11-22T12:00:00Z"), 404, true),
+        (Some("2026-11-22T13:09:15Z"), 410, true),
+    ] {
+        let (first, then) = read(completed, status);
+        if gone {
+            assert_eq!((first.unwrap().as_str(), then.unwrap().as_str()), (expired, expired));
+        } else {
+            assert!(matches!(first, Err(omnifs_sdk::Error::Unavailable(_))), "{first:?}");
+            assert_eq!(then.unwrap(), "one\n", "{completed:?}");
+        }
+    }
+    let (empty, _) = read(Some("2026-11-22T13:09:15Z"), 200);
+    assert_eq!(empty.unwrap(), "", "a log without a line is no expired one");
 }

@@ -182,7 +182,7 @@ fn the_comments_of_every_pull_request_cost_one_listing_and_the_newest_number() {
             _ => comment(9000 + n, n / 3 * 2 + 1, "issues"),
         })
         .collect();
-    let upstream = pages(acme(), &format!("{REPO}/pulls"), "per_page=100&state=open", &pulls);
+    let upstream = pages(acme(), &format!("{REPO}/pulls"), "state=open&per_page=100", &pulls);
     let upstream = pages(upstream, &format!("{REPO}/issues/comments"), "per_page=100", &comments)
         .get(&format!("{REPO}/issues?state=all&per_page=1"), list([pull_among_issues(500)]))
         // One that was opened since, and that nothing is known of.
@@ -209,7 +209,7 @@ fn a_pull_request_shows_more_than_an_issue_and_asks_for_the_rest_on_demand() {
     let mut full = pull(6);
     full["mergeable"] = json!(true);
     full["comments"] = json!(0);
-    let upstream = pages(acme(), &format!("{REPO}/pulls"), "per_page=100&state=open", &[pull(6)])
+    let upstream = pages(acme(), &format!("{REPO}/pulls"), "state=open&per_page=100", &[pull(6)])
         .get(&format!("{at}/commits?per_page=100"), r#"[{"sha": "c1", "commit": {"message": "Fix\n\nwhy"}}]"#)
         .get(
             &format!("{at}/files?per_page=100"),
@@ -268,4 +268,24 @@ fn a_diff_beyond_githubs_limits_is_too_large() {
     let mount = mount(upstream);
     let diff = mount.read("acme/api/_prs/_all/6/diff");
     assert!(matches!(diff, Err(Error::TooLarge)), "{diff:?}");
+}
+
+#[test]
+fn the_bound_on_comments_holds_where_no_link_says_which_page_is_the_last() {
+    let page = |n: u64| list((0..100).map(|k| comment(n * 100 + k, 1, "issues")));
+    let mut upstream = acme()
+        .setting("comments-bound", "150")
+        .get(&format!("{REPO}/issues/1"), issue(1, 1).to_string())
+        .get(&format!("{REPO}/issues/1/comments?per_page=100"), list([comment(9, 1, "issues")]));
+    for n in 1..=3 {
+        let path = format!("{REPO}/issues/comments");
+        let next =
+            format!("<https://api.github.com{path}?per_page=100&page={}>; rel=\"next\"", n + 1);
+        let query = if n == 1 { String::new() } else { format!("&page={n}") };
+        let line = format!("GET {path}?per_page=100{query}");
+        upstream = upstream.answer(&line, 200, &[("link", &next)], page(n));
+    }
+    let mount = mount(upstream);
+    assert_eq!(mount.list(&format!("{OPEN}/1/comments")).unwrap(), ["9.md"]);
+    assert_eq!(mount.requests().len(), 3 + 2 + 1, "two pages of all, one of its own");
 }

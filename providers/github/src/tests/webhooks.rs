@@ -84,8 +84,10 @@ fn every_event_names_what_it_changed() {
             json!({"ref": "refs/heads/feature/x"}),
             &[
                 "changed branch/7/feature%2Fx",
-                "changed tree-of/7/feature%2Fx",
                 "changed repo-json/7",
+                "changed tree-of/7/feature%2Fx",
+                "changed tree-of/7/heads%2Ffeature%2Fx",
+                "changed tree-of/7/refs%2Fheads%2Ffeature%2Fx",
             ],
         ),
         (
@@ -93,8 +95,10 @@ fn every_event_names_what_it_changed() {
             json!({"ref": "v1", "ref_type": "tag"}),
             &[
                 "changed tag/7/v1",
-                "changed tree-of/7/v1",
                 "changed repo-json/7",
+                "changed tree-of/7/v1",
+                "changed tree-of/7/tags%2Fv1",
+                "changed tree-of/7/refs%2Ftags%2Fv1",
                 "children tags/7",
                 "children trees/7",
             ],
@@ -102,7 +106,7 @@ fn every_event_names_what_it_changed() {
         (
             "release",
             json!({"action": "edited", "release": {"id": 2}}),
-            &["changed releases/7", "children assets/7/2", "changed release/7/2"],
+            &["children releases/7", "children assets/7/2", "changed release/7/2"],
         ),
         ("label", json!({"action": "edited", "label": {"name": "bug"}}), &["gap issues:7"]),
         ("label", json!({"action": "created"}), &[]),
@@ -118,7 +122,10 @@ fn every_event_names_what_it_changed() {
 #[test]
 fn a_push_to_the_default_branch_moves_the_tree_that_shows_it() {
     let told = deliver("push", json!({"ref": "refs/heads/main"})).unwrap();
-    for word in ["changed head/7", "changed readme/7", "changed workflows/7"] {
+    let trees = ["HEAD", "main", "heads%2Fmain", "refs%2Fheads%2Fmain"];
+    let trees = trees.map(|name| format!("changed tree-of/7/{name}"));
+    let others = ["changed head/7", "changed readme/7", "changed workflows/7"];
+    for word in others.into_iter().chain(trees.iter().map(String::as_str)) {
         assert!(told.iter().any(|told| told == word), "{word} is not in {told:?}");
     }
 }

@@ -218,25 +218,25 @@ pub const USER: &str =
 macro_rules! objects {
     () => {
         "fragment Objects on Query { \
-           workflowStates(filter: { updatedAt: { gt: $since } }, first: 10, \
+           workflowStates(filter: { updatedAt: { gte: $since } }, first: 10, \
              includeArchived: true, orderBy: updatedAt) { \
-             nodes { id updatedAt team { id } } \
+             nodes { id updatedAt archivedAt team { id } } \
            } \
-           cycles(filter: { updatedAt: { gt: $since } }, first: 10, \
+           cycles(filter: { updatedAt: { gte: $since } }, first: 10, \
              includeArchived: true, orderBy: updatedAt) { \
-             nodes { id updatedAt team { id } } \
+             nodes { id updatedAt archivedAt team { id } } \
            } \
-           projects(filter: { updatedAt: { gt: $since } }, first: 10, \
+           projects(filter: { updatedAt: { gte: $since } }, first: 10, \
              includeArchived: true, orderBy: updatedAt) { \
-             nodes { id updatedAt } \
+             nodes { id updatedAt archivedAt } \
            } \
-           users(filter: { updatedAt: { gt: $since } }, first: 10, \
+           users(filter: { updatedAt: { gte: $since } }, first: 10, \
              includeArchived: true, orderBy: updatedAt) { \
-             nodes { id updatedAt } \
+             nodes { id updatedAt archivedAt } \
            } \
-           issueLabels(filter: { updatedAt: { gt: $since } }, first: 10, \
+           issueLabels(filter: { updatedAt: { gte: $since } }, first: 10, \
              includeArchived: true, orderBy: updatedAt) { \
-             nodes { id updatedAt } \
+             nodes { id updatedAt archivedAt } \
            } \
            teams(first: 50) { nodes { id key issueCount(includeArchived: true) } } \
          } "
@@ -256,9 +256,9 @@ pub const CHANGED_OBJECTS: &str =
 
 pub const CHANGED: &str = concat!(
     "query Changed($since: DateTimeOrDuration!) { \
-       issues(filter: { or: [{ updatedAt: { gt: $since } }, { archivedAt: { gt: $since } }] }, \
+       issues(filter: { or: [{ updatedAt: { gte: $since } }, { archivedAt: { gte: $since } }] }, \
          first: 20, includeArchived: true, orderBy: updatedAt) { nodes { ...ChangedIssue } } \
-       comments(filter: { updatedAt: { gt: $since } }, first: 20, includeArchived: true, \
+       comments(filter: { updatedAt: { gte: $since } }, first: 20, includeArchived: true, \
          orderBy: updatedAt) { nodes { id createdAt updatedAt archivedAt issueId } } \
        ...Objects \
      } ",
@@ -269,7 +269,7 @@ pub const CHANGED: &str = concat!(
 /// All of them, where [`CHANGED`] has its first 20.
 pub const CHANGED_ISSUES: &str = concat!(
     "query ChangedIssues($since: DateTimeOrDuration!, $after: String) { \
-       issues(filter: { or: [{ updatedAt: { gt: $since } }, { archivedAt: { gt: $since } }] }, \
+       issues(filter: { or: [{ updatedAt: { gte: $since } }, { archivedAt: { gte: $since } }] }, \
          first: 250, after: $after, includeArchived: true, orderBy: updatedAt) { \
          nodes { ...ChangedIssue } pageInfo { hasNextPage endCursor } \
        } \
@@ -279,7 +279,7 @@ pub const CHANGED_ISSUES: &str = concat!(
 
 pub const CHANGED_COMMENTS: &str = "query ChangedComments(\
        $since: DateTimeOrDuration!, $after: String) { \
-       comments(filter: { updatedAt: { gt: $since } }, first: 250, after: $after, \
+       comments(filter: { updatedAt: { gte: $since } }, first: 250, after: $after, \
          includeArchived: true, orderBy: updatedAt) { \
          nodes { id createdAt updatedAt archivedAt issueId } pageInfo { hasNextPage endCursor } \
        } \

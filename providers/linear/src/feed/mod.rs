@@ -1,132 +1,170 @@
-//! What changed: by asking, and by Linear's webhooks.
+//! What changed in the workspace, by polling and by webhooks.
 //!
-//! A poll asks for what was updated since a little before the newest change known, and leaves out
-//! what the last poll has told ([`cursor`]). What such a question never shows is found otherwise:
-//!
-//! - a deleted issue, by the number of issues there are: fewer than before and those made since is
-//!   a gap;
-//! - a deleted comment, somebody who joins or leaves a team, and anything else that moves no time, by
-//!   a gap every [`RECHECK`] seconds of Linear's clock, after which everything is asked for again as
-//!   it is used;
-//! - a renamed state, label, project, cycle or person moves the time of no issue that names it: those
-//!   issues are asked for, and where there are more than a page of them it is a gap.
-//!
-//! An update does not say what it changed, so every directory of the issue's team that the issue may
-//! have entered or left is listed anew.
+//! A poll asks for what was updated from a little before the newest update that it has seen, and for
+//! what no such question shows: how many issues there are, and the teams with their keys. What neither
+//! shows is bounded by [`RECHECK`]; SEMANTICS.md says of each kind of object what that is.
 
-mod cursor;
 mod delivery;
-mod tick;
+mod moved;
 
 pub use delivery::deliver;
 
-use crate::api::{Nodes, OfComments, OfIssues, OfProjects, ask, query};
+use crate::api::{Nodes, OfComments, OfIssues, Page, ask_dated, ask_some, query};
 use crate::{ISSUES, Id, OBJECTS};
+use moved::{Kind, Moved, Node};
+use omnifs_sdk::poll::since::Mark;
+use omnifs_sdk::poll::{Poll, digest};
 use omnifs_sdk::*;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Seconds after which a poll says that it may have missed something.
 const RECHECK: u64 = 600;
 
-pub fn poll(position: &Position) -> Result<Progress> {
-    match position.scope.as_str() {
-        ISSUES | OBJECTS => tick::poll(position),
-        other => Err(Error::Invalid(format!("there is no scope {other:?}"))),
-    }
+/// Milliseconds before the newest update within which an older one may still come to light.
+const OVERLAP: u64 = 10_000;
+
+/// How far back the first poll looks where nobody knows when the first answer was given, as Linear
+/// reads a duration. A scope is polled as soon as its first answer is there, and an answer takes two
+/// minutes at most.
+const RECENTLY: &str = "-PT5M";
+
+/// Issues or comments that one poll reads. After a longer time away it is a gap.
+const MOST: usize = 2_000;
+
+/// Teams that [`query::CHANGED`] asks for. A full page may not be all.
+const FIRST_TEAMS: usize = 50;
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Cursor {
+    mark: Mark<OVERLAP>,
+    /// Issues there were in all teams, archived ones too, where they could be counted.
+    issues: Option<u64>,
+    /// The teams and their keys.
+    teams: Option<u64>,
+    /// What could not be read of the last answer.
+    odd: u64,
 }
 
 #[derive(Debug, Deserialize)]
-struct Found {
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    /// Absent where only objects were asked for.
+    issues: Option<Nodes<Node>>,
+    comments: Option<Nodes<Node>>,
+    workflow_states: Nodes<Node>,
+    cycles: Nodes<Node>,
+    projects: Nodes<Node>,
+    users: Nodes<Node>,
+    issue_labels: Nodes<Node>,
+    teams: Nodes<Team>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Team {
     id: String,
+    key: String,
+    issue_count: u64,
 }
 
-/// An issue of this team changed, or came into it, or left it.
-fn issue_moved(team: &str, changes: &mut Changes) {
-    let id = || team.to_owned();
-    changes
-        .children_changed([Id::Open(id()), Id::All(id()), Id::Assigned, Id::Created])
-        .invalidated([Id::InStates(id())]);
-}
+pub fn poll(position: &Position) -> Result<Progress> {
+    let text = match position.scope.as_str() {
+        ISSUES => query::CHANGED,
+        OBJECTS => query::CHANGED_OBJECTS,
+        other => return Err(Error::Invalid(format!("there is no scope {other:?}"))),
+    };
+    let (mut poll, held) = Poll::begin::<Cursor>(position);
+    let since = match (&held, position.since) {
+        (Some(cursor), _) => time::rfc3339(cursor.mark.from()),
+        (None, 0) => RECENTLY.to_owned(),
+        (None, since) => time::rfc3339((since * 1000).saturating_sub(OVERLAP)),
+    };
+    let (changed, date): (Changed, _) = ask_dated(text, json!({ "since": since }))?;
+    poll.note_time(date.ok_or_else(|| Error::Invalid("api: the answer has no Date".to_owned()))?);
+    let teams = changed.teams.nodes.clone();
+    let teams = (teams.is_whole() && teams.len() < FIRST_TEAMS).then_some(teams);
+    let known = teams.iter().flat_map(|teams| teams.iter());
+    let mut cursor = Cursor {
+        mark: held.as_ref().map_or_else(|| Mark::new(poll.beginning()), |held| held.mark.clone()),
+        issues: teams.as_ref().map(|_| known.clone().map(|team| team.issue_count).sum()),
+        teams: teams.as_ref().map(|_| digest::sum(known.map(|t| digest::of(&(&t.id, &t.key))))),
+        odd: 0,
+    };
 
-fn issue_gone(id: &str, changes: &mut Changes) {
-    changes.removed([Id::Issue(id.to_owned()), Id::Comments(id.to_owned())]);
-}
+    // What was made after this may not have been listed before.
+    let from = held.as_ref().map_or(0, |held| held.mark.from());
+    let answer = changed.moved(from);
+    let fresh = cursor.mark.clone().pass(poll.now(), answer.to_vec(), Moved::seen);
+    let (answer, whole) = the_rest(answer, &fresh, &since, from)?;
+    cursor.odd = digest::of(&answer.odd().iter().map(Odd::to_string).collect::<Vec<_>>());
+    let news = cursor.mark.pass(poll.now(), answer.to_vec(), Moved::seen);
 
-/// Objects that issues and comments name.
-#[derive(Debug, Default)]
-struct Names {
-    /// What an issue that names one of them passes.
-    filters: Vec<Value>,
-    people: Vec<String>,
-}
-
-impl Names {
-    fn add(&mut self, ids: &[String], filter: impl Fn(Value) -> Value) {
-        if !ids.is_empty() {
-            self.filters.push(filter(json!({ "id": { "in": ids } })));
+    let mut missed = !whole;
+    if let Some(held) = &held {
+        missed |= held.odd != cursor.odd && !answer.is_whole();
+        // A team's key is part of the identifier of its issues.
+        if held.teams != cursor.teams {
+            missed = true;
+            poll.changes.children_changed((position.scope == OBJECTS).then_some(Id::Teams));
+        }
+        let made = news.iter().filter(|moved| moved.is_issue_made_after(held.mark.at())).count();
+        if let (Some(before), Some(now), ISSUES) = (held.issues, cursor.issues, &*position.scope) {
+            missed |= now < before + made as u64;
         }
     }
-
-    fn states(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "state": ids }));
+    if missed {
+        poll.gap();
     }
+    let teams: Option<Vec<_>> = teams.map(|all| all.iter().map(|team| team.id.clone()).collect());
+    moved::tell(&news, teams.as_deref(), &[&position.scope], &mut poll.changes)?;
+    // Without a cursor, the time of the first answer proves it.
+    poll.resumed |= position.cursor.is_none() && position.since > 0;
+    Ok(poll.end(&cursor, RECHECK))
+}
 
-    fn labels(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "labels": { "some": ids } }));
-    }
-
-    fn projects(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "project": ids }));
-    }
-
-    fn cycles(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "cycle": ids }));
-    }
-
-    fn people(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "assignee": ids }));
-        self.add(ids, |ids| json!({ "creator": ids }));
-        self.people.extend_from_slice(ids);
-    }
-
-    /// An issue that moves to another team gets another identifier, which its children name.
-    fn parents(&mut self, ids: &[String]) {
-        self.add(ids, |ids| json!({ "parent": ids }));
-    }
-
-    /// The issues and comments that name one of these changed.
-    fn tell(self, changes: &mut Changes) -> Result<()> {
-        if !self.filters.is_empty() {
-            let variables = json!({ "filter": { "or": self.filters } });
-            let found: OfIssues<Nodes<Found>> = ask(query::CONCERNED, variables)?;
-            tell_all(found.issues, Id::Issue, ISSUES, changes);
+impl Changed {
+    /// Everything that the answer tells of.
+    fn moved(self, from: u64) -> Items<Moved> {
+        let mut all = Items::default();
+        for (kind, list) in [
+            (Kind::Issue, self.issues),
+            (Kind::Comment, self.comments),
+            (Kind::State, Some(self.workflow_states)),
+            (Kind::Cycle, Some(self.cycles)),
+            (Kind::Project, Some(self.projects)),
+            (Kind::User, Some(self.users)),
+            (Kind::Label, Some(self.issue_labels)),
+        ] {
+            let nodes = list.map(|list| list.nodes).unwrap_or_default();
+            all.append(nodes.map(|node| node.moved(kind, from)));
         }
-        if !self.people.is_empty() {
-            let variables = json!({ "people": self.people });
-            let found: OfComments<Nodes<Found>> = ask(query::WRITTEN, variables)?;
-            tell_all(found.comments, Id::Comment, ISSUES, changes);
-        }
-        Ok(())
+        all
     }
 }
 
-/// These changed; where they fill the page of 100 there may be more.
-fn tell_all(found: Nodes<Found>, id: fn(String) -> Id, scope: &str, changes: &mut Changes) {
-    if found.nodes.len() < 100 {
-        changes.invalidated(found.nodes.iter().map(|found| id(found.id.clone())));
-    } else {
-        changes.gap(scope);
+/// Asks for all changes of a kind where all of its first page are new, and whether that is all.
+fn the_rest(
+    mut answer: Items<Moved>,
+    fresh: &[Moved],
+    since: &str,
+    from: u64,
+) -> Result<(Items<Moved>, bool)> {
+    let full = |kind: Kind| fresh.iter().filter(|moved| moved.kind == kind).count() >= kind.first();
+    let mut whole = true;
+    for kind in [Kind::Issue, Kind::Comment].into_iter().filter(|kind| full(*kind)) {
+        let variables = json!({ "since": since });
+        let found = if kind == Kind::Issue {
+            let take = |data: OfIssues<Page<Node>>| data.issues;
+            ask_some(query::CHANGED_ISSUES, variables, MOST, take)?
+        } else {
+            let take = |data: OfComments<Page<Node>>| data.comments;
+            ask_some(query::CHANGED_COMMENTS, variables, MOST, take)?
+        };
+        whole &= !found.more;
+        answer.retain(|moved| moved.kind != kind);
+        answer.append(found.items.map(|node| node.moved(kind, from)));
     }
-}
-
-/// The projects that these people lead changed.
-fn tell_led(people: &[String], changes: &mut Changes) -> Result<()> {
-    if people.is_empty() {
-        return Ok(());
-    }
-    let variables = json!({ "people": people });
-    let found: OfProjects<Nodes<Found>> = ask(query::LED, variables)?;
-    tell_all(found.projects, Id::Project, OBJECTS, changes);
-    Ok(())
+    let others = [Kind::State, Kind::Cycle, Kind::Project, Kind::User, Kind::Label];
+    Ok((answer, whole && !others.into_iter().any(full)))
 }

@@ -80,6 +80,30 @@ impl Listing {
     }
 }
 
+/// A listing of which only those are of interest that were there the last time: what is new has been
+/// named by nobody yet. Ids ascend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    newest: u64,
+    all: u64,
+}
+
+impl Known {
+    /// Moves on to what the listing is now; whether one that was there changed or is gone.
+    pub fn moved<T>(
+        &mut self,
+        items: &[T],
+        id: impl Fn(&T) -> u64,
+        shown: impl Fn(&T) -> u64,
+    ) -> bool {
+        let known = items.iter().filter(|item| id(item) <= self.newest).map(&shown);
+        let moved = sum(known) != self.all;
+        self.newest = items.iter().map(id).fold(self.newest, u64::max);
+        self.all = sum(items.iter().map(shown));
+        moved
+    }
+}
+
 /// Digests in a cursor: 11 characters each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Digests(Vec<u64>);
@@ -145,6 +169,17 @@ mod tests {
         let news = known.compare(&now, key);
         assert_eq!((news.any, news.changed.len(), news.came.len(), news.gone), (true, 0, 0, 2));
         assert!(!known.compare(&now, key).any);
+    }
+
+    #[test]
+    fn of_what_was_known_a_change_and_an_end_are_told_and_an_addition_is_not() {
+        let mut known = Known::default();
+        let mut moved = |items: &[(u64, u64)]| known.moved(items, |i| i.0, |i| i.1);
+        assert!(!moved(&[(1, 10), (2, 20)]), "the first time");
+        assert!(!moved(&[(3, 30), (2, 20), (1, 10)]), "one was made");
+        assert!(moved(&[(1, 10), (2, 21), (3, 30)]), "one was changed");
+        assert!(moved(&[(1, 10), (4, 30), (2, 21)]), "one was deleted, and one made");
+        assert!(!moved(&[(1, 10), (2, 21), (4, 30)]));
     }
 
     #[test]

@@ -47,8 +47,8 @@
 pub mod digest;
 pub mod since;
 
-use crate::http::Response;
-use crate::{Changes, Position, Progress};
+use crate::http::{self, Request, Response};
+use crate::{Changes, Error, Position, Progress, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -67,7 +67,8 @@ pub struct Poll<'a> {
     /// When the scope was last reported as a gap, or first polled; 0 at the first poll.
     checked: u64,
     wait: Option<u32>,
-    resumed: bool,
+    /// The cursor proves that nothing was missed since.
+    pub resumed: bool,
 }
 
 impl<'a> Poll<'a> {
@@ -88,10 +89,26 @@ impl<'a> Poll<'a> {
 
     /// Takes note of the service's time and of the wait that it asks for (`X-Poll-Interval`).
     pub fn note(&mut self, answer: Response) -> Response {
-        self.now = answer.date().unwrap_or(self.now);
+        self.now = self.now.max(answer.date().unwrap_or(0));
         let wait = answer.header("x-poll-interval").and_then(|text| text.parse().ok());
         self.wait = self.wait.max(wait);
         answer
+    }
+
+    /// Several requests side by side, whatever the status of their answers, each noted.
+    pub fn ask<const N: usize>(&mut self, requests: [Request; N]) -> [Result<Response>; N] {
+        let mut answers = http::fetch_all(requests).into_iter();
+        std::array::from_fn(|_| {
+            // There is an answer to each request.
+            let answer = answers.next().unwrap_or(Err(Error::NotFound));
+            answer.map(|answer| self.note(answer))
+        })
+    }
+
+    /// As [`note`](Poll::note) of an answer of which only the time is at hand, in seconds since the
+    /// Unix epoch.
+    pub fn note_time(&mut self, date: u64) {
+        self.now = date;
     }
 
     /// The service's time, in milliseconds since the Unix epoch.
@@ -113,6 +130,15 @@ impl<'a> Poll<'a> {
         self.changes.gap(self.position.scope.as_str());
     }
 
+    /// Whether `now` is another digest than the last poll's or, where there was none, whether the time
+    /// of the last change, in milliseconds, is one that the first fetch may have missed.
+    pub fn differs(&self, held: Option<u64>, now: u64, newest: Option<u64>) -> bool {
+        match held {
+            Some(held) => held != now,
+            None => newest.is_some_and(|newest| newest >= self.beginning()),
+        }
+    }
+
     /// Ends the poll. Once in `recheck` seconds it is a gap too.
     pub fn end<C: Serialize>(mut self, cursor: &C, recheck: u64) -> Progress {
         if self.checked == 0 {
@@ -121,11 +147,14 @@ impl<'a> Poll<'a> {
             self.checked = self.now;
             self.gap();
         }
+        // So shortly after the first fetch, what the first poll asked for reaches back to it.
+        let since = self.position.since;
+        let first = self.position.cursor.is_none() && since != 0 && self.now <= since + RECENTLY;
         Progress {
             changes: self.changes,
             cursor: serde_json::to_string(&(self.checked, cursor)).ok(),
             // Whatever happened since the cursor was seen, but for what the rechecks are for.
-            resumed: self.resumed,
+            resumed: self.resumed || first,
             wait: self.wait,
         }
     }
@@ -164,6 +193,16 @@ mod tests {
     fn a_cursor_that_cannot_be_read_is_a_gap_and_no_resumption() {
         let odd = at("Sun, 22 Nov 2026 13:00:00 GMT", Some("{\"mark\":1}"));
         assert_eq!((odd.changes.0, odd.resumed), (vec![Change::Gap("s".into())], false));
+    }
+
+    #[test]
+    fn the_first_poll_proves_all_where_the_first_fetch_was_lately() {
+        for (since, proven) in [(0, false), (3_420, true), (3_419, false), (3_600, true)] {
+            let position = Position { since, ..position(None) };
+            let (mut poll, _) = Poll::begin::<u8>(&position);
+            poll.note(Response::with_headers(&[("date", "Thu, 01 Jan 1970 01:00:00 GMT")]));
+            assert_eq!(poll.end(&1_u8, 3600).resumed, proven, "{since}");
+        }
     }
 
     #[test]

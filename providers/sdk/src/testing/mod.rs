@@ -3,7 +3,8 @@
 //! [`Recorded`] answers the provider's requests from recorded exchanges; [`Mount`] walks the tree by
 //! path as the host does, keeps what is offered, and panics where the provider breaks the contract
 //! of `wit/`: a request that the manifest does not allow, a name or an id that the host would refuse,
-//! a size that is not the content's.
+//! a size that is not the content's, a scope that no feed covers. [`odd`] makes answers of which one
+//! item is not as expected.
 //!
 //! ```
 //! # use omnifs_sdk::*;
@@ -11,21 +12,22 @@
 //! # impl Tree for Id {
 //! #     fn shape(self) -> Shape<Id> {
 //! #         listing(|| {
-//! #             let names: Vec<String> = http::Client::new("api").get(&["names"]).json()?;
-//! #             let file = |name: String| Entry::file(name, Id::Root).content(scalar(1));
-//! #             Ok(names.into_iter().map(file).collect::<Vec<_>>())
+//! #             let names: Items<String> = api::names().json()?;
+//! #             Ok(names.map(|name| Entry::file(name, Id::Root).content(scalar(1))))
 //! #         })
 //! #     }
 //! # }
+//! # routes! { mod api = "api" { get names() = "/names" } }
 //! # struct Names;
 //! # impl Provider for Names {
 //! #     type Id = Id;
 //! #     const ROOT: Id = Id::Root;
 //! #     const MANIFEST: Manifest = Manifest {
 //! #         endpoints: &[manifest::Endpoint {
-//! #             allow: &[manifest::get("/names")],
-//! #             ..manifest::Endpoint::new("api", "https://api.example", "names")
+//! #             allow: api::RULES,
+//! #             ..manifest::Endpoint::new(api::ENDPOINT, "https://api.example", "names")
 //! #         }],
+//! #         feeds: &[manifest::Feed::poll("changes", "all", "api")],
 //! #         ..Manifest::new("names", "0.1.0", "Names")
 //! #     };
 //! # }

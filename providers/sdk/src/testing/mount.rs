@@ -2,9 +2,11 @@
 
 use super::host::{self, Trace};
 use super::recorded::{self, Recorded};
+use crate::bindings::service::omnifs::provider::types::Source;
 use crate::component::Provider;
 use crate::entry::length;
 use crate::events::{Change, Changes, Delivery, Position, Progress};
+use crate::manifest::Feed;
 use crate::{Body, Coherence, Error, Kind, Node, NodeId, Result, serve};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,8 @@ struct State {
     requests: Vec<String>,
     partials: Vec<(String, u32, String)>,
     log: Vec<String>,
+    /// The feeds that are not connected.
+    down: BTreeSet<&'static str>,
 }
 
 /// What was answered and offered, until an event says otherwise.
@@ -49,6 +53,8 @@ impl<P> fmt::Debug for Mount<P> {
     }
 }
 
+/// Feeds are connected from the start. What a connected feed covers is served as the host would:
+/// without asking, until an event tells of it.
 impl<P: Provider> Mount<P> {
     pub fn new(upstream: Recorded) -> Self {
         let state = State { upstream, ..State::default() };
@@ -119,6 +125,45 @@ impl<P: Provider> Mount<P> {
         self.state.borrow_mut().upstream.update(to);
     }
 
+    /// The feed of this name loses its connection: what no other one covers is asked for at each use.
+    pub fn down(&self, feed: &str) {
+        let feed = feed_of::<P>(feed);
+        self.state.borrow_mut().down.insert(feed.name);
+    }
+
+    /// It is connected again, and what was asked before is asked for anew.
+    pub fn up(&self, feed: &str) {
+        let feed = feed_of::<P>(feed);
+        let state = &mut *self.state.borrow_mut();
+        state.down.remove(feed.name);
+        state.cache.drop_nodes(
+            |node| matches!(&node.coherence, Coherence::Scoped(scope) if feed.covers(scope)),
+        );
+    }
+
+    /// Whether what was answered may be served without asking.
+    fn holds(&self, node: &Node) -> bool {
+        let down = &self.state.borrow().down;
+        let mut feeds = P::MANIFEST.feeds.iter().filter(|feed| !down.contains(feed.name));
+        match &node.coherence {
+            Coherence::Scoped(scope) => feeds.any(|feed| feed.covers(scope)),
+            _ => true,
+        }
+    }
+
+    /// As [`holds`](Self::holds), of what is known by its id. The root belongs to the host.
+    fn is_held(&self, id: &str) -> bool {
+        let node = self.state.borrow().cache.nodes.get(id).cloned();
+        node.is_none_or(|node| self.holds(&node))
+    }
+
+    /// A directory whose listing is asked for at each open.
+    fn is_volatile(&self, id: &str) -> bool {
+        let state = self.state.borrow();
+        let node = state.cache.nodes.get(id);
+        node.is_some_and(|node| matches!(node.coherence, Coherence::Volatile))
+    }
+
     /// The path and query that open a push stream.
     pub fn open(&self, position: &Position) -> Result<String> {
         Ok(self.call(|| P::open(position))?.path().to_owned())
@@ -167,23 +212,28 @@ impl<P: Provider> Mount<P> {
 
     fn child(&self, parent: &str, name: &str) -> Result<String> {
         let known = self.state.borrow().cache.child(parent, name);
-        if let Some(known) = known {
+        let held = |id: &String| self.is_held(id);
+        if let Some(known) = known
+            && known.as_ref().map_or_else(|_| self.is_held(parent), held)
+        {
             return known;
         }
         let node = self.call(|| serve::lookup_child::<P::Id>(parent, name))?;
         assert_eq!(node.name, name, "a lookup must answer the name it was asked for");
         let id = node.id.clone();
+        check_coverage::<P>(&node);
         self.state.borrow_mut().cache.keep(parent, vec![node], false);
         Ok(id)
     }
 
     fn children(&self, parent: &str) -> Result<Vec<Node>> {
         let known = self.state.borrow().cache.children(parent);
-        if let Some(known) = known {
+        if let Some(known) = known.filter(|_| self.is_held(parent) && !self.is_volatile(parent)) {
             return Ok(known);
         }
         let before = self.state.borrow().partials.len();
         let nodes = self.call(|| serve::list_children::<P::Id>(parent))?;
+        nodes.iter().for_each(check_coverage::<P>);
         let state = &mut *self.state.borrow_mut();
         state.cache.keep(parent, nodes.clone(), true);
         if let Some(entries) = state.cache.listings.get_mut(parent) {
@@ -194,10 +244,12 @@ impl<P: Provider> Mount<P> {
 
     fn content(&self, id: &str) -> Result<Vec<u8>> {
         let known = self.state.borrow().cache.nodes.get(id).cloned();
-        let settled = known.filter(|node| !matches!(node.coherence, Coherence::Volatile));
+        let settled =
+            known.filter(|node| !matches!(node.coherence, Coherence::Volatile) && self.holds(node));
         match settled.as_ref().and_then(|node| node.content.clone()) {
             Some(Body::Held(bytes)) => return Ok(bytes),
-            Some(Body::At(_) | Body::Growing(_)) => {
+            Some(Body::At(source)) => return self.whole(id, &source),
+            Some(Body::Growing(_)) => {
                 panic!("the host reads {id} by itself: look at its node")
             }
             None => {}
@@ -214,6 +266,18 @@ impl<P: Provider> Mount<P> {
         Ok(content)
     }
 
+    /// What the host reads in pieces.
+    fn whole(&self, id: &str, source: &Source) -> Result<Vec<u8>> {
+        let answer = self.call(|| crate::host::fetch(&source.request))?;
+        assert!(matches!(answer.status, 200 | 206), "{id}: {}", answer.status);
+        let end = source.offset + source.length;
+        let place = |at: u64| usize::try_from(at).ok();
+        let range = place(source.offset).zip(place(end)).map(|(from, to)| from..to);
+        let content = range.and_then(|range| answer.body.get(range));
+        let content = content.unwrap_or_else(|| panic!("{id} is shorter than it was said to be"));
+        Ok(content.to_vec())
+    }
+
     fn call<T>(&self, call: impl FnOnce() -> T) -> T {
         let mut state = self.state.borrow_mut();
         let (value, trace) = host::run(P::MANIFEST, &mut state.upstream, call);
@@ -222,6 +286,7 @@ impl<P: Provider> Mount<P> {
         state.partials.extend(partials);
         state.log.extend(log);
         for (parent, nodes, whole) in offers {
+            nodes.iter().for_each(check_coverage::<P>);
             state.cache.keep(&parent, nodes, whole);
         }
         for (id, bytes) in contents {
@@ -306,6 +371,19 @@ impl Cache {
             self.listings.remove(&id);
         }
     }
+}
+
+fn feed_of<P: Provider>(name: &str) -> &'static Feed {
+    let feed = P::MANIFEST.feeds.iter().find(|feed| feed.name == name);
+    feed.unwrap_or_else(|| panic!("the manifest has no feed {name:?}"))
+}
+
+/// A scope that no feed covers is never live: everything in it is asked for at each use, for ever.
+/// What no event tells of is `volatile()`, and says so.
+fn check_coverage<P: Provider>(node: &Node) {
+    let Coherence::Scoped(scope) = &node.coherence else { return };
+    let covered = P::MANIFEST.feeds.iter().any(|feed| feed.covers(scope));
+    assert!(covered, "{} has the scope {scope:?}, which no feed of the manifest covers", node.id);
 }
 
 /// What the host checks of every node.

@@ -25,6 +25,9 @@ pub struct Container<'a> {
     pub terminal: bool,
     /// `no`, `always`, `on-failure`.
     pub restart: &'a str,
+    /// `none`, `json-file`; empty for the engine's own choice. Its options: `max-size=20k`.
+    pub log_driver: &'a str,
+    pub log_options: &'a [(&'a str, &'a str)],
     /// Sent by `stop`. A shell as first process ignores SIGTERM unless it traps it.
     pub stop_signal: &'a str,
 }
@@ -41,6 +44,8 @@ impl Default for Container<'_> {
             health: None,
             terminal: false,
             restart: "no",
+            log_driver: "",
+            log_options: &[],
             stop_signal: "SIGKILL",
         }
     }
@@ -69,6 +74,14 @@ impl Container<'_> {
                 "RestartPolicy": { "Name": self.restart },
             },
         });
+        if !self.log_driver.is_empty() {
+            body["HostConfig"]["LogConfig"] = json!({
+                "Type": self.log_driver,
+                "Config": Map::from_iter(
+                    self.log_options.iter().map(|(key, value)| ((*key).to_owned(), json!(value))),
+                ),
+            });
+        }
         if let Some(line) = self.health {
             body["Healthcheck"] = json!({
                 "Test": ["CMD-SHELL", line], "Interval": second, "Timeout": second, "Retries": 1,
@@ -113,7 +126,7 @@ impl Api {
             let message = format!("{method} {path}: {} {}", answer.status, answer.text());
             return Err(io::Error::other(message));
         }
-        match answer.body.is_empty() {
+        match answer.body.trim_ascii().is_empty() {
             true => Ok(Value::Null),
             false => serde_json::from_slice(&answer.body).map_err(io::Error::other),
         }
@@ -130,6 +143,21 @@ impl Api {
         match answer.status == 200 && !answer.text().contains("\"error\"") {
             true => Ok(()),
             false => Err(io::Error::other(format!("importing the image: {}", answer.text()))),
+        }
+    }
+
+    /// Builds an image on the containers' own, as `docker build` does, by BuildKit or by the engine
+    /// itself; `tag` may be empty. What it holds is nobody's else, by `label`.
+    pub fn build(&self, label: &str, tag: &str, buildkit: bool) -> io::Result<()> {
+        let context = super::image::context(&format!("FROM {IMAGE}\nLABEL built={label}\n"))?;
+        let version = if buildkit { 2 } else { 1 };
+        let tag = if tag.is_empty() { String::new() } else { format!("&t={tag}") };
+        let path = format!("/build?version={version}{tag}");
+        let content = Some(("application/x-tar", &context[..]));
+        let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
+        match answer.status == 200 && !answer.text().contains("\"error\"") {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("building an image: {}", answer.text()))),
         }
     }
 

@@ -45,7 +45,19 @@ pub fn archive() -> io::Result<Vec<u8>> {
     for applet in APPLETS {
         symlink(Path::new("busybox"), bin.join(applet))?;
     }
-    let output = Command::new("tar").arg("-C").arg(tree.path()).args(["-c", "."]).output()?;
+    tar(tree.path())
+}
+
+/// What a build of this recipe needs, as a tar archive.
+pub fn context(recipe: &str) -> io::Result<Vec<u8>> {
+    let tree = tempfile::tempdir()?;
+    fs::write(tree.path().join("Dockerfile"), recipe)?;
+    tar(tree.path())
+}
+
+/// With nothing after its end: an engine that stops reading there would reset the connection.
+fn tar(directory: &Path) -> io::Result<Vec<u8>> {
+    let output = Command::new("tar").arg("-C").arg(directory).args(["-c", "-b1", "."]).output()?;
     match output.status.success() {
         true => Ok(output.stdout),
         false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),

@@ -1,14 +1,16 @@
 //! A private Docker engine: Debian's `dockerd` on a directory of its own, without network and
-//! without touching any engine the machine already has.
+//! without touching any engine the machine already has. Debian's `podman`, likewise, is a second one.
 //!
 //! It is stopped when the test process exits, also after a panic; when the test process is killed the
 //! kernel stops the engine, and the next run removes the directory.
 
 mod containers;
 mod image;
+mod kind;
 
 pub use containers::{Api, Container, Events};
 pub use image::static_busybox;
+pub use kind::Kind;
 
 use crate::{http, program, skip, sweep, tied, wait_until};
 use rustix::process::Signal;
@@ -34,6 +36,7 @@ pub const IMAGE: &str = "omnifs-busybox:latest";
 /// A running engine, used through its [`Api`]. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Engine {
+    kind: Kind,
     api: Api,
     directory: tempfile::TempDir,
     /// Locked as long as this engine lives, so that a sweep leaves it alone.
@@ -44,20 +47,6 @@ pub struct Engine {
 static SHARED: Mutex<Option<Result<Arc<Engine>, String>>> = Mutex::new(None);
 
 impl Engine {
-    /// Why no engine can run here, in one line that says what to do; `None` when one can.
-    pub fn unavailable() -> Option<String> {
-        if !rustix::process::geteuid().is_root() {
-            return Some("a private Docker engine needs root: run it with sudo".into());
-        }
-        if program("dockerd").is_none() {
-            return Some("dockerd is not installed: apt-get install docker.io".into());
-        }
-        if image::static_busybox().is_none() {
-            return Some("no static busybox is installed: apt-get install busybox-static".into());
-        }
-        None
-    }
-
     /// The engine that all tests of this process share, started at the first call and stopped at
     /// the process's exit. `None` when it cannot run here; that has then been said loudly in the
     /// name of `test`.
@@ -90,17 +79,26 @@ impl Engine {
         Engine::try_start().map_err(|reason| skip(test, &reason)).ok()
     }
 
+    /// A Podman of one's own, as [`Engine::start`].
+    pub fn podman(test: &str) -> Option<Engine> {
+        Engine::try_start_of(Kind::Podman).map_err(|reason| skip(test, &reason)).ok()
+    }
+
     /// As [`Engine::start`], with the reason instead of the loud line.
     pub fn try_start() -> Result<Engine, String> {
-        if let Some(reason) = Engine::unavailable() {
+        Engine::try_start_of(Kind::Docker)
+    }
+
+    fn try_start_of(kind: Kind) -> Result<Engine, String> {
+        if let Some(reason) = kind.unavailable() {
             return Err(reason);
         }
         sweep::abandoned(Path::new(BASE), PREFIX);
-        let failed = |error: io::Error| format!("the private Docker engine: {error}");
+        let failed = |error: io::Error| format!("the private {}: {error}", kind.program());
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(BASE).map_err(failed)?;
         let lock = sweep::lock(directory.path()).map_err(failed)?;
         let api = Api::new(directory.path().join("docker.sock"));
-        let engine = Engine { api, directory, _lock: lock, daemon: Mutex::new(None) };
+        let engine = Engine { kind, api, directory, _lock: lock, daemon: Mutex::new(None) };
         engine.run_daemon().map_err(failed)?;
         engine.api.import_image().map_err(failed)?;
         Ok(engine)
@@ -188,31 +186,12 @@ impl Engine {
     }
 
     fn run_daemon(&self) -> io::Result<()> {
-        let dockerd = program("dockerd").ok_or(io::ErrorKind::NotFound)?;
-        let log = File::options().create(true).append(true).open(self.path("dockerd.log"))?;
+        let log = File::options().create(true).append(true).open(self.path("engine.log"))?;
         let _ = fs::remove_file(self.api.socket());
-        // Left by a killed engine; a new one refuses to start beside a live pid.
-        let _ = fs::remove_file(self.path("pid"));
-        // Its containerd dies with it, and may stay a zombie where process 1 reaps nothing: dockerd
-        // takes that for a running one and waits for it.
-        let containerd = self.path("exec/containerd/containerd.pid");
-        wait_until(Duration::from_secs(5), || (!sweep::is_alive(&containerd)).then_some(()));
-        let _ = fs::remove_file(containerd);
-        let mut command = Command::new(dockerd);
-        command
-            .args(["--iptables=false", "--bridge=none", "--shutdown-timeout", "1"])
-            .args(["-H", &self.host()])
-            .arg("--data-root")
-            .arg(self.path("data"))
-            .arg("--exec-root")
-            .arg(self.path("exec"))
-            .arg("-p")
-            .arg(self.path("pid"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = self.kind.command(self.directory.path(), &self.host())?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if let Some(path) = std::env::var_os("PATH") {
-            // containerd and runc are beside dockerd.
+            // What an engine starts is beside it.
             let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
             let all = std::env::split_paths(&path).chain(system.map(PathBuf::from));
             command.env("PATH", std::env::join_paths(all).map_err(io::Error::other)?);
@@ -220,7 +199,7 @@ impl Engine {
         let mut daemon = tied::spawn(command)?;
         let answer = wait_until(START, || {
             if let Ok(Some(status)) = daemon.try_wait() {
-                return Some(Err(format!("dockerd ended with {status}")));
+                return Some(Err(format!("it ended with {status}")));
             }
             ping(self.api.socket()).then_some(Ok(()))
         });
@@ -232,10 +211,10 @@ impl Engine {
             Some(Err(problem)) => problem,
             None => {
                 tied::stop(&mut daemon, STOP);
-                format!("dockerd did not answer within {START:?}")
+                format!("it did not answer within {START:?}")
             }
         };
-        let log = fs::read_to_string(self.path("dockerd.log")).unwrap_or_default();
+        let log = fs::read_to_string(self.path("engine.log")).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(io::Error::other(format!("{problem}; its last lines:\n{}", last.join("\n"))))
@@ -244,6 +223,10 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // What Podman runs goes on without it.
+        if self.kind == Kind::Podman {
+            let _ = self.api.remove_all();
+        }
         self.shut_down();
         sweep::clean(self.directory.path());
     }

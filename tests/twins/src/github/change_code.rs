@@ -201,7 +201,7 @@ impl GithubTwin {
             let first = work.world.last_id + 1;
             work.world.last_id += new.assets.len() as u64;
             let assets = (first..).zip(new.assets).map(|(id, (name, content_type, content))| {
-                Asset { id, name, content_type, content, created: now }
+                Asset::new(id, name, content_type, content, now)
             });
             let assets = assets.collect();
             let author = work.world.viewer.clone();
@@ -233,6 +233,21 @@ impl GithubTwin {
             work.tell_release(id, release, "published", Value::Null);
             Ok(release)
         })
+    }
+
+    /// Has the storage answer an asset with its last byte turned, or, the second time, as it was.
+    pub fn turn_asset(&self, repo: &str, name: &str) -> Result<()> {
+        let mut state = lock(&self.shared.state);
+        let repo = state.world.repo_mut(repo).ok_or_else(|| missing("repository", repo))?;
+        let mut assets = repo.releases.values_mut().flat_map(|release| &mut release.assets);
+        let found = assets.find(|asset| asset.name == name);
+        let asset = found.ok_or_else(|| missing("asset", name))?;
+        let mut content = asset.content.to_vec();
+        if let Some(last) = content.last_mut() {
+            *last = !*last;
+        }
+        asset.content = content.into();
+        Ok(())
     }
 
     pub fn edit_release(&self, repo: &str, release: u64, notes: &str) -> Result<()> {

@@ -35,7 +35,7 @@ pub struct IssueEdit {
     pub draft: Option<bool>,
 }
 
-fn object(repo: u64, number: u64) -> String {
+pub(super) fn object(repo: u64, number: u64) -> String {
     format!("issue:{repo}/{number}")
 }
 
@@ -44,13 +44,16 @@ fn shared(names: &[String]) -> Vec<Arc<str>> {
 }
 
 impl Work<'_> {
-    fn issue(&mut self, repo: u64, number: u64) -> Result<&mut Issue> {
+    pub fn issue(&mut self, repo: u64, number: u64) -> Result<&mut Issue> {
         let issues = &mut self.repo(repo)?.issues;
         issues.get_mut(&number).ok_or_else(|| missing("issue", number))
     }
 
     /// The event that tells of a change to this issue or pull request.
-    fn tell(&mut self, repo: u64, number: u64, action: &str, more: Value) {
+    pub fn tell(&mut self, repo: u64, number: u64, action: &str, more: Value) {
+        if matches!(action, "closed" | "reopened" | "labeled" | "unlabeled") {
+            self.note(repo, number, action);
+        }
         let pull = self.issue(repo, number).is_ok_and(|issue| issue.pull.is_some());
         let edit = !matches!(
             action,
@@ -81,20 +84,6 @@ impl Work<'_> {
             payload
         });
         self.list(repo, kind, edit, |view| find(&view, false));
-    }
-
-    fn tell_comment(&mut self, repo: u64, comment: &Comment, action: &str, more: Value) {
-        let make = |view: &super::view::View<'_>| -> Value {
-            let Some(repo) = view.world.repos.get(&repo) else { return Value::Null };
-            let issue = repo.issues.get(&comment.issue).map(|issue| view.issue(repo, issue));
-            json!({"action": action, "issue": issue, "comment": view.comment(repo, comment)})
-        };
-        self.hook(repo, "issue_comment", |view| {
-            let mut payload = make(&view);
-            merge(&mut payload, more);
-            payload
-        });
-        self.list(repo, "IssueCommentEvent", action != "created", |view| make(&view));
     }
 }
 
@@ -351,67 +340,6 @@ impl GithubTwin {
 
     fn comment_objects(&self, repo: &str, number: u64) -> Vec<String> {
         self.comment_ids(repo, number).iter().map(|id| format!("comment:{id}")).collect()
-    }
-
-    /// Adds a comment and returns its id.
-    pub fn add_comment(&self, repo: &str, number: u64, author: &str, body: &str) -> Result<u64> {
-        let id = self.repo_id(repo).ok_or_else(|| missing("repository", repo))?;
-        self.change(&[object(id, number)], |work| {
-            let now = work.now;
-            let comment = Comment {
-                id: work.world.next_id() + 1_900_000_000,
-                issue: number,
-                author: author.into(),
-                body: body.into(),
-                created: now,
-                updated: now,
-            };
-            let issue = work.issue(id, number)?;
-            issue.comments += 1;
-            issue.updated = now;
-            work.repo(id)?.comments.insert(comment.id, comment.clone());
-            work.created(format!("comment:{}", comment.id));
-            work.tell_comment(id, &comment, "created", json!({}));
-            Ok(comment.id)
-        })
-    }
-
-    /// Editing a comment moves the issue's `updated_at` too.
-    pub fn edit_comment(&self, repo: &str, comment: u64, body: &str) -> Result<()> {
-        let (id, number) = self.place_of(repo, comment)?;
-        self.change(&[object(id, number), format!("comment:{comment}")], |work| {
-            let now = work.now;
-            let comments = &mut work.repo(id)?.comments;
-            let found = comments.get_mut(&comment).ok_or_else(|| missing("comment", comment))?;
-            let changes = json!({"changes": {"body": {"from": found.body.get()}}});
-            found.body = body.into();
-            found.updated = now;
-            let found = found.clone();
-            work.issue(id, number)?.updated = now;
-            work.tell_comment(id, &found, "edited", changes);
-            Ok(())
-        })
-    }
-
-    pub fn delete_comment(&self, repo: &str, comment: u64) -> Result<()> {
-        let (id, number) = self.place_of(repo, comment)?;
-        self.change(&[object(id, number), format!("comment:{comment}")], |work| {
-            let now = work.now;
-            let removed = work.repo(id)?.comments.remove(&comment);
-            let removed = removed.ok_or_else(|| missing("comment", comment))?;
-            let issue = work.issue(id, number)?;
-            issue.comments = issue.comments.saturating_sub(1);
-            issue.updated = now;
-            work.tell_comment(id, &removed, "deleted", json!({}));
-            Ok(())
-        })
-    }
-
-    fn place_of(&self, repo: &str, comment: u64) -> Result<(u64, u64)> {
-        let state = crate::clock::lock(&self.shared.state);
-        let repo = state.world.repo(repo).ok_or_else(|| missing("repository", repo))?;
-        let found = repo.comments.get(&comment).ok_or_else(|| missing("comment", comment))?;
-        Ok((repo.id, found.issue))
     }
 
     /// Adds a review (`APPROVED`, `CHANGES_REQUESTED`, `COMMENTED`) and returns its id.

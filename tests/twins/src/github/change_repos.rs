@@ -232,6 +232,14 @@ impl GithubTwin {
         })
     }
 
+    pub fn delete_run(&self, repo: &str, run: u64) -> Result<()> {
+        self.change(&[], |work| {
+            let id = work.repo_id(repo)?;
+            work.repo(id)?.runs.remove(&run).ok_or_else(|| missing("run", run))?;
+            Ok(())
+        })
+    }
+
     /// Runs a finished run again: the same id, the next attempt.
     pub fn rerun(&self, repo: &str, run: u64) -> Result<()> {
         let id = self.repo_id(repo).ok_or_else(|| missing("repository", repo))?;

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::git::Store;
 use crate::clock::iso;
+use crate::requests::hex;
 use crate::text::Text;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,16 @@ pub(crate) struct Comment {
     pub updated: i64,
 }
 
+/// An entry of `/issues/events`.
+#[derive(Clone, Debug)]
+pub(crate) struct IssueEvent {
+    pub id: u64,
+    pub name: String,
+    pub issue: u64,
+    pub actor: String,
+    pub at: i64,
+}
+
 /// Where a number went that no longer answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gone {
@@ -188,8 +201,17 @@ pub(crate) struct Asset {
     pub id: u64,
     pub name: String,
     pub content_type: String,
-    pub content: Vec<u8>,
+    pub content: Bytes,
+    /// SHA-256 of the content, in hexadecimal.
+    pub digest: String,
     pub created: i64,
+}
+
+impl Asset {
+    pub fn new(id: u64, name: String, content_type: String, content: Vec<u8>, now: i64) -> Asset {
+        let digest = hex(&Sha256::digest(&content));
+        Asset { id, name, content_type, content: content.into(), digest, created: now }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -208,6 +230,8 @@ pub(crate) struct Repo {
     pub issues: BTreeMap<u64, Issue>,
     pub gone: BTreeMap<u64, Gone>,
     pub comments: BTreeMap<u64, Comment>,
+    /// Newest last.
+    pub issue_events: Vec<IssueEvent>,
     pub workflows: Vec<Workflow>,
     pub runs: BTreeMap<u64, Run>,
     pub releases: BTreeMap<u64, Release>,

@@ -104,6 +104,7 @@ pub(crate) fn empty_repo(world: &mut World, owner: &str, name: &str, created: i6
         refs: BTreeMap::new(),
         git: Store::default(),
         tree_limit: 100_000,
+        issue_events: Vec::new(),
         events: VecDeque::new(),
     }
 }
@@ -367,12 +368,8 @@ pub(crate) fn job(id: u64, name: &str, started: i64, failed: bool) -> Job {
 
 pub(crate) fn release(world: &mut World, repo: &mut Repo, tag: &str, notes: &str, age: i64) {
     let created = END - 8_640_000 + age * 864_000;
-    let asset = |id, name: &str, content_type: &str, content: Vec<u8>| Asset {
-        id,
-        name: name.to_owned(),
-        content_type: content_type.to_owned(),
-        content,
-        created,
+    let asset = |id, name: &str, content_type: &str, content: Vec<u8>| {
+        Asset::new(id, name.to_owned(), content_type.to_owned(), content, created)
     };
     let archive = Rng::new(created as u64).hex(4096).into_bytes();
     let sums = format!("{}  {}-{tag}.tar\n", Rng::new(1).hex(64), repo.name).into_bytes();

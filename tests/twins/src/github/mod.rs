@@ -5,6 +5,7 @@
 
 mod change;
 mod change_code;
+mod change_comments;
 mod change_issues;
 mod change_repos;
 mod data;

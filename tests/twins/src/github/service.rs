@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::GithubSetup;
 use super::data::World;
-use super::routes::{self, Ask, error, signature, stored};
+use super::routes::{self, Ask, Stored, error, signature, stored};
 use super::view::{Memo, View};
 use crate::clock::{http_date, lock, parse_http_date};
 use crate::fault::Fault;
@@ -293,6 +293,30 @@ fn validate(request: &Incoming, mut answer: Answer) -> Answer {
     answer
 }
 
+/// The content, or the part of it that is asked for (RFC 9110, section 14), as object storage does.
+fn ranged(request: &Incoming, stored: Stored) -> Answer {
+    let Stored { content_type, body, digest } = stored;
+    let etag = format!("\"0x{}\"", &digest[..16]);
+    let total = body.len();
+    if request.header("if-match").is_some_and(|held| held != "*" && held != etag) {
+        return Answer::new(412, "application/xml", "<Error><Code>ConditionNotMet</Code></Error>");
+    }
+    let dressed = |answer: Answer| answer.with("etag", etag.clone()).with("accept-ranges", "bytes");
+    let range = request.header("range").and_then(|range| range.strip_prefix("bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+        return dressed(Answer::new(200, &content_type, body));
+    };
+    let last = last.parse().unwrap_or(usize::MAX).min(total.saturating_sub(1));
+    match first.parse::<usize>() {
+        Ok(first) if first <= last && first < total => {
+            let part = Answer::new(206, &content_type, body.slice(first..=last));
+            dressed(part).with("content-range", format!("bytes {first}-{last}/{total}"))
+        }
+        _ => Answer::new(416, "application/xml", "<Error><Code>InvalidRange</Code></Error>")
+            .with("content-range", format!("bytes */{total}")),
+    }
+}
+
 /// The second host: downloads by signed URL. It takes no credential and refuses one.
 #[derive(Debug)]
 pub(crate) struct Storage(pub Arc<Shared>);
@@ -323,9 +347,7 @@ impl Service for Storage {
         }
         let state = lock(&self.0.state);
         match stored(state.world.repos.values(), kind, id) {
-            Some((content_type, body)) => {
-                Answer { counted: false, ..Answer::new(200, &content_type, body) }
-            }
+            Some(stored) => Answer { counted: false, ..ranged(request, stored) },
             None => refuse(404, "BlobNotFound"),
         }
     }

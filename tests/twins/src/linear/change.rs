@@ -1,5 +1,9 @@
 //! Changes to the workspace: data, history and webhooks move in one step under one lock.
 
+mod rename;
+
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::LinearTwin;

@@ -16,6 +16,7 @@ pub(crate) struct User {
     pub name: String,
     pub display_name: String,
     pub created: i64,
+    pub updated: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ pub(crate) struct Label {
     pub name: String,
     pub color: String,
     pub created: i64,
+    pub updated: i64,
 }
 
 #[derive(Clone, Debug)]

@@ -213,7 +213,12 @@ impl<'a> Execution<'a> {
     fn node(&self, node: Node<'a>, set: &SelectionSet<'static, String>) -> Result<Value, Failure> {
         let mut object = Map::new();
         self.select(node.type_name(), set, &mut object, &mut |field, arguments| {
-            let value = match node.get(self.world, &field.name, self.now) {
+            let archived = arguments.get("includeArchived") == Some(&Value::Bool(true));
+            let name = match field.name.as_str() {
+                "issueCount" if archived => "issueCount(includeArchived)",
+                name => name,
+            };
+            let value = match node.get(self.world, name, self.now) {
                 Some(Out::Value(value)) => value,
                 Some(Out::Node(Some(other))) => return self.node(other, &field.selection_set),
                 Some(Out::Node(None)) => Value::Null,

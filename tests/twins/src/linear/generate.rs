@@ -55,11 +55,13 @@ pub(crate) fn workspace(world: &mut World, rng: &mut Rng) {
             world.viewer.clone_from(&id);
         }
         let (name, display_name) = (name.to_owned(), display_name.to_owned());
-        world.users.insert(id.clone(), User { id, name, display_name, created: BEGIN });
+        world
+            .users
+            .insert(id.clone(), User { id, name, display_name, created: BEGIN, updated: BEGIN });
     }
     for (name, color) in LABELS {
         let (id, name, color) = (rng.uuid(), name.to_owned(), color.to_owned());
-        world.labels.insert(id.clone(), Label { id, name, color, created: BEGIN });
+        world.labels.insert(id.clone(), Label { id, name, color, created: BEGIN, updated: BEGIN });
     }
 }
 

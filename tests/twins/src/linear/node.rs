@@ -74,12 +74,12 @@ impl<'a> Node<'a> {
     pub fn times(self, world: &World) -> (i64, i64) {
         match self {
             Self::Organization | Self::Status(_) => (world.founded, world.founded),
-            Self::User(user) => (user.created, user.created),
+            Self::User(user) => (user.created, user.updated),
             Self::Team(team) => (team.created, team.updated),
             Self::State(state) => (state.created, state.updated),
             Self::Cycle(cycle) => (cycle.created, cycle.updated),
             Self::Project(project) => (project.created, project.updated),
-            Self::Label(label) => (label.created, label.created),
+            Self::Label(label) => (label.created, label.updated),
             Self::Issue(issue) => (issue.created, issue.updated),
             Self::Comment(comment) => (comment.created, comment.updated),
         }
@@ -171,6 +171,9 @@ fn team_field<'a>(world: &'a World, team: &'a Team, field: &str, now: i64) -> Op
         "description" | "icon" => Value::Null,
         "private" => json!(false),
         "timezone" => json!("Europe/Berlin"),
+        "issueCount(includeArchived)" => {
+            json!(world.issues.values().filter(|issue| of_team(&issue.team)).count())
+        }
         "issueCount" => {
             json!(
                 world.issues.values().filter(|i| of_team(&i.team) && i.archived.is_none()).count()

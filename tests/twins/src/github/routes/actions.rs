@@ -1,8 +1,12 @@
 //! Workflows, runs, jobs and their logs, which lie on the second host.
 
+use axum::body::Bytes;
+use sha2::{Digest, Sha256};
+
 use super::{Ask, Found};
 use crate::github::data::{Job, Repo, Run};
 use crate::github::zip;
+use crate::requests::hex;
 
 impl<'a> Ask<'a> {
     pub fn actions(&self, repo: &'a Repo, rest: &[&str]) -> Option<Found> {
@@ -89,25 +93,41 @@ pub(crate) fn signature(kind: &str, id: u64) -> String {
     format!("se=2099-01-01&sig={}", crate::requests::credential_hash(&name))
 }
 
+/// Something on the second host.
+pub(crate) struct Stored {
+    pub content_type: String,
+    pub body: Bytes,
+    /// SHA-256 of the body, in hexadecimal.
+    pub digest: String,
+}
+
+impl Stored {
+    fn new(content_type: &str, body: Vec<u8>) -> Stored {
+        let digest = hex(&Sha256::digest(&body));
+        Stored { content_type: content_type.to_owned(), body: body.into(), digest }
+    }
+}
+
 /// What the second host serves: the log of a job, the archive of a run, a release's asset.
 pub(crate) fn stored<'a>(
     mut repos: impl Iterator<Item = &'a Repo>,
     kind: &str,
     id: u64,
-) -> Option<(String, Vec<u8>)> {
+) -> Option<Stored> {
     repos.find_map(|repo| match kind {
         "jobs" => {
             let (_, job) = job(repo, id)?;
-            Some(("text/plain; charset=utf-8".to_owned(), job.log.clone().into_bytes()))
+            Some(Stored::new("text/plain; charset=utf-8", job.log.clone().into()))
         }
         "runs" => {
             let run = repo.runs.get(&id)?;
-            Some(("application/zip".to_owned(), zip::archive(&log_files(run))))
+            Some(Stored::new("application/zip", zip::archive(&log_files(run))))
         }
         "assets" => {
             let mut assets = repo.releases.values().flat_map(|r| &r.assets);
             let asset = assets.find(|asset| asset.id == id)?;
-            Some((asset.content_type.clone(), asset.content.clone()))
+            let (content_type, body) = (asset.content_type.clone(), asset.content.clone());
+            Some(Stored { content_type, body, digest: asset.digest.clone() })
         }
         _ => None,
     })

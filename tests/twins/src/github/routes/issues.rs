@@ -12,6 +12,11 @@ impl<'a> Ask<'a> {
         match rest {
             [] => Some(self.issue_list(repo)),
             ["comments"] => Some(self.comment_list(repo)),
+            ["events"] => {
+                let events = repo.issue_events.iter().rev();
+                let events = events.filter(|event| repo.issues.contains_key(&event.issue));
+                Some(self.page(events, |event| self.view.issue_event(repo, event)))
+            }
             ["comments", id] => {
                 let comment = repo.comments.get(&id.parse().ok()?)?;
                 let value = self.view.comment(repo, comment);

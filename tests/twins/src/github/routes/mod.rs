@@ -6,7 +6,7 @@ mod issues;
 mod list;
 mod pulls;
 
-pub(crate) use actions::{signature, stored};
+pub(crate) use actions::{Stored, signature, stored};
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -9,7 +9,6 @@ use crate::clock::iso;
 use crate::github::data::{Asset, Release, Repo};
 use crate::github::diff;
 use crate::github::git::{Mode, TreeEntry};
-use crate::requests::hex;
 use crate::server::encode;
 
 /// The contents API leaves out the content of larger files.
@@ -51,8 +50,6 @@ impl View<'_> {
 
     /// `release-asset`
     pub fn asset(&self, repo: &Repo, release: &Release, asset: &Asset) -> Value {
-        use sha2::Digest as _;
-        let digest = hex(&sha2::Sha256::digest(&asset.content));
         let (tag, name) = (encode(&release.tag, ""), encode(&asset.name, ""));
         json!({
             "url": format!("{}/releases/assets/{}", self.repo_url(repo), asset.id),
@@ -60,7 +57,7 @@ impl View<'_> {
                 format!("{}/releases/download/{tag}/{name}", self.repo_html(repo)),
             "id": asset.id, "node_id": node_id("RA", asset.id), "name": asset.name,
             "label": "", "state": "uploaded", "content_type": asset.content_type,
-            "size": asset.content.len(), "digest": format!("sha256:{digest}"),
+            "size": asset.content.len(), "digest": format!("sha256:{}", asset.digest),
             "download_count": 0, "created_at": iso(asset.created),
             "updated_at": iso(asset.created), "uploader": self.user(&release.author),
         })

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{View, merge, node_id};
 use crate::clock::iso;
-use crate::github::data::{Comment, Issue, Repo};
+use crate::github::data::{Comment, Issue, IssueEvent, Repo};
 use crate::text::Text;
 
 impl View<'_> {
@@ -50,6 +50,18 @@ impl View<'_> {
             merge(&mut value, more);
         }
         value
+    }
+
+    /// `issue-event`
+    pub fn issue_event(&self, repo: &Repo, event: &IssueEvent) -> Value {
+        let issue = repo.issues.get(&event.issue).map(|issue| self.issue(repo, issue));
+        json!({
+            "id": event.id, "node_id": node_id("IE", event.id),
+            "url": format!("{}/issues/events/{}", self.repo_url(repo), event.id),
+            "actor": self.user(&event.actor), "event": event.name, "commit_id": null,
+            "commit_url": null, "created_at": iso(event.at), "issue": issue,
+            "performed_via_github_app": null,
+        })
     }
 
     /// `issue-comment`
