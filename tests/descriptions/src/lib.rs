@@ -3,8 +3,9 @@
 //!
 //! The descriptions are never part of the project. GitHub's are the npm packages `@octokit/openapi` and
 //! `@octokit/webhooks-examples`, fetched once into the target directory; Linear's is a file of the crate
-//! `linear-schema`, which cargo fetches with the others that are locked here. Where one cannot be had, that
-//! is said loudly once and nothing is checked.
+//! `linear-schema`, which cargo fetches with the others that are locked here. GitHub's own recorded traffic,
+//! which the provider's tests replay, is the npm package `@octokit/fixtures`, fetched in the same way. Where
+//! one cannot be had, that is said loudly once and nothing is checked.
 
 pub mod http;
 mod npm;
@@ -28,6 +29,14 @@ const EXAMPLES: npm::Package = npm::Package {
     version: "7.6.1",
     member: "package/api.github.com/index.json",
     kept: "webhooks",
+};
+/// A file that holds GitHub's recorded traffic, in place of the npm package: scenarios by their names.
+const RECORDINGS_VARIABLE: &str = "OMNIFS_GITHUB_RECORDINGS";
+const RECORDINGS: npm::Package = npm::Package {
+    name: "@octokit/fixtures",
+    version: "23.1.2",
+    member: "package/scenarios/api.github.com/*/normalized-fixture.json",
+    kept: "recordings",
 };
 /// A file that holds Linear's schema, in place of the crate's.
 const SCHEMA_VARIABLE: &str = "OMNIFS_LINEAR_SCHEMA";
@@ -61,16 +70,29 @@ pub fn github() -> Option<&'static OpenApi> {
 /// GitHub's own example payloads of webhooks, as JSON: an array of `{name, examples}`; nothing where
 /// they cannot be had.
 pub fn webhook_examples() -> Option<serde_json::Value> {
-    let file = match std::env::var_os(EXAMPLES_VARIABLE) {
+    fetched(EXAMPLES_VARIABLE, &EXAMPLES, "GitHub's example webhooks")
+}
+
+/// GitHub's own recorded traffic, as JSON: by scenario, an array of exchanges, each with `method`,
+/// `scope`, `path`, `body`, `status`, `headers` and `response`; nothing where it cannot be had.
+pub fn github_recordings() -> Option<&'static serde_json::Value> {
+    static RECORDED: OnceLock<Option<serde_json::Value>> = OnceLock::new();
+    let load = || fetched(RECORDINGS_VARIABLE, &RECORDINGS, "GitHub's recorded traffic");
+    RECORDED.get_or_init(load).as_ref()
+}
+
+/// A package's file as JSON, or what the file holds that the variable names.
+fn fetched(variable: &str, package: &npm::Package, what: &str) -> Option<serde_json::Value> {
+    let file = match std::env::var_os(variable) {
         Some(file) => Ok(PathBuf::from(file)),
-        None => EXAMPLES.fetch(),
+        None => package.fetch(),
     };
     let read = |file: PathBuf| {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let text = std::fs::read(&file).map_err(|error| told(&error))?;
         serde_json::from_slice(&text).map_err(|error| told(&error))
     };
-    file.and_then(read).map_err(|why| not_checked("GitHub's example webhooks", &why)).ok()
+    file.and_then(read).map_err(|why| not_checked(what, &why)).ok()
 }
 
 /// Linear's schema; nothing where it cannot be had.

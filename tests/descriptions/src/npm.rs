@@ -4,12 +4,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// One file of one version of a package.
+use serde_json::Value;
+
+/// One file of one version of a package, or several that are kept as one.
 #[derive(Debug)]
 pub(super) struct Package {
     pub name: &'static str,
     pub version: &'static str,
-    /// Its path in the archive.
+    /// Its path in the archive. Where a `*` is in it, every file of such a path is a member of one JSON
+    /// object, by what the `*` stands for.
     pub member: &'static str,
     /// What the file's name in the target directory begins with.
     pub kept: &'static str,
@@ -30,8 +33,11 @@ impl Package {
         let work = folder.join(format!("fetch-{}-{}", self.kept, std::process::id()));
         std::fs::create_dir_all(&work).map_err(told)?;
         let made = self.pack(&work).and_then(|archive| {
-            let text = member(&archive, self.member)
-                .map_err(|error| format!("{}: {error}", archive.display()))?;
+            let text = match self.member.split_once('*') {
+                None => member(&archive, self.member),
+                Some(ends) => all(&archive, ends),
+            };
+            let text = text.map_err(|error| format!("{}: {error}", archive.display()))?;
             let unpacked = work.join("api.json");
             std::fs::write(&unpacked, text)
                 .and_then(|()| std::fs::rename(&unpacked, &file))
@@ -63,10 +69,37 @@ impl Package {
     }
 }
 
-/// One member of a gzip-compressed tar archive (POSIX ustar).
+/// One member of a gzip-compressed tar archive.
 fn member(archive: &Path, wanted: &str) -> std::io::Result<Vec<u8>> {
+    let mut found = members(archive, |name| name == wanted, 1)?;
+    let (_, bytes) =
+        found.pop().ok_or_else(|| std::io::Error::other(format!("no {wanted} in it")))?;
+    Ok(bytes)
+}
+
+/// One JSON object of all members whose paths begin and end so, which are JSON themselves.
+fn all(archive: &Path, (begin, end): (&str, &str)) -> std::io::Result<Vec<u8>> {
+    let between = |name: &str| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned());
+    let mut object = serde_json::Map::new();
+    for (name, bytes) in members(archive, |name| between(name).is_some(), usize::MAX)? {
+        let value: Value = serde_json::from_slice(&bytes)?;
+        object.insert(between(&name).unwrap_or(name), value);
+    }
+    match object.is_empty() {
+        true => Err(std::io::Error::other(format!("no {begin}*{end} in it"))),
+        false => Ok(Value::Object(object).to_string().into_bytes()),
+    }
+}
+
+/// The first `most` wanted members of a gzip-compressed tar archive (POSIX ustar), with their paths.
+fn members(
+    archive: &Path,
+    wanted: impl Fn(&str) -> bool,
+    most: usize,
+) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut tar = flate2::read::GzDecoder::new(std::fs::File::open(archive)?);
-    loop {
+    let mut found = Vec::new();
+    while found.len() < most {
         let mut header = [0_u8; 512];
         tar.read_exact(&mut header)?;
         let text = |range: std::ops::Range<usize>| {
@@ -75,16 +108,18 @@ fn member(archive: &Path, wanted: &str) -> std::io::Result<Vec<u8>> {
         };
         let name = text(0..100);
         if name.is_empty() {
-            return Err(std::io::Error::other(format!("no {wanted} in it")));
+            break;
         }
         let size = u64::from_str_radix(&text(124..136), 8).map_err(std::io::Error::other)?;
         let mut content = tar.by_ref().take(size.next_multiple_of(512));
-        if name == wanted {
+        if wanted(&name) {
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes)?;
             bytes.truncate(size as usize);
-            return Ok(bytes);
+            found.push((name, bytes));
+        } else {
+            std::io::copy(&mut content, &mut std::io::sink())?;
         }
-        std::io::copy(&mut content, &mut std::io::sink())?;
     }
+    Ok(found)
 }

@@ -1,6 +1,8 @@
 //! A mount of the provider over the twin, each of whose requests GitHub's description allows.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod replay;
+
 use omnifs_descriptions as check;
 use omnifs_descriptions::http::send;
 use omnifs_github::GitHub;
@@ -19,6 +21,20 @@ pub struct Asked {
     pub refused: Vec<String>,
 }
 
+impl Asked {
+    /// Takes note of a request, as `GET /user`.
+    pub fn note(&mut self, line: &str) {
+        let (method, path) = line.split_once(' ').unwrap();
+        match check::check_github_request(method, path) {
+            Ok(operation) => {
+                let operation = operation.expect("the description is there");
+                self.operations.insert(operation, line.to_owned());
+            }
+            Err(why) => self.refused.push(format!("{line}: {why}")),
+        }
+    }
+}
+
 pub struct World {
     pub twin: GithubTwin,
     pub mount: Mount<GitHub>,
@@ -34,13 +50,7 @@ pub fn world() -> Option<World> {
     let (url, log) = (twin.url().to_owned(), asked.clone());
     let upstream = Recorded::new().otherwise(move |line, headers, body| {
         let (method, path) = line.split_once(' ').unwrap();
-        match check::check_github_request(method, path) {
-            Ok(operation) => {
-                let operation = operation.expect("the description is there");
-                log.borrow_mut().operations.insert(operation, line.to_owned());
-            }
-            Err(why) => log.borrow_mut().refused.push(format!("{line}: {why}")),
-        }
+        log.borrow_mut().note(line);
         let mut reply = send(method, &format!("{url}{path}"), headers, body).unwrap();
         // The host follows redirects; they are the service's own requests.
         while let Some(to) = reply.header("location").map(str::to_owned) {
