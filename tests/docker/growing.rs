@@ -104,14 +104,14 @@ fn ten_followers_of_a_busy_log_cost_one_request_and_see_each_line_once() {
     let Some(world) = World::new("ten_followers") else { return };
     let api = world.api();
     // Some 50 lines a second.
-    let last = seconds(3) * 40;
+    let last = seconds(8) * 40;
     let script = counts(last, 3);
     let command = ["sh", "-c", &script];
     api.run(&Container { name: "busy", command: &command, ..Container::default() }).expect("run");
     let mounted = world.mount();
     let log = log(&mounted, "busy");
     let tails: Vec<Tail> = (0..10).map(|_| Tail::of(&log)).collect();
-    let limit = Duration::from_secs(seconds(3) * 4) + LONG;
+    let limit = Duration::from_secs(seconds(8) * 4) + LONG;
     for tail in &tails {
         tail.await_number(last, limit);
         assert_eq!(tail.numbers(), (1..=last).collect::<Vec<_>>());

@@ -22,8 +22,8 @@ struct Reference {
     told: Told,
     /// The notifier's stamp when the request began whose answer told the size last.
     told_at: u64,
-    /// The kernel knows the size for certain.
-    settled: bool,
+    /// The size that the kernel knows for certain, whatever answers are on their way.
+    settled: Option<u64>,
     last: Shown,
 }
 
@@ -83,7 +83,7 @@ impl References {
             return false;
         }
         let (told, last) = (Told::Nothing, Shown::new(inode, kind));
-        let fresh = Reference { count: 0, begun: false, told, told_at: 0, settled: false, last };
+        let fresh = Reference { count: 0, begun: false, told, told_at: 0, settled: None, last };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -159,15 +159,21 @@ impl References {
     pub fn may_lack_size(&self, handle: Handle, stamp: u64) -> bool {
         let shard = self.shard(handle);
         shard.references.get(&handle.0).is_some_and(|held| {
-            !held.settled && (held.told == Told::Nothing || held.told_at != stamp)
+            held.settled.is_none() && (held.told == Told::Nothing || held.told_at != stamp)
         })
     }
 
-    /// Notes that the kernel knows the size for certain.
-    pub fn settle(&self, handle: Handle) {
+    /// Notes that the kernel knows a size for certain, in bytes; with `None` that it may know another.
+    pub fn settle(&self, handle: Handle, size: Option<u64>) {
         if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
-            reference.settled = true;
+            reference.settled = size;
+            reference.last.size = size.unwrap_or(reference.last.size);
         }
+    }
+
+    /// The size that the kernel knows for certain, in bytes.
+    pub fn settled(&self, handle: Handle) -> Option<u64> {
+        self.shard(handle).references.get(&handle.0).and_then(|held| held.settled)
     }
 
     /// Whether the kernel, if it knows a size at all, knows this one.
@@ -319,7 +325,7 @@ mod tests {
         held.tell(Handle(5), &attr, 7);
         assert!(!held.may_lack_size(Handle(5), 7));
         assert!(held.may_lack_size(Handle(5), 8));
-        held.settle(Handle(5));
+        held.settle(Handle(5), Some(3));
         assert!(!held.may_lack_size(Handle(5), 9));
     }
 

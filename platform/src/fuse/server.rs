@@ -192,7 +192,7 @@ impl<V: Vfs> Server<V> {
         let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
         // An error means that the runtime ends, and the mount with it.
         if told.await.is_ok_and(|told| told == Told::Done) {
-            self.references.settle(handle);
+            self.references.settle(handle, Some(size));
         }
         Ok(())
     }

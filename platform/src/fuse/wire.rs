@@ -38,7 +38,16 @@ impl Wire {
     /// directory, listing. With `pages` it waits for reads of them that are under way; without, it
     /// waits for nothing.
     pub fn inval_inode(&self, node: u64, pages: bool) -> Told {
-        let offset: i64 = if pages { 0 } else { -1 };
+        self.inval(node, if pages { 0 } else { -1 })
+    }
+
+    /// Drops the cached attributes of a file and its content from the page on that holds byte `offset`. Waits
+    /// for reads of it that are under way.
+    pub fn inval_tail(&self, node: u64, offset: u64) -> Told {
+        self.inval(node, i64::try_from(offset).unwrap_or(i64::MAX))
+    }
+
+    fn inval(&self, node: u64, offset: i64) -> Told {
         let mut body = Vec::with_capacity(24);
         body.extend(node.to_ne_bytes());
         body.extend(offset.to_ne_bytes());
@@ -143,6 +152,8 @@ mod tests {
         assert_eq!(entry[32..35], *b"ab\0");
         let inode = written(|wire| wire.inval_inode(9, false));
         assert_eq!((inode.len(), &inode[24..32]), (40, &(-1_i64).to_ne_bytes()[..]));
+        let tail = written(|wire| wire.inval_tail(9, 0x1234));
+        assert_eq!((tail.len(), &tail[24..32]), (40, &0x1234_i64.to_ne_bytes()[..]));
         let stored = written(|wire| wire.store(9, 0x0304, b"z"));
         assert_eq!((stored.len(), &stored[24..32]), (41, &0x0304_u64.to_ne_bytes()[..]));
         assert_eq!(stored[32..], *b"\x01\0\0\0\0\0\0\0z");

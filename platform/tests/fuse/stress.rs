@@ -6,6 +6,7 @@ use omnifs_platform::fuse::MountOptions;
 use omnifs_platform::memory::{Memory, New, ROOT};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -137,4 +138,59 @@ fn readers_and_changes_of_the_same_files_never_stall_and_never_tear() {
     }
     let absent = fs::metadata(fixture.path("d0/passing-0")).unwrap_err();
     assert_eq!(absent.kind(), ErrorKind::NotFound);
+}
+
+/// Follows a file as `tail -f` does: asks for its size, and reads on from where it was.
+fn follow(path: &Path, until: Instant, pace: Duration) -> u64 {
+    let file = fs::File::open(path).unwrap();
+    let mut place = 0;
+    let mut buffer = vec![0; 1 << 16];
+    while Instant::now() < until {
+        file.metadata().unwrap();
+        loop {
+            let read = file.read_at(&mut buffer, place).unwrap();
+            if read == 0 {
+                break;
+            }
+            for (byte, at) in buffer[..read].iter().zip(place..) {
+                assert_eq!(*byte, at as u8 | 1, "byte {at} of {}", path.display());
+            }
+            place += read as u64;
+        }
+        thread::sleep(pace);
+    }
+    place
+}
+
+#[test]
+fn followers_of_a_growing_file_never_see_a_byte_that_is_not_there() {
+    for still in [true, false] {
+        let memory = Memory::new();
+        if still {
+            memory.keep_still();
+        }
+        let Some(fixture) = Fixture::with(memory, &MountOptions::default()) else { return };
+        let log = fixture.memory.add(ROOT, "log", New::volatile("")).unwrap();
+        let path = fixture.path("log");
+        let until = Instant::now() + duration();
+        let mut length = 0_u64;
+        let seen: Vec<u64> = thread::scope(|scope| {
+            let follow = |n: u64| {
+                let path = &path;
+                scope.spawn(move || follow(path, until, Duration::from_micros(n * 97)))
+            };
+            let followers: Vec<_> = (0..10).map(follow).collect();
+            while Instant::now() < until {
+                let more = length..length + 1 + length % 173;
+                let bytes: Vec<u8> = more.clone().map(|at| at as u8 | 1).collect();
+                fixture.memory.append(log, &bytes).unwrap();
+                length = more.end;
+                thread::sleep(Duration::from_micros(300));
+            }
+            followers.into_iter().map(|follower| follower.join().unwrap()).collect()
+        });
+        println!("{length} bytes, seen {seen:?}");
+        assert!(seen.iter().all(|&seen| seen > length / 2));
+        assert_eq!(fs::read(&path).unwrap().len() as u64, length);
+    }
 }
