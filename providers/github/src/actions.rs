@@ -48,8 +48,9 @@ impl Object for RunObject {
 impl RunObject {
     /// `run.json` lacks the repositories, which are `repo.json`.
     fn new(repo: u64, answer: Raw<Run>) -> Self {
-        let value = api::without(answer.json.clone(), &["repository", "head_repository"]);
-        RunObject { repo, run: (*answer).clone(), document: json(&value) }
+        let (value, run) = answer.into_parts();
+        let value = api::without(value, &["repository", "head_repository"]);
+        RunObject { repo, run, document: json_value(&value) }
     }
 
     fn entry(&self) -> Entry<Id> {

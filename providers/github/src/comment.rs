@@ -12,8 +12,8 @@
 //! comments costs two requests: a page of the common listing, which says how many there are, and
 //! its own. GitHub does not count the first while no comment is made: it is answered by a 304.
 
+use crate::Id;
 use crate::api::{self, Comment};
-use crate::{Id, markdown};
 use omnifs_sdk::*;
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -26,7 +26,6 @@ mod actions;
 mod api;
 mod comment;
 mod issue;
-mod markdown;
 mod poll;
 mod pull;
 mod refs;

@@ -2,7 +2,7 @@
 //! reviews.
 
 use crate::thread::Thread;
-use crate::{Id, View, api, issue, markdown};
+use crate::{Id, View, api, issue};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;

@@ -8,7 +8,7 @@
 //! has too.
 
 use crate::api::{self, Account, Label};
-use crate::{Id, markdown, pull};
+use crate::{Id, pull};
 use omnifs_sdk::*;
 use serde_json::{Map as Members, Value, json};
 
@@ -72,17 +72,17 @@ impl Object for Thread {
 
 impl Thread {
     /// `answer` is an issue of a listing of issues or of its own.
-    pub fn issue(repo: u64, mut answer: Raw<api::Thread>) -> Self {
-        let document = json(&stable(std::mem::take(&mut answer.json)));
-        Thread { repo, inner: (*answer).clone(), document, issue_document: None }
+    pub fn issue(repo: u64, answer: Raw<api::Thread>) -> Self {
+        let (value, inner) = answer.into_parts();
+        Thread { repo, inner, document: json_value(&stable(value)), issue_document: None }
     }
 
     /// `answer` is a pull request of a listing of pull requests or of its own.
-    pub fn pull(repo: u64, mut answer: Raw<api::Thread>) -> Self {
-        let merged = answer.merged_at.is_some();
-        let value = stable_pull(std::mem::take(&mut answer.json), merged);
-        let issue_document = Some(json(&as_issue(&value)));
-        Thread { repo, inner: (*answer).clone(), document: json(&value), issue_document }
+    pub fn pull(repo: u64, answer: Raw<api::Thread>) -> Self {
+        let (value, inner) = answer.into_parts();
+        let value = stable_pull(value, inner.merged_at.is_some());
+        let issue_document = Some(json_value(&as_issue(&value)));
+        Thread { repo, inner, document: json_value(&value), issue_document }
     }
 
     fn is_pull(&self) -> bool {
@@ -161,11 +161,6 @@ impl Thread {
         ]);
         markdown::page(&fields, &t.body)
     }
-}
-
-/// A document's value in the SDK's one form.
-fn json(value: &Value) -> Content {
-    omnifs_sdk::json(value)
 }
 
 /// What moves without moving the issue.

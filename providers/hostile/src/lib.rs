@@ -43,6 +43,7 @@ const DEEDS: &[&str] = &[
     "long-name",
     "long-version",
     "loop",
+    "many-scopes",
     "nul-name",
     "offer-bad",
     "offer-content",
@@ -192,6 +193,13 @@ fn list(parent: &str) -> Result<Vec<Node>, Error> {
         "huge-listing" => Ok((0..100_001).map(|n| file(&n.to_string(), &n.to_string())).collect()),
         "huge-content" => {
             Ok(vec![Node { content: Some(Body::Held(vec![0; (64 << 20) + 1])), ..file("x", "x") }])
+        }
+        "many-scopes" => {
+            let scoped = |n: usize| Node {
+                coherence: Coherence::Scoped(format!("scope:{n}")),
+                ..text(&n.to_string(), String::new())
+            };
+            Ok((0..10_000).map(scoped).collect())
         }
         "foreign-id" => Ok(vec![file("of another provider: 1", "stolen"), file("hello", "hello")]),
 

@@ -46,12 +46,17 @@ pub fn document(text: impl Into<Vec<u8>>) -> Content {
     Content(text.into())
 }
 
-/// A JSON document.
+/// A JSON document, its members by name.
 pub fn json(value: &impl Serialize) -> Content {
     // A map with keys that are no strings is the one value that has no JSON; a provider's answers
     // came from JSON.
-    let value = serde_json::to_value(value).unwrap_or_default();
-    let mut text = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    json_value(&serde_json::to_value(value).unwrap_or_default())
+}
+
+/// The same of a value that is JSON already.
+pub fn json_value(value: &serde_json::Value) -> Content {
+    // Writing a value to memory does not fail.
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
     text.push(b'\n');
     Content(text)
 }

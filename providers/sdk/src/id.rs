@@ -165,13 +165,15 @@ impl<'a> Address<'a> {
 }
 
 fn escape_into(out: &mut String, text: &str) {
-    for c in text.chars() {
-        if matches!(c, '%' | '/' | '#') || c.is_ascii_control() {
-            out.push_str(&format!("%{:02X}", u32::from(c)));
-        } else {
-            out.push(c);
-        }
+    let mut rest = text;
+    let special = |c: char| matches!(c, '%' | '/' | '#') || c.is_ascii_control();
+    while let Some(at) = rest.find(special) {
+        out.push_str(&rest[..at]);
+        // All of them are ASCII.
+        out.push_str(&format!("%{:02X}", rest.as_bytes()[at]));
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
 }
 
 fn unescape(text: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use crate::{Error, json, log};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -124,8 +125,8 @@ impl<T: DeserializeOwned> Items<T> {
     fn read(&mut self, text: &str, name: impl FnOnce() -> String) -> Option<T> {
         self.count += 1;
         let (withheld, text) = match withheld(text) {
-            Some((why, text)) => (Some(why), text),
-            None => (None, text.to_owned()),
+            Some((why, text)) => (Some(why), Cow::Owned(text)),
+            None => (None, Cow::Borrowed(text)),
         };
         let (value, why) = match withheld.map_or_else(|| json::read(&text), Err) {
             Ok((value, None)) => return Some(value),

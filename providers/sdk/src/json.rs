@@ -11,6 +11,12 @@ pub struct Raw<T> {
     typed: T,
 }
 
+impl<T> Raw<T> {
+    pub fn into_parts(self) -> (serde_json::Value, T) {
+        (self.json, self.typed)
+    }
+}
+
 impl<T> Deref for Raw<T> {
     type Target = T;
 
@@ -22,7 +28,9 @@ impl<T> Deref for Raw<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Raw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = serde_json::Value::deserialize(deserializer)?;
-        let typed = serde_path_to_error::deserialize(&json)
+        // Where in the document it fails is looked for only once it has.
+        let typed = T::deserialize(&json)
+            .or_else(|_| serde_path_to_error::deserialize(&json))
             .map_err(|error| D::Error::custom(say(error)))?;
         Ok(Raw { json, typed })
     }
@@ -47,6 +55,9 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<(T, Option<String>
         let value = serde_path_to_error::deserialize(&mut document).map_err(say)?;
         document.end().map_err(|error| error.to_string())?;
         Ok(value)
+    }
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok((value, None));
     }
     once(text).map(|value| (value, None)).or_else(|why| {
         let whole = whole_characters(text).ok_or_else(|| why.clone())?;

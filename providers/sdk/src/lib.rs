@@ -57,7 +57,7 @@ pub use bindings::service::omnifs::provider::types::{
 pub use component::Provider;
 #[doc(hidden)]
 pub use component::{Component, Offline};
-pub use content::{Content, Map, document, json, lines, optional, scalar, scalars};
+pub use content::{Content, Map, document, json, json_value, lines, optional, scalar, scalars};
 pub use entry::{Entry, Listing};
 pub use events::{Changes, Delivery, Position, Progress};
 pub use id::{NodeId, immutable, scoped, volatile};

@@ -56,8 +56,8 @@ fn quoted(text: &str) -> String {
 fn is_plain(text: &str, in_list: bool) -> bool {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     let starts_plain = text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '/');
-    let is_time = rfc3339_ms(text).is_some() && text.ends_with('Z');
-    (starts_plain || is_time)
+    let is_time = || text.ends_with('Z') && rfc3339_ms(text).is_some();
+    (starts_plain || is_time())
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
@@ -65,7 +65,7 @@ fn is_plain(text: &str, in_list: bool) -> bool {
             .chars()
             .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
         && !(in_list && text.contains([',', '[', ']', '{', '}', '"', '\'']))
-        && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+        && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -147,47 +147,49 @@ impl<T: Object> Leaf<T> {
         self
     }
 
-    fn coherence(&self, object: &T) -> Coherence {
+    fn is_volatile(&self, object: &T) -> bool {
         let volatile = || self.volatile.is_some_and(|condition| condition(object));
-        match self.immutable {
-            true => Coherence::Immutable,
-            false if volatile() || self.stream(object).is_some() => Coherence::Volatile,
-            false => object.coherence(),
-        }
+        !self.immutable && (volatile() || self.stream(object).is_some())
     }
 
     fn stream(&self, object: &T) -> Option<Growing> {
         self.growing.and_then(|growing| growing(object))
     }
 
-    fn node(&self, object: &T, id: String, name: String, content: Option<Body>) -> Node {
-        let whole = self.part_of.map_or_else(|| object.id(), |whole| whole(object));
+    fn node(&self, of: &Whole<'_, T>, id: String, name: String, content: Option<Body>) -> Node {
+        let coherence = match self.immutable {
+            true => Coherence::Immutable,
+            false if self.is_volatile(of.object) => Coherence::Volatile,
+            false => of.coherence.clone(),
+        };
+        let whole = self.part_of.map(|whole| whole(of.object).encode());
         Node {
             id,
             name,
             kind: Kind::File,
             size: content.as_ref().and_then(length),
-            modified: object.modified(),
+            modified: of.modified,
             version: None,
             content,
-            coherence: self.coherence(object),
-            part_of: Some(whole.encode()),
+            coherence,
+            part_of: whole.or_else(|| Some(of.id.clone())),
             complete: false,
         }
     }
 
     /// The leaf's node, and what it is known to hold in `offers`.
-    fn nodes(&self, object: &T, offers: &mut Vec<Offer>) -> Node {
-        let id = id::leaf(&object.id().encode(), self.name, None);
+    fn nodes(&self, of: &Whole<'_, T>, offers: &mut Vec<Offer>) -> Node {
+        let object = of.object;
+        let id = id::leaf(&of.id, self.name, None);
         let file = |content: Option<Content>| {
             let content = content.map(|content| Body::Held(content.0));
-            self.node(object, id.clone(), self.name.to_owned(), content)
+            self.node(of, id.clone(), self.name.to_owned(), content)
         };
         let mut directory = |map: Option<Map>| {
             if let Some(map) = map {
                 let children = map.into_iter().map(|(key, content)| {
-                    let id = id::leaf(&object.id().encode(), self.name, Some(&key));
-                    self.node(object, id, name::escape(&key), Some(Body::Held(content.0)))
+                    let id = id::leaf(&of.id, self.name, Some(&key));
+                    self.node(of, id, name::escape(&key), Some(Body::Held(content.0)))
                 });
                 offers.push(Offer::whole(id.clone(), children.collect()));
             }
@@ -200,7 +202,7 @@ impl<T: Object> Leaf<T> {
                 let known = known.and_then(|known| known(object));
                 let held = known.map(|content| Body::Held(content.0));
                 let body = held.or_else(|| self.stream(object).map(Body::Growing));
-                self.node(object, id.clone(), self.name.to_owned(), body)
+                self.node(of, id.clone(), self.name.to_owned(), body)
             }
             Shows::Map(value) => directory(Some(value(object))),
             Shows::DetailMap(value) => directory(value(object)),
@@ -213,12 +215,28 @@ impl<T: Object> Leaf<T> {
     }
 }
 
+/// What the leaves of an object have in common.
+struct Whole<'a, T> {
+    object: &'a T,
+    id: String,
+    modified: Option<u64>,
+    coherence: Coherence,
+}
+
+impl<'a, T: Object> Whole<'a, T> {
+    fn of(object: &'a T) -> Self {
+        let (modified, coherence) = (object.modified(), object.coherence());
+        Whole { object, id: object.id().encode(), modified, coherence }
+    }
+}
+
 /// Every leaf of `object`, and what their directories are known to hold.
 pub(crate) fn leaves<T: Object>(object: &T) -> (Vec<Node>, Vec<Offer>) {
     let mut offers = Vec::new();
+    let of = Whole::of(object);
     let present =
         T::LEAVES.iter().filter(|leaf| leaf.present.is_none_or(|present| present(object)));
-    let nodes = present.map(|leaf| leaf.nodes(object, &mut offers)).collect();
+    let nodes = present.map(|leaf| leaf.nodes(&of, &mut offers)).collect();
     (nodes, offers)
 }
 
@@ -229,20 +247,21 @@ pub fn offer_leaves<T: Object>(
     contents: impl IntoIterator<Item = (&'static str, Content)>,
 ) {
     let contents: Vec<_> = contents.into_iter().collect();
-    let id = object.id().encode();
+    let of = Whole::of(object);
     let children = T::LEAVES.iter().filter_map(|leaf| {
         let (_, content) = contents.iter().find(|(name, _)| *name == leaf.name)?;
-        let fixed = !matches!(leaf.coherence(object), Coherence::Volatile);
+        let fixed = leaf.immutable
+            || !leaf.is_volatile(object) && !matches!(of.coherence, Coherence::Volatile);
         let node = || {
-            let id = id::leaf(&id, leaf.name, None);
+            let id = id::leaf(&of.id, leaf.name, None);
             let content = Body::Held(content.0.clone());
-            leaf.node(object, id, leaf.name.to_owned(), Some(content))
+            leaf.node(&of, id, leaf.name.to_owned(), Some(content))
         };
         fixed.then(node)
     });
     let children: Vec<_> = children.collect();
     if !children.is_empty() {
-        Offer::new(id, children, false).send();
+        Offer::new(of.id, children, false).send();
     }
 }
 

@@ -10,9 +10,9 @@ use std::fmt;
 /// the same number.
 const MOST: usize = 1_000;
 
-/// Pages asked for side by side, where an answer says how many there are. All of them are in memory at
-/// once.
-const AT_ONCE: usize = 10;
+/// Bytes that pages asked for side by side may come to, by the length of the first: all of them are in
+/// memory at once.
+const AT_ONCE: usize = 32 << 20;
 
 /// What was found on all pages.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +127,8 @@ impl Request {
                         && ahead.is_empty()
                     {
                         let more = bound.saturating_sub(before).div_ceil(page.count);
-                        ahead = side_by_side(next, &last, more);
+                        let room = AT_ONCE / response.body.len().max(1);
+                        ahead = side_by_side(next, &last, more.min(room));
                     }
                     next.map(|next| next.path().to_owned())
                 }
@@ -149,7 +150,7 @@ impl Request {
 fn side_by_side(next: &Request, last: &Request, more: usize) -> BTreeMap<String, Result<Response>> {
     let number = |request: &Request| request.query_value("page")?.parse::<usize>().ok();
     let (Some(from), Some(to)) = (number(next), number(last)) else { return BTreeMap::new() };
-    let to = to.min((from + more.min(AT_ONCE)).saturating_sub(1));
+    let to = to.min((from + more).saturating_sub(1));
     let page = |number| next.clone().in_query("page", number);
     let pages: Vec<Request> = (from..=to).map(page).collect();
     if pages.len() < 2 {
