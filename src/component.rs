@@ -36,6 +36,11 @@ pub enum Error {
     Unapproved(PathBuf),
     #[error("{} is not the file that was approved", .0.display())]
     Changed(PathBuf),
+    #[error(
+        "{} asks for something else than was approved{}{}", path.display(),
+        if difference.is_empty() { "" } else { ": " }, difference.join("; ")
+    )]
+    AsksElse { path: PathBuf, difference: Vec<String> },
 }
 
 impl Error {
@@ -50,10 +55,12 @@ impl Error {
             Error::NotComponent { .. } => {
                 Some("build it for wasm32-wasip2, or with wit-component from a module".into())
             }
-            Error::Unapproved(path) | Error::Changed(path) => Some(format!(
-                "see what it asks for and approve it: omnifs providers add {} --name {instance}",
-                crate::paths::quoted(path)
-            )),
+            Error::Unapproved(path) | Error::Changed(path) | Error::AsksElse { path, .. } => {
+                Some(format!(
+                    "see what it asks for and approve it: omnifs providers add {} --name {instance}",
+                    crate::paths::quoted(path)
+                ))
+            }
         }
     }
 }
@@ -111,13 +118,13 @@ pub fn find(
     }
 }
 
-/// Whether an instance may run this component.
+/// Whether an instance may run this component, as far as its bytes go; see [`crate::approval`].
 pub fn approve(instance: &Instance, component: &Component) -> Result<(), Error> {
     let Source::File(path) = &instance.source else { return Ok(()) };
     match &instance.approval {
         Approval::Shipped | Approval::Flag => Ok(()),
-        Approval::Recorded(digest) if *digest == component.digest => Ok(()),
-        Approval::Recorded(_) => Err(Error::Changed(path.clone())),
+        Approval::Recorded { component: digest, .. } if *digest == component.digest => Ok(()),
+        Approval::Recorded { .. } => Err(Error::Changed(path.clone())),
         Approval::None => Err(Error::Unapproved(path.clone())),
     }
 }
@@ -161,7 +168,8 @@ mod tests {
         let path = dir.path().join("x.wasm");
         std::fs::write(&path, COMPONENT).unwrap();
         let component = read(&path).unwrap();
-        let recorded = instance(&path, Approval::Recorded(component.digest.clone()));
+        let approval = Approval::Recorded { component: component.digest.clone(), asks: None };
+        let recorded = instance(&path, approval);
         assert!(approve(&recorded, &component).is_ok());
         assert!(approve(&instance(&path, Approval::Flag), &component).is_ok());
         let error = approve(&instance(&path, Approval::None), &component).unwrap_err();

@@ -224,7 +224,7 @@ fn holds_all() -> Failure {
     Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Method {
     Get,
     Head,

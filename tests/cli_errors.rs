@@ -188,6 +188,66 @@ fn a_provider_is_not_added_where_nobody_can_be_asked() {
 }
 
 #[test]
+fn an_approval_is_of_what_a_component_asks_for_and_what_has_changed_is_shown() {
+    let home = Home::new();
+    let Some(components) = std::env::var_os("OMNIFS_COMPONENTS") else {
+        omnifs_support::skip("an_approval_is_of_what", "OMNIFS_COMPONENTS is not set");
+        return;
+    };
+    let file = Path::new(&components).join("hostile.wasm");
+    let add = ["providers", "add", file.to_str().unwrap(), "--name", "tracker", "--yes"];
+    home.run(add).works();
+    let info = ["providers", "info", "tracker"];
+    assert!(home.run(info).works().contains("instance tracker: approved"));
+    let row = |ran: &cli::Ran| {
+        let mut rows = ran.stdout.lines().filter(|line| line.starts_with("tracker "));
+        words(rows.next().expect("a row"))
+    };
+    let ran = home.run(["providers", "list"]);
+    assert!(row(&ran).starts_with("tracker mounted hostile"), "{ran:?}");
+
+    // As if it had asked for one path less when it was approved.
+    let record = home.path("data/omnifs/providers/tracker.asks");
+    let asks = cli::text(&record);
+    let (path, fewer): (Vec<&str>, Vec<&str>) =
+        asks.lines().partition(|line| line.contains("\"/thing\""));
+    assert_eq!(path, ["endpoints.service.allow.0.1 = \"/thing\""], "{asks}");
+    let fewer = fewer.join("\n") + "\n";
+    std::fs::write(&record, &fewer).unwrap();
+    let digest = |text: &str| omnifs::component::digest(text.as_bytes());
+    let config = cli::text(&home.config_file());
+    let earlier = config.replace(&digest(&asks), &digest(&fewer));
+    assert_ne!(earlier, config);
+    std::fs::write(home.config_file(), &earlier).unwrap();
+    let more =
+        "asks for something else than was approved: + endpoints.service.allow.0.1 = \"/thing\"";
+    let ran = home.run(["providers", "list"]);
+    assert!(row(&ran).starts_with("tracker changed ") && ran.stdout.contains(more), "{ran:?}");
+    let ran = home.run(info);
+    assert!(ran.works().contains(more), "{ran:?}");
+    home.run(["auth", "login", "tracker", "--with-token"]).fails(1, more, "providers add");
+    let ran = home.run(["doctor"]);
+    assert!(ran.stdout.contains(more), "{ran:?}");
+
+    // The question shows it, and without an answer nothing is granted.
+    let ran = home.run(&add[..5]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("+ endpoints.service.allow.0.1 = \"/thing\""), "{ran:?}");
+    assert_eq!(cli::text(&home.config_file()), earlier);
+    let ran = home.run(add);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("note: + endpoints.service.allow"), "{ran:?}");
+    assert_eq!(cli::text(&home.config_file()), config);
+
+    // An approval from before this was recorded is none.
+    let lines = config.lines().filter(|line| !line.starts_with("asks"));
+    let without: String = lines.map(|line| format!("{line}\n")).collect();
+    std::fs::write(home.config_file(), without).unwrap();
+    let ran = home.run(["providers", "list"]);
+    assert!(row(&ran).starts_with("tracker not approved "), "{ran:?}");
+}
+
+#[test]
 fn without_a_keyring_a_login_says_where_else_a_token_can_be_kept_and_never_repeats_it() {
     const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
     let home = Home::new();

@@ -2,7 +2,6 @@ use super::failure::{Exit, Failure};
 use super::{Context, terminal, wait};
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
-use omnifs::component;
 use omnifs::config::{Instance, nearest};
 use omnifs::credentials::CredentialStatus;
 use omnifs::host::{self, LoginStep};
@@ -74,9 +73,7 @@ pub fn run(context: &Context, args: &Auth) -> Result<ExitCode, Failure> {
 
 /// The instance with what its component says of itself.
 fn described(context: &Context, instance: Instance) -> Result<(Instance, Manifest), Failure> {
-    let found = component::find(&instance, host::shipped())
-        .map_err(|e| Failure::component(&e, &instance.name))?;
-    let manifest = host::describe(&instance.name, &found, &context.paths.cache)?;
+    let (_, manifest) = host::described(&instance, &context.paths.cache)?;
     Ok((instance, manifest))
 }
 

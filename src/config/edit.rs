@@ -64,10 +64,12 @@ impl Editor {
         }
     }
 
-    /// Records that the user approved the component with this digest (`sha256:HEX`) as `name`.
-    pub fn grant(&mut self, name: &str, provider: &str, digest: &str) {
+    /// Records that the user approved as `name` the component with this digest, and what it asks for with
+    /// that one: `sha256:HEX`.
+    pub fn grant(&mut self, name: &str, provider: &str, digest: &str, asks: &str) {
         self.set(name, "provider", provider);
         self.set(name, "grant", digest);
+        self.set(name, "asks", asks);
         let table = self.instance(name).and_then(Item::as_table_like_mut);
         if let Some(table) = table.filter(|t| t.get("enabled").is_some()) {
             table.insert("enabled", value(true));
@@ -131,7 +133,7 @@ mod tests {
     fn a_grant_keeps_comments_order_and_spacing() {
         let before = "# mine\n[cache] # small\nnodes = 1_000   # enough\n\n[instances.docker]\n\
                       # the lab engine\nendpoints.engine = \"unix:///lab.sock\"\n# the end\n";
-        let after = edited(before, |e| e.grant("jira", "jira", DIGEST));
+        let after = edited(before, |e| e.grant("jira", "jira", DIGEST, DIGEST));
         assert!(after.starts_with(before.strip_suffix("# the end\n").unwrap()), "{after}");
         assert!(after.contains("# the end"), "{after}");
         assert!(
@@ -150,10 +152,10 @@ mod tests {
              grant = \"{}\" # approved in May\nsettings.depth = 3\n",
             DIGEST.replace("ff", "11")
         );
-        let after = edited(&before, |e| e.grant("jira", "jira", DIGEST));
+        let after = edited(&before, |e| e.grant("jira", "jira", DIGEST, DIGEST));
         let expected = format!(
             "[instances.jira] # tickets\nprovider = \"jira\"\nenabled = true\n\
-             grant = \"{DIGEST}\" # approved in May\nsettings.depth = 3\n"
+             grant = \"{DIGEST}\" # approved in May\nsettings.depth = 3\nasks = \"{DIGEST}\"\n"
         );
         assert_eq!(after, expected);
     }

@@ -25,8 +25,8 @@ pub enum Approval {
     Shipped,
     /// `--provider NAME=FILE` on this mount's command line.
     Flag,
-    /// `omnifs providers add` recorded this SHA-256: `sha256:HEX`.
-    Recorded(String),
+    /// `omnifs providers add` recorded the SHA-256 of the component, and of what it asks for: `sha256:HEX`.
+    Recorded { component: String, asks: Option<String> },
     /// Nobody approved it yet.
     None,
 }
@@ -84,7 +84,9 @@ impl Config {
             let source = self.source(provider, shipped, &installed);
             let approval = match (&source, &config.grant) {
                 (Source::Shipped(_), _) => Approval::Shipped,
-                (_, Some(grant)) => Approval::Recorded(grant.clone()),
+                (_, Some(grant)) => {
+                    Approval::Recorded { component: grant.clone(), asks: config.asks.clone() }
+                }
                 (_, None) => Approval::None,
             };
             add(name, source, approval, Some(config));
@@ -186,7 +188,7 @@ mod tests {
         let config = config(&format!("[instances.tickets]\nprovider = 'jira'\ngrant = '{grant}'"));
         let all = config.instances(&SHIPPED, dir.path(), &[]).unwrap();
         assert_eq!(all[2].name, "tickets");
-        assert_eq!(all[2].approval, Approval::Recorded(grant));
+        assert_eq!(all[2].approval, Approval::Recorded { component: grant, asks: None });
         assert_eq!(all.len(), 3);
     }
 

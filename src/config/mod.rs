@@ -52,6 +52,8 @@ pub struct InstanceConfig {
     pub settings: BTreeMap<String, String>,
     /// SHA-256 of the component whose capabilities were approved: `sha256:HEX`.
     pub grant: Option<String>,
+    /// SHA-256 of what it asked for then: `sha256:HEX`.
+    pub asks: Option<String>,
 }
 
 /// `endpoints.NAME = "URL"`, or a table with more.

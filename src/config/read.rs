@@ -296,6 +296,7 @@ impl<'a> Section<'a> {
             "webhook-secret-file",
             "settings",
             "grant",
+            "asks",
         ]);
         let mut files = BTreeMap::new();
         if let Some(section) = self.section("credential-files") {
@@ -303,13 +304,15 @@ impl<'a> Section<'a> {
                 files.extend(section.path(name).map(|path| (name.to_owned(), path)));
             }
         }
-        let grant = self.string("grant").and_then(|text| {
+        let digest = |key| {
+            let text = self.string(key)?;
             let hex = text.strip_prefix("sha256:").unwrap_or_default();
             let good = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
             let rule =
                 || "is not of the form sha256:HEX; `omnifs providers add` records it".to_owned();
-            self.check("grant", good.then(|| text.to_ascii_lowercase()).ok_or_else(rule))
-        });
+            self.check(key, good.then(|| text.to_ascii_lowercase()).ok_or_else(rule))
+        };
+        let (grant, asks) = (digest("grant"), digest("asks"));
         InstanceConfig {
             provider: self.string("provider").map(str::to_owned),
             enabled: self.boolean("enabled"),
@@ -319,6 +322,7 @@ impl<'a> Section<'a> {
             webhook_secret_file: self.path("webhook-secret-file"),
             settings: self.settings(),
             grant,
+            asks,
         }
     }
 

@@ -10,7 +10,9 @@ pub use credentials::{LoginStep, ask_whose, credentials, elsewhere, keep, login,
 pub use demo::{Command as DemoCommand, Demo, demo};
 pub use start::{Mounted, start};
 
-use crate::component::Component;
+use crate::approval;
+use crate::component::{self, Component};
+use crate::config::Instance;
 use crate::control::Refused;
 use crate::events::webhook;
 use crate::provider::Manifest;
@@ -45,6 +47,19 @@ pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manif
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
     runtime.block_on(loaded.describe()).map_err(refused)
+}
+
+/// The same of an instance's component, if the user approved it and what it asks for.
+pub fn described(instance: &Instance, cache: &Path) -> Result<(Component, Manifest), Refused> {
+    let hinted = |error: component::Error| Refused {
+        message: error.to_string(),
+        hint: error.hint(&instance.name),
+    };
+    let component = component::find(instance, shipped()).map_err(hinted)?;
+    component::approve(instance, &component).map_err(hinted)?;
+    let manifest = describe(&instance.name, &component, cache)?;
+    approval::bind(instance, &manifest).map_err(hinted)?;
+    Ok((component, manifest))
 }
 
 fn refused(error: impl std::fmt::Display) -> Refused {

@@ -2,6 +2,7 @@
 
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
+use crate::approval;
 use crate::cache::Capacity;
 use crate::capability::Outbound;
 use crate::capability::validators::Validators;
@@ -185,6 +186,7 @@ async fn load(
     })
     .map_err(refused)?;
     let manifest = loaded.describe().await.map_err(refused)?;
+    approval::bind(instance, &manifest).map_err(hinted)?;
     if let Some(unknown) =
         instance.config.settings.keys().find(|k| !manifest.config.iter().any(|c| c.name == **k))
     {

@@ -1,10 +1,11 @@
 //! What a provider says of itself: the host's side of `wit/manifest.wit`.
 
 use super::Method;
+use serde::Serialize;
 use std::time::Duration;
 
 /// What a component says of itself; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -16,14 +17,14 @@ pub struct Manifest {
     pub feeds: Vec<Feed>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfigKey {
     pub name: String,
     pub description: String,
     pub default: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     pub name: String,
     pub default_url: String,
@@ -38,7 +39,7 @@ pub struct Endpoint {
 }
 
 /// How an endpoint's answers state its rate limits. Header names in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
     pub windows: Vec<Window>,
     /// Codes and parts of a message, in lower case, by which a refusal says that it is for the rate of
@@ -48,7 +49,7 @@ pub struct Limits {
     pub slow_down: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Window {
     pub name: WindowName,
     pub limit: String,
@@ -60,14 +61,14 @@ pub struct Window {
     pub fixed: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum WindowName {
     Fixed(String),
     /// The header that holds the name.
     Header(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ResetUnit {
     EpochSeconds,
     EpochMilliseconds,
@@ -75,7 +76,7 @@ pub enum ResetUnit {
     Seconds,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Credential {
     pub name: String,
     pub scheme: Scheme,
@@ -90,7 +91,7 @@ pub struct Credential {
 }
 
 /// How a secret travels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Scheme {
     #[default]
     Bearer,
@@ -111,7 +112,7 @@ impl Scheme {
 }
 
 /// A request that succeeds with a good secret, and the place of its owner's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Probe {
     pub endpoint: String,
     pub method: Method,
@@ -121,7 +122,7 @@ pub struct Probe {
     pub name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OAuth {
     pub authorize_url: String,
     pub device_url: Option<String>,
@@ -130,14 +131,14 @@ pub struct OAuth {
     pub scopes: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum FeedKind {
     Push,
     Poll,
     Webhook,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Feed {
     pub name: String,
     pub kind: FeedKind,
@@ -151,7 +152,7 @@ pub struct Feed {
 }
 
 /// How deliveries are signed; see `wit/manifest.wit`. Header names in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Signature {
     pub header: String,
     pub algorithm: Algorithm,
@@ -167,7 +168,7 @@ pub struct Signature {
     pub pass: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Algorithm {
     HmacSha256,
     Ed25519,
@@ -175,13 +176,13 @@ pub enum Algorithm {
     Plain,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Encoding {
     Hex,
     Base64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Part {
     Body,
     Literal(String),
@@ -189,7 +190,7 @@ pub enum Part {
     Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum SecretForm {
     Text,
     Hex,
@@ -197,13 +198,13 @@ pub enum SecretForm {
     Base64(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Timestamp {
     pub at: TimestampPlace,
     pub unit: TimestampUnit,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum TimestampPlace {
     Header(String),
     /// A `NAME=` element of the signature's header.
@@ -212,14 +213,14 @@ pub enum TimestampPlace {
     Body(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum TimestampUnit {
     Seconds,
     Milliseconds,
 }
 
 /// What the service only wants answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Handshake {
     /// A signed delivery with `value` at `at`, and the place of the answer: JSON pointers into the body.
     Delivery { at: String, value: String, answer: String },

@@ -15,10 +15,45 @@ use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::p2::pipe::{ClosedInputStream, SinkOutputStream};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{
+    Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView,
+    WasiView,
+};
+
+/// What a call can tell of the time and of chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum World {
+    Real,
+    /// It is always the same moment, and nothing is random: what is answered is answered again.
+    Still,
+}
+
+/// 2000-01-01T00:00:00Z.
+const STILL: Duration = Duration::from_secs(946_684_800);
+
+impl HostWallClock for World {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        STILL
+    }
+}
+
+impl HostMonotonicClock for World {
+    fn resolution(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
 
 /// What one mounted provider may use, shared by its calls.
 #[derive(Debug)]
@@ -28,6 +63,7 @@ pub(super) struct Grants {
     pub(super) config: BTreeMap<String, String>,
     pub(super) upstream: Option<Arc<dyn Upstream>>,
     pub(super) limits: Limits,
+    pub(super) world: World,
     /// Bytes of linear memory in all running calls.
     pub(super) memory: AtomicUsize,
 }
@@ -66,6 +102,14 @@ impl State {
             .allow_ip_name_lookup(false)
             .allow_blocking_current_thread(false)
             .max_random_size(limits::RANDOM_MAX);
+        if grants.world == World::Still {
+            let chance = || Deterministic::new(vec![0x5a]);
+            wasi.wall_clock(World::Still)
+                .monotonic_clock(World::Still)
+                .secure_random(chance())
+                .insecure_random(chance())
+                .insecure_random_seed(0);
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::RESOURCES_MAX);
         State {

@@ -4,7 +4,7 @@ use super::call::{self, Answered, Guest};
 use super::component::{Component, Loaded, another_version};
 use super::convert::{self, Fault};
 use super::feed;
-use super::host::{Grants, State};
+use super::host::{Grants, State, World};
 use super::limits::{INSTANCES_MAX, Limits};
 use super::manifest;
 use crate::names;
@@ -40,11 +40,17 @@ impl fmt::Debug for Instance {
 
 impl Component {
     /// What the component says of itself, asked with nothing granted and checked: every request it
-    /// makes meanwhile is denied, and it has no settings.
+    /// makes meanwhile is denied, it has no settings, and it cannot tell when or how often it is asked.
     pub async fn describe(&self) -> Result<Manifest, Failure> {
         let limits = Limits::default();
-        let instance =
-            Instance::with(self.clone(), self.name().into(), BTreeMap::new(), None, limits);
+        let instance = Instance::with(
+            self.clone(),
+            self.name().into(),
+            BTreeMap::new(),
+            None,
+            limits,
+            World::Still,
+        );
         instance.describe().await
     }
 }
@@ -68,7 +74,7 @@ impl Instance {
                 Some((key.name.clone(), value.clone()))
             })
             .collect();
-        Instance::with(component, name.into(), config, upstream, limits)
+        Instance::with(component, name.into(), config, upstream, limits, World::Real)
     }
 
     fn with(
@@ -77,10 +83,11 @@ impl Instance {
         config: BTreeMap<String, String>,
         upstream: Option<Arc<dyn Upstream>>,
         limits: Limits,
+        world: World,
     ) -> Instance {
         let turns = Semaphore::new(limits.in_flight.clamp(1, INSTANCES_MAX as usize));
         let memory = AtomicUsize::new(0);
-        let grants = Arc::new(Grants { provider, config, upstream, limits, memory });
+        let grants = Arc::new(Grants { provider, config, upstream, limits, world, memory });
         Instance { component, grants, turns }
     }
 

@@ -59,6 +59,19 @@ fn a_component_dropped_into_the_directory_mounts_once_it_is_approved() {
     assert_eq!(greeting.expect("approved"), "Hello, world!\n");
     assert!(mounted.unmount());
 
+    // So is what they say they want.
+    let config = omnifs.path("config/omnifs/config.toml");
+    let granted = fs::read_to_string(&config).expect("the configuration");
+    let (before, digest) = granted.split_once("asks = \"sha256:").expect("a digest");
+    let other = format!("{before}asks = \"sha256:{:0>64}{}", "", &digest[64..]);
+    fs::write(&config, other).expect("write");
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    assert!(list(&mounted.join("hello")).is_err(), "it asks for something else");
+    let log = mounted.log();
+    assert!(log.contains("asks for something else than was approved"), "{log}");
+    assert!(mounted.unmount());
+    fs::write(&config, granted).expect("write");
+
     // Other bytes are another approval.
     let mut bytes = fs::read(component("hostile")).expect("read");
     bytes.push(0);

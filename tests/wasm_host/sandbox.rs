@@ -75,3 +75,17 @@ async fn a_million_log_lines_become_a_hundred() {
     assert!(lines[99].contains("line 99"), "{}", lines[99]);
     assert!(lines[100].contains("999900 more lines in this call were dropped"), "{}", lines[100]);
 }
+
+#[tokio::test]
+async fn a_component_cannot_tell_when_or_how_often_it_is_described() {
+    let moment = async || {
+        let manifest = HOSTILE.describe().await.expect("a manifest");
+        let key = manifest.config.into_iter().find(|key| key.name == "moment");
+        key.and_then(|key| key.default).expect("a default")
+    };
+    let first = moment().await;
+    assert!(first.contains("946684800"), "{first}");
+    for _ in 0..3 {
+        assert_eq!(moment().await, first);
+    }
+}

@@ -38,6 +38,12 @@ fn outcome(result: std::io::Result<()>) -> String {
     }
 }
 
+/// What tells one call from another.
+pub fn moment() -> String {
+    let (date, random) = (SystemTime::now(), random());
+    format!("{date:?} {random} {:?}", Instant::now().elapsed())
+}
+
 /// A number that the host's random source decides.
 pub fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};

@@ -2,7 +2,7 @@
 
 use crate::exports::omnifs::provider::{events, manifest};
 use crate::omnifs::provider::{http, types};
-use crate::{Hostile, request};
+use crate::{Hostile, ambient, request};
 use events::{Change, Delivery, Position, Progress, ScopedChange, Standing};
 use types::{Error, Method, Request};
 
@@ -47,6 +47,11 @@ impl manifest::Guest for Hostile {
                     name: "default".into(),
                     description: "A setting with a default".into(),
                     default_value: Some("of the manifest".into()),
+                },
+                manifest::ConfigKey {
+                    name: "moment".into(),
+                    description: "When this was asked, and a number".into(),
+                    default_value: Some(ambient::moment()),
                 },
             ],
             endpoints: vec![manifest::Endpoint {

@@ -4,7 +4,7 @@ use super::super::{Context, shown, wait};
 use super::Finding;
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::{Endpoint, Manifest};
-use omnifs::{component, host, mountpoint, paths};
+use omnifs::{host, mountpoint, paths};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -176,19 +176,11 @@ fn writable(directory: &Path) -> io::Result<()> {
 /// The component, its approval, its sockets and its credentials.
 fn provider(context: &Context, instance: &Instance) -> Vec<Finding> {
     let name = &instance.name;
-    let found = component::find(instance, host::shipped())
-        .and_then(|found| component::approve(instance, &found).map(|()| found));
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            let mend = error.hint(name).unwrap_or_else(|| "name another file".into());
-            return vec![Finding::warning(format!("provider {name}: {error}"), mend)];
-        }
-    };
-    let manifest = match host::describe(name, &found, &context.paths.cache) {
-        Ok(manifest) => manifest,
+    let manifest = match host::described(instance, &context.paths.cache) {
+        Ok((_, manifest)) => manifest,
         Err(refused) => {
-            let mend = refused.hint.unwrap_or_else(|| "build the component again".into());
+            let mend =
+                refused.hint.unwrap_or_else(|| "name another file, or build it again".into());
             return vec![Finding::warning(format!("provider {name}: {}", refused.message), mend)];
         }
     };

@@ -2,8 +2,10 @@ use super::super::failure::{Exit, Failure};
 use super::super::{Context, shown, terminal};
 use super::info::describe;
 use clap::Args;
+use omnifs::approval::{self, Asks};
 use omnifs::component::{self, Component};
-use omnifs::config::{Editor, valid_name};
+use omnifs::config::{Approval, Editor, Instance, Source, valid_name};
+use omnifs::logs::printable;
 use omnifs::{host, paths};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,8 +13,8 @@ use std::process::ExitCode;
 /// Approve a provider's component, so that mounts show it
 ///
 /// Shows what the component asks for and asks before it is granted. The component is copied to the
-/// provider directory, and the approval is recorded in the configuration with its SHA-256: a file
-/// that changes must be approved again.
+/// provider directory, and the approval is recorded in the configuration with its SHA-256 and that of
+/// what it asks for: when either changes it must be approved again.
 #[derive(Debug, Args)]
 pub struct Add {
     /// The component: a .wasm file
@@ -43,8 +45,16 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
             .exit(Exit::Usage));
     }
     let text = describe(&manifest, &component, None, &config.mount);
-    if !args.yes {
+    let asks = Asks::of(&manifest);
+    let replaced = context.instances(&config, &[])?.into_iter().find(|i| i.name == *name);
+    let replaced = replaced.as_ref().and_then(|instance| replaces(instance, &component, &asks));
+    let replaced = replaced.unwrap_or_default();
+    if args.yes {
+        replaced.iter().for_each(|line| terminal::tell("note", line));
+    } else {
         terminal::print(&text)?;
+        let lines = replaced.iter().map(|line| format!("{}\n", printable(line)));
+        terminal::print(&lines.collect::<String>())?;
         let question = format!("Grant this to the provider '{name}'?");
         if !terminal::confirm(&question, "read `omnifs providers info FILE`, then give --yes")? {
             return Err(Failure::new("nothing was granted"));
@@ -52,13 +62,39 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     }
     let installed = install(&context.paths.providers(), &args.file, name, &component)?;
     let mut editor = Editor::open(&context.paths.config)?;
-    editor.grant(name, &installed, &component.digest);
+    let path = context.paths.providers().join(format!("{installed}.wasm"));
+    let record = approval::record(&path);
+    let fail = |e| Failure::new(format!("cannot write to {}: {e}", shown(&record)));
+    paths::replace(&record, asks.text().as_bytes()).map_err(fail)?;
+    editor.grant(name, &installed, &component.digest, &asks.digest());
     editor.save()?;
     terminal::print(&format!(
         "added '{name}' to {}; mounts show it from their next start\n",
         shown(&context.paths.config)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What becomes of an instance of this name that was approved before.
+fn replaces(instance: &Instance, component: &Component, asks: &Asks) -> Option<Vec<String>> {
+    let Approval::Recorded { component: before, asks: approved } = &instance.approval else {
+        return None;
+    };
+    let name = &instance.name;
+    let mut lines = vec![match *before == component.digest {
+        true => format!("the provider '{name}' is approved already, with this component"),
+        false => format!("it takes the place of the provider '{name}', with its credentials"),
+    }];
+    let Source::File(path) = &instance.source else { return Some(lines) };
+    match approved.as_ref().and_then(|digest| Asks::recorded(path, digest)) {
+        Some(before) if before == *asks => lines.push("it asks for what was approved".into()),
+        Some(before) => {
+            lines.push("since it was approved, what it says has changed:".into());
+            lines.extend(asks.since(&before));
+        }
+        None => lines.push("what was approved then is not recorded".into()),
+    }
+    Some(lines)
 }
 
 /// Puts the component where a later change of FILE does not reach it. Answers what the

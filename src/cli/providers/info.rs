@@ -1,6 +1,7 @@
 use super::super::failure::Failure;
 use super::super::{Context, terminal};
 use clap::Args;
+use omnifs::approval;
 use omnifs::component::{self, Component};
 use omnifs::config::{Instance, Mount};
 use omnifs::credentials::Elsewhere;
@@ -60,7 +61,8 @@ pub fn describe(
     line(0, format!("{} {}: {}", manifest.name, manifest.version, manifest.summary));
     line(0, component.digest.clone());
     if let Some(instance) = instance {
-        let approved = component::approve(instance, component);
+        let approved = component::approve(instance, component)
+            .and_then(|()| approval::bind(instance, manifest));
         let state = approved.map_or_else(|error| error.to_string(), |()| "approved".into());
         line(0, format!("instance {}: {state}", instance.name));
     }

@@ -3,7 +3,7 @@ use super::super::{Context, terminal};
 use clap::Args;
 use omnifs::config::{Instance, Source};
 use omnifs::logs::printable;
-use omnifs::{component, host};
+use omnifs::{approval, component, host};
 use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -47,6 +47,19 @@ pub fn run(context: &Context, args: &List) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl Row {
+    fn refused(mut self, error: &component::Error) -> Row {
+        self.state = match error {
+            component::Error::Unapproved(_) => "not approved",
+            component::Error::Changed(_) | component::Error::AsksElse { .. } => "changed",
+            _ => "broken",
+        };
+        self.summary = error.to_string();
+        self.hint = error.hint(&self.name);
+        self
+    }
+}
+
 fn row(context: &Context, instance: &Instance) -> Row {
     let source = match &instance.source {
         Source::Shipped(name) => format!("shipped {name}"),
@@ -63,26 +76,22 @@ fn row(context: &Context, instance: &Instance) -> Row {
     };
     let found = component::find(instance, host::shipped());
     let checked = found.and_then(|found| component::approve(instance, &found).map(|()| found));
-    match checked {
-        Ok(found) => match host::describe(&instance.name, &found, &context.paths.cache) {
-            Ok(manifest) => {
-                row.component = Some(format!("{} {}", manifest.name, manifest.version));
-                row.summary = manifest.summary;
+    let described = match checked {
+        Ok(found) => host::describe(&instance.name, &found, &context.paths.cache),
+        Err(error) => return row.refused(&error),
+    };
+    match described {
+        Ok(manifest) => {
+            if let Err(error) = approval::bind(instance, &manifest) {
+                return row.refused(&error);
             }
-            Err(refused) => {
-                row.state = "broken";
-                row.summary = refused.message;
-                row.hint = refused.hint;
-            }
-        },
-        Err(error) => {
-            row.state = match error {
-                component::Error::Unapproved(_) => "not approved",
-                component::Error::Changed(_) => "changed",
-                _ => "broken",
-            };
-            row.summary = error.to_string();
-            row.hint = error.hint(&instance.name);
+            row.component = Some(format!("{} {}", manifest.name, manifest.version));
+            row.summary = manifest.summary;
+        }
+        Err(refused) => {
+            row.state = "broken";
+            row.summary = refused.message;
+            row.hint = refused.hint;
         }
     }
     row

@@ -1,6 +1,7 @@
 use super::super::failure::Failure;
 use super::super::{Context, shown, terminal};
 use clap::Args;
+use omnifs::approval;
 use omnifs::config::{Editor, Source};
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ pub fn run(context: &Context, args: &Remove) -> Result<ExitCode, Failure> {
         if path.parent() == Some(&context.paths.providers()) && !shared {
             let gone = std::fs::remove_file(path);
             gone.map_err(|e| Failure::new(format!("cannot remove {}: {e}", shown(path))))?;
+            // Of one that was never approved there is none.
+            let _ = std::fs::remove_file(approval::record(path));
         }
     }
     terminal::print(&format!("{done}; mounts show it until their next start\n"))?;
