@@ -27,7 +27,7 @@ const MOST_FILES: usize = 1024;
 const MOST_BYTES: u64 = 256 << 20;
 /// How long a read that has found a page before it was dropped may take to look how long the file is:
 /// without a pause 25 s of ten followers beside three busy loops on two cores sufficed to show NUL bytes,
-/// with 5 ms 70 s beside eight did not.
+/// with 5 ms 35 s beside eight did not.
 const GRACE: Duration = Duration::from_millis(5);
 
 /// One file that is being read.
