@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 /// Differences that an error names. The rest are counted.
 const NAMED: usize = 6;
 
-/// Everything that a manifest says, a line for each value: `endpoints.api.purpose = "..."`. What is empty
-/// or absent has no line, so that a manifest that does not use a new field says what it said.
+/// Everything that a manifest says, a line for each value: `endpoints.api.purpose = "..."`. What is absent
+/// has no line, so that a manifest that does not use a new field says what it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asks(BTreeSet<String>);
 
@@ -61,7 +61,6 @@ fn flatten(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
         Value::Null | Value::Bool(false) => {}
-        Value::String(text) if text.is_empty() => {}
         Value::Object(members) => {
             members.iter().for_each(|(key, value)| flatten(&below(key), value, lines));
         }
@@ -254,6 +253,18 @@ mod tests {
             let other_asks = asks(&other);
             assert_ne!(other_asks.digest(), approved.digest(), "{other}");
             assert!(!other_asks.since(&approved).is_empty(), "{other}");
+        }
+        // An empty text is another request than none.
+        let basic = |user: Option<&str>| {
+            let mut manifest = full();
+            manifest.credentials[0].scheme = Scheme::Basic(user.map(str::to_owned));
+            Asks::of(&manifest)
+        };
+        assert_ne!(basic(None), basic(Some("")));
+        for scheme in [Scheme::Bearer, Scheme::Header(String::new())] {
+            let mut manifest = full();
+            manifest.credentials[0].scheme = scheme;
+            assert_ne!(Asks::of(&manifest), basic(None));
         }
     }
 
