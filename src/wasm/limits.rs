@@ -122,8 +122,8 @@ pub const PARALLEL_MAX: usize = 16;
 /// from, a decoded copy and the allocator's overhead.
 pub const MEMORY_MAX: usize = 256 * MIB;
 
-/// Linear memory of all running calls of one provider: four of the largest, or thousands of the usual
-/// 1.5 MiB. One provider can take this much of a laptop, and no more.
+/// Linear memory of all running calls of one provider, with what they have offered: four of the largest,
+/// or thousands of the usual 1.5 MiB. One provider can take this much of a laptop, and no more.
 pub const MEMORY_TOGETHER_MAX: usize = 1024 * MIB;
 
 /// Elements of one table: function pointers. Large programs in debug builds have some 10,000.
