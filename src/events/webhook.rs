@@ -213,8 +213,8 @@ impl Receiver {
         let (socket, bound) =
             listening.await.map_err(|source| WebhookError::Listen { address, source })?;
         let shared = Arc::new(Shared {
-            small: Arc::new(Semaphore::new(options.memory / 4 >> 10)),
-            large: Arc::new(Semaphore::new(options.memory / 4 * 3 >> 10)),
+            small: Arc::new(Semaphore::new((options.memory / 4) >> 10)),
+            large: Arc::new(Semaphore::new((options.memory / 4 * 3) >> 10)),
             options,
             ledger,
         });

@@ -1,8 +1,9 @@
 //! What a component may be, judged before it is compiled.
 //!
-//! Invariant: the time and memory of a compilation are bounded by what is counted here. A compiler is
-//! not linear: a function of 7 KiB whose loops are nested 1,000 deep takes it a minute, and components
-//! that instantiate each other a few times each make more instances than there is memory.
+//! Invariant: the time and memory of a compilation are bounded by what is counted here. They are not in
+//! proportion to a component's bytes: a function of 7 KiB whose loops are nested 1,000 deep takes a
+//! compiler a minute, and components that instantiate each other a few times each make more instances
+//! than there is memory.
 
 use super::component::{Reason, Surface};
 use super::limits;
