@@ -3,6 +3,7 @@
 use super::Limits;
 use super::address::{Guard, Refused};
 use super::endpoint::Base;
+use crate::paths;
 use crate::provider::Cause;
 use std::error::Error as StdError;
 use std::io;
@@ -65,7 +66,8 @@ pub(super) fn build(
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     if let Some(path) = ca_file {
         let shown = path.display();
-        let pem = std::fs::read(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
+        let pem =
+            paths::read_regular(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|_| format!("ca-file {shown} holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(roots);

@@ -246,6 +246,7 @@ impl<'a> Section<'a> {
             mount.only(&[
                 "backend",
                 "allow-other",
+                "exec",
                 "threads",
                 "stale-if-error",
                 "watch-events",
@@ -255,6 +256,7 @@ impl<'a> Section<'a> {
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
             put(&mut config.mount.allow_other, mount.boolean("allow-other"));
+            put(&mut config.mount.exec, mount.boolean("exec"));
             let threads = mount.count("threads").and_then(|n| {
                 let fits = (1..=MOST_THREADS as u64).contains(&n);
                 let rule = || format!("give 1 to {MOST_THREADS} threads");

@@ -179,7 +179,7 @@ fn failed(error: keyring::Error) -> KeyringError {
         }
         other => {
             let text = Zeroizing::new(other.to_string());
-            KeyringError::Failed(text.chars().filter(|c| !c.is_control()).take(200).collect())
+            KeyringError::Failed(omnifs_text::printable(&text).chars().take(200).collect())
         }
     }
 }

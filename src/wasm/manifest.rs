@@ -127,9 +127,11 @@ fn name(name: &str, what: &str) -> Result<(), Fault> {
 
 /// Text that is shown to the user before the component is trusted.
 fn line(text: &str, what: &str) -> Result<(), Fault> {
-    if text.len() > limits::TEXT_MAX || text.chars().any(char::is_control) {
+    if text.len() > limits::TEXT_MAX || omnifs_text::hidden(text).next().is_some() {
         let max = limits::TEXT_MAX;
-        return refuse(format_args!("the {what} is not one line of at most {max} bytes"));
+        return refuse(format_args!(
+            "the {what} is not one line of at most {max} bytes that all can be seen"
+        ));
     }
     Ok(())
 }
@@ -171,6 +173,10 @@ fn web(text: &str, what: &str) -> Result<(), Fault> {
     if text.len() > limits::TEXT_MAX {
         return bad("it is too long");
     }
+    // In another script a host can look like one that the user knows.
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return bad("write it in ASCII, the host as xn--...");
+    }
     let Ok(url) = Url::parse(text) else {
         return bad("it is no URL");
     };
@@ -202,8 +208,8 @@ fn base(text: &str) -> Result<(), Fault> {
         if !path.starts_with('/') || path.len() < 2 || path.len() > limits::TEXT_MAX {
             return bad("a socket's or pipe's path is absolute");
         }
-        if path.chars().any(char::is_control) {
-            return bad("it contains a control character");
+        if omnifs_text::hidden(path).next().is_some() {
+            return bad("it contains a character that nobody can see");
         }
         return Ok(());
     }

@@ -147,6 +147,11 @@ fn text_for_the_user_is_one_line_without_escapes() {
     assert!(why(|raw| raw.identity.summary = "a\nb".into()).contains("summary"));
     assert!(why(|raw| raw.endpoints[0].purpose = "\u{1b}[2J".into()).contains("purpose"));
     assert!(why(|raw| raw.identity.summary = "x".repeat(1025)).contains("summary"));
+    for hidden in ["\u{202e}", "\u{2028}", "\u{200b}", "\u{2066}", "\u{e0041}", "\u{feff}"] {
+        let text = format!("read{hidden}s items");
+        assert!(why(|raw| raw.identity.summary = text.clone()).contains("summary"));
+        assert!(why(|raw| raw.endpoints[0].purpose = text.clone()).contains("purpose"));
+    }
 }
 
 #[test]
@@ -176,7 +181,9 @@ fn an_endpoint_is_https_a_socket_or_this_machine() {
         ("https://example.com/?q=1", "a query"),
         ("unix://relative", "absolute"),
         ("unix://", "absolute"),
-        ("unix:///a\nb", "control character"),
+        ("unix:///a\nb", "nobody can see"),
+        ("unix:///a\u{202e}b", "nobody can see"),
+        ("https://g\u{456}thub.com", "in ASCII"),
     ] {
         let detail = why(|raw| raw.endpoints[0].default_url = bad.into());
         assert!(detail.contains(reason), "{bad}: {detail}");
