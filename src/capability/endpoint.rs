@@ -366,7 +366,19 @@ impl Target {
         }
     }
 
-    /// Where a redirect leads, if it may.
+    /// Path and query of a URL of the own origin, as a request states them. `None` where the URL is not
+    /// below the endpoint's own path.
+    pub fn below(&self, url: &Url) -> Option<String> {
+        let path = match &self.base {
+            Base::Web(base) => url.path().strip_prefix(base.path().trim_end_matches('/'))?,
+            Base::Unix(_) | Base::Pipe(_) => url.path(),
+        };
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        path.starts_with('/').then(|| format!("{path}{query}"))
+    }
+
+    /// Where a redirect leads, as far as its origin is concerned: which paths of the own one a request
+    /// may have is for `request` to say.
     pub fn redirect(&self, from: &Url, location: &str) -> Result<Url, String> {
         let mut url =
             from.join(location).map_err(|_| "a redirect to something that is no URL".to_owned())?;

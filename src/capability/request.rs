@@ -60,19 +60,7 @@ pub(super) fn check<'a>(
     reserved: impl Iterator<Item = &'a str> + Clone,
     limits: &Limits,
 ) -> Result<Checked, String> {
-    check_path(&request.path, limits)?;
-    let path = request.path.split('?').next().unwrap_or_default();
-    let rule = endpoint
-        .allow
-        .iter()
-        .position(|(method, pattern)| *method == request.method && matches(pattern, path))
-        .ok_or_else(|| {
-            format!(
-                "the manifest allows no {} {path} at endpoint {:?}",
-                name(request.method),
-                endpoint.name
-            )
-        })?;
+    let rule = rule(request.method, &request.path, endpoint, limits)?;
     let headers = check_headers(&request.headers, reserved, limits)?;
     if let Some(body) = &request.body {
         if request.method != Method::Post {
@@ -88,6 +76,22 @@ pub(super) fn check<'a>(
         rule,
         headers,
         body: request.body.clone(),
+    })
+}
+
+/// Which of the endpoint's rules allows this path, whose query is free: one that the guest asks for, or one
+/// to which a redirect leads.
+pub(super) fn rule(
+    method: Method,
+    target: &str,
+    endpoint: &Endpoint,
+    limits: &Limits,
+) -> Result<usize, String> {
+    check_path(target, limits)?;
+    let path = target.split('?').next().unwrap_or_default();
+    let allows = |(own, pattern): &(Method, String)| *own == method && matches(pattern, path);
+    endpoint.allow.iter().position(allows).ok_or_else(|| {
+        format!("the manifest allows no {} {path} at endpoint {:?}", name(method), endpoint.name)
     })
 }
 
