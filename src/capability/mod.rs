@@ -24,6 +24,7 @@ mod whose;
 
 pub use address::{Resolver, system_resolver};
 pub use endpoint::{Override, SetupError, pipe};
+pub(crate) use request::ANY_PATH;
 use stream::Head;
 pub use stream::Opened;
 

@@ -7,7 +7,7 @@ use omnifs::config::{Instance, Mount};
 use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
-use omnifs::provider::{FeedKind, Manifest, Method};
+use omnifs::provider::{Endpoint, FeedKind, Manifest, Method};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -82,6 +82,9 @@ pub fn describe(
         }
         for (method, path) in &endpoint.allow {
             line(4, format!("{} {path}", word(*method)));
+        }
+        for (word, meaning) in open_parts(endpoint) {
+            line(6, format!("{word} is {meaning}"));
         }
         for credential in &endpoint.credentials {
             line(4, format!("the host adds the credential {credential}"));
@@ -162,6 +165,18 @@ pub fn describe(
     text
 }
 
+/// The words of its path rules that stand for more than themselves.
+fn open_parts(endpoint: &Endpoint) -> Vec<(&'static str, &'static str)> {
+    let words = [
+        ("*", "one part of a path"),
+        ("*%2F*", "one part of a path, or several where the service reads %2F as a slash"),
+        ("**", "any further parts of a path"),
+    ];
+    let used =
+        |word: &str| endpoint.allow.iter().any(|(_, p)| p.split('/').any(|part| part == word));
+    words.into_iter().filter(|(word, _)| used(word)).collect()
+}
+
 fn word(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
@@ -174,7 +189,7 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
     use omnifs::config::Config;
-    use omnifs::provider::{Credential, Endpoint, Feed, Limits};
+    use omnifs::provider::{Credential, Feed, Limits};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -182,7 +197,11 @@ mod tests {
             name: "api".into(),
             default_url: "https://api.example".into(),
             url_environment: Some("EXAMPLE_HOST".into()),
-            allow: vec![(Method::Get, "/items/**".into()), (Method::Post, "/graphql".into())],
+            allow: vec![
+                (Method::Get, "/items/**".into()),
+                (Method::Get, "/refs/*%2F*".into()),
+                (Method::Post, "/graphql".into()),
+            ],
             credentials: vec!["token".into()],
             redirect_hosts: vec!["logs.example".into()],
             limits: Limits::default(),
@@ -218,7 +237,9 @@ mod tests {
             "example 1.2.3: items\nsha256:00\n",
             "api at https://api.example: reads items\u{fffd}]0;\u{fffd}\n",
             "elsewhere where EXAMPLE_HOST says so",
-            "GET /items/**\n    POST /graphql\n    the host adds the credential token\n",
+            "    GET /items/**\n    GET /refs/*%2F*\n    POST /graphql\n      *%2F* is one part of a path, or several \
+             where the service reads %2F as a slash\n      ** is any further parts of a path\n    the host adds \
+             the credential token\n",
             "redirects may lead to logs.example, without the credential",
             "from the environment: EXAMPLE_TOKEN",
             "made by hand at https://example/tokens",
