@@ -23,7 +23,7 @@ pub mod validators;
 mod whose;
 
 pub use address::{Resolver, system_resolver};
-pub use endpoint::{Override, SetupError, pipe};
+pub use endpoint::{Override, SetupError, pipe, shown};
 pub(crate) use request::ANY_PATH;
 use stream::Head;
 pub use stream::Opened;

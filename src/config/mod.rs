@@ -14,6 +14,7 @@ pub use error::{Error, Place, nearest};
 pub use instances::{Approval, Instance, Source, valid_name};
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -57,7 +58,7 @@ pub struct InstanceConfig {
 }
 
 /// `endpoints.NAME = "URL"`, or a table with more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`. Absent:
     /// the provider's own.
@@ -66,6 +67,13 @@ pub struct EndpointConfig {
     pub redirect_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path of a URL may be what keeps others out.
+        f.debug_struct("EndpointConfig").finish_non_exhaustive()
+    }
 }
 
 /// How much the cache may hold.

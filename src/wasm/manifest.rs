@@ -11,7 +11,7 @@ use super::convert::{self, Fault};
 use super::limits;
 use crate::names::Quoted;
 use crate::provider::{Cause, Manifest};
-use requests::{is_hosts, pattern};
+use requests::{check_variable, is_hosts, pattern};
 use std::collections::HashSet;
 use url::{Host, Url};
 
@@ -68,6 +68,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     for endpoint in &raw.endpoints {
         check_endpoint(endpoint)?;
         check_credentials(endpoint, &raw.credentials)?;
+        check_variable(endpoint, &raw.credentials)?;
     }
 
     raw.credentials.iter().try_for_each(|c| check_probe(c, &raw.endpoints))?;

@@ -244,6 +244,16 @@ fn hosts_and_variables_have_their_form() {
         let detail = why(|raw| raw.credentials[0].environment = vec![bad.into()]);
         assert!(detail.contains("is no environment variable"), "{bad}: {detail}");
     }
+    // What is shown and resolved as an address.
+    for secret in
+        ["DOCKER_TOKEN", "GITHUB_TOKEN", "LINEAR_API_KEY", "AWS_SECRET_ACCESS_KEY", "OTHER"]
+    {
+        let detail = why(|raw| {
+            raw.credentials[0].environment_elsewhere = vec!["OTHER".into()];
+            raw.endpoints[0].url_environment = Some(secret.into());
+        });
+        assert!(detail.contains("is for a secret"), "{secret}: {detail}");
+    }
     // A secret of the host's own, and one that would be for the service alone and for anybody.
     let webhook = "OMNIFS_WEBHOOK_SECRET_GITHUB".to_owned();
     for change in [

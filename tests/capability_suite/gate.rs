@@ -219,3 +219,27 @@ async fn an_endpoint_gets_no_more_requests_at_a_time_than_it_is_said_to_bear() {
     assert!(results.iter().all(|result| result.as_ref().unwrap_err().cause == Cause::TimedOut));
     assert_eq!(server.seen.count(), 4);
 }
+
+#[tokio::test]
+async fn a_variable_that_was_taken_for_an_address_is_repeated_nowhere() {
+    for value in [SECRET, "https://x:PASSWORD@ghe.example.test", "postgres://u:PASSWORD@db/x"] {
+        let mut setup = setup("");
+        setup.overrides.clear();
+        let value = value.to_owned();
+        let held = value.clone();
+        setup.environment =
+            Environment::from_fn(move |name| (name == "EXAMPLE_URL").then(|| held.clone()));
+        let error = Outbound::new(setup).expect_err(&value);
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(text.contains("environment variable EXAMPLE_URL"), "{text}");
+            assert!(!text.contains(&value) && !text.contains("PASSWORD"), "{text}");
+        }
+    }
+    // One that is an address as well is a secret all the same.
+    let server = Server::start(|_, _| Reply::Reset).await;
+    let outbound = outbound(&format!("{}/services/{SECRET}", server.url()));
+    let _ = fetch(&outbound, get("/things/1")).await;
+    let status = outbound.status();
+    assert_eq!(status.endpoints[0].url, server.url());
+    assert!(!serde_json::to_string(&status).unwrap().contains(SECRET));
+}

@@ -78,6 +78,7 @@ pub fn describe(
         }
         let placed = config.and_then(|c| c.endpoints.get(&endpoint.name)?.url.as_ref());
         if let Some(url) = placed {
+            let url = omnifs::capability::shown(url);
             line(4, format!("here at {url}, as the configuration says"));
         }
         for (method, path) in &endpoint.allow {

@@ -1,8 +1,8 @@
 //! Which requests a manifest may ask for, and in which headers a credential may travel.
 
-use super::{Fault, limits, refuse};
+use super::{Fault, limits, raw, refuse};
 use crate::capability::ANY_PATH;
-use crate::names::Quoted;
+use crate::names::{Quoted, names_a_secret};
 
 /// A path pattern: segments, `*` and `*%2F*` for any one, a last `**` for any number.
 pub(super) fn pattern(path: &str) -> Result<(), Fault> {
@@ -66,4 +66,21 @@ pub(super) fn is_hosts(header: &str) -> bool {
     const PREFIXES: &[&str] = &["if-", "proxy-", "sec-", "x-forwarded-", "x-original-"];
     let plain = header.replace('_', "-");
     NAMES.contains(&&*plain) || PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+}
+
+/// The variable that says where an endpoint is holds no secret: of what it holds, the host becomes known to a
+/// resolver, and whoever is there is sent the requests.
+pub(super) fn check_variable(
+    endpoint: &raw::Endpoint,
+    credentials: &[raw::Credential],
+) -> Result<(), Fault> {
+    let Some(variable) = &endpoint.url_environment else { return Ok(()) };
+    let own = credentials.iter().flat_map(|c| c.environment.iter().chain(&c.environment_elsewhere));
+    if names_a_secret(variable) || own.into_iter().any(|secret| secret == variable) {
+        return refuse(format_args!(
+            "the environment variable {} is for a secret, and cannot say where an endpoint is",
+            Quoted(variable)
+        ));
+    }
+    Ok(())
 }
