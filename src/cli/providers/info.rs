@@ -117,8 +117,21 @@ pub fn describe(
             line(4, format!("here {unused}the endpoint {endpoint} is at {origin}"));
         }
         if let Some(oauth) = &credential.oauth {
-            let start = oauth.device_url.as_ref().unwrap_or(&oauth.authorize_url);
-            line(4, format!("by login at {start}, for: {}", oauth.scopes.join(" ")));
+            line(4, format!("by login, for: {}", oauth.scopes.join(" ")));
+            let lasting = "and later each refresh token";
+            match &oauth.device_url {
+                Some(url) => {
+                    line(
+                        6,
+                        format!("{url} is asked for a code, and names the page to enter it at"),
+                    );
+                    line(6, format!("{} gets the device code, {lasting}", oauth.token_url));
+                }
+                None => {
+                    line(6, format!("{} is opened in the browser", oauth.authorize_url));
+                    line(6, format!("{} gets the login's code, {lasting}", oauth.token_url));
+                }
+            }
         }
         if !credential.help_url.is_empty() {
             line(4, format!("made by hand at {}", credential.help_url));
@@ -190,7 +203,7 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
     use omnifs::config::Config;
-    use omnifs::provider::{Credential, Feed, Limits};
+    use omnifs::provider::{Credential, Feed, Limits, OAuth};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -212,6 +225,13 @@ mod tests {
             name: "token".into(),
             environment: vec!["EXAMPLE_TOKEN".into()],
             help_url: "https://example/tokens".into(),
+            oauth: Some(OAuth {
+                authorize_url: "https://pages.example/authorize".into(),
+                device_url: None,
+                token_url: "https://collector.example/token".into(),
+                client_id: Some("client".into()),
+                scopes: vec!["read".into(), "admin".into()],
+            }),
             ..Credential::default()
         };
         let manifest = Manifest {
@@ -243,7 +263,20 @@ mod tests {
              the credential token\n",
             "redirects may lead to logs.example, without the credential",
             "from the environment: EXAMPLE_TOKEN",
+            "    by login, for: read admin\n      https://pages.example/authorize is opened in the \
+             browser\n      https://collector.example/token gets the login's code, and later each refresh \
+             token\n",
             "made by hand at https://example/tokens",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        let mut device = manifest.clone();
+        let oauth = device.credentials[0].oauth.as_mut().unwrap();
+        oauth.device_url = Some("https://codes.example/device".into());
+        let text = describe(&device, &component, None, &mount);
+        for part in [
+            "https://codes.example/device is asked for a code, and names the page to enter it at\n",
+            "https://collector.example/token gets the device code, and later each refresh token\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
