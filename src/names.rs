@@ -69,6 +69,18 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Whether a setting or an environment variable of this name is there to hold a secret.
+pub fn names_a_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    let last = key.rsplit('-').next().unwrap_or_default();
+    matches!(last, "token" | "secret" | "password" | "passwd" | "passphrase" | "apikey")
+        || key.ends_with("api-key")
+        || key.ends_with("access-key")
+        || key.ends_with("private-key")
+        || key == "authorization"
+        || key == "credential"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

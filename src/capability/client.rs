@@ -102,12 +102,16 @@ pub(super) fn origin(url: &Url) -> String {
 }
 
 /// The error at the bottom of a chain: the one that says what happened.
-fn root(error: &dyn StdError) -> String {
-    let mut bottom: &dyn StdError = error;
+fn root(error: &(dyn StdError + 'static)) -> String {
+    let mut bottom = error;
     while let Some(source) = bottom.source() {
         bottom = source;
     }
-    bottom.to_string()
+    match bottom.downcast_ref::<reqwest::Error>() {
+        // Its text ends with the whole URL.
+        Some(error) if error.url().is_some() => "the request could not be sent".to_owned(),
+        _ => bottom.to_string(),
+    }
 }
 
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {

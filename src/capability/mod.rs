@@ -22,8 +22,10 @@ mod stream;
 pub mod validators;
 mod whose;
 
+pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
-pub use endpoint::{Override, SetupError, pipe};
+pub use endpoint::{Override, SetupError, pipe, shown};
+pub(crate) use request::ANY_PATH;
 use stream::Head;
 pub use stream::Opened;
 

@@ -15,6 +15,7 @@ pub use instances::{Approval, Instance, Source, valid_name};
 
 use crate::{paths, trust};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ pub struct InstanceConfig {
 }
 
 /// `endpoints.NAME = "URL"`, or a table with more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`. Absent:
     /// the provider's own.
@@ -68,6 +69,13 @@ pub struct EndpointConfig {
     pub redirect_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path of a URL may be what keeps others out.
+        f.debug_struct("EndpointConfig").finish_non_exhaustive()
+    }
 }
 
 /// How much the cache may hold.

@@ -3,6 +3,7 @@
 use super::error::{Error, Place, nearest};
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use crate::names::names_a_secret;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -372,17 +373,6 @@ fn public_url(url: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err("write https://HOST[/PREFIX]".into()),
     }
-}
-
-fn names_a_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('_', "-");
-    let last = key.rsplit('-').next().unwrap_or_default();
-    matches!(last, "token" | "secret" | "password" | "passwd" | "passphrase" | "apikey")
-        || key.ends_with("api-key")
-        || key.ends_with("access-key")
-        || key.ends_with("private-key")
-        || key == "authorization"
-        || key == "credential"
 }
 
 /// A PEM text, a URL with a password, or what has the form that services give to their tokens, so that
