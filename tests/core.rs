@@ -762,3 +762,59 @@ async fn an_unreachable_service_fails_unless_stale_content_was_asked_for() {
     core.upstream.set("id-a", b"newer");
     assert_eq!(&cat("a").await.expect("reachable again")[..], b"newer");
 }
+
+/// A service that takes the next call, keeps it waiting and then does not answer it.
+fn sticks(core: &Core, time: Duration) {
+    let gate = Arc::new(Semaphore::new(0));
+    core.upstream.fail(Some(Cause::TimedOut));
+    core.upstream.hold(Some(gate.clone()));
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        gate.add_permits(1);
+    });
+}
+
+#[tokio::test]
+async fn a_question_put_again_at_once_does_not_wait_for_a_stuck_service_twice() {
+    let time = Duration::from_millis(1100);
+    let core = Core::live().await;
+    core.upstream.directory(ROOT, "d", "id-d");
+    core.upstream.file(ROOT, "a", "id-a", b"hello");
+    let file = core.lookup("a").await.expect("a").handle;
+    let directory = core.lookup("d").await.expect("d").handle;
+    let ask = async |what: &str| match what {
+        "lookup" => core.lookup("other").await.map(drop),
+        "open" => core.runtime.open(file).await.map(drop),
+        _ => core.runtime.opendir(directory).await.map(drop).map_err(Error::from),
+    };
+    for what in ["lookup", "open", "opendir"] {
+        let calls = core.upstream.calls();
+        sticks(&core, time);
+        for _ in 0..3 {
+            let asked = tokio::time::timeout(Duration::from_secs(60), ask(what)).await;
+            let error = asked.expect("nobody waits for a second call").expect_err(what);
+            assert_eq!(error, Error::TimedOut, "{what}");
+        }
+        assert_eq!(core.upstream.calls(), calls + 1, "{what}");
+    }
+    // It is no answer that is kept: an event, and a moment, have the service asked again.
+    core.upstream.hold(None);
+    core.upstream.fail(None);
+    core.apply(vec![omnifs::provider::Change::ChildrenChanged(ROOT.into())]);
+    assert_eq!(core.lookup("other").await.expect_err("absent"), Error::NotFound);
+    let began = std::time::Instant::now();
+    while let Err(error) = ask("open").await {
+        assert!(began.elapsed() < Duration::from_secs(60), "{error}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_comes_at_once_is_asked_about_again() {
+    let core = Core::live().await;
+    core.upstream.fail(Some(Cause::TimedOut));
+    for asked in 1..=3 {
+        assert_eq!(core.lookup("a").await.expect_err("fails"), Error::TimedOut);
+        assert_eq!(core.upstream.calls(), asked);
+    }
+}

@@ -194,8 +194,8 @@ fn show(report: &Report, now: u64) -> String {
         out.line(
             4,
             format!(
-                "{} accepted ({} repeated, {} late), {} refused",
-                w.accepted, w.repeated, w.late, w.refused
+                "{} accepted ({} repeated, {} late), {} refused, {} turned away for want of room or time",
+                w.accepted, w.repeated, w.late, w.refused, w.turned_away
             ),
         );
         if let Some(problem) = &w.problem {
@@ -369,6 +369,7 @@ mod tests {
                 repeated: 1,
                 late: 1,
                 refused: 2,
+                turned_away: 4,
                 problem: Some("no secret".into()),
             },
             WebhookStatus {
@@ -379,7 +380,7 @@ mod tests {
         ];
         let text = show(&full, 10_000);
         for line in [
-            "webhooks\n  hub  enter http://127.0.0.1:8787/hook/hub at the service\n    3 accepted (1 repeated, 1 late), 2 refused\n    no secret\n  zzz  not received\n",
+            "webhooks\n  hub  enter http://127.0.0.1:8787/hook/hub at the service\n    3 accepted (1 repeated, 1 late), 2 refused, 4 turned away for want of room or time\n    no secret\n  zzz  not received\n",
             "  docker/engine  suspect by events (push), 12 nodes, 3 events, heard 10s ago, lag 4 ms\n    the stream ended\n",
             "hit rate 99.9 %",
             "core (token from environment GITHUB_TOKEN): 0 of 5000 left, resets in 2m 0s; reads answer EAGAIN for 1m 0s\n",

@@ -173,8 +173,11 @@ pub struct WebhookStatus {
     pub repeated: u64,
     /// Made more than five minutes before or after they came, by their own account.
     pub late: u64,
-    /// Refused: unsigned, wrong signature, oversized, malformed, or no room.
+    /// Refused: unsigned, wrong signature, oversized or malformed.
     pub refused: u64,
+    /// Turned away for want of room or time. They may have been deliveries, so what is cached of the feed
+    /// is asked for again.
+    pub turned_away: u64,
     /// What keeps deliveries from being accepted, and what to do.
     pub problem: Option<String>,
 }

@@ -2,13 +2,16 @@
 //!
 //! **Invariant:** nothing of a delivery is believed before its signature, as the manifest describes it,
 //! is checked; nothing that was accepted is silently dropped: a full queue or an event that cannot be
-//! read is a gap.
+//! read is a gap. So is what was turned away before its signature could be checked, for want of room or
+//! of time: it may have been a delivery. Whoever can connect can have that happen, so it makes at most
+//! one gap of an instance in [`Options::pause`].
 //!
 //! A delivery is answered when it is queued, and so is a repetition: it takes effect again, which is
 //! harmless. Repetitions have a queue of their own, so that who replays what he has overheard holds up
 //! nobody.
 
 mod listener;
+mod places;
 mod request;
 mod seen;
 mod signature;
@@ -73,12 +76,15 @@ pub struct Options {
     pub beyond_loopback: bool,
     /// Deliveries waiting for one instance.
     pub queue: usize,
-    /// Bytes of bodies being read or waiting.
+    /// Bytes of bodies: a quarter for small ones (64 KiB) that wait, three for large ones that are read
+    /// or wait. Small ones being read take as much besides as there may be connections.
     pub memory: usize,
     /// Deliveries of one instance remembered, to tell a repetition.
     pub remembered: usize,
     /// From a connection to its answer.
     pub request: Duration,
+    /// Between two gaps for what was turned away before its signature could be checked.
+    pub pause: Duration,
     /// For one call of the provider.
     pub call: Duration,
     /// How often it is looked whether deliveries may have been missed.
@@ -94,6 +100,7 @@ impl Default for Options {
             memory: 64 << 20,
             remembered: 8192,
             request: Duration::from_secs(10),
+            pause: Duration::from_secs(60),
             call: Duration::from_secs(60),
             watch: Duration::from_secs(5),
             clock: Clock::system(),
@@ -122,8 +129,11 @@ pub struct WebhookStatus {
     pub bad_signature: u64,
     pub oversized: u64,
     pub malformed: u64,
-    /// Turned away for want of room: each became a gap.
+    /// Signed and turned away for want of room: each became a gap.
     pub overflowed: u64,
+    /// Turned away for want of room or time before the signature could be checked: together they became
+    /// a gap, or a few. Those of which it is not known whose they were count for every instance.
+    pub unchecked: u64,
     /// Accepted and not understood by the provider: each became a gap.
     pub unreadable: u64,
     pub waiting: u64,
@@ -142,8 +152,9 @@ pub struct Receiver {
 struct Shared {
     options: Options,
     ledger: Arc<dyn Ledger>,
-    /// KiB of bodies.
-    memory: Arc<Semaphore>,
+    /// KiB of small bodies that wait, and of large ones that are read or wait.
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
 }
 
 struct Queue {
@@ -155,6 +166,8 @@ struct Queue {
     repeating: Mutex<HashSet<Mark>>,
     /// The service has asked whether somebody listens.
     asked: Notify,
+    /// Something was turned away that may have been a delivery.
+    doubted: Notify,
     problem: Mutex<Option<String>>,
     counts: Counts,
 }
@@ -163,8 +176,7 @@ struct Queued {
     delivery: Delivery,
     mark: Mark,
     late: bool,
-    /// Of a body that is not empty.
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: OwnedSemaphorePermit,
 }
 
 #[derive(Default)]
@@ -177,6 +189,7 @@ struct Counts {
     oversized: AtomicU64,
     malformed: AtomicU64,
     overflowed: AtomicU64,
+    unchecked: AtomicU64,
     unreadable: AtomicU64,
     waiting: AtomicU64,
 }
@@ -200,7 +213,8 @@ impl Receiver {
         let (socket, bound) =
             listening.await.map_err(|source| WebhookError::Listen { address, source })?;
         let shared = Arc::new(Shared {
-            memory: Arc::new(Semaphore::new(options.memory >> 10)),
+            small: Arc::new(Semaphore::new(options.memory / 4 >> 10)),
+            large: Arc::new(Semaphore::new(options.memory / 4 * 3 >> 10)),
             options,
             ledger,
         });
@@ -211,6 +225,7 @@ impl Receiver {
             let queue = Arc::new(queue);
             tasks.spawn(work(shared.clone(), queue.clone(), fresh));
             tasks.spawn(repeat(shared.clone(), queue.clone(), repeated));
+            tasks.spawn(doubt(shared.clone(), queue.clone()));
             queues.push(queue);
         }
         tasks.spawn(listener::serve(socket, shared.clone(), queues.clone()));
@@ -250,30 +265,45 @@ impl Queue {
             seen: Mutex::new(Seen::new(options.remembered)),
             repeating: Mutex::default(),
             asked: Notify::new(),
+            doubted: Notify::new(),
             problem: Mutex::default(),
             counts: Counts::default(),
         };
         (queue, worked_off, repeating)
     }
 
-    /// Queues a delivery whose signature fits.
-    fn accept(&self, shared: &Shared, queued: Queued) -> Result<(), (StatusCode, &'static str)> {
-        let mark = queued.mark;
+    /// Queues a delivery whose signature fits. `large` is its room, where it is not small.
+    fn accept(
+        &self,
+        shared: &Shared,
+        (delivery, mark, late): (Delivery, Mark, bool),
+        large: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), (StatusCode, &'static str)> {
         let repeated = !lock(&self.seen).insert(mark);
         if repeated && !lock(&self.repeating).insert(mark) {
             count(&self.counts.repeated);
             count(&self.counts.accepted);
             return Ok(());
         }
-        let line = if repeated { &self.repeated } else { &self.fresh };
+        // What somebody replays takes no room from what is new.
+        let (line, room) = match repeated {
+            true => (&self.repeated, &shared.large),
+            false => (&self.fresh, &shared.small),
+        };
+        // A body is at most 25 MiB.
+        let kib = u32::try_from(delivery.body.len().div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        let room = large.or_else(|| room.clone().try_acquire_many_owned(kib).ok());
+        let queued = room.map(|memory| Queued { delivery, mark, late, _memory: memory });
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if line.try_send(queued).is_err() {
+        if queued.is_none_or(|queued| line.try_send(queued).is_err()) {
             self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             match repeated {
                 true => drop(lock(&self.repeating).remove(&mark)),
                 false => lock(&self.seen).remove(&mark),
             }
-            return Err(self.overflow(shared));
+            count(&self.counts.overflowed);
+            self.gap(shared);
+            return Err(request::OVERFLOWED);
         }
         count(&self.counts.accepted);
         if repeated {
@@ -282,11 +312,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Something was turned away that may have been a delivery.
-    fn overflow(&self, shared: &Shared) -> (StatusCode, &'static str) {
-        count(&self.counts.overflowed);
-        self.gap(shared);
-        request::OVERFLOWED
+    /// Counts what was turned away before its signature could be checked.
+    fn turn_away(&self) {
+        count(&self.counts.unchecked);
+        self.doubted.notify_one();
     }
 
     fn gap(&self, shared: &Shared) {
@@ -335,6 +364,7 @@ impl Queue {
             oversized: read(&counts.oversized),
             malformed: read(&counts.malformed),
             overflowed: read(&counts.overflowed),
+            unchecked: read(&counts.unchecked),
             unreadable: read(&counts.unreadable),
             waiting: read(&counts.waiting),
             problem: lock(&self.problem).clone(),
@@ -403,5 +433,15 @@ async fn repeat(shared: Arc<Shared>, queue: Arc<Queue>, mut repeated: mpsc::Rece
         lock(&queue.repeating).remove(&mark);
         queue.deliver(&shared, delivery).await;
         tokio::time::sleep(REPETITION).await;
+    }
+}
+
+/// One gap for all that was turned away unchecked in a pause: at once for the first, at the pause's end
+/// for what came during it.
+async fn doubt(shared: Arc<Shared>, queue: Arc<Queue>) {
+    loop {
+        queue.doubted.notified().await;
+        queue.gap(&shared);
+        tokio::time::sleep(shared.options.pause).await;
     }
 }

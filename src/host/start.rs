@@ -79,8 +79,13 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let mut warnings = Vec::new();
     let mut instances = Vec::new();
     let mut working = Vec::new();
-    for instance in &options.instances {
-        let loaded = load(&engine, instance, config, &options.paths.cache, &validators).await;
+    // Side by side, so that one which takes long to compile does not hold up the others.
+    let loading = options
+        .instances
+        .iter()
+        .map(|instance| load(&engine, instance, config, &options.paths.cache, &validators));
+    let loaded = futures_util::future::join_all(loading).await;
+    for (instance, loaded) in options.instances.iter().zip(loaded) {
         let (root, provider) = match loaded {
             Ok(loaded) => {
                 let parts = (loaded.manifest.root.as_str().into(), Ok(loaded.provider.clone()));
@@ -181,10 +186,13 @@ async fn load(
     };
     let component = component::find(instance, shipped()).map_err(hinted)?;
     component::approve(instance, &component).map_err(hinted)?;
-    let loaded = tokio::task::block_in_place(|| {
-        wasm::Component::load(engine, &component.bytes, &instance.name, Some(cache))
-    })
-    .map_err(refused)?;
+    let compiling = {
+        let (engine, name, cache) = (engine.clone(), instance.name.clone(), cache.to_owned());
+        tokio::task::spawn_blocking(move || {
+            wasm::Component::load(&engine, &component.bytes, &name, Some(&cache))
+        })
+    };
+    let loaded = compiling.await.map_err(refused)?.map_err(refused)?;
     let manifest = loaded.describe().await.map_err(refused)?;
     approval::bind(instance, &manifest).map_err(hinted)?;
     if let Some(unknown) =

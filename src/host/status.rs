@@ -192,11 +192,8 @@ impl Core {
                 accepted: row.accepted,
                 repeated: row.repeated,
                 late: row.late,
-                refused: row.unsigned
-                    + row.bad_signature
-                    + row.oversized
-                    + row.malformed
-                    + row.overflowed,
+                refused: row.unsigned + row.bad_signature + row.oversized + row.malformed,
+                turned_away: row.overflowed + row.unchecked,
                 problem: row.problem.clone(),
                 provider,
             }

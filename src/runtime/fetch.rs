@@ -3,6 +3,10 @@
 //! An answer is kept only if no event that concerns it came between the beginning of the call and
 //! its landing. Whoever asks while a call is under way shares it, unless such an event came before
 //! they asked: then they would see something older than what they had been told, so they ask again.
+//!
+//! A call that a stuck service has kept waiting is shared for a moment longer: a kernel that gets an
+//! error where it revalidates a name, or reads ahead, puts the same question again at once, and its
+//! caller would wait twice.
 
 use super::landing::{Body, Events, Keyed, KeyedContent, KeyedOffer, Landing, Prepared};
 use super::{Runtime, State};
@@ -15,8 +19,14 @@ use bytes::Bytes;
 use omnifs_platform::Change;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// A failure that took so long is that of a service that is stuck,
+const SLOW: Duration = Duration::from_secs(1);
+
+/// and is shared with those who ask so soon after it. It is no answer: nothing is remembered.
+const SHARED_AFTER: Duration = Duration::from_secs(1);
 
 /// What a call brought.
 #[derive(Clone, Debug)]
@@ -33,6 +43,14 @@ pub(super) struct Landed {
     pub stamp: u64,
     /// The first event since the call began that concerns the answer.
     spoiled: Option<u64>,
+}
+
+impl Landed {
+    /// The service has not answered.
+    fn is_unanswered(&self) -> bool {
+        let failure = self.result.as_ref().err();
+        failure.is_some_and(|f| matches!(f.cause, Cause::TimedOut | Cause::Unavailable))
+    }
 }
 
 #[derive(Debug)]
@@ -139,15 +157,22 @@ impl Call {
         };
         let prepared = raw.map(|raw| self.prepare(raw));
         let mut changes = Vec::new();
-        let landed = {
+        let (landed, stuck) = {
             let mut state = self.runtime.state();
             let landed = self.land(&mut state, prepared, &mut changes);
-            self.leave(&mut state);
-            landed
+            let stuck = self.began.elapsed() >= SLOW && landed.is_unanswered();
+            if !stuck {
+                self.leave(&mut state);
+            }
+            (landed, stuck)
         };
         self.runtime.notify(changes);
         let _ = self.flight.landed.set(landed);
         self.flight.done.notify_waiters();
+        if stuck {
+            tokio::time::sleep(SHARED_AFTER).await;
+            self.leave(&mut self.runtime.state());
+        }
     }
 
     /// A piece, judged before anybody sees it.

@@ -85,9 +85,9 @@ impl Runtime {
     /// Has the feeds of these scopes prove what they missed, so that what is held need not be asked for
     /// one by one. Ends, proven or not: a feed that cannot work has nobody wait for it.
     async fn prove(&self, suspects: Vec<(Prover, Arc<str>)>) {
-        for (Prover(prove), scope) in suspects {
-            prove(scope).await;
-        }
+        // Side by side: of two feeds that are stuck, the second one is waited for as long as the first.
+        let proofs = suspects.into_iter().map(|(Prover(prove), scope)| prove(scope));
+        futures_util::future::join_all(proofs).await;
     }
 
     /// The entry `name` of `directory` from the provider.

@@ -3,6 +3,8 @@
 //! Invariant: machine code is taken from a file only if nobody but this user could have written it
 //! and all of it is what this engine wrote for this component. Anything else is compiled anew.
 
+use super::compile::{Turn, compile};
+use super::component::Reason;
 use sha2::{Digest, Sha256};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -25,13 +27,14 @@ pub(super) fn load_or_compile(
     bytes: &[u8],
     digest: &[u8; 32],
     cache: &Path,
-) -> wasmtime::Result<Component> {
+) -> Result<Component, Reason> {
+    let _turn = Turn::take(digest);
     let key = Key::new(engine, digest);
     let directory = match Directory::open(&cache.join("components")) {
         Ok(directory) => directory,
         Err(error) => {
             tracing::warn!("compiled components are not kept: {}: {error}", cache.display());
-            return Component::from_binary(engine, bytes);
+            return compile(engine, bytes);
         }
     };
     match directory.read(&key.file_name()) {
@@ -55,9 +58,12 @@ pub(super) fn load_or_compile(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!("cached component {} not used: {error}", key.file_name()),
     }
-    let component = Component::from_binary(engine, bytes)?;
-    let artifact = component.serialize()?;
-    if let Err(error) = directory.write(&key.file_name(), &key.header(&artifact), &artifact) {
+    let component = compile(engine, bytes)?;
+    let kept = component
+        .serialize()
+        .map_err(io::Error::other)
+        .and_then(|artifact| directory.write(&key.file_name(), &key.header(&artifact), &artifact));
+    if let Err(error) = kept {
         tracing::warn!("compiled component not kept: {error}");
     }
     Ok(component)

@@ -109,12 +109,15 @@ fn check_frames(raw: types::Frames, what: &str) -> Result<Frames, Fault> {
 /// Bytes that the host holds for a content.
 pub(super) fn weight(body: &types::Body) -> usize {
     let request = |request: &types::Request| {
-        let headers = request.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>();
-        size_of::<Source>() + request.path.len() + request.endpoint.len() + headers
+        let header = |h: &types::Header| size_of_val(h) + h.name.len() + h.value.len();
+        let headers = request.headers.iter().map(header).sum::<usize>();
+        let body = request.body.as_ref().map_or(0, Vec::len);
+        size_of::<Source>() + request.path.len() + request.endpoint.len() + headers + body
     };
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     match body {
         types::Body::Held(bytes) => bytes.len(),
-        types::Body::At(source) => request(&source.request),
-        types::Body::Growing(growing) => request(&growing.request),
+        types::Body::At(source) => request(&source.request) + text(&source.validator),
+        types::Body::Growing(growing) => request(&growing.request) + text(&growing.since),
     }
 }

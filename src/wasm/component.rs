@@ -1,16 +1,17 @@
 //! A provider's file, compiled and linked.
 
-use super::artifact;
 use super::bindings::exports::omnifs::provider as exports;
 use super::engine::Engine;
 use super::host::State;
 use super::limits;
 use super::text::one_line;
+use super::{artifact, compile};
 use crate::names::Quoted;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::InstancePre;
 
 /// Why a file is not a provider. The message names the provider and says what to do.
@@ -32,6 +33,24 @@ pub enum Reason {
     /// wasmtime refused it: malformed, or it uses a feature that is off.
     #[error("the component cannot be used: {0}")]
     Unusable(String),
+    /// It would take a compiler too long, or too much memory.
+    #[error(
+        "the component has {found} {what}, more than {most}; build it with optimisations, or make it \
+         smaller"
+    )]
+    Beyond { what: &'static str, found: u64, most: u64 },
+    #[error(
+        "the component takes a component from outside of the one that uses it, which cannot be \
+         bounded; define it where it is instantiated"
+    )]
+    Borrowed,
+    #[error(
+        "the component has not been compiled within {0:?}; it goes on while this process runs: try \
+         again in a minute"
+    )]
+    Slow(Duration),
+    #[error("the component could not be compiled: {0}")]
+    NotCompiled(String),
     #[error("the component imports {import}: {why}")]
     Import { import: String, why: String },
     #[error(
@@ -39,6 +58,13 @@ pub enum Reason {
          omnifs:provider@1.0.0"
     )]
     Export(&'static str),
+}
+
+/// The names of what a component imports and exports.
+#[derive(Debug, Default)]
+pub(super) struct Surface {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
 }
 
 /// A compiled provider, linked to what it imports. Clones share it.
@@ -71,7 +97,8 @@ impl Component {
     /// compiled artifact is kept there and used the next time; a cache that cannot be used costs
     /// time and nothing else.
     ///
-    /// Blocks for the time of a compilation (about 0.1 s; 1 ms from the cache).
+    /// Blocks for the time of a compilation (about 0.1 s; 1 ms from the cache), and never longer than
+    /// [`limits::COMPILE_MAX`].
     pub fn load(
         engine: &Engine,
         bytes: &[u8],
@@ -112,25 +139,22 @@ fn load(
     check_header(bytes)?;
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     let wasm = &engine.shared().wasm;
-    let component = match cache {
-        Some(cache) => artifact::load_or_compile(wasm, bytes, &digest, cache),
-        None => wasmtime::component::Component::from_binary(wasm, bytes),
-    }
-    .map_err(|error| Reason::Unusable(cause(&error)))?;
-
+    let component = {
+        let (wasm, bytes, cache) = (wasm.clone(), bytes.to_vec(), cache.map(Path::to_owned));
+        compile::within(limits::COMPILE_MAX, move || match cache {
+            Some(cache) => artifact::load_or_compile(&wasm, &bytes, &digest, &cache),
+            None => compile::compile(&wasm, &bytes),
+        })?
+    };
+    // Of an artifact too: another version may have made it, that offered something else.
     let kind = component.component_type();
-    let exported: Vec<&str> = kind.exports(wasm).map(|(name, _)| name).collect();
-    for interface in ["omnifs:provider/manifest", "omnifs:provider/provider"] {
-        if !exported.iter().any(|name| is(name, interface)) {
-            return Err(Reason::Export(interface));
-        }
-    }
-    let exports_events = exported.iter().any(|name| is(name, EVENTS));
-    for (import, _) in kind.imports(wasm) {
-        check_import(import, exports_events)
-            .map_err(|why| Reason::Import { import: shown(import), why })?;
-    }
-    let imports_http = kind.imports(wasm).any(|(name, _)| is(name, HTTP));
+    let surface = Surface {
+        imports: kind.imports(wasm).map(|(name, _)| name.to_owned()).collect(),
+        exports: kind.exports(wasm).map(|(name, _)| name.to_owned()).collect(),
+    };
+    check_surface(&surface)?;
+    let exports_events = surface.exports.iter().any(|name| is(name, EVENTS));
+    let imports_http = surface.imports.iter().any(|name| is(name, HTTP));
 
     let shared = engine.shared();
     let linker = if imports_http { &shared.service } else { &shared.offline };
@@ -149,6 +173,21 @@ fn load(
         instance,
         imports_http,
     })))
+}
+
+/// That a component imports nothing but what it may, and exports what a provider has to.
+pub(super) fn check_surface(surface: &Surface) -> Result<(), Reason> {
+    let exports = |interface| surface.exports.iter().any(|name| is(name, interface));
+    for interface in ["omnifs:provider/manifest", "omnifs:provider/provider"] {
+        if !exports(interface) {
+            return Err(Reason::Export(interface));
+        }
+    }
+    let exports_events = exports(EVENTS);
+    surface.imports.iter().try_for_each(|import| {
+        check_import(import, exports_events)
+            .map_err(|why| Reason::Import { import: shown(import), why })
+    })
 }
 
 /// Tells the usual wrong files from components before a compiler sees them.
@@ -258,6 +297,6 @@ fn shown(name: &str) -> String {
     Quoted(name).to_string()
 }
 
-fn cause(error: &wasmtime::Error) -> String {
+pub(super) fn cause(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"), limits::TEXT_MAX)
 }

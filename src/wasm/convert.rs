@@ -240,6 +240,10 @@ pub(super) fn weight(node: &types::Node) -> usize {
         + node.content.as_ref().map_or(0, body::weight)
         + node.version.as_ref().map_or(0, String::len)
         + node.part_of.as_ref().map_or(0, String::len)
+        + match &node.coherence {
+            types::Coherence::Scoped(scope) => scope.len(),
+            types::Coherence::Immutable | types::Coherence::Volatile => 0,
+        }
 }
 
 /// A failed request, as the guest sees it.

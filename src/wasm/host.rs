@@ -64,7 +64,7 @@ pub(super) struct Grants {
     pub(super) upstream: Option<Arc<dyn Upstream>>,
     pub(super) limits: Limits,
     pub(super) world: World,
-    /// Bytes of linear memory in all running calls.
+    /// Bytes of linear memory and of offers in all running calls.
     pub(super) memory: AtomicUsize,
 }
 
@@ -113,7 +113,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::RESOURCES_MAX);
         State {
-            memory: Memory { grants: grants.clone(), held: 0, refused: None },
+            memory: Memory { grants: grants.clone(), held: 0, offered: 0, refused: None },
             grants,
             meter,
             offers: Vec::new(),
@@ -139,10 +139,12 @@ impl State {
         error
     }
 
-    /// Whether this much more may be offered; counts it.
+    /// Whether this much more may be offered; counts it. What is offered is in the host's memory until
+    /// the call ends, so it takes from what the provider's calls may have together.
     fn takes(&mut self, nodes: usize, bytes: usize) -> bool {
         let fits = self.offered_nodes + nodes <= limits::OFFERED_NODES_MAX
-            && self.offered_bytes + bytes <= limits::OFFERED_BYTES_MAX;
+            && self.offered_bytes + bytes <= limits::OFFERED_BYTES_MAX
+            && self.memory.take_offered(bytes);
         if fits {
             self.offered_nodes += nodes;
             self.offered_bytes += bytes;
@@ -150,9 +152,11 @@ impl State {
             tracing::warn!(
                 target: "omnifs::provider",
                 provider = &*self.grants.provider,
-                "offers beyond {} nodes or {} MiB in one call are dropped",
+                "offers beyond {} nodes or {} MiB in one call, or beyond {} MiB with the memory of the \
+                 calls in progress, are dropped",
                 limits::OFFERED_NODES_MAX,
                 limits::OFFERED_BYTES_MAX >> 20,
+                self.grants.limits.memory_together >> 20,
             );
         }
         fits
@@ -230,7 +234,8 @@ impl preload::Host for State {
         children: Vec<types::Node>,
         coverage: preload::Coverage,
     ) -> wasmtime::Result<()> {
-        let bytes = parent.len() + children.iter().map(convert::weight).sum::<usize>();
+        let bytes =
+            size_of::<Offer>() + parent.len() + children.iter().map(convert::weight).sum::<usize>();
         // An empty offer counts, so that their number is bounded too.
         if !self.takes(children.len().max(1), bytes) {
             return Ok(());
@@ -247,7 +252,7 @@ impl preload::Host for State {
     }
 
     fn content(&mut self, node: String, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        if !self.takes(1, node.len() + bytes.len()) {
+        if !self.takes(1, size_of::<Along>() + node.len() + bytes.len()) {
             return Ok(());
         }
         match convert::along(node, bytes, self.grants.limits.content) {
@@ -258,7 +263,10 @@ impl preload::Host for State {
     }
 
     fn partial(&mut self, directory: String, shown: u32, note: String) -> wasmtime::Result<()> {
-        if self.partials.len() >= limits::PARTIALS_MAX {
+        if self.partials.len() >= limits::PARTIALS_MAX
+            || !self
+                .takes(1, size_of::<Partial>() + directory.len() + note.len().min(limits::TEXT_MAX))
+        {
             return Ok(());
         }
         match convert::partial(directory, shown, &note) {
@@ -336,10 +344,12 @@ impl http::Host for State {
     }
 }
 
-/// Bounds the linear memory of one call, and with the others of its provider.
+/// Bounds the linear memory of one call, and with what it has offered and the others of its provider.
 pub(super) struct Memory {
     grants: Arc<Grants>,
     held: usize,
+    /// Bytes of offers.
+    offered: usize,
     /// Set when a growth was refused: a guest usually aborts then.
     pub(super) refused: Option<Refusal>,
 }
@@ -351,6 +361,26 @@ pub(super) enum Refusal {
     /// By the system.
     System,
     Table,
+}
+
+impl Memory {
+    /// Takes so much from what all calls of the provider may have together, if it is there.
+    fn take_together(&self, bytes: usize) -> bool {
+        let fits = self.grants.memory.fetch_add(bytes, Relaxed) + bytes
+            <= self.grants.limits.memory_together;
+        if !fits {
+            self.grants.memory.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+
+    fn take_offered(&mut self, bytes: usize) -> bool {
+        let fits = self.take_together(bytes);
+        if fits {
+            self.offered += bytes;
+        }
+        fits
+    }
 }
 
 impl ResourceLimiter for Memory {
@@ -366,8 +396,7 @@ impl ResourceLimiter for Memory {
             self.refused = Some(Refusal::Alone);
             return Ok(false);
         }
-        if self.grants.memory.fetch_add(more, Relaxed) + more > limits.memory_together {
-            self.grants.memory.fetch_sub(more, Relaxed);
+        if !self.take_together(more) {
             self.refused = Some(Refusal::Together);
             return Ok(false);
         }
@@ -409,6 +438,6 @@ impl ResourceLimiter for Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.grants.memory.fetch_sub(self.held, Relaxed);
+        self.grants.memory.fetch_sub(self.held + self.offered, Relaxed);
     }
 }

@@ -63,6 +63,55 @@ pub const MANIFEST_LIST_MAX: usize = 64;
 /// Bytes of a component file. One that carries a whole JavaScript engine has some 12 MiB.
 pub const COMPONENT_MAX: usize = 64 * MIB;
 
+/// Bytes of one function's code, local variables aside. The largest of a JavaScript or Python interpreter
+/// have some 100 KiB; a compiler's time grows with the square of it.
+pub const FUNCTION_MAX: u64 = 256 * KIB as u64;
+
+/// Local variables of one function. Large ones of optimised programs have some hundred.
+pub const LOCALS_MAX: u64 = 10_000;
+
+/// Functions of a component, what it lifts and lowers included. Interpreters have tens of thousands; each
+/// costs a compiler some 0.05 ms, however small.
+pub const FUNCTIONS_MAX: u64 = 100_000;
+
+/// Bytes of code of a component. A JavaScript or Python interpreter has less than 12 MiB.
+pub const CODE_MAX: u64 = 24 * MIB as u64;
+
+/// What a local variable costs a compiler with each byte of its function, each block (times the blocks
+/// around it) and each loop (times the loops around it). The unit is what two bytes of a function cost
+/// with each other, measured: 0.25 ns.
+pub const LOCAL_WORK: u64 = 100;
+pub const BLOCK_WORK: u64 = 250;
+pub const LOOP_WORK: u64 = 8_000;
+
+/// Cost of all functions in that unit: 50 s of one core and 2 GiB. An interpreter's largest function
+/// takes a fifth.
+pub const WORK_MAX: u64 = 200_000_000_000;
+
+/// Loops within each other in one function. Programs have a dozen; a compiler's time grows with the
+/// cube.
+pub const LOOPS_MAX: u64 = 64;
+
+/// Blocks within each other in one function: a `match` of so many arms.
+pub const BLOCKS_MAX: u64 = 4_000;
+
+/// Parameters and results of one function, or of a block, which costs as much at each jump to it.
+pub const PARAMETERS_MAX: u64 = 128;
+pub const RESULTS_MAX: u64 = 16;
+
+/// Core modules and components in a component, itself included.
+pub const PARTS_MAX: u64 = 128;
+
+/// Components within each other, with the module in the innermost.
+pub const NESTED_MAX: u64 = 8;
+
+/// Components that are instantiated when one is: each exported interface is one of toolchains.
+pub const INSTANTIATED_MAX: u64 = 1_000;
+
+/// How long anybody waits for a compilation. What the bounds above let pass takes less on two cores that
+/// have nothing else to do.
+pub const COMPILE_MAX: Duration = Duration::from_secs(60);
+
 /// Requests of one call: a listing of [`LISTING_MAX`] nodes in pages of 100.
 pub const FETCHES_MAX: u32 = 1_000;
 
@@ -73,8 +122,8 @@ pub const PARALLEL_MAX: usize = 16;
 /// from, a decoded copy and the allocator's overhead.
 pub const MEMORY_MAX: usize = 256 * MIB;
 
-/// Linear memory of all running calls of one provider: four of the largest, or thousands of the usual
-/// 1.5 MiB. One provider can take this much of a laptop, and no more.
+/// Linear memory of all running calls of one provider, with what they have offered: four of the largest,
+/// or thousands of the usual 1.5 MiB. One provider can take this much of a laptop, and no more.
 pub const MEMORY_TOGETHER_MAX: usize = 1024 * MIB;
 
 /// Elements of one table: function pointers. Large programs in debug builds have some 10,000.

@@ -9,13 +9,16 @@
 //!   costs one call.
 //! - A component reaches nothing but the functions of `wit/`, clocks, random numbers and stdio
 //!   that is closed. One that does not import `http` is never linked to it.
+//! - Nothing is compiled before its imports and sizes have been judged.
 //! - Whatever a guest does, the call ends within [`Limits`], as an answer that has been checked or as
 //!   one [`Failure`](crate::provider::Failure) that names the provider and the cause.
 
 mod artifact;
 mod bindings;
 mod body;
+mod bounds;
 mod call;
+mod compile;
 mod component;
 mod convert;
 mod engine;

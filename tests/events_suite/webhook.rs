@@ -285,7 +285,9 @@ async fn a_body_in_chunks_is_taken_and_bounded_while_it_comes() {
     }
     let answer = request.send().await;
     assert!(answer.is_err() || answer.unwrap().status() == 503);
+    until("it is a gap", || scene.ledger.changes().len() == 2).await;
     assert_eq!(scene.ledger.changes()[1..], [Change::Gap("repo:".into())]);
+    assert_eq!(scene.status().unchecked, 1);
     // The room is there again.
     assert_eq!(scene.deliver(SECRET, &changed("after")).await, 200);
 }
@@ -319,6 +321,123 @@ async fn an_oversized_delivery_is_refused_before_its_body_and_a_slow_one_ends() 
     raw(&scene, b"POST /hook/example HTTP/1.1\r\nhost: x\r\n").await;
     assert!(began.elapsed() < Duration::from_secs(8));
     assert_eq!(scene.deliver(SECRET, &changed("x")).await, 200);
+}
+
+/// What somebody sends who has no secret: a head with a signature's form, and a body of that length.
+fn forged(length: usize) -> String {
+    format!(
+        "POST /hook/example HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         x-signature: {}\r\ncontent-length: {length}\r\n\r\n",
+        "0".repeat(64)
+    )
+}
+
+async fn connect(scene: &Scene, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(scene.receiver.local_addr()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// A request may take so long that a test which waits for that fails.
+fn patient() -> Options {
+    Options { request: Duration::from_secs(600), ..options() }
+}
+
+fn gaps(scene: &Scene) -> usize {
+    scene.ledger.changes().iter().filter(|change| matches!(change, Change::Gap(_))).count()
+}
+
+#[tokio::test]
+async fn slow_senders_in_every_place_hold_up_no_delivery_and_make_one_gap() {
+    let head = &b"POST /hook/example HTTP/1.1\r\nhost: x\r\n"[..];
+    let body = [forged(25 << 20).as_bytes(), b"0"].concat();
+    for begun in [head, &body] {
+        let scene = scene(patient()).await;
+        let mut slow = Vec::new();
+        for _ in 0..200 {
+            slow.push(connect(&scene, begun).await);
+        }
+        for number in 0..10 {
+            let delivery = changed(&format!("x-{number}"));
+            let delivered = scene.deliver(SECRET, &delivery);
+            let status = tokio::time::timeout(Duration::from_secs(60), delivered).await;
+            assert_eq!(status.expect("a place is found"), 200);
+        }
+        until("all came", || scene.ledger.changes().len() == 11).await;
+        assert_eq!(gaps(&scene), 1);
+        let status = scene.status();
+        // Those that ended before their first byte was read are none.
+        assert!((1..=146).contains(&status.unchecked), "{status:?}");
+        assert_eq!((status.accepted, status.malformed, status.overflowed), (10, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_byte_is_no_delivery_and_a_head_that_never_ends_may_be_one() {
+    let scene = scene(Options { request: Duration::from_millis(200), ..options() }).await;
+    let ends = async |begun: &[u8]| {
+        let mut stream = connect(&scene, begun).await;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(Duration::from_secs(30), reading).await.expect("it ends");
+    };
+    ends(b"").await;
+    assert_eq!((scene.status().unchecked, gaps(&scene)), (0, 0));
+    ends(b"POST /ho").await;
+    until("it is a gap", || gaps(&scene) == 1).await;
+    ends(forged(10).as_bytes()).await;
+    until("it is counted", || scene.status().unchecked == 2).await;
+    assert_eq!(gaps(&scene), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_large_bodies_leaves_room_for_a_small_one_and_makes_one_gap() {
+    let scene = scene(Options { memory: 4 << 20, ..patient() }).await;
+    // More than the room for large ones, and none is whole.
+    let part = [forged(25 << 20).into_bytes(), vec![b'0'; 1 << 20]].concat();
+    let mut large = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(scene.receiver.local_addr()).await.unwrap();
+        let part = part.clone();
+        large.push(tokio::spawn(async move {
+            let _ = stream.write_all(&part).await;
+            std::future::pending::<()>().await
+        }));
+    }
+    let delivered = async {
+        for number in 0..100 {
+            assert_eq!(scene.deliver(SECRET, &changed(&format!("x-{number}"))).await, 200);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), delivered).await.expect("there is room");
+    let status = scene.status();
+    assert_eq!((status.accepted, status.overflowed), (100, 0));
+    large.iter().for_each(tokio::task::JoinHandle::abort);
+
+    // And where each of them is turned away, that is one gap.
+    let options = Options { memory: 1 << 10, request: Duration::from_millis(100), ..options() };
+    let scene = scene_of("example", hook(), "repo:", Some(SECRET), options).await;
+    let body = vec![b'0'; 128 << 10];
+    let headers = [("content-type", "application/json"), ("x-signature", &*"0".repeat(64))];
+    for number in 1..=5 {
+        assert_eq!(scene.post("/hook/example", &headers, body.clone()).await, 503);
+        assert_eq!(scene.status().unchecked, number);
+    }
+    until("it is a gap", || gaps(&scene) == 1).await;
+}
+
+#[tokio::test]
+async fn what_is_turned_away_after_a_gap_makes_another_at_the_pauses_end() {
+    let pause = Duration::from_secs(1);
+    let scene = scene(Options { pause, ..options() }).await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        let answer = raw(&scene, forged(26 << 20).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    until("the second gap came", || gaps(&scene) == 2).await;
+    assert!(began.elapsed() >= pause);
+    assert_eq!(scene.status().oversized, 10);
 }
 
 #[tokio::test]

@@ -233,6 +233,25 @@ async fn contents_of_other_files_are_taken_and_a_flood_of_them_is_cut() {
 }
 
 #[tokio::test]
+async fn what_is_offered_takes_from_the_memory_of_the_calls_in_progress() {
+    for deed in ["offer-flood", "offer-content-flood"] {
+        let together = 24 << 20;
+        let limits = Limits { memory_together: together, cpu: Duration::from_secs(60), ..short() };
+        let limits =
+            Limits { wait: Duration::from_secs(60), total: Duration::from_secs(60), ..limits };
+        let instance = hostile(limits, None).await;
+        let answer = instance.list_children(deed).await.unwrap();
+        assert_eq!(answer.value.len(), 3, "an offer never changes the answer");
+        let nodes = answer.offers.iter().flat_map(|offer| &offer.children);
+        let held = nodes.map(|n| n.content.as_ref().and_then(Body::held).unwrap().len());
+        let bytes = held.chain(answer.along.iter().map(|along| along.bytes.len())).sum::<usize>();
+        assert!(bytes < together && bytes > 1 << 20, "{deed}: {bytes} bytes");
+        // It was given back.
+        assert_unharmed(&instance).await;
+    }
+}
+
+#[tokio::test]
 async fn an_offer_of_entries_for_a_file_refuses_the_answer() {
     let failure = deed("offer-to-file").await.unwrap_err();
     assert!(failure.detail.contains("gave the object `hello`"), "{failure}");

@@ -69,6 +69,11 @@ const HTTP: &str = r#"
         (export "fetch" (func (param "request" $q) (result (result $r (error $e)))))))
 "#;
 
+/// One that loads.
+pub fn plain() -> Vec<u8> {
+    component("", OFFLINE)
+}
+
 fn load(bytes: &[u8]) -> Result<Component, String> {
     Component::load(&ENGINE, bytes, "odd", None).map_err(|error| {
         let text = error.to_string();
@@ -78,7 +83,7 @@ fn load(bytes: &[u8]) -> Result<Component, String> {
 }
 
 #[track_caller]
-fn refused(bytes: &[u8], why: &str) {
+pub fn refused(bytes: &[u8], why: &str) {
     let text = load(bytes).expect_err("it was loaded");
     assert!(text.contains(why), "{text}");
 }

@@ -8,4 +8,5 @@ mod load;
 mod overhead;
 mod sandbox;
 mod secrets;
+mod sizes;
 mod support;

@@ -1,7 +1,8 @@
 //! Checks one delivery, cheapest check first, and queues it.
 
+use super::places::Place;
 use super::signature::{Claim, Flaw};
-use super::{Queue, Queued, Shared, count, lock};
+use super::{Queue, Shared, count, lock};
 use crate::provider::{Delivery, Handshake, Signature};
 use axum::body::Body;
 use axum::extract::Request;
@@ -16,6 +17,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes of a body: no service is known to deliver more.
 const BODY: usize = 25 << 20;
+
+/// Bytes of a small body, which nearly all are. Each connection has room for one, so that a flood of
+/// large ones turns none away.
+const SMALL: usize = 64 << 10;
 
 /// Bytes of an answer that the service wants to have.
 const CHALLENGE: usize = 1 << 10;
@@ -37,12 +42,19 @@ const NO_SECRET: Told = (
 pub(super) const OVERFLOWED: Told =
     (StatusCode::SERVICE_UNAVAILABLE, "too many deliveries are waiting");
 
-pub(super) async fn receive(shared: Arc<Shared>, queue: Arc<Queue>, request: Request) -> Response {
+pub(super) async fn receive(
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    place: Arc<Place>,
+    request: Request,
+) -> Response {
+    place.note_head();
     // Exactly 200: some services take any other answer for a failure, and deliver again.
-    let (status, text) = match check(&shared, &queue, request).await {
+    let (status, text) = match check(&shared, &queue, &place, request).await {
         Ok(text) => (StatusCode::OK, text),
         Err((status, text)) => (status, Cow::from(format!("{text}\n"))),
     };
+    place.note_answer();
     let headers = [
         // One request for each connection; see the listener.
         (header::CONNECTION, "close"),
@@ -56,6 +68,7 @@ pub(super) async fn receive(shared: Arc<Shared>, queue: Arc<Queue>, request: Req
 async fn check(
     shared: &Shared,
     queue: &Queue,
+    place: &Place,
     request: Request,
 ) -> Result<Cow<'static, str>, Told> {
     let signature = &queue.subscriber.signature;
@@ -87,7 +100,11 @@ async fn check(
             BAD_SIGNATURE
         }
     })?;
-    let (body, memory) = read(shared, queue, &parts.headers, body).await?;
+    let (body, memory) = tokio::select! {
+        read = read(shared, queue, place, &parts.headers, body) => read?,
+        () = place.ended() => return Err(turned_away(queue)),
+    };
+    place.note_whole();
     let claim = genuine(queue, claim, &body).await?;
     // From here on the body is the sender's word.
     let now = shared.options.clock.now();
@@ -112,7 +129,7 @@ async fn check(
         body,
     };
     let mark = claim.mark(&delivery.body);
-    queue.accept(shared, Queued { delivery, mark, late, _memory: memory })?;
+    queue.accept(shared, (delivery, mark, late), memory)?;
     Ok("accepted\n".into())
 }
 
@@ -144,15 +161,23 @@ fn is_expected(signature: &Signature, headers: &HeaderMap) -> bool {
     signature.content_types.iter().any(|expected| media.eq_ignore_ascii_case(expected))
 }
 
-/// The body, and the room that it takes. It is reserved as the bytes arrive, not as a header promises.
+fn turned_away(queue: &Queue) -> Told {
+    queue.turn_away();
+    OVERFLOWED
+}
+
+/// The body, and the room that a large one takes. It is reserved as the bytes arrive, not as a header
+/// promises.
 async fn read(
     shared: &Shared,
     queue: &Queue,
+    place: &Place,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Told> {
     let oversized = || {
         count(&queue.counts.oversized);
+        queue.doubted.notify_one();
         OVERSIZED
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -165,32 +190,37 @@ async fn read(
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let Ok(chunk) = chunk else {
+            if place.is_ended() {
+                return Err(turned_away(queue));
+            }
             count(&queue.counts.malformed);
+            queue.doubted.notify_one();
             return Err((StatusCode::BAD_REQUEST, "the delivery's body is not what it says"));
         };
-        if bytes.len() + chunk.len() > BODY {
+        let length = bytes.len() + chunk.len();
+        if length > BODY {
             return Err(oversized());
         }
-        let wanted = (bytes.len() + chunk.len()).div_ceil(1 << 10);
-        let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = room(shared, queue, wanted.saturating_sub(held)).await?;
-        match &mut memory {
-            Some(memory) => memory.merge(more),
-            None => memory = Some(more),
+        if length > SMALL {
+            let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = room(shared, queue, length.div_ceil(1 << 10).saturating_sub(held)).await?;
+            match &mut memory {
+                Some(memory) => memory.merge(more),
+                None => memory = Some(more),
+            }
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok((bytes.freeze(), memory))
 }
 
-/// Who finds no room cannot be told from a real sender yet, so what may be a real delivery becomes a gap.
 async fn room(shared: &Shared, queue: &Queue, kib: usize) -> Result<OwnedSemaphorePermit, Told> {
     // A body is at most `BODY` bytes.
     let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-    let waiting = shared.memory.clone().acquire_many_owned(kib);
+    let waiting = shared.large.clone().acquire_many_owned(kib);
     match tokio::time::timeout(shared.options.request / 2, waiting).await {
         Ok(Ok(room)) => Ok(room),
-        _ => Err(queue.overflow(shared)),
+        _ => Err(turned_away(queue)),
     }
 }
 
@@ -198,6 +228,7 @@ async fn room(shared: &Shared, queue: &Queue, kib: usize) -> Result<OwnedSemapho
 async fn genuine(queue: &Queue, claim: Claim, body: &Bytes) -> Result<Claim, Told> {
     let Some(secret) = queue.secret().await else {
         count(&queue.counts.bad_signature);
+        queue.doubted.notify_one();
         return Err(NO_SECRET);
     };
     // A hash over megabytes takes milliseconds, which other requests shall not wait for.
@@ -224,6 +255,7 @@ async fn genuine(queue: &Queue, claim: Claim, body: &Bytes) -> Result<Claim, Tol
         }
         Err(why) => {
             queue.trouble(Some(why));
+            queue.doubted.notify_one();
             count(&queue.counts.bad_signature);
             Err(NO_SECRET)
         }
