@@ -5,9 +5,9 @@
 
 use crate::config::{Approval, Instance, Source};
 use crate::control::hex;
+use crate::paths;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -68,16 +68,7 @@ impl Error {
 /// Reads a component's file.
 pub fn read(path: &Path) -> Result<Component, Error> {
     let fail = |source| Error::Read { path: path.to_owned(), source };
-    let no_file = || fail(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    let file = match File::open(path) {
-        Ok(file) => file,
-        // Windows does not open directories as files.
-        Err(_) if path.is_dir() => return Err(no_file()),
-        Err(error) => return Err(fail(error)),
-    };
-    if !file.metadata().map_err(fail)?.is_file() {
-        return Err(no_file());
-    }
+    let file = paths::open_regular(path).map_err(fail)?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > MOST_BYTES {
@@ -158,7 +149,7 @@ mod tests {
         assert!(told(b"#!/bin/sh\n").unwrap_err().ends_with("does not begin like one"));
         assert!(told(b"\0asm\x01\0\0\0").unwrap_err().ends_with("a core module"));
         assert_eq!(told(COMPONENT).unwrap().bytes, COMPONENT);
-        assert!(read(dir.path()).unwrap_err().to_string().ends_with("it is not a file"));
+        assert!(read(dir.path()).unwrap_err().to_string().ends_with("it is not a regular file"));
         assert!(read(&dir.path().join("absent")).is_err());
     }
 

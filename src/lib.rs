@@ -29,4 +29,5 @@ pub mod runtime;
 pub mod scopes;
 pub mod shipped;
 pub mod stops;
+pub mod trust;
 pub mod wasm;

@@ -5,7 +5,7 @@
 //! debug lines may show request headers.
 
 use crate::paths;
-use std::borrow::Cow;
+pub use omnifs_text::printable;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -21,14 +21,6 @@ pub const MOST_BYTES: u64 = 4 << 20;
 
 /// The longest line that is kept.
 const MOST_LINE: usize = 16 << 10;
-
-/// The text as it may be shown on a terminal: control characters, and those that change the
-/// direction of the text around them, become `U+FFFD`.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    let bad =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.contains(bad) { text.replace(bad, "\u{fffd}").into() } else { text.into() }
-}
 
 /// The log of the mountpoint whose key (see [`crate::control::key`]) is given.
 pub fn path(directory: &Path, key: &str) -> PathBuf {
@@ -200,15 +192,6 @@ fn copy_printable(file: &mut File, to: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes_and_direction_marks_do_not_reach_a_terminal() {
-        assert_eq!(
-            printable("a\x1b[31mred\r\n\u{9b}x\u{202e}y"),
-            "a\u{fffd}[31mred\u{fffd}\u{fffd}\u{fffd}x\u{fffd}y"
-        );
-        assert!(matches!(printable("plain \u{1f40b} text"), Cow::Borrowed(_)));
-    }
 
     #[test]
     fn an_event_is_one_line_whatever_it_holds() {

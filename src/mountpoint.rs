@@ -9,11 +9,11 @@ mod windows;
 pub use windows::{detach, point, prepare, resolve};
 
 use crate::paths::quoted;
+#[cfg(unix)]
+use omnifs_platform::child;
 use omnifs_platform::nfs::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
-use std::process::Command;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -129,7 +129,7 @@ const ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
 /// Every mount of the system. The program asks the kernel for what it holds, and no server.
 #[cfg(target_os = "macos")]
 pub fn table() -> Vec<Mounted> {
-    let Ok(output) = Command::new("/sbin/mount").output() else { return Vec::new() };
+    let Ok(output) = child::command("/sbin/mount").output() else { return Vec::new() };
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let mounts = lines.lines().filter_map(mounting::macos_mount_line);
     mounts
@@ -284,7 +284,7 @@ pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
     };
     let mut why = String::new();
     for (program, arguments) in commands {
-        why = match Command::new(&program).args(arguments).output() {
+        why = match child::command(&program).args(arguments).output() {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
             Err(error) => format!("{} cannot be run: {error}", program.display()),

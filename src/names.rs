@@ -1,7 +1,8 @@
 //! Which names may be shown in a directory.
 //!
 //! Invariant: a name that passed [`admit`] is one path component on every system that mounts it; it
-//! can neither leave its directory nor hide in a terminal or a log line.
+//! can neither leave its directory nor hide in a terminal or a log line, and git takes it for no
+//! repository.
 
 use std::fmt;
 
@@ -19,12 +20,14 @@ pub enum Refused {
     Dots,
     #[error("it contains `/`")]
     Slash,
-    #[error("it contains the control character U+{:04X}", *.0 as u32)]
-    Control(char),
+    #[error("it contains U+{:04X}, which nobody can see", *.0 as u32)]
+    Hidden(char),
+    #[error("git would run what the repository of that name says")]
+    Git,
 }
 
-/// The one door for names that come from a provider or a user: no `/`, no control character (NUL
-/// and the C1 set among them), not `.`, `..` or empty, at most [`NAME_MAX`] bytes.
+/// The one door for names that come from a provider or a user: no `/`, nothing hidden (see
+/// [`omnifs_text`]; NUL is among that), not `.`, `..`, `.git` or empty, at most [`NAME_MAX`] bytes.
 pub fn admit(name: &str) -> Result<(), Refused> {
     if name.is_empty() {
         return Err(Refused::Empty);
@@ -38,8 +41,11 @@ pub fn admit(name: &str) -> Result<(), Refused> {
     if name.contains('/') {
         return Err(Refused::Slash);
     }
-    match name.chars().find(|c| c.is_control()) {
-        Some(control) => Err(Refused::Control(control)),
+    if omnifs_text::is_git_directory(name) {
+        return Err(Refused::Git);
+    }
+    match omnifs_text::hidden(name).next() {
+        Some((_, hidden)) => Err(Refused::Hidden(hidden)),
         None => Ok(()),
     }
 }
@@ -63,6 +69,18 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Whether a setting or an environment variable of this name is there to hold a secret.
+pub fn names_a_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    let last = key.rsplit('-').next().unwrap_or_default();
+    matches!(last, "token" | "secret" | "password" | "passwd" | "passphrase" | "apikey")
+        || key.ends_with("api-key")
+        || key.ends_with("access-key")
+        || key.ends_with("private-key")
+        || key == "authorization"
+        || key == "credential"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,10 +102,15 @@ mod tests {
         assert_eq!(admit(".."), Err(Refused::Dots));
         assert_eq!(admit("../x"), Err(Refused::Slash));
         assert_eq!(admit("/"), Err(Refused::Slash));
-        assert_eq!(admit("a\0b"), Err(Refused::Control('\0')));
-        assert_eq!(admit("a\nb"), Err(Refused::Control('\n')));
-        assert_eq!(admit("\u{7f}"), Err(Refused::Control('\u{7f}')));
-        assert_eq!(admit("\u{9b}31m"), Err(Refused::Control('\u{9b}')));
+        assert_eq!(admit("a\0b"), Err(Refused::Hidden('\0')));
+        assert_eq!(admit("a\nb"), Err(Refused::Hidden('\n')));
+        assert_eq!(admit("\u{7f}"), Err(Refused::Hidden('\u{7f}')));
+        assert_eq!(admit("\u{9b}31m"), Err(Refused::Hidden('\u{9b}')));
+        assert_eq!(admit("a\u{202e}gnp"), Err(Refused::Hidden('\u{202e}')));
+        assert_eq!(admit("ad\u{200b}min"), Err(Refused::Hidden('\u{200b}')));
+        assert_eq!(admit("one\u{2028}two"), Err(Refused::Hidden('\u{2028}')));
+        assert_eq!(admit(".git"), Err(Refused::Git));
+        assert_eq!(admit(".GIT."), Err(Refused::Git));
         assert_eq!(admit(&"x".repeat(256)), Err(Refused::TooLong(256)));
         // 128 characters of two bytes each.
         assert_eq!(admit(&"é".repeat(128)), Err(Refused::TooLong(256)));

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what this module creates belongs to the user alone (directories 0700, files 0600).
 
+use crate::trust::{self, Distrust};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,32 +20,47 @@ pub struct Paths {
     pub state: PathBuf,
 }
 
-/// The system names no home directory for this user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this user has no home directory")]
-pub struct Homeless;
+/// Why this user's directories cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("this user has no home directory")]
+    Homeless,
+    #[error(transparent)]
+    Distrust(#[from] Distrust),
+}
 
-impl Homeless {
-    pub fn hint(self) -> &'static str {
-        "set HOME to a directory that omnifs may write to"
+impl Unusable {
+    pub fn hint(&self) -> String {
+        match self {
+            Unusable::Homeless => "set HOME to a directory that omnifs may write to".into(),
+            Unusable::Distrust(distrust) => distrust.hint(),
+        }
     }
 }
 
 impl Paths {
     /// The directories of the user who runs this process. `XDG_*` count where the system knows
     /// them.
-    pub fn of_user() -> Result<Paths, Homeless> {
-        let dirs = directories::ProjectDirs::from("", "", "omnifs").ok_or(Homeless)?;
+    ///
+    /// # Errors
+    /// There are none, or somebody else could change what they lead to.
+    pub fn of_user() -> Result<Paths, Unusable> {
+        let dirs = directories::ProjectDirs::from("", "", "omnifs").ok_or(Unusable::Homeless)?;
         // Only Linux has a state directory. The runtime directory will not do: it differs between
         // a login, sudo and cron, and each of them must find the same mounts.
         let state =
             dirs.state_dir().map_or_else(|| dirs.data_local_dir().join("state"), Path::to_owned);
-        Ok(Paths {
+        let paths = Paths {
             config: dirs.config_dir().join("config.toml"),
             data: dirs.data_dir().to_owned(),
             cache: dirs.cache_dir().to_owned(),
             state,
-        })
+        };
+        // The configuration itself is looked at when it is read.
+        for place in [dirs.config_dir(), &paths.data, &paths.cache, &paths.state] {
+            trust::check(place)?;
+        }
+        Ok(paths)
     }
 
     /// Components that the user added: `NAME.wasm`.
@@ -63,36 +79,36 @@ impl Paths {
     }
 }
 
-/// Creates the directory, with its parents, for the user alone; takes others' access away from one
-/// that exists.
+/// Creates the directory, with its parents, for the user alone. One that exists is left as it is.
+///
+/// # Errors
+/// Somebody else could change what it leads to or what is in it.
 pub fn private_dir(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    trust::check(&path)?;
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-        builder.mode(0o700).create(path)?;
-        let found = fs::metadata(path)?;
-        if found.uid() != rustix::process::geteuid().as_raw() {
-            let text = format!("{} belongs to another user", path.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
-        if found.mode() & 0o077 != 0 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        builder.mode(0o700).create(&path)?;
+        let (owner, user) = (fs::metadata(&path)?.uid(), rustix::process::geteuid().as_raw());
+        if owner != user {
+            return Err(Distrust::Foreign { path, owner, user }.into());
         }
         Ok(())
     }
     #[cfg(not(unix))]
-    builder.create(path)
+    builder.create(&path)
 }
 
-/// Options for files that only the user may read.
+/// Options for files that only the user may read. Through a symbolic link none is opened.
 pub fn private_file() -> OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = OpenOptions::new();
-        options.mode(0o600);
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         options
     }
     // The user's profile is the user's alone there, and what is made in it inherits that.
@@ -104,25 +120,42 @@ pub fn private_file() -> OpenOptions {
 /// existing file keeps its permissions, and a symbolic link stays one.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::io::Write;
+    trust::check(&std::path::absolute(path)?)?;
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut fresh = std::ffi::OsString::from(".");
-    fresh.push(name);
-    fresh.push(format!(".{}", std::process::id()));
-    let fresh = target.with_file_name(fresh);
-    let written = (|| {
-        let mut file: File = private_file().write(true).create(true).truncate(true).open(&fresh)?;
-        file.write_all(content)?;
-        if let Ok(old) = fs::metadata(&target) {
-            file.set_permissions(old.permissions())?;
-        }
-        file.sync_all()?;
-        fs::rename(&fresh, &target)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
+    let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+    // A name that nobody can have taken, for the user alone.
+    let fresh = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    fresh.as_file().write_all(content)?;
+    if let Ok(old) = fs::metadata(&target) {
+        fresh.as_file().set_permissions(old.permissions())?;
     }
-    written
+    fresh.as_file().sync_all()?;
+    fresh.persist(&target)?;
+    Ok(())
+}
+
+/// Opens a file to read it: a regular one, without waiting should it be a FIFO that nobody writes to.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        // Windows does not open directories as files.
+        Err(_) if path.is_dir() => None,
+        opened => Some(opened?).filter(|file| file.metadata().is_ok_and(|found| found.is_file())),
+    };
+    file.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
+/// The whole of a small file, in the way of [`open_regular`].
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    /// More than any list of certificate authorities has.
+    const MOST: u64 = 16 << 20;
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A path as a shell takes it, for a command that a message shows.
@@ -143,13 +176,49 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_private_directory_is_taken_back_from_others() {
+    fn a_directory_is_made_for_the_user_alone_and_one_that_others_may_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         private_dir(&path).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o757)).unwrap();
+        assert!(private_dir(&path).unwrap_err().to_string().contains("chmod go-w"));
+        // What somebody made is not changed behind his back.
+        assert_eq!(mode(), 0o757);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         private_dir(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(mode(), 0o755);
+    }
+
+    #[test]
+    fn a_new_file_takes_no_name_that_somebody_could_have_prepared() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, victim) = (dir.path().join("config.toml"), dir.path().join("victim"));
+        fs::write(&victim, "mine").unwrap();
+        let guessed = dir.path().join(format!(".config.toml.{}", std::process::id()));
+        std::os::unix::fs::symlink(&victim, &guessed).unwrap();
+        replace(&file, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        let log = dir.path().join("x.log");
+        std::os::unix::fs::symlink(&victim, &log).unwrap();
+        assert!(private_file().append(true).create(true).open(&log).is_err());
+    }
+
+    #[test]
+    fn a_fifo_is_no_file_to_wait_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in [fifo.as_path(), dir.path(), Path::new("/dev/null")] {
+            assert!(open_regular(path).unwrap_err().to_string().contains("not a regular file"));
+        }
+        assert_eq!(
+            open_regular(&dir.path().join("no")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

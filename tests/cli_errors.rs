@@ -4,7 +4,7 @@
 mod cli;
 
 use cli::Home;
-use omnifs::control::{Record, Registry, Token, key};
+use omnifs::control::{Record, Registry, key};
 use std::path::Path;
 
 #[test]
@@ -301,8 +301,7 @@ fn a_record_that_a_killed_mount_left_is_removed() {
     let record = Record {
         pid: std::process::id(),
         mountpoint: at.display().to_string(),
-        address: ([127, 0, 0, 1], 1).into(),
-        token: Token::random().unwrap(),
+        channel: home.path("nobody.sock"),
         log: home.path("log"),
     };
     let file = mounts.join(format!("{}.json", key(&at)));
@@ -318,12 +317,11 @@ fn a_mount_that_does_not_answer_is_named_with_its_process() {
     let registry = Registry::new(home.path("state/omnifs/mounts"));
     let at = home.path("mnt");
     let claim = registry.claim(&at).unwrap();
-    // Nothing listens on port 1.
+    // Nobody listens there.
     let record = Record {
         pid: std::process::id(),
         mountpoint: at.display().to_string(),
-        address: ([127, 0, 0, 1], 1).into(),
-        token: Token::random().unwrap(),
+        channel: home.path("nobody.sock"),
         log: home.path("log"),
     };
     claim.publish(&record).unwrap();
@@ -345,7 +343,7 @@ fn a_file_that_is_no_component_is_not_added() {
     add("x.wasm").fails(1, "x.wasm is not a WebAssembly component", "wasm32-wasip2");
     add("core.wasm").fails(1, "it is a core module", "wasm32-wasip2");
     add("absent.wasm").fails(1, "cannot read the component absent.wasm", "");
-    add(".").fails(1, "it is not a file", "");
+    add(".").fails(1, "it is not a regular file", "");
     assert!(!home.config_file().exists());
     assert!(!home.path("data/omnifs/providers").exists());
 }

@@ -14,11 +14,13 @@ pub mod conformance;
 pub mod conformance {
     pub mod tree;
 }
+pub mod child;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod memory;
 pub mod nfs;
+pub mod owner;
 mod types;
 pub mod winfsp;
 

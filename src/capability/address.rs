@@ -25,7 +25,7 @@ pub fn system_resolver() -> Resolver {
 
 /// What kind of network an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     Public,
     Loopback,
     /// RFC 1918, RFC 6598 (carrier-grade NAT) and RFC 4193 (unique local).
@@ -103,14 +103,14 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     "{host} leads to the {reach} address {address}, which is allowed only where the \
      configuration itself puts the endpoint there"
 )]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     pub host: String,
     pub address: IpAddr,
     pub reach: Reach,
 }
 
 /// Resolves, checks, and hands out only what passed.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     pub resolver: Resolver,
     /// Host names the user configured: they may lead to loopback and private addresses. Link-local
     /// addresses must be configured as addresses: a name there is a rebinding attack.
@@ -118,6 +118,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Of requests to places that no user has configured.
+    pub fn of_public_places() -> Self {
+        Guard { resolver: system_resolver(), configured: HashSet::new() }
+    }
+
     pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), Refused> {
         let reach = reach(address);
         let local_name = host == "localhost" || host.ends_with(".localhost");
@@ -158,7 +163,7 @@ impl reqwest::dns::Resolve for Guard {
 }
 
 /// An address written as the host of a URL, where the user put it (`configured`) or not.
-pub(super) fn judge_literal(address: IpAddr, configured: bool) -> Result<(), Refused> {
+pub(crate) fn judge_literal(address: IpAddr, configured: bool) -> Result<(), Refused> {
     let reach = reach(address);
     let allowed = match reach {
         Reach::Public => true,

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::address::{Guard, Refused};
 use super::endpoint::Base;
+use crate::paths;
 use crate::provider::Cause;
 use std::error::Error as StdError;
 use std::io;
@@ -65,7 +66,8 @@ pub(super) fn build(
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     if let Some(path) = ca_file {
         let shown = path.display();
-        let pem = std::fs::read(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
+        let pem =
+            paths::read_regular(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|_| format!("ca-file {shown} holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(roots);
@@ -100,12 +102,16 @@ pub(super) fn origin(url: &Url) -> String {
 }
 
 /// The error at the bottom of a chain: the one that says what happened.
-fn root(error: &dyn StdError) -> String {
-    let mut bottom: &dyn StdError = error;
+fn root(error: &(dyn StdError + 'static)) -> String {
+    let mut bottom = error;
     while let Some(source) = bottom.source() {
         bottom = source;
     }
-    bottom.to_string()
+    match bottom.downcast_ref::<reqwest::Error>() {
+        // Its text ends with the whole URL.
+        Some(error) if error.url().is_some() => "the request could not be sent".to_owned(),
+        _ => bottom.to_string(),
+    }
 }
 
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {

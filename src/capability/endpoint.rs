@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use url::{Host, Url};
 
 /// Where the user puts an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Override {
     /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`,
     /// `npipe:////./pipe/NAME`.
@@ -26,6 +26,12 @@ pub struct Override {
     pub redirect_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Override").field("url", &shown(&self.url)).finish_non_exhaustive()
+    }
 }
 
 impl From<&str> for Override {
@@ -62,7 +68,7 @@ impl fmt::Display for Placed {
 }
 
 /// The address of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Base {
     /// An http or https origin with a path prefix; no query, no user info.
     Web(Url),
@@ -71,24 +77,27 @@ pub(super) enum Base {
     Pipe(String),
 }
 
+/// What a credential belongs to, and all that is shown of an address: scheme, host and port, or the socket.
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Base::Web(url) => f.write_str(url.as_str().trim_end_matches('/')),
+            Base::Web(url) => f.write_str(&client::origin(url)),
             Base::Unix(path) => write!(f, "unix://{}", path.display()),
             Base::Pipe(path) => write!(f, "npipe:{}", path.replace('\\', "/")),
         }
     }
 }
 
-impl Base {
-    /// What a credential belongs to: scheme, host and port, or the socket.
-    fn origin(&self) -> String {
-        match self {
-            Base::Web(url) => client::origin(url),
-            Base::Unix(_) | Base::Pipe(_) => self.to_string(),
-        }
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base({self})")
     }
+}
+
+/// What may be shown of an endpoint's URL that somebody wrote: its origin, or nothing of it.
+pub fn shown(url: &str) -> String {
+    base(url, &Placed::Configuration)
+        .map_or_else(|_| "an address that cannot be used".to_owned(), |base| base.to_string())
 }
 
 /// What shares one rate limit: the credentials, and where they are used if not at the service's own
@@ -172,8 +181,9 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         configured.insert(host.host.clone());
     }
     let own = self::base(&spec.default_url, &Placed::Default).ok();
-    let elsewhere = (own.map(|own| own.origin()) != Some(base.origin()))
-        .then(|| Elsewhere { endpoint: spec.name.clone(), origin: base.origin() });
+    let origin = base.to_string();
+    let elsewhere = (own.map(|own| own.to_string()).as_ref() != Some(&origin))
+        .then(|| Elsewhere { endpoint: spec.name.clone(), origin });
     Ok(Target {
         spec: spec.clone(),
         base,
@@ -197,40 +207,39 @@ pub fn pipe(url: &str) -> Option<String> {
     right.then(|| format!("\\\\.\\pipe\\{name}"))
 }
 
+/// The reasons repeat nothing of the text: a variable that a manifest names may hold a secret, and what a user
+/// wrote a password.
 fn base(text: &str, source: &Placed) -> Result<Base, String> {
     if let Some(path) = text.strip_prefix("unix://") {
         if !path.starts_with('/') || path.contains('\0') {
-            return Err(format!("{text:?} must be unix:///PATH with an absolute path"));
+            return Err("it must be unix:///PATH with an absolute path".to_owned());
         }
         return Ok(Base::Unix(PathBuf::from(path)));
     }
     if text.starts_with("npipe:") {
-        let fail = || format!("{text:?} must be npipe:////./pipe/NAME");
+        let fail = || "it must be npipe:////./pipe/NAME".to_owned();
         return pipe(text).map(Base::Pipe).ok_or_else(fail);
     }
     let tcp = text.strip_prefix("tcp://").map(|rest| format!("http://{rest}"));
     let mut url = Url::parse(tcp.as_deref().unwrap_or(text))
-        .map_err(|error| format!("{text:?} is not a URL ({error})"))?;
+        .map_err(|error| format!("it is not a URL ({error})"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the URL holds a user name or password; use a credential instead".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} must have no query and no fragment"));
+        return Err("the URL must have no query and no fragment".to_owned());
     }
     let secure = match url.scheme() {
         "https" => true,
         "http" => false,
         _ => {
-            return Err(format!(
-                "{text:?} must begin with https://, unix:/// or npipe:////./pipe/"
-            ));
+            return Err("it must begin with https://, unix:/// or npipe:////./pipe/".to_owned());
         }
     };
     if !secure && *source != Placed::Configuration {
-        return Err(format!(
-            "{text:?} is not encrypted; to use it, write it as the endpoint's url in the \
-             configuration file"
-        ));
+        return Err("it is not encrypted; to use it, write it as the endpoint's url in the \
+                    configuration file"
+            .to_owned());
     }
     check_host(&url, *source != Placed::Default)?;
     if !url.path().ends_with('/') {
@@ -266,7 +275,11 @@ fn check_host(url: &Url, configured: bool) -> Result<(), String> {
 }
 
 fn redirect_host(text: &str, configured: bool) -> Result<RedirectHost, String> {
-    let wrong = || format!("redirect host {text:?} must be HOST[:PORT] or *.HOST");
+    let wrong = || {
+        // What a user wrote may be anything.
+        let named = if configured { String::new() } else { format!(" {text:?}") };
+        format!("a redirect host{named} must be HOST[:PORT] or *.HOST")
+    };
     let (text, wildcard) = match text.strip_prefix("*.") {
         Some(rest) => (rest, true),
         None => (text, false),
@@ -366,7 +379,19 @@ impl Target {
         }
     }
 
-    /// Where a redirect leads, if it may.
+    /// Path and query of a URL of the own origin, as a request states them. `None` where the URL is not
+    /// below the endpoint's own path.
+    pub fn below(&self, url: &Url) -> Option<String> {
+        let path = match &self.base {
+            Base::Web(base) => url.path().strip_prefix(base.path().trim_end_matches('/'))?,
+            Base::Unix(_) | Base::Pipe(_) => url.path(),
+        };
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        path.starts_with('/').then(|| format!("{path}{query}"))
+    }
+
+    /// Where a redirect leads, as far as its origin is concerned: which paths of the own one a request
+    /// may have is for `request` to say.
     pub fn redirect(&self, from: &Url, location: &str) -> Result<Url, String> {
         let mut url =
             from.join(location).map_err(|_| "a redirect to something that is no URL".to_owned())?;
@@ -453,6 +478,40 @@ mod tests {
         let error = base("tcp://127.0.0.1:2375", &source).expect_err("tcp");
         assert!(error.contains("configuration file"), "{error}");
         assert!(base("https://ghe.corp/api/v3", &source).is_ok());
+    }
+
+    #[test]
+    fn nothing_of_an_address_is_shown_but_its_origin() {
+        let environment = Placed::Environment("EXAMPLE_URL".to_owned());
+        for bad in [
+            "SeCrEt",
+            "SeCrEt://x",
+            "unix://SeCrEt",
+            "npipe:SeCrEt",
+            "tcp://SeCrEt:1",
+            "http://SeCrEt",
+            "ftp://example.com/SeCrEt",
+            "https://SeCrEt:x@example.com",
+            "https://x:SeCrEt@example.com",
+            "https://example.com?SeCrEt",
+            "https://example.com/#SeCrEt",
+            "https://exa mple/SeCrEt",
+            "https://example.com:SeCrEt",
+            "https://0.0.0.0/SeCrEt",
+        ] {
+            let error = base(bad, &environment).expect_err(bad);
+            assert!(!error.to_lowercase().contains("secret"), "{bad}: {error}");
+            let debug = format!("{:?}", Override::from(bad)).to_lowercase();
+            assert!(!debug.contains("secret"), "{bad}: {debug}");
+            if let Err(error) = redirect_host(bad, true) {
+                assert!(!error.contains("SeCrEt"), "{bad}: {error}");
+            }
+        }
+        let good = base("https://ghe.example:8443/api/SeCrEt", &environment).expect("good");
+        assert_eq!(good.to_string(), "https://ghe.example:8443");
+        assert_eq!(format!("{good:?}"), "Base(https://ghe.example:8443)");
+        assert_eq!(shown("tcp://127.0.0.1:2375/SeCrEt"), "http://127.0.0.1:2375");
+        assert_eq!(shown("unix:///run/docker.sock"), "unix:///run/docker.sock");
     }
 
     #[test]

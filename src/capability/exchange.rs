@@ -1,7 +1,8 @@
 //! One fetch: check, credential, budget, conditions, attempts, redirects, answer.
 //!
-//! **Invariant:** the credentials and the conditions go to the endpoint's own origin only; once a
-//! redirect has left it, they do not come back.
+//! **Invariant:** the credentials and the conditions go to the endpoint's own origin only, and there to
+//! requests that the manifest allows: a redirect is checked as if the guest had asked for where it leads.
+//! Once a redirect has left the origin, they do not come back.
 
 use super::budget::{Budget, Limited, Permit, Route};
 use super::client::{self, Again, Fault};
@@ -334,7 +335,7 @@ impl Exchange<'_> {
             self.check_head(&response)?;
             if let Some(location) = redirected(&response) {
                 let kept = matches!(response.status().as_u16(), 307 | 308);
-                let next = self.target.redirect(&url, &location?).map_err(|reason| {
+                let next = self.redirect(&url, &location?).map_err(|reason| {
                     Fault::new(Cause::Denied, format!("{} answered {reason}", client::origin(&url)))
                 })?;
                 let stays = own && self.target.own(&next);
@@ -362,7 +363,8 @@ impl Exchange<'_> {
             if own {
                 self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
             }
-            let moved = (moved && own).then(|| url.path().to_owned());
+            let moved = if moved && own { self.target.below(&url) } else { None };
+            let moved = moved.map(|target| path_of(&target).to_owned());
             let place = (!own).then_some(url);
             return Ok(Answer { status, headers, body, own, place, moved });
         }
@@ -375,6 +377,21 @@ impl Exchange<'_> {
             ),
         )
         .into())
+    }
+
+    /// Where a redirect leads, if the guest may go there. Within the own origin it is a request like any
+    /// other, with the credential or, after a detour, without it.
+    fn redirect(&self, from: &Url, location: &str) -> Result<Url, String> {
+        let next = self.target.redirect(from, location)?;
+        if self.target.own(&next) {
+            let target = self.target.below(&next).ok_or_else(|| {
+                format!("a redirect to {}, which is outside of the endpoint", next.path())
+            })?;
+            let (method, limits) = (self.checked.method, &self.shared.limits);
+            request::rule(method, &target, &self.target.spec, limits)
+                .map_err(|reason| format!("a redirect that was not followed: {reason}"))?;
+        }
+        Ok(next)
     }
 
     fn url(&self) -> Result<Url, Fault> {

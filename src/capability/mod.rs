@@ -22,8 +22,10 @@ mod stream;
 pub mod validators;
 mod whose;
 
+pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
-pub use endpoint::{Override, SetupError, pipe};
+pub use endpoint::{Override, SetupError, pipe, shown};
+pub(crate) use request::ANY_PATH;
 use stream::Head;
 pub use stream::Opened;
 
@@ -397,11 +399,11 @@ impl Shared {
     }
 }
 
-/// Text of others in a line of ours: no control characters, and a bounded length.
+/// Text of others in a line of ours: nothing hidden (see [`omnifs_text`]), and a bounded length.
 fn one_line(text: &str) -> String {
     const MOST: usize = 500;
-    let mut line: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    let plain = text.replace(['\n', '\r', '\t'], " ");
+    let mut line: String = omnifs_text::printable(&plain).chars().take(MOST).collect();
     if text.chars().nth(MOST).is_some() {
         line.push_str("...");
     }

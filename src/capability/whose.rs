@@ -70,6 +70,6 @@ fn name(value: &Value) -> Option<String> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    let text: String = text.chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
+    let text: String = omnifs_text::printable(&text).chars().take(MOST_NAME).collect();
     (!text.trim().is_empty()).then_some(text)
 }

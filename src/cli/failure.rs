@@ -111,8 +111,8 @@ impl From<Refused> for Failure {
     }
 }
 
-impl From<paths::Homeless> for Failure {
-    fn from(error: paths::Homeless) -> Failure {
-        Failure::of(error, Some(error.hint()), Exit::Failure)
+impl From<paths::Unusable> for Failure {
+    fn from(error: paths::Unusable) -> Failure {
+        Failure::of(&error, Some(error.hint()), Exit::Failure)
     }
 }

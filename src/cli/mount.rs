@@ -43,6 +43,11 @@ pub struct MountOptions {
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
         env = "OMNIFS_ALLOW_OTHER", hide_env_values = true, hide_possible_values = true)]
     allow_other: Option<bool>,
+    /// Let programs that lie in the mount be run by their names
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        env = "OMNIFS_EXEC", hide_env_values = true, hide_possible_values = true)]
+    exec: Option<bool>,
     /// How the tree is shown to the operating system
     #[arg(long, value_parser = backend(), env = "OMNIFS_BACKEND", hide_env_values = true)]
     backend: Option<Backend>,
@@ -102,6 +107,7 @@ impl MountOptions {
         Overrides {
             backend: self.backend,
             allow_other: self.allow_other,
+            exec: self.exec,
             threads: self.threads,
             stale_if_error: self.stale_if_error,
             watch_events: self.watch_events,

@@ -72,7 +72,9 @@ fn end(context: &Context, record: &Record) -> Result<(), Failure> {
     if mountpoint::mounted_at(mountpoint).is_some_and(|mount| mount.ours()) {
         mountpoint::detach(mountpoint, true)?;
     }
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
+    context.registry().end(record)?;
+    #[cfg(all(unix, not(target_os = "linux")))]
     {
         use rustix::process::{Pid, Signal, kill_process};
         if let Some(pid) = i32::try_from(record.pid).ok().and_then(Pid::from_raw) {

@@ -2,9 +2,14 @@
 
 use super::{Config, Error, read};
 use crate::paths;
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use toml_edit::{DocumentMut, Item, Table, value};
+
+/// For another editor to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The file, held for one change: a second editor waits.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ impl Editor {
         let fail = |source| vec![Error::Write { file: file.to_owned(), source }];
         let directory = file.parent().filter(|d| !d.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
+        let absolute = std::path::absolute(directory).map_err(fail)?;
+        crate::trust::check(&absolute).map_err(|distrust| vec![distrust.into()])?;
         if !directory.exists() {
             paths::private_dir(directory).map_err(fail)?;
         }
@@ -102,15 +109,28 @@ impl Editor {
 }
 
 /// Excludes other editors of the directory's files until the answer is dropped.
-fn lock(directory: &Path) -> std::io::Result<File> {
+fn lock(directory: &Path) -> io::Result<File> {
     #[cfg(unix)]
     let lock = File::open(directory)?;
     // A directory cannot be opened as a file there.
     #[cfg(not(unix))]
     let lock =
         paths::private_file().create(true).write(true).open(directory.join("config.lock"))?;
-    lock.lock()?;
-    Ok(lock)
+    // Whoever may read the directory may hold the lock.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let why = "another program holds its lock; try again";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

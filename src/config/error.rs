@@ -24,8 +24,8 @@ pub enum Error {
     Read { file: PathBuf, source: std::io::Error },
     #[error("cannot write the configuration {}: {source}", file.display())]
     Write { file: PathBuf, source: std::io::Error },
-    #[error("the configuration {} is writable by other users", file.display())]
-    Exposed { file: PathBuf },
+    #[error("the configuration is not believed: {0}")]
+    Distrust(#[from] crate::trust::Distrust),
     #[error("{place}: {message}")]
     Syntax { place: Place, message: String },
     #[error("{place}: unknown key '{key}' in {section}")]
@@ -57,7 +57,7 @@ impl Error {
             }
             Error::Read { .. } | Error::Syntax { .. } => return None,
             Error::Write { file, .. } => format!("check the permissions of {}", parent(file)),
-            Error::Exposed { file } => format!("run: chmod go-w {}", crate::paths::quoted(file)),
+            Error::Distrust(distrust) => distrust.hint(),
             Error::UnknownKey { nearest: Some(nearest), .. } => {
                 format!("did you mean '{nearest}'?")
             }

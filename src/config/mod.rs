@@ -13,7 +13,10 @@ pub use edit::Editor;
 pub use error::{Error, Place, nearest};
 pub use instances::{Approval, Instance, Source, valid_name};
 
+use crate::{paths, trust};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -57,7 +60,7 @@ pub struct InstanceConfig {
 }
 
 /// `endpoints.NAME = "URL"`, or a table with more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`. Absent:
     /// the provider's own.
@@ -66,6 +69,13 @@ pub struct EndpointConfig {
     pub redirect_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path of a URL may be what keeps others out.
+        f.debug_struct("EndpointConfig").finish_non_exhaustive()
+    }
 }
 
 /// How much the cache may hold.
@@ -94,6 +104,8 @@ pub struct Mount {
     pub backend: Backend,
     /// Other users may use the mount.
     pub allow_other: bool,
+    /// Programs that lie in the mount may be run.
+    pub exec: bool,
     /// Event loops of the back end.
     pub threads: usize,
     /// Serve what is known when the service cannot be reached.
@@ -149,6 +161,9 @@ impl FromStr for Backend {
     }
 }
 
+/// Bytes of a configuration file.
+const MOST_BYTES: u64 = 4 << 20;
+
 /// The most event loops that can be asked for; beyond the number of cores they only contend.
 pub const MOST_THREADS: usize = 64;
 
@@ -157,6 +172,7 @@ pub const MOST_THREADS: usize = 64;
 pub struct Overrides {
     pub backend: Option<Backend>,
     pub allow_other: Option<bool>,
+    pub exec: Option<bool>,
     pub threads: Option<usize>,
     pub stale_if_error: Option<bool>,
     pub watch_events: Option<bool>,
@@ -180,6 +196,7 @@ impl Default for Config {
             mount: Mount {
                 backend: Backend::native(),
                 allow_other: false,
+                exec: false,
                 threads: cores.clamp(1, 4),
                 stale_if_error: false,
                 watch_events: true,
@@ -197,22 +214,17 @@ impl Config {
     /// Every problem of the file, in its order. Never empty.
     pub fn load(file: &Path, required: bool) -> Result<Config, Vec<Error>> {
         let read = |source| vec![Error::Read { file: file.to_owned(), source }];
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
+        // Who can write it can send the user's credentials to a server of his own.
+        let absolute = std::path::absolute(file).map_err(read)?;
+        trust::check(&absolute).map_err(|distrust| vec![distrust.into()])?;
+        let mut text = String::new();
+        match paths::open_regular(file) {
+            Ok(opened) => opened.take(MOST_BYTES).read_to_string(&mut text).map_err(read)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
                 return Ok(Config::default());
             }
             Err(error) => return Err(read(error)),
         };
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            // Who can write it can send the user's credentials to a server of his own.
-            let mode = std::fs::metadata(file).map_err(read)?.mode();
-            if mode & 0o002 != 0 {
-                return Err(vec![Error::Exposed { file: file.to_owned() }]);
-            }
-        }
         read::parse(file, &text)
     }
 
@@ -225,6 +237,7 @@ impl Config {
         }
         put(&mut self.mount.backend, &overrides.backend);
         put(&mut self.mount.allow_other, &overrides.allow_other);
+        put(&mut self.mount.exec, &overrides.exec);
         put(&mut self.mount.threads, &overrides.threads);
         put(&mut self.mount.stale_if_error, &overrides.stale_if_error);
         put(&mut self.mount.watch_events, &overrides.watch_events);

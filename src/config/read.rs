@@ -3,6 +3,7 @@
 use super::error::{Error, Place, nearest};
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use crate::names::names_a_secret;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -246,6 +247,7 @@ impl<'a> Section<'a> {
             mount.only(&[
                 "backend",
                 "allow-other",
+                "exec",
                 "threads",
                 "stale-if-error",
                 "watch-events",
@@ -255,6 +257,7 @@ impl<'a> Section<'a> {
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
             put(&mut config.mount.allow_other, mount.boolean("allow-other"));
+            put(&mut config.mount.exec, mount.boolean("exec"));
             let threads = mount.count("threads").and_then(|n| {
                 let fits = (1..=MOST_THREADS as u64).contains(&n);
                 let rule = || format!("give 1 to {MOST_THREADS} threads");
@@ -370,17 +373,6 @@ fn public_url(url: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err("write https://HOST[/PREFIX]".into()),
     }
-}
-
-fn names_a_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('_', "-");
-    let last = key.rsplit('-').next().unwrap_or_default();
-    matches!(last, "token" | "secret" | "password" | "passwd" | "passphrase" | "apikey")
-        || key.ends_with("api-key")
-        || key.ends_with("access-key")
-        || key.ends_with("private-key")
-        || key == "authorization"
-        || key == "credential"
 }
 
 /// A PEM text, a URL with a password, or what has the form that services give to their tokens, so that

@@ -21,7 +21,8 @@ impl Display for Config {
         writeln!(f, "content-size = \"{}\"\n", size(limits.content_size))?;
         let mount = &self.mount;
         writeln!(f, "[mount]\nbackend = \"{}\"", mount.backend.name())?;
-        writeln!(f, "allow-other = {}\nthreads = {}", mount.allow_other, mount.threads)?;
+        writeln!(f, "allow-other = {}\nexec = {}", mount.allow_other, mount.exec)?;
+        writeln!(f, "threads = {}", mount.threads)?;
         writeln!(f, "stale-if-error = {}", mount.stale_if_error)?;
         writeln!(f, "watch-events = {}", mount.watch_events)?;
         if let Some(address) = mount.webhook_listen {
@@ -87,6 +88,7 @@ fn instance(instance: &InstanceConfig) -> String {
         lines.push(format!("settings.{} = {}", key(name), quoted(setting)));
     }
     lines.extend(instance.grant.as_ref().map(|g| format!("grant = {}", quoted(g))));
+    lines.extend(instance.asks.as_ref().map(|a| format!("asks = {}", quoted(a))));
     lines.into_iter().fold(String::new(), |mut all, line| {
         let _ = writeln!(all, "{line}");
         all
@@ -100,13 +102,15 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back_as_the_same() {
+        let zeros = "0".repeat(64);
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
             [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\n";
+        let text = format!("{text}grant = 'sha256:{zeros}'\nasks = 'sha256:{zeros}'\n");
         let file = Path::new("/c.toml");
-        let config = read::parse(file, text).unwrap();
+        let config = read::parse(file, &text).unwrap();
         assert_eq!(read::parse(file, &config.to_string()).unwrap(), config);
     }
 }

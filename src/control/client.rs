@@ -1,5 +1,6 @@
 //! The commands' side of the control channel.
 
+use super::channel::Reached;
 use super::{
     Error, MOST_ANSWER, Record, RefreshRequest, Refreshed, Refused, Status, UnmountRequest,
 };
@@ -14,20 +15,32 @@ use std::time::Duration;
 pub struct Client {
     record: Record,
     http: reqwest::Client,
+    _reached: Reached,
 }
 
 impl Client {
     pub fn new(record: Record) -> Result<Client, Error> {
         // reqwest wants a TLS provider even where no TLS is spoken. An earlier one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let unreached = |error: std::io::Error| Error::Silent {
+            mountpoint: record.mountpoint.clone(),
+            pid: record.pid,
+            why: error.to_string(),
+        };
+        let reached = Reached::new(&record.channel).map_err(unreached)?;
+        let builder = reqwest::Client::builder();
+        #[cfg(unix)]
+        let builder = builder.unix_socket(reached.path());
+        #[cfg(windows)]
+        let builder = builder.windows_named_pipe(reached.path());
+        let http = builder
             .no_proxy()
             .tls_certs_only([])
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(2))
             .build()
             .map_err(|error| silent(&record, &error))?;
-        Ok(Client { record, http })
+        Ok(Client { record, http, _reached: reached })
     }
 
     pub fn record(&self) -> &Record {
@@ -64,7 +77,8 @@ impl Client {
         body: Option<&impl Serialize>,
         patience: Duration,
     ) -> Result<T, Error> {
-        let url = format!("http://{}/v1/{what}", self.record.address);
+        // The host is a word of the protocol only.
+        let url = format!("http://omnifs/v1/{what}");
         let request = match body {
             None => self.http.get(url),
             Some(body) => {
@@ -72,12 +86,8 @@ impl Client {
                 self.http.post(url).header(header::CONTENT_TYPE, "application/json").body(body)
             }
         };
-        let mut response = request
-            .bearer_auth(self.record.token.reveal())
-            .timeout(patience)
-            .send()
-            .await
-            .map_err(|error| silent(&self.record, &error))?;
+        let mut response =
+            request.timeout(patience).send().await.map_err(|error| silent(&self.record, &error))?;
         let mut body = Vec::new();
         while let Some(part) =
             response.chunk().await.map_err(|error| silent(&self.record, &error))?

@@ -1,11 +1,12 @@
 //! The control channel of a mount: what `omnifs status`, `unmount` and `refresh` talk to.
 //!
-//! The same on every system: HTTP on a random loopback port, and a random token that only the user
-//! can read beside it.
+//! The same on every system: HTTP over a unix socket among the user's private files, on Windows over a
+//! named pipe that is the user's alone.
 //!
-//! Invariants: a request without the token learns nothing and changes nothing, a web page cannot
-//! make one, and no client can hold the mount up.
+//! Invariants: another user's connection learns nothing, changes nothing and takes nobody's place; a web
+//! page cannot make one; and no client can hold the mount up.
 
+mod channel;
 mod client;
 mod registry;
 mod server;
@@ -13,7 +14,7 @@ mod status;
 
 pub use client::Client;
 pub(crate) use registry::hex;
-pub use registry::{Claim, Record, Registry, Token, key};
+pub use registry::{Claim, Record, Registry, key};
 pub use server::{Server, Unmount};
 pub use status::*;
 
@@ -53,8 +54,10 @@ pub enum Error {
     Registry { path: PathBuf, source: io::Error },
     #[error("omnifs is already mounted at {}{}", mountpoint.display(), process(*.pid))]
     Taken { mountpoint: PathBuf, pid: Option<u32> },
-    #[error("cannot listen on 127.0.0.1 for the control channel: {0}")]
-    Listen(io::Error),
+    #[error("cannot make the control channel {}: {source}", path.display())]
+    Listen { path: PathBuf, source: io::Error },
+    #[error("process {0} does not hold the mount's lock, and is not ended")]
+    NotHolder(u32),
     #[error("the mount at {mountpoint} (process {pid}) does not answer: {why}")]
     Silent { mountpoint: String, pid: u32, why: String },
     #[error(transparent)]
@@ -73,7 +76,8 @@ impl Error {
             Error::Taken { mountpoint, .. } => {
                 Some(format!("unmount it first: omnifs unmount {}", quoted(mountpoint)))
             }
-            Error::Listen(_) => None,
+            Error::Listen { .. } => Some("`omnifs doctor` checks the directories".into()),
+            Error::NotHolder(pid) => Some(format!("look at it, and end it yourself: kill {pid}")),
             Error::Silent { mountpoint, .. } => {
                 Some(format!("`omnifs unmount --force {}` ends it", quoted(Path::new(mountpoint))))
             }

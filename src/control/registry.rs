@@ -4,47 +4,15 @@
 //! when the process ends, however it ends, so a record that outlived its process, or whose process
 //! id was given to another one, is recognised and removed.
 
-use super::Error;
+use super::{Error, channel};
 use crate::paths;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// What a client must show to the mount's control channel: 256 random bits in hex.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Token(String);
-
-impl Token {
-    /// # Errors
-    /// The system gives no random numbers.
-    pub fn random() -> io::Result<Token> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        Ok(Token(hex(&bytes)))
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Compares without telling by its duration how much was right.
-    pub(super) fn matches(&self, shown: &str) -> bool {
-        let (own, shown) = (self.0.as_bytes(), shown.as_bytes());
-        own.len() == shown.len() && own.iter().zip(shown).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
 
 /// How to reach the process that holds a mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +20,8 @@ pub struct Record {
     pub pid: u32,
     /// For people: characters that are not Unicode are replaced.
     pub mountpoint: String,
-    pub address: SocketAddr,
-    pub token: Token,
+    /// A unix socket, on Windows a named pipe.
+    pub channel: PathBuf,
     pub log: PathBuf,
 }
 
@@ -86,6 +54,7 @@ pub struct Registry {
 #[derive(Debug)]
 pub struct Claim {
     record: PathBuf,
+    channel: PathBuf,
     _lock: File,
 }
 
@@ -131,7 +100,8 @@ impl Registry {
         // What an earlier process left behind must not pass for this one's.
         let record = self.record(&key);
         let _ = std::fs::remove_file(&record);
-        Ok(Claim { record, _lock: lock })
+        let channel = channel::place(&self.directory, &key).map_err(fail)?;
+        Ok(Claim { record, channel, _lock: lock })
     }
 
     /// The record of this mountpoint, if its process lives.
@@ -162,10 +132,37 @@ impl Registry {
             // Removed while the shared lock is held: no new mount can have written it.
             Ok((Ok(()), _)) | Err(_) => {
                 let _ = std::fs::remove_file(&path);
+                if cfg!(unix) {
+                    let _ = std::fs::remove_file(self.directory.join(format!("{key}.sock")));
+                }
                 return None;
             }
         }
         read(&path)
+    }
+
+    /// Ends the mount's process at once.
+    ///
+    /// # Errors
+    /// [`Error::NotHolder`] where the system does not say that this process holds the mount's lock.
+    #[cfg(target_os = "linux")]
+    pub fn end(&self, record: &Record) -> Result<(), Error> {
+        use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+        use std::os::unix::fs::MetadataExt;
+        let stranger = || Error::NotHolder(record.pid);
+        let lock = self.lock(&key(Path::new(&record.mountpoint)));
+        let Ok(lock) = std::fs::metadata(lock) else { return Err(stranger()) };
+        let pid = i32::try_from(record.pid).ok().and_then(Pid::from_raw).ok_or_else(stranger)?;
+        // It may have ended by itself in the meantime.
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+        // Looked at after the descriptor was taken, which stands for one process only: it is the one that
+        // holds the lock now.
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        if !holds(&locks, record.pid, lock.ino()) {
+            return Err(stranger());
+        }
+        let _ = pidfd_send_signal(process, Signal::KILL);
+        Ok(())
     }
 
     /// The mount that `path` lies in, and the rest of the path below it. Only directories outside
@@ -199,6 +196,19 @@ impl Registry {
     }
 }
 
+/// Whether a process holds a lock on the file with this inode number, by the lines of proc_locks(5):
+/// `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`. The device is left out: some file systems show
+/// another one there than stat(2).
+#[cfg(target_os = "linux")]
+fn holds(locks: &str, pid: u32, inode: u64) -> bool {
+    locks.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip_while(|field| *field != "FLOCK");
+        let holder = fields.nth(3).and_then(|field| field.parse::<u32>().ok());
+        let file = fields.next().and_then(|field| field.rsplit(':').next()?.parse::<u64>().ok());
+        (holder, file) == (Some(pid), Some(inode))
+    })
+}
+
 fn step(path: &mut PathBuf, part: Component<'_>) {
     match part {
         Component::ParentDir => {
@@ -215,6 +225,11 @@ fn read(path: &Path) -> Option<Record> {
 }
 
 impl Claim {
+    /// Where the mount's control channel is to be.
+    pub(super) fn channel(&self) -> &Path {
+        &self.channel
+    }
+
     /// Makes the mount known to clients.
     pub fn publish(&self, record: &Record) -> Result<(), Error> {
         let fail = |source| Error::Registry { path: self.record.clone(), source };
@@ -226,6 +241,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.record);
+        let _ = std::fs::remove_file(&self.channel);
     }
 }
 
@@ -237,8 +253,7 @@ mod tests {
         Record {
             pid: std::process::id(),
             mountpoint: mountpoint.display().to_string(),
-            address: ([127, 0, 0, 1], 1).into(),
-            token: Token::random().unwrap(),
+            channel: PathBuf::from("/channel"),
             log: PathBuf::from("/log"),
         }
     }
@@ -288,7 +303,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_the_user_can_read_the_token() {
+    fn only_the_user_can_read_a_record() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::new(dir.path().join("mounts"));
@@ -297,7 +312,30 @@ mod tests {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&claim.record), 0o600);
         assert_eq!(mode(&registry.directory), 0o700);
-        assert_eq!(format!("{:?}", record(Path::new("/")).token), "Token");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_does_not_hold_the_lock_is_not_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::new(dir.path().join("mounts"));
+        let at = Path::new("/mnt/x");
+        let claim = registry.claim(at).unwrap();
+        let mut victim = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        // Somebody has written another process into the record.
+        let planted = Record { pid: victim.id(), ..record(at) };
+        claim.publish(&planted).unwrap();
+        let record = registry.get(at).unwrap();
+        assert!(matches!(registry.end(&record), Err(Error::NotHolder(pid)) if pid == victim.id()));
+        assert!(victim.try_wait().unwrap().is_none(), "it was ended");
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        // The process that holds it is known as such.
+        let inode = std::os::unix::fs::MetadataExt::ino(
+            &std::fs::metadata(registry.lock(&key(at))).unwrap(),
+        );
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        assert!(holds(&locks, std::process::id(), inode), "{locks}");
     }
 
     #[cfg(unix)]

@@ -2,29 +2,26 @@
 
 use super::{
     Claim, Daemon, Error, MOST_REQUEST, MountStatus, Record, RefreshRequest, Refused, Status,
-    Token, UnmountRequest,
+    UnmountRequest, channel,
 };
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::Listener;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Sleep;
 
@@ -53,40 +50,37 @@ pub struct Server {
 }
 
 struct Shared {
-    token: Token,
-    host: String,
     mount: MountStatus,
     daemon: Arc<dyn Daemon>,
     unmount: mpsc::Sender<Unmount>,
 }
 
 impl Server {
-    /// Listens on a random loopback port and publishes the mount's record. To be called within a
-    /// tokio runtime.
+    /// Listens at the claim's place and publishes the mount's record. To be called within a tokio
+    /// runtime.
     pub async fn start(
         claim: Claim,
         mount: MountStatus,
         daemon: Arc<dyn Daemon>,
         unmount: mpsc::Sender<Unmount>,
     ) -> Result<Server, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
-        let address = listener.local_addr().map_err(Error::Listen)?;
-        let token = Token::random().map_err(Error::Listen)?;
+        let path = claim.channel().to_owned();
+        let fail = |source| Error::Listen { path: path.clone(), source };
+        let listener = channel::Listener::bind(&path).map_err(fail)?;
         let record = Record {
             pid: mount.pid,
             mountpoint: mount.mountpoint.clone(),
-            address,
-            token: token.clone(),
+            channel: path,
             log: Path::new(&mount.log).to_owned(),
         };
-        let shared = Shared { token, host: address.to_string(), mount, daemon, unmount };
+        let shared = Shared { mount, daemon, unmount };
         let shared = Arc::new(shared);
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/refresh", post(refresh))
             .route("/v1/unmount", post(unmount_handler))
             .layer(DefaultBodyLimit::max(MOST_REQUEST))
-            .layer(middleware::from_fn_with_state(shared.clone(), admit))
+            .layer(middleware::from_fn(bound))
             .with_state(shared);
         let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) };
         let (end, ended) = oneshot::channel();
@@ -117,22 +111,7 @@ impl Drop for Server {
     }
 }
 
-/// Refuses a request that names another host than this address (a page under a name that was made
-/// to resolve to 127.0.0.1 does), carries the mark of a browser, or does not show the token.
-fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<StatusCode> {
-    let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if field(header::HOST) != Some(&shared.host) || headers.contains_key(header::ORIGIN) {
-        return Some(StatusCode::FORBIDDEN);
-    }
-    let token = field(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    let known = token.is_some_and(|token| shared.token.matches(token));
-    (!known).then_some(StatusCode::UNAUTHORIZED)
-}
-
-async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    if let Some(status) = refusal(&shared, request.headers()) {
-        return status.into_response();
-    }
+async fn bound(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(mut response) => {
             let close = header::HeaderValue::from_static("close");
@@ -191,33 +170,33 @@ async fn unmount_handler(State(shared): State<Arc<Shared>>, body: Bytes) -> Resp
 /// Accepts so many connections at once and cuts each after its time, so that clients that send
 /// nothing or read nothing cannot use the process's file descriptors up.
 struct Bounded {
-    listener: TcpListener,
+    listener: channel::Listener,
     places: Arc<Semaphore>,
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: channel::Stream,
     deadline: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Listener for Bounded {
+impl axum::serve::Listener for Bounded {
     type Io = Connection;
-    type Addr = SocketAddr;
+    type Addr = ();
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, ()) {
         let place = match self.places.clone().acquire_owned().await {
             Ok(place) => place,
             // The semaphore is never closed; waiting for ever is what a closed one would mean.
             Err(_) => std::future::pending().await,
         };
-        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let stream = self.listener.accept().await;
         let deadline = Box::pin(tokio::time::sleep(CONNECTION_TIME));
-        (Connection { stream, deadline, _place: place }, address)
+        (Connection { stream, deadline, _place: place }, ())
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,10 +1,9 @@
-//! The channel end to end, over real loopback connections.
+//! The channel end to end, over real connections.
 
 use super::*;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 struct Still;
@@ -25,7 +24,7 @@ impl Daemon for Still {
 }
 
 struct Fixture {
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
     registry: Registry,
     server: Server,
     unmounts: mpsc::Receiver<Unmount>,
@@ -34,7 +33,12 @@ struct Fixture {
 
 async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    let registry = Registry::new(dir.path().join("mounts"));
+    let fixture = fixture_in(dir.path()).await;
+    Fixture { _dir: Some(dir), ..fixture }
+}
+
+async fn fixture_in(directory: &Path) -> Fixture {
+    let registry = Registry::new(directory.join("mounts"));
     let at = Path::new("/mnt/x");
     let mount = MountStatus {
         mountpoint: "/mnt/x".into(),
@@ -50,20 +54,24 @@ async fn fixture() -> Fixture {
     let claim = registry.claim(at).unwrap();
     let server = Server::start(claim, mount, Arc::new(Still), sender).await.unwrap();
     let record = registry.get(at).unwrap();
-    Fixture { _dir: dir, registry, server, unmounts, record }
+    Fixture { _dir: None, registry, server, unmounts, record }
 }
 
 /// Sends raw bytes and returns all that comes back.
 async fn raw(record: &Record, request: &str) -> String {
-    let mut stream = TcpStream::connect(record.address).await.unwrap();
+    #[cfg(unix)]
+    let mut stream = tokio::net::UnixStream::connect(&record.channel).await.unwrap();
+    #[cfg(windows)]
+    let mut stream =
+        tokio::net::windows::named_pipe::ClientOptions::new().open(&record.channel).unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn request(record: &Record, line: &str, fields: &str) -> String {
-    format!("{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n", record.address)
+fn request(line: &str, fields: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: omnifs\r\nConnection: close\r\n{fields}\r\n")
 }
 
 #[tokio::test]
@@ -99,47 +107,10 @@ async fn an_unmount_waits_for_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_request_without_the_token_is_refused() {
-    let mut f = fixture().await;
-    for fields in ["", "Authorization: Bearer 00\r\n", "Authorization: Basic eDp5\r\n"] {
-        let answer = raw(&f.record, &request(&f.record, "GET /v1/status", fields)).await;
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-        assert!(!answer.contains("/mnt/x"), "{answer}");
-        let line = "POST /v1/unmount";
-        let fields = format!("{fields}Content-Length: 15\r\n");
-        let post = request(&f.record, line, &fields) + "{\"force\": true}";
-        let answer = raw(&f.record, &post).await;
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    }
-    assert!(f.unmounts.try_recv().is_err());
-    let mut forged = f.record.clone();
-    forged.token = Token::random().unwrap();
-    let error = Client::new(forged).unwrap().status().await.unwrap_err();
-    assert!(error.to_string().contains("401"), "{error}");
-}
-
-#[tokio::test]
-async fn a_browser_is_refused_even_with_the_token() {
-    let f = fixture().await;
-    let token = format!("Authorization: Bearer {}\r\n", f.record.token.reveal());
-    let good = request(&f.record, "GET /v1/status", &token);
-    assert!(raw(&f.record, &good).await.starts_with("HTTP/1.1 200 "));
-    let rebound = good.replace(&f.record.address.to_string(), "attacker.example");
-    assert!(raw(&f.record, &rebound).await.starts_with("HTTP/1.1 403 "));
-    let origin = format!("{token}Origin: https://attacker.example\r\n");
-    let crossed = request(&f.record, "GET /v1/status", &origin);
-    assert!(raw(&f.record, &crossed).await.starts_with("HTTP/1.1 403 "));
-}
-
-#[tokio::test]
 async fn an_oversized_body_is_refused() {
     let f = fixture().await;
-    let fields = format!(
-        "Authorization: Bearer {}\r\nContent-Length: {}\r\n",
-        f.record.token.reveal(),
-        MOST_REQUEST + 1
-    );
-    let post = request(&f.record, "POST /v1/refresh", &fields) + &"x".repeat(MOST_REQUEST + 1);
+    let fields = format!("Content-Length: {}\r\n", MOST_REQUEST + 1);
+    let post = request("POST /v1/refresh", &fields) + &"x".repeat(MOST_REQUEST + 1);
     assert!(raw(&f.record, &post).await.starts_with("HTTP/1.1 413 "));
 }
 
@@ -147,9 +118,8 @@ async fn an_oversized_body_is_refused() {
 async fn garbage_is_answered_and_the_channel_lives() {
     let f = fixture().await;
     let _ = raw(&f.record, "\0\x01garbage\r\n\r\n").await;
-    let token =
-        format!("Authorization: Bearer {}\r\nContent-Length: 3\r\n", f.record.token.reveal());
-    let answer = raw(&f.record, &(request(&f.record, "POST /v1/refresh", &token) + "{{{")).await;
+    let length = "Content-Length: 3\r\n";
+    let answer = raw(&f.record, &(request("POST /v1/refresh", length) + "{{{")).await;
     assert!(answer.starts_with("HTTP/1.1 409 "), "{answer}");
     assert!(Client::new(f.record.clone()).unwrap().status().await.is_ok());
 }
@@ -171,4 +141,25 @@ async fn the_record_goes_with_the_server_and_a_client_learns_that_it_is_gone() {
     let error = error.await.unwrap();
     assert!(matches!(error, Error::Silent { .. }), "{error}");
     assert!(error.hint().unwrap().contains("unmount --force"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_channel_is_a_socket_that_only_the_user_may_open() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let f = fixture().await;
+    let found = std::fs::metadata(&f.record.channel).unwrap();
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    let channel = f.record.channel.clone();
+    drop(f.server);
+    assert!(!channel.exists());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_path_that_is_too_long_for_a_socket_will_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = fixture_in(&dir.path().join("d".repeat(200))).await;
+    assert!(Client::new(f.record.clone()).unwrap().status().await.is_ok());
 }

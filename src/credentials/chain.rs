@@ -351,7 +351,13 @@ impl Chain {
         let used = self.lock().keyring.as_ref().and_then(|kept| kept.found.clone());
         let same = used.is_some_and(|used| used.secret.expose() == grant.access.expose());
         if grant.has_ended(now) || (refused && same) {
-            match grant.renew(oauth).await {
+            // Else a refresh token that is good for one use would be used up, and the next one lost.
+            let ready = keyring.lookup.try_out().await.map_err(|error| error.to_string());
+            let renewed = match ready {
+                Ok(()) => grant.renew(oauth).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error),
+            };
+            match renewed {
                 Ok(next) => {
                     grant = next;
                     if let Err(error) = keyring.lookup.keep(&self.entry, grant.entry()).await {

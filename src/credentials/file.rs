@@ -1,9 +1,10 @@
 //! A secret in a file that only its owner can read.
 
 use super::Secret;
+use crate::paths;
 #[cfg(unix)]
 use crate::paths::quoted;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
@@ -25,12 +26,9 @@ const MOST: u64 = 64 << 10;
 pub(super) fn read(path: &Path, known: Option<Stamp>) -> Result<Option<(Stamp, Secret)>, String> {
     let shown = path.display();
     let failed = |error: std::io::Error| format!("cannot read {shown}: {error}");
-    let mut file = open(path).map_err(failed)?;
+    let mut file = paths::open_regular(path).map_err(failed)?;
     // Of the file that is open, so that a swap of the path between check and read is no matter.
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(format!("{shown} is not a regular file"));
-    }
     check_mode(path, &metadata)?;
     let stamp = stamp(&metadata);
     if known == Some(stamp) {
@@ -47,18 +45,6 @@ pub(super) fn read(path: &Path, known: Option<Stamp>) -> Result<Option<(Stamp, S
         return Err(format!("{shown} must hold one line of visible ASCII characters"));
     }
     Ok(Some((stamp, secret)))
-}
-
-/// Without waiting, should somebody have put a FIFO there.
-#[cfg(unix)]
-fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> std::io::Result<File> {
-    File::open(path)
 }
 
 #[cfg(unix)]

@@ -49,36 +49,52 @@ pub struct Lookup {
 
 type Find =
     Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<Secret>, KeyringError>> + Send + Sync>;
-type Keep =
-    Arc<dyn Fn(String, Secret) -> BoxFuture<'static, Result<(), KeyringError>> + Send + Sync>;
+/// `None` removes the entry.
+type Keep = Arc<
+    dyn Fn(String, Option<Secret>) -> BoxFuture<'static, Result<(), KeyringError>> + Send + Sync,
+>;
+
+/// An entry to try the keyring with. No instance's name begins like that.
+const TRIAL: &str = ".trial";
 
 impl Lookup {
-    /// The operating system's keyring.
+    /// The operating system's keyring, for the mount.
     pub fn system() -> Self {
+        Lookup::within(DEADLINE)
+    }
+
+    /// The operating system's keyring. No call waits longer than `deadline`.
+    pub fn within(deadline: Duration) -> Self {
         Lookup {
-            find: Arc::new(|entry| {
+            find: Arc::new(move |entry| {
                 Box::pin(async move {
-                    match get(&entry, DEADLINE).await {
+                    match get(&entry, deadline).await {
                         // Ordinary on a server: not worth a word.
                         Err(KeyringError::Absent) => Ok(None),
                         other => other,
                     }
                 })
             }),
-            keep: Arc::new(|entry, secret| {
-                Box::pin(async move { set(&entry, &secret, DEADLINE).await })
+            keep: Arc::new(move |entry, secret| {
+                Box::pin(async move {
+                    match secret {
+                        Some(secret) => set(&entry, &secret, deadline).await,
+                        None => remove(&entry, deadline).await.map(|_| ()),
+                    }
+                })
             }),
         }
     }
 
     /// What is kept is not found: for tests of what only reads.
     pub fn from_fn(find: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static) -> Self {
-        Lookup::from_fns(find, |_, _| ())
+        Lookup::from_fns(find, |_, _| Ok(()))
     }
 
+    /// `keep` removes the entry where it is given `None`.
     pub fn from_fns(
         find: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static,
-        keep: impl Fn(&str, Secret) + Send + Sync + 'static,
+        keep: impl Fn(&str, Option<Secret>) -> Result<(), KeyringError> + Send + Sync + 'static,
     ) -> Self {
         Lookup {
             find: Arc::new(move |entry| {
@@ -86,8 +102,8 @@ impl Lookup {
                 Box::pin(async move { Ok(found) })
             }),
             keep: Arc::new(move |entry, secret| {
-                keep(&entry, secret);
-                Box::pin(async move { Ok(()) })
+                let kept = keep(&entry, secret);
+                Box::pin(async move { kept })
             }),
         }
     }
@@ -97,7 +113,14 @@ impl Lookup {
     }
 
     pub async fn keep(&self, entry: &str, secret: Secret) -> Result<(), KeyringError> {
-        (self.keep)(entry.to_owned(), secret).await
+        (self.keep)(entry.to_owned(), Some(secret)).await
+    }
+
+    /// Keeps something and removes it again. To be done before a service issues what can be issued once:
+    /// it would stay valid there, and nobody would have it.
+    pub async fn try_out(&self) -> Result<(), KeyringError> {
+        self.keep(TRIAL, Secret::new("trial".to_owned())).await?;
+        (self.keep)(TRIAL.to_owned(), None).await
     }
 }
 
@@ -179,7 +202,7 @@ fn failed(error: keyring::Error) -> KeyringError {
         }
         other => {
             let text = Zeroizing::new(other.to_string());
-            KeyringError::Failed(text.chars().filter(|c| !c.is_control()).take(200).collect())
+            KeyringError::Failed(omnifs_text::printable(&text).chars().take(200).collect())
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Logging in by OAuth: the device flow (RFC 8628) and the authorization code with PKCE on a loopback
 //! redirect (RFC 7636, RFC 8252).
 //!
-//! **Invariant:** every wait has a bound, codes and tokens travel over https (or to loopback), and
-//! no message holds one.
+//! **Invariant:** every wait has a bound, codes and tokens travel over https to addresses that were checked
+//! (or over http to loopback), and no message holds one.
+//!
+//! **Invariant:** nothing is asked of a service before the store has shown that it keeps things.
 
-use super::Secret;
+use super::keyring::{KeyringError, Lookup};
 use super::loopback::{self, Arrived};
+use super::{Secret, entry_of};
+use crate::capability::{Guard, Refused, judge_literal};
 use crate::provider::OAuth;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::error::Error;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
@@ -53,6 +58,8 @@ pub enum LoginError {
     NoClientId,
     #[error("{0} is not an https address")]
     NotSecure(String),
+    #[error("{0}")]
+    Local(String),
     #[error("{0} has no device flow")]
     NoDeviceFlow(String),
     #[error("cannot reach {place}: {reason}")]
@@ -67,6 +74,29 @@ pub enum LoginError {
     Unapproved(Duration),
     #[error("cannot listen on 127.0.0.1:{port}: {reason}; choose another port")]
     Listen { port: u16, reason: String },
+}
+
+/// Why nothing was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    #[error("{0}")]
+    NoStore(KeyringError),
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error("the service has issued a token, and it was not kept: {0}")]
+    Lost(KeyringError),
+}
+
+/// Logs in and keeps what that brings in an entry of the store, which is tried out first.
+pub async fn keep(
+    store: &Lookup,
+    entry: &str,
+    client_id: Option<&str>,
+    login: impl Future<Output = Result<Tokens, LoginError>>,
+) -> Result<(), NotKept> {
+    store.try_out().await.map_err(NotKept::NoStore)?;
+    let secret = entry_of(login.await?, client_id);
+    store.keep(entry, secret).await.map_err(NotKept::Lost)
 }
 
 /// What the person is to do for the device flow.
@@ -100,6 +130,8 @@ pub async fn device(
         .device_url
         .as_deref()
         .ok_or_else(|| LoginError::NoDeviceFlow(oauth.authorize_url.clone()))?;
+    // Before the first question, like all that can be known then.
+    secure(&oauth.token_url)?;
     let http = Http::new(patience)?;
     let scopes = oauth.scopes.join(" ");
     let started: Started =
@@ -108,6 +140,9 @@ pub async fn device(
     let printable = |text: &str| text.chars().all(|c| c.is_ascii_graphic()) && text.len() <= 200;
     if !printable(&started.user_code) || !printable(&started.verification_uri) {
         return Err(unexpected(device_url, "a code that cannot be shown"));
+    }
+    if secure(&started.verification_uri).is_err() {
+        return Err(unexpected(device_url, "a page that is not an https address"));
     }
     let lifetime = Duration::from_secs(started.expires_in).min(patience.approval);
     show(&DevicePrompt {
@@ -161,6 +196,7 @@ pub async fn browser(
     open: impl FnOnce(&Url),
 ) -> Result<Tokens, LoginError> {
     let client_id = client(oauth, client_id)?;
+    secure(&oauth.token_url)?;
     let http = Http::new(patience)?;
     let verifier = random();
     let state = random();
@@ -229,16 +265,27 @@ fn random() -> Zeroizing<String> {
 
 fn secure(text: &str) -> Result<Url, LoginError> {
     let url = Url::parse(text).map_err(|_| LoginError::NotSecure(text.to_owned()))?;
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        _ => false,
+    let address = match url.host() {
+        Some(url::Host::Ipv4(address)) => Some(address.into()),
+        Some(url::Host::Ipv6(address)) => Some(address.into()),
+        _ => None,
     };
-    if url.scheme() == "https" || (url.scheme() == "http" && loopback) {
-        Ok(url)
-    } else {
-        Err(LoginError::NotSecure(text.to_owned()))
+    match (url.scheme(), address) {
+        ("https", None) => Ok(url),
+        ("https", Some(address)) => {
+            judge_literal(address, false).map_err(|refused| not_public(&refused))?;
+            Ok(url)
+        }
+        ("http", Some(address)) if address.is_loopback() => Ok(url),
+        _ => Err(LoginError::NotSecure(text.to_owned())),
     }
+}
+
+fn not_public(refused: &Refused) -> LoginError {
+    let Refused { host, address, reach } = refused;
+    LoginError::Local(format!(
+        "{host} leads to the {reach} address {address}, where no login is made"
+    ))
 }
 
 fn unexpected(url: &str, what: &str) -> LoginError {
@@ -270,6 +317,7 @@ impl Http {
             .user_agent(concat!("omnifs/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(Guard::of_public_places())
             .timeout(patience.request)
             .build()
             .map(Http)
@@ -285,13 +333,17 @@ impl Http {
         let target = secure(url)?;
         let place = target.origin().ascii_serialization();
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let failed = |error: reqwest::Error| LoginError::Unreachable {
-            place: place.clone(),
-            reason: if error.is_timeout() {
-                "no answer in time".to_owned()
-            } else {
-                innermost(&error.without_url())
-            },
+        let failed = |error: reqwest::Error| {
+            let place = place.clone();
+            if error.is_timeout() {
+                return LoginError::Unreachable { place, reason: "no answer in time".to_owned() };
+            }
+            let error = error.without_url();
+            let bottom = innermost(&error);
+            match bottom.downcast_ref::<Refused>() {
+                Some(refused) => not_public(refused),
+                None => LoginError::Unreachable { place, reason: bottom.to_string() },
+            }
         };
         let response = self
             .0
@@ -362,10 +414,10 @@ impl Answer {
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut bottom = error;
     while let Some(source) = bottom.source() {
         bottom = source;
     }
-    bottom.to_string()
+    bottom
 }

@@ -19,7 +19,7 @@ mod status;
 
 pub use carried::Carried;
 pub use chain::{Chain, Elsewhere, Sources};
-pub use grant::entry_of;
+use grant::entry_of;
 pub use process::set_not_dumpable;
 pub use secret::Secret;
 pub use status::{CredentialState, CredentialStatus};

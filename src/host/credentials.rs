@@ -6,8 +6,8 @@ use crate::capability::{Outbound, Override, Setup};
 use crate::config::{Config, Instance, Limits};
 use crate::control::Refused;
 use crate::credentials::keyring::{self, Lookup, PATIENT};
-use crate::credentials::login::{self, Patience};
-use crate::credentials::{self, Chain, CredentialStatus, Elsewhere, Environment, Secret};
+use crate::credentials::login::{self, NotKept, Patience};
+use crate::credentials::{Chain, CredentialStatus, Elsewhere, Environment, Secret};
 use crate::provider::Manifest;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 
 /// For a service to say whose a credential is, to a person who waits.
 const ASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a login is kept.
+const KEPT: &str = "the system keyring";
 
 /// What a user must do during a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,18 +148,38 @@ pub async fn login(
         });
     }
     let patience = Patience::default();
-    let tokens = if oauth.device_url.is_some() {
-        let enter = |prompt: &login::DevicePrompt| {
-            show(LoginStep::Enter { url: prompt.page.clone(), code: prompt.code.clone() });
-        };
-        login::device(oauth, client_id, &patience, enter).await
-    } else {
-        let open = |page: &url::Url| show(LoginStep::Open(page.to_string()));
-        login::browser(oauth, client_id, 0, &patience, open).await
+    let login = async {
+        if oauth.device_url.is_some() {
+            let enter = |prompt: &login::DevicePrompt| {
+                show(LoginStep::Enter { url: prompt.page.clone(), code: prompt.code.clone() });
+            };
+            login::device(oauth, client_id, &patience, enter).await
+        } else {
+            let open = |page: &url::Url| show(LoginStep::Open(page.to_string()));
+            login::browser(oauth, client_id, 0, &patience, open).await
+        }
     };
+    let (store, entry) = (Lookup::within(PATIENT), entry(&outbound, credential)?);
     let client_id = client_id.or(oauth.client_id.as_deref());
-    let kept = credentials::entry_of(tokens.map_err(refused)?, client_id);
-    store(&entry(&outbound, credential)?, &kept).await
+    let kept = login::keep(&store, &entry, client_id, login).await;
+    kept.map_err(|error| {
+        Refused {
+        message: error.to_string(),
+        hint: match error {
+            NotKept::NoStore(_) => Some(
+                "make a token by hand, keep it in a file with mode 0600 and name that as \
+                 credential-file"
+                    .into(),
+            ),
+            NotKept::Lost(_) => Some(
+                "revoke it at the service, where it stays valid; mend the keyring, and log in again"
+                    .into(),
+            ),
+            NotKept::Login(_) => None,
+        },
+    }
+    })?;
+    Ok(KEPT.into())
 }
 
 /// The keyring's entry for the credential, where the instance's endpoints are now.
@@ -171,7 +194,7 @@ async fn store(entry: &str, secret: &Secret) -> Result<String, Refused> {
         message: error.to_string(),
         hint: Some("keep it in a file with mode 0600 and name that as credential-file".into()),
     })?;
-    Ok("the system keyring".into())
+    Ok(KEPT.into())
 }
 
 /// Keeps a secret that the user typed. Answers where.

@@ -3,8 +3,8 @@
 use super::refused;
 use crate::control::{self, Refused};
 use crate::daemon::{Mount, Options};
-use crate::mountpoint;
 use crate::runtime::Runtime;
+use crate::{mountpoint, paths};
 use futures_util::future::BoxFuture;
 use omnifs_platform::nfs::mounting::{Source, System, attach};
 use omnifs_platform::nfs::{self, Server};
@@ -21,13 +21,12 @@ pub(super) fn mount(
     options: &Options,
     tokio: &tokio::runtime::Handle,
 ) -> Result<Box<dyn Mount>, Refused> {
-    let key = control::key(&options.mountpoint);
-    let wanted = nfs::Options {
-        allow_other: options.config.mount.allow_other,
-        ..nfs::Options::new(options.paths.state.join("nfs").join(key))
-    };
+    let state = options.paths.state.join("nfs").join(control::key(&options.mountpoint));
+    paths::private_dir(&state).map_err(refused)?;
+    let wanted =
+        nfs::Options { allow_other: options.config.mount.allow_other, ..nfs::Options::new(state) };
     let server = nfs::serve(runtime, &wanted, tokio).map_err(refused)?;
-    let source = Source::of(&server);
+    let source = Source::of(&server, options.config.mount.exec);
     if options.serve_only {
         return Ok(Box::new(Nfs { server: Some(server), source, point: None }));
     }

@@ -331,6 +331,7 @@ fn mount(
     let mut wanted = fuse::MountOptions {
         allow_other: options.config.mount.allow_other,
         watch_events: options.config.mount.watch_events,
+        exec: options.config.mount.exec,
         ..fuse::MountOptions::default()
     };
     wanted.threads = options.config.mount.threads.try_into().unwrap_or(wanted.threads);

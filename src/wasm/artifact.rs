@@ -136,7 +136,7 @@ mod unix {
         /// Opens the directory, or makes it for this user alone.
         pub(super) fn open(path: &Path) -> io::Result<Directory> {
             if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
+                crate::paths::private_dir(parent)?;
             }
             match rustix::fs::mkdir(path, Mode::RWXU) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}

@@ -4,12 +4,14 @@
 //! kind the host can reach, and every reference leads to something that is declared.
 
 mod into;
+mod requests;
 
 use super::bindings::exports::omnifs::provider::manifest as raw;
 use super::convert::{self, Fault};
 use super::limits;
 use crate::names::Quoted;
 use crate::provider::{Cause, Manifest};
+use requests::{check_variable, is_hosts, pattern};
 use std::collections::HashSet;
 use url::{Host, Url};
 
@@ -66,6 +68,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     for endpoint in &raw.endpoints {
         check_endpoint(endpoint)?;
         check_credentials(endpoint, &raw.credentials)?;
+        check_variable(endpoint, &raw.credentials)?;
     }
 
     raw.credentials.iter().try_for_each(|c| check_probe(c, &raw.endpoints))?;
@@ -127,9 +130,11 @@ fn name(name: &str, what: &str) -> Result<(), Fault> {
 
 /// Text that is shown to the user before the component is trusted.
 fn line(text: &str, what: &str) -> Result<(), Fault> {
-    if text.len() > limits::TEXT_MAX || text.chars().any(char::is_control) {
+    if text.len() > limits::TEXT_MAX || omnifs_text::hidden(text).next().is_some() {
         let max = limits::TEXT_MAX;
-        return refuse(format_args!("the {what} is not one line of at most {max} bytes"));
+        return refuse(format_args!(
+            "the {what} is not one line of at most {max} bytes that all can be seen"
+        ));
     }
     Ok(())
 }
@@ -171,6 +176,10 @@ fn web(text: &str, what: &str) -> Result<(), Fault> {
     if text.len() > limits::TEXT_MAX {
         return bad("it is too long");
     }
+    // In another script a host can look like one that the user knows.
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return bad("write it in ASCII, the host as xn--...");
+    }
     let Ok(url) = Url::parse(text) else {
         return bad("it is no URL");
     };
@@ -202,39 +211,14 @@ fn base(text: &str) -> Result<(), Fault> {
         if !path.starts_with('/') || path.len() < 2 || path.len() > limits::TEXT_MAX {
             return bad("a socket's or pipe's path is absolute");
         }
-        if path.chars().any(char::is_control) {
-            return bad("it contains a control character");
+        if omnifs_text::hidden(path).next().is_some() {
+            return bad("it contains a character that nobody can see");
         }
         return Ok(());
     }
     web(text, "endpoint URL")?;
     if text.contains('?') {
         return bad("it has a query");
-    }
-    Ok(())
-}
-
-/// A path pattern: segments, `*` for any one, a last `**` for any number.
-fn pattern(path: &str) -> Result<(), Fault> {
-    let bad = |why: &str| refuse(format_args!("the path pattern {}: {why}", Quoted(path)));
-    let Some(rest) = path.strip_prefix('/') else {
-        return bad("it does not begin with `/`");
-    };
-    if path.len() > limits::TEXT_MAX {
-        return bad("it is too long");
-    }
-    if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#' && b != b'\\') {
-        return bad("it is not a percent-encoded path without a query");
-    }
-    let mut segments = rest.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "**" if segments.peek().is_some() => return bad("`**` stands only at the end"),
-            "*" | "**" => {}
-            "." | ".." => return bad("`.` and `..` match nothing"),
-            _ if segment.contains('*') => return bad("`*` stands for a whole segment"),
-            _ => {}
-        }
     }
     Ok(())
 }
@@ -304,9 +288,7 @@ fn credential(credential: &raw::Credential) -> Result<(), Fault> {
     match &credential.scheme {
         raw::Scheme::Header(name) => {
             header(name)?;
-            // Names by which a request is framed or routed are the host's.
-            let own = ["host", "cookie", "connection", "content-length", "transfer-encoding", "te"];
-            if own.contains(&name.as_str()) {
+            if is_hosts(name) {
                 return refuse(format_args!("no credential travels in the header {name}"));
             }
         }

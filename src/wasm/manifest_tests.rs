@@ -147,6 +147,11 @@ fn text_for_the_user_is_one_line_without_escapes() {
     assert!(why(|raw| raw.identity.summary = "a\nb".into()).contains("summary"));
     assert!(why(|raw| raw.endpoints[0].purpose = "\u{1b}[2J".into()).contains("purpose"));
     assert!(why(|raw| raw.identity.summary = "x".repeat(1025)).contains("summary"));
+    for hidden in ["\u{202e}", "\u{2028}", "\u{200b}", "\u{2066}", "\u{e0041}", "\u{feff}"] {
+        let text = format!("read{hidden}s items");
+        assert!(why(|raw| raw.identity.summary = text.clone()).contains("summary"));
+        assert!(why(|raw| raw.endpoints[0].purpose = text.clone()).contains("purpose"));
+    }
 }
 
 #[test]
@@ -176,7 +181,9 @@ fn an_endpoint_is_https_a_socket_or_this_machine() {
         ("https://example.com/?q=1", "a query"),
         ("unix://relative", "absolute"),
         ("unix://", "absolute"),
-        ("unix:///a\nb", "control character"),
+        ("unix:///a\nb", "nobody can see"),
+        ("unix:///a\u{202e}b", "nobody can see"),
+        ("https://g\u{456}thub.com", "in ASCII"),
     ] {
         let detail = why(|raw| raw.endpoints[0].default_url = bad.into());
         assert!(detail.contains(reason), "{bad}: {detail}");
@@ -189,6 +196,7 @@ fn a_path_pattern_is_of_whole_segments() {
         ("containers", "does not begin"),
         ("/a/**/b", "only at the end"),
         ("/a*/b", "a whole segment"),
+        ("/a%2F*/b", "a whole segment"),
         ("/a/../b", "match nothing"),
         ("/a?b=1", "without a query"),
         ("/a b", "without a query"),
@@ -197,6 +205,13 @@ fn a_path_pattern_is_of_whole_segments() {
         let detail = why(|raw| raw.endpoints[0].allow[0].path = bad.into());
         assert!(detail.contains(reason), "{bad}: {detail}");
     }
+}
+
+#[test]
+fn a_path_pattern_says_where_escaped_slashes_may_be() {
+    let mut raw = good();
+    raw.endpoints[0].allow[0].path = "/branches/*%2F*/protection".into();
+    assert!(manifest(raw).is_ok());
 }
 
 #[test]
@@ -235,6 +250,16 @@ fn hosts_and_variables_have_their_form() {
     for bad in ["", "lower", "1A", "A-B", "A=B"] {
         let detail = why(|raw| raw.credentials[0].environment = vec![bad.into()]);
         assert!(detail.contains("is no environment variable"), "{bad}: {detail}");
+    }
+    // What is shown and resolved as an address.
+    for secret in
+        ["DOCKER_TOKEN", "GITHUB_TOKEN", "LINEAR_API_KEY", "AWS_SECRET_ACCESS_KEY", "OTHER"]
+    {
+        let detail = why(|raw| {
+            raw.credentials[0].environment_elsewhere = vec!["OTHER".into()];
+            raw.endpoints[0].url_environment = Some(secret.into());
+        });
+        assert!(detail.contains("is for a secret"), "{secret}: {detail}");
     }
     // A secret of the host's own, and one that would be for the service alone and for anybody.
     let webhook = "OMNIFS_WEBHOOK_SECRET_GITHUB".to_owned();
@@ -333,7 +358,11 @@ fn two_credentials_do_not_travel_in_one_header() {
     let mut raw = good();
     two(raw::Scheme::Header("x-api-key".into()))(&mut raw);
     assert_eq!(manifest(raw).unwrap().endpoints[0].credentials, ["token", "second"]);
-    assert!(why(two(raw::Scheme::Header("host".into()))).contains("no credential travels"));
+    for name in ["host", "x-original-url", "x_http_method_override", "if-match", "x-forwarded-for"]
+    {
+        let detail = why(two(raw::Scheme::Header(name.into())));
+        assert!(detail.contains("no credential travels"), "{name}: {detail}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Text that comes from a guest, made fit for a log, a status line or an error.
 
-/// One line of at most `max` bytes: line breaks and tabs become spaces, other control characters
-/// U+FFFD, and a cut is marked.
+/// One line of at most `max` bytes: line breaks and tabs become spaces, what else is hidden (see
+/// [`omnifs_text`]) U+FFFD, and a cut is marked.
 pub(super) fn one_line(text: &str, max: usize) -> String {
     let text = text.trim_end();
     let (shown, cut) = if text.len() > max {
@@ -9,14 +9,7 @@ pub(super) fn one_line(text: &str, max: usize) -> String {
     } else {
         (text, "")
     };
-    let mut line: String = shown
-        .chars()
-        .map(|c| match c {
-            '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect();
+    let mut line = omnifs_text::printable(&shown.replace(['\n', '\r', '\t'], " ")).into_owned();
     line.push_str(cut);
     line
 }

@@ -44,9 +44,14 @@ async fn what_the_manifest_does_not_allow_reaches_no_server() {
         with(&[("Transfer-Encoding", "chunked")]),
         with(&[("Content-Length", "4")]),
         with(&[("Proxy-Authorization", "x")]),
-        with(&[("X-Ok", "a\r\nAuthorization: Bearer mine")]),
-        with(&[("X-Ok\r\nAuthorization", "a")]),
-        with(&[("x-a", &"b".repeat(17 << 10))]),
+        with(&[("X-Original-URL", "/admin")]),
+        with(&[("X-Rewrite-URL", "/admin")]),
+        with(&[("Accept", "a\r\nAuthorization: Bearer mine")]),
+        with(&[("Accept\r\nAuthorization", "a")]),
+        with(&[("accept", &"b".repeat(17 << 10))]),
+        // To a server that decodes it, another path than the rule's.
+        get("/search/1%2Fsecrets"),
+        get("/search/1%252Fsecrets"),
         Request { body: Some(vec![b'x'; 2 << 20].into()), ..post("") },
     ];
     for request in refused {
@@ -57,7 +62,7 @@ async fn what_the_manifest_does_not_allow_reaches_no_server() {
     assert_eq!(server.seen.connections(), 0);
     let status = outbound.status();
     assert_eq!((status.total.callouts, status.total.failures), (0, 0));
-    assert_eq!(status.total.refused, 24, "the unknown endpoint has no counter");
+    assert_eq!(status.total.refused, 28, "the unknown endpoint has no counter");
 }
 
 #[tokio::test]
@@ -213,4 +218,28 @@ async fn an_endpoint_gets_no_more_requests_at_a_time_than_it_is_said_to_bear() {
     // The first four were never answered, and the others had no turn before their time was over.
     assert!(results.iter().all(|result| result.as_ref().unwrap_err().cause == Cause::TimedOut));
     assert_eq!(server.seen.count(), 4);
+}
+
+#[tokio::test]
+async fn a_variable_that_was_taken_for_an_address_is_repeated_nowhere() {
+    for value in [SECRET, "https://x:PASSWORD@ghe.example.test", "postgres://u:PASSWORD@db/x"] {
+        let mut setup = setup("");
+        setup.overrides.clear();
+        let value = value.to_owned();
+        let held = value.clone();
+        setup.environment =
+            Environment::from_fn(move |name| (name == "EXAMPLE_URL").then(|| held.clone()));
+        let error = Outbound::new(setup).expect_err(&value);
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(text.contains("environment variable EXAMPLE_URL"), "{text}");
+            assert!(!text.contains(&value) && !text.contains("PASSWORD"), "{text}");
+        }
+    }
+    // One that is an address as well is a secret all the same.
+    let server = Server::start(|_, _| Reply::Reset).await;
+    let outbound = outbound(&format!("{}/services/{SECRET}", server.url()));
+    let _ = fetch(&outbound, get("/things/1")).await;
+    let status = outbound.status();
+    assert_eq!(status.endpoints[0].url, server.url());
+    assert!(!serde_json::to_string(&status).unwrap().contains(SECRET));
 }

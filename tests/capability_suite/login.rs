@@ -7,8 +7,8 @@ use axum::routing::post;
 use axum::{Router, http::StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use omnifs::credentials::keyring::Lookup;
-use omnifs::credentials::login::{LoginError, Patience, browser, device, refresh};
+use omnifs::credentials::keyring::{KeyringError, Lookup};
+use omnifs::credentials::login::{LoginError, NotKept, Patience, browser, device, keep, refresh};
 use omnifs::credentials::{Chain, Environment, Secret, Sources};
 use omnifs::provider::{Credential, OAuth};
 use serde_json::{Value, json};
@@ -228,7 +228,13 @@ fn keyring_chain(oauth: OAuth, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
     let (read, write) = (held.clone(), held.clone());
     let lookup = Lookup::from_fns(
         move |_| Some(read.lock().unwrap().clone()),
-        move |_, secret| *write.lock().unwrap() = secret,
+        move |entry, secret| {
+            // What it was tried out with is another entry.
+            if let (true, Some(secret)) = (entry == "example/token", secret) {
+                *write.lock().unwrap() = secret;
+            }
+            Ok(())
+        },
     );
     let spec = Credential { oauth: Some(oauth), ..credential() };
     let environment = Environment::empty();
@@ -272,4 +278,114 @@ async fn a_login_that_cannot_be_renewed_is_used_as_it_is_and_one_that_lasts_is_l
         assert_eq!(chain.resolve().await.unwrap().unwrap().secret.expose(), "access-9");
     }
     assert_eq!(service.forms.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_that_could_not_be_kept_is_not_asked_for() {
+    let (oauth, service) = start(vec![]).await;
+    let lookup = Lookup::from_fns(|_| Some(kept("access-1", 1_000)), |_, _| Err(locked()));
+    let spec = Credential { oauth: Some(oauth), ..credential() };
+    let environment = Environment::empty();
+    let sources = Sources { elsewhere: Vec::new(), file: None, environment, keyring: Some(lookup) };
+    let chain = Chain::new("example", &spec, sources);
+    assert_eq!(chain.resolve().await.unwrap().unwrap().secret.expose(), "access-1");
+    assert_eq!(service.forms.lock().unwrap().len(), 0, "the refresh token is still good");
+}
+
+fn locked() -> KeyringError {
+    KeyringError::Failed("it is locked".to_owned())
+}
+
+fn tokens() -> Value {
+    json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600})
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_work_is_found_out_before_the_service_is_asked_for_anything() {
+    let (oauth, service) = start(vec![(200, tokens())]).await;
+    for works in [0, 1] {
+        // The first call keeps, the second removes.
+        let left = Mutex::new(works);
+        let store = Lookup::from_fns(
+            |_| None,
+            move |_, _| {
+                let mut left = left.lock().unwrap();
+                *left -= 1;
+                if *left < 0 { Err(locked()) } else { Ok(()) }
+            },
+        );
+        let mut shown = false;
+        let patience = patience();
+        let login = device(&oauth, None, &patience, |_| shown = true);
+        let error = keep(&store, "example/token", None, login).await.unwrap_err();
+        assert!(matches!(error, NotKept::NoStore(_)), "{error}");
+        assert!(!shown, "no code was asked for");
+    }
+    assert_eq!(service.forms.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_login_is_kept_and_one_that_was_lost_after_all_is_told_of() {
+    for lost in [false, true] {
+        let (oauth, _) = start(vec![(200, tokens())]).await;
+        let held: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+        let write = held.clone();
+        let store = Lookup::from_fns(
+            |_| None,
+            move |entry, secret| {
+                let mut held = write.lock().unwrap();
+                match secret {
+                    Some(_) if lost && entry == "example/token" => return Err(locked()),
+                    Some(secret) => held.insert(entry.to_owned(), secret.expose().to_owned()),
+                    None => held.remove(entry),
+                };
+                Ok(())
+            },
+        );
+        let patience = patience();
+        let login = device(&oauth, None, &patience, |_| {});
+        let kept = keep(&store, "example/token", Some("client-1"), login).await;
+        let held = held.lock().unwrap();
+        match lost {
+            false => {
+                kept.unwrap();
+                assert_eq!(held.keys().collect::<Vec<_>>(), ["example/token"], "the trial is gone");
+                assert!(held["example/token"].contains("refresh-1"));
+            }
+            true => {
+                let error = kept.unwrap_err();
+                assert!(matches!(error, NotKept::Lost(_)), "{error}");
+                let told =
+                    "the service has issued a token, and it was not kept: the system keyring";
+                assert!(error.to_string().starts_with(told), "{error}");
+                assert!(!error.to_string().contains("access-1"), "{error}");
+                assert!(held.is_empty());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_not_made_in_the_local_network() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (good, service) = start(vec![]).await;
+    let token = Secret::new("refresh-1".to_owned());
+    for host in
+        ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254"]
+    {
+        let url = format!("https://{host}:{port}/token");
+        let elsewhere = OAuth { token_url: url.clone(), ..good.clone() };
+        let error = message(refresh(&elsewhere, None, &token, &patience()).await);
+        assert!(error.contains("where no login is made"), "{host}: {error}");
+        // A name is found out at the first question, not when the code has expired.
+        let error = message(device(&elsewhere, None, &patience(), |_| {}).await);
+        assert!(error.contains("where no login is made"), "{host}: {error}");
+        let elsewhere = OAuth { device_url: Some(url), ..good.clone() };
+        let error = message(device(&elsewhere, None, &patience(), |_| {}).await);
+        assert!(error.contains("where no login is made"), "{host}: {error}");
+    }
+    assert!(listener.accept().is_err(), "no connection was made");
+    assert_eq!(service.forms.lock().unwrap().len(), 0);
 }

@@ -1,5 +1,6 @@
 //! How this crate's values look in `fuser`'s types, and how long the kernel may keep them.
 
+use crate::owner::Owner;
 use crate::{Attr, Entry, Error, HandleError, Inode, Kind};
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use std::time::{Duration, SystemTime};
@@ -30,17 +31,10 @@ pub(super) fn file_type(kind: Kind) -> FileType {
     }
 }
 
-/// Whose files they are shown to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Owner {
-    pub uid: u32,
-    pub gid: u32,
-}
-
 impl Owner {
     /// `number` is what the kernel shows as st_ino. In an answer that carries an entry it is also
     /// the kernel's node number: `fuser` has one field for both.
-    pub fn attr(self, number: u64, kind: Kind, size: u64, modified: SystemTime) -> FileAttr {
+    pub(super) fn attr(self, number: u64, kind: Kind, size: u64, modified: SystemTime) -> FileAttr {
         FileAttr {
             ino: INodeNo(number),
             size,
@@ -61,14 +55,14 @@ impl Owner {
         }
     }
 
-    pub fn of(self, attr: &Attr) -> FileAttr {
+    pub(super) fn of(self, attr: &Attr) -> FileAttr {
         self.attr(attr.inode.0, attr.kind, attr.size, attr.modified)
     }
 
     /// The attributes of an entry in the answer that carries it, and whether they may be kept.
     /// They may not where the size is not known yet, nor where the handle is not the inode's own
     /// number: then the answer to the getattr that follows shows the inode.
-    pub fn of_entry(self, node: u64, entry: &Entry) -> (FileAttr, bool) {
+    pub(super) fn of_entry(self, node: u64, entry: &Entry) -> (FileAttr, bool) {
         match &entry.attr {
             Some(attr) => {
                 let shown = self.attr(node, attr.kind, attr.size, attr.modified);

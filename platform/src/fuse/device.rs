@@ -5,9 +5,12 @@
 //! refusal keeps its reason, and that nothing unmounts the path after somebody else has mounted
 //! there.
 
-use super::Unmount;
 use super::error::{MountError, UnmountError};
-use rustix::fs::{CWD, Mode, OFlags};
+use super::mountinfo::{self, Mount};
+use super::mountpoint::Place;
+use super::{MountOptions, Unmount};
+use crate::child;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
@@ -23,7 +26,7 @@ use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
@@ -76,23 +79,21 @@ pub(super) struct Device {
     pub connection: OwnedFd,
     /// The kernel itself refuses whatever would write, by EROFS and before it asks.
     pub read_only: bool,
+    pub mount: Mount,
 }
 
-/// Mounts on `point`, an existing directory. With `own_calls` the daemon will make calls on its own
-/// mount that write.
-pub(super) fn mount(
-    point: &Path,
-    name: &str,
-    allow_other: bool,
-    own_calls: bool,
-) -> Result<Device, MountError> {
-    check(allow_other)?;
+/// Mounts on a directory. To raise events the daemon makes calls on its own mount
+/// that write.
+pub(super) fn mount(place: &Place, options: &MountOptions) -> Result<Device, MountError> {
+    check(options.allow_other)?;
+    let own_calls = options.watch_events;
     if rustix::process::geteuid().is_root() {
         let connection = open()?;
-        match mount_directly(&connection, point, name, allow_other) {
-            Ok(read_only) => {
-                let read_only = read_only && keeps_read_only(point, own_calls);
-                return Ok(Device { connection, read_only });
+        match mount_directly(&connection, place, options) {
+            Ok(made) => {
+                let read_only = made.as_ref().is_some_and(|made| keeps_read_only(made, options));
+                let mount = listed(place, made.as_ref())?;
+                return Ok(Device { connection, read_only, mount });
             }
             // Root without the capability, as in most containers: the helper may still do it.
             Err(Errno::PERM) if helper().is_none() => return Err(MountError::DeviceDenied),
@@ -102,20 +103,48 @@ pub(super) fn mount(
             }
         }
     }
-    let connection = mount_with_helper(point, name, allow_other, !own_calls)?;
-    Ok(Device { connection, read_only: !own_calls })
+    let connection = mount_with_helper(&place.path, options)?;
+    Ok(Device { connection, read_only: !own_calls, mount: listed(place, None)? })
+}
+
+/// The mount's line in the table: by its number where there is a descriptor of it, since the directory may
+/// have another path by now.
+fn listed(place: &Place, made: Option<&OwnedFd>) -> Result<Mount, MountError> {
+    let number = made.and_then(|made| {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        mount_number(made, c"", flags).ok().flatten()
+    });
+    let found = match number {
+        Some(number) => mountinfo::numbered(number),
+        None => mountinfo::at(&place.path),
+    };
+    let gone = || io::Error::other("the mount is not in the mount table");
+    found
+        .and_then(|found| found.ok_or_else(gone))
+        .map_err(|source| MountError::System { what: "reading the mount table", source })
+}
+
+/// The number of the mount that a path leads to. `None`: kernels before 5.8 do not say.
+fn mount_number(
+    directory: &OwnedFd,
+    path: impl rustix::path::Arg,
+    flags: AtFlags,
+) -> rustix::io::Result<Option<u64>> {
+    let found = rustix::fs::statx(directory, path, flags, StatxFlags::MNT_ID)?;
+    Ok((found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id))
 }
 
 /// Whether a mount that is read-only to all who come by it can stay so. The file system below is
 /// writable, so that the daemon can make its own calls through a copy of the mount ([`writable`]); where
 /// the kernel cannot make one (before Linux 5.12), the mount becomes writable.
-fn keeps_read_only(point: &Path, own_calls: bool) -> bool {
-    if !own_calls {
+fn keeps_read_only(mount: &OwnedFd, options: &MountOptions) -> bool {
+    if !options.watch_events {
         return true;
     }
-    let Err(error) = writable(point) else { return true };
+    let own = descriptor_path(mount);
+    let Err(error) = writable(&own) else { return true };
     tracing::debug!(%error, "the mount cannot be copied");
-    let made = rustix::mount::mount_remount(point, MountFlags::BIND | FLAGS, c"");
+    let made = rustix::mount::mount_remount(&own, MountFlags::BIND | flags(options), c"");
     if let Err(error) = made {
         tracing::warn!(%error, "the mount cannot be made writable: file watchers are not told");
     }
@@ -152,7 +181,10 @@ pub(super) fn writable(point: &Path) -> rustix::io::Result<OwnedFd> {
     }
 }
 
-const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOATIME);
+fn flags(options: &MountOptions) -> MountFlags {
+    let always = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+    if options.exec { always } else { always | MountFlags::NOEXEC }
+}
 
 /// The options' meaning is in the kernel's Documentation/filesystems/fuse.rst. The file system is not
 /// read-only, on purpose: the daemon makes calls on its own mount to wake watchers. The mount is, before
@@ -160,31 +192,32 @@ const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(Moun
 /// left out: with it an ordinary user's write ends as EACCES at the mode bits, and never gets its EROFS;
 /// everything here may be read by whoever may enter, so there is nothing for it to decide.
 ///
-/// Gives whether the mount is read-only; a kernel that cannot do that (before Linux 5.2) makes a
-/// writable one.
+/// It goes on the directory that `place` holds, wherever its path leads by now. Gives a read-only mount as
+/// a descriptor; a kernel that cannot make one (before Linux 5.2) makes a writable one.
 fn mount_directly(
     device: &OwnedFd,
-    point: &Path,
-    name: &str,
-    allow_other: bool,
-) -> rustix::io::Result<bool> {
+    place: &Place,
+    options: &MountOptions,
+) -> rustix::io::Result<Option<OwnedFd>> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let gid = rustix::process::getgid().as_raw().to_string();
     let fd = device.as_raw_fd().to_string();
-    match mount_read_only(&fd, point, name, (&uid, &gid), allow_other) {
-        Ok(()) => return Ok(true),
+    match mount_read_only(&fd, place, (&uid, &gid), options) {
+        Ok(mount) => return Ok(Some(mount)),
         Err(error @ (Errno::NOSYS | Errno::INVAL)) => {
             tracing::debug!(%error, "the mount cannot be made read-only");
         }
         Err(error) => return Err(error),
     }
     let mut data = format!("fd={fd},rootmode={ROOT_MODE},user_id={uid},group_id={gid}");
-    if allow_other {
+    if options.allow_other {
         data.push_str(",allow_other");
     }
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
-    rustix::mount::mount(name, point, "fuse.omnifs", FLAGS, data.as_c_str())?;
-    Ok(false)
+    let name = options.name.as_str();
+    let point = descriptor_path(&place.directory);
+    rustix::mount::mount(name, &point, "fuse.omnifs", flags(options), data.as_c_str())?;
+    Ok(None)
 }
 
 /// A directory, in octal.
@@ -192,53 +225,58 @@ const ROOT_MODE: &str = "40000";
 
 fn mount_read_only(
     device: &str,
-    point: &Path,
-    name: &str,
+    place: &Place,
     (uid, gid): (&str, &str),
-    allow_other: bool,
-) -> rustix::io::Result<()> {
+    options: &MountOptions,
+) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let set = |key, value| fsconfig_set_string(context.as_fd(), key, value);
-    set("source", name)?;
+    set("source", options.name.as_str())?;
     set("subtype", "omnifs")?;
     set("fd", device)?;
     set("rootmode", ROOT_MODE)?;
     set("user_id", uid)?;
     set("group_id", gid)?;
-    if allow_other {
+    if options.allow_other {
         fsconfig_set_flag(context.as_fd(), "allow_other")?;
     }
     fsconfig_create(context.as_fd())?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    if !options.exec {
+        attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    }
     let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    move_mount(mount, c"", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&mount, c"", &place.directory, c"", both)?;
+    Ok(mount)
 }
 
-fn mount_with_helper(
-    point: &Path,
-    name: &str,
-    allow_other: bool,
-    read_only: bool,
-) -> Result<OwnedFd, MountError> {
+/// A path that leads to what the descriptor stands for, and to nothing else.
+fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd()).into()
+}
+
+fn mount_with_helper(point: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
     let helper = helper().ok_or(MountError::NoHelper)?;
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(|error| system("making a socket pair")(error.into()))?;
-    let mut options = format!("fsname={name},subtype=omnifs,nosuid,nodev,noatime");
-    if allow_other {
-        options.push_str(",allow_other");
-    }
-    if read_only {
-        options.push_str(",ro");
+    let mut words = format!("fsname={},subtype=omnifs,nosuid,nodev,noatime", options.name);
+    for (wanted, word) in [
+        (!options.exec, ",noexec"),
+        (options.allow_other, ",allow_other"),
+        (!options.watch_events, ",ro"),
+    ] {
+        words.push_str(if wanted { word } else { "" });
     }
     // The helper sends the device over the socket that this variable numbers: its standard input.
-    let mut child = Command::new(helper)
+    let mut child = child::command(helper)
         .env("_FUSE_COMMFD", "0")
-        .args(["-o", &options, "--"])
+        .args(["-o", &words, "--"])
         .arg(point)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
@@ -287,16 +325,42 @@ fn receive_descriptor(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 /// Takes the mount on `point` away. By force it also ends the connection, which an ordinary user
 /// cannot ask of the helper: see [`abort`].
 pub(super) fn unmount(point: &Path, how: Unmount) -> Result<(), UnmountError> {
+    match rustix::mount::unmount(point, unmount_flags(how)) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => unmount_with_helper(point, how != Unmount::Clean),
+        Err(error) => Err(unmount_error(point, error.into())),
+    }
+}
+
+/// The same for one mount, whichever way its path leads meanwhile: it is named from the directory that it
+/// is in, which is held open.
+pub(super) fn unmount_exactly(mount: &Mount, how: Unmount) -> Result<(), UnmountError> {
+    let (Some(parent), Some(name)) = (mount.point.parent(), mount.point.file_name()) else {
+        return unmount(&mount.point, how);
+    };
+    let fail = |error: Errno| unmount_error(&mount.point, error.into());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent, flags, Mode::empty()).map_err(fail)?;
+    // Whose attributes they are is all that is asked, of the kernel alone.
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    let number = mount_number(&parent, name, flags).map_err(fail)?;
+    if number.is_some_and(|number| number != mount.id) {
+        return Err(UnmountError::NotMounted(mount.point.clone()));
+    }
+    match rustix::mount::unmount(descriptor_path(&parent).join(name), unmount_flags(how)) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => unmount_with_helper(&mount.point, how != Unmount::Clean),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+fn unmount_flags(how: Unmount) -> UnmountFlags {
     let flags = match how {
         Unmount::Clean => UnmountFlags::empty(),
         Unmount::Lazy => UnmountFlags::DETACH,
         Unmount::Force => UnmountFlags::DETACH | UnmountFlags::FORCE,
     };
-    match rustix::mount::unmount(point, flags | UnmountFlags::NOFOLLOW) {
-        Ok(()) => Ok(()),
-        Err(Errno::PERM) => unmount_with_helper(point, how != Unmount::Clean),
-        Err(error) => Err(unmount_error(point, error.into())),
-    }
+    flags | UnmountFlags::NOFOLLOW
 }
 
 fn unmount_error(point: &Path, source: io::Error) -> UnmountError {
@@ -312,17 +376,13 @@ fn unmount_with_helper(point: &Path, lazily: bool) -> Result<(), UnmountError> {
     let Some(helper) = helper() else {
         return Err(unmount_error(point, io::Error::other("fusermount3 is not installed")));
     };
-    let mut command = Command::new(helper);
+    let mut command = child::command(helper);
     command.arg("-u");
     if lazily {
         command.arg("-z");
     }
-    let output = command
-        .arg("--")
-        .arg(point)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| unmount_error(point, error))?;
+    let output =
+        command.arg("--").arg(point).output().map_err(|error| unmount_error(point, error))?;
     if output.status.success() {
         return Ok(());
     }

@@ -28,10 +28,11 @@ mod wire;
 
 pub use device::{check, helper, user_allow_other};
 pub use error::{MountError, UnmountError};
+use mountpoint::Place;
 pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
 
 use crate::Vfs;
-use attr::Owner;
+use crate::owner::Owner;
 use contents::Contents;
 use device::Device;
 use filesystem::OmniFilesystem;
@@ -66,9 +67,10 @@ pub struct MountOptions {
     pub name: String,
     /// Threads that read requests, each from its own queue.
     pub threads: NonZeroUsize,
-    /// Whose files they are shown to be: by default the mounting user's.
-    pub uid: u32,
-    pub gid: u32,
+    /// Whose files they are shown to be: by default nobody's.
+    pub owner: Owner,
+    /// Programs that lie in the mount may be run.
+    pub exec: bool,
     /// Raises inotify events for what changes upstream.
     pub watch_events: bool,
     /// Has the kernel ask at every open, also where it could open by itself.
@@ -82,8 +84,8 @@ impl Default for MountOptions {
             allow_other: false,
             name: "omnifs".into(),
             threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
+            owner: Owner::nobody(),
+            exec: false,
             watch_events: false,
             announce_opens: false,
         }
@@ -123,18 +125,18 @@ pub fn mount<V: Vfs>(
     options: &MountOptions,
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
-    let point = clear_way(path)?;
-    let (allow_other, own_calls) = (options.allow_other, options.watch_events);
-    let device = device::mount(&point, &options.name, allow_other, own_calls)?;
-    serve(vfs, point.clone(), device, options, runtime).inspect_err(|_| {
-        if let Err(error) = device::unmount(&point, Unmount::Force) {
+    let place = clear_way(path)?;
+    let device = device::mount(&place, options)?;
+    let mount = device.mount.clone();
+    serve(vfs, place.path, device, options, runtime).inspect_err(|_| {
+        if let Err(error) = device::unmount_exactly(&mount, Unmount::Force) {
             tracing::warn!(%error, "a mount that could not be served stays");
         }
     })
 }
 
-/// The resolved path, once nothing stands in the way.
-fn clear_way(path: &Path) -> Result<PathBuf, MountError> {
+/// The directory, once nothing stands in the way.
+fn clear_way(path: &Path) -> Result<Place, MountError> {
     let inspect = |source| MountError::Inspect { path: path.to_owned(), source };
     let mut verdict = inspect_mountpoint(path).map_err(inspect)?;
     if verdict == Mountpoint::Stale {
@@ -143,7 +145,7 @@ fn clear_way(path: &Path) -> Result<PathBuf, MountError> {
     }
     match verdict.refusal(path) {
         Some(refusal) => Err(refusal),
-        None => path.canonicalize().map_err(inspect),
+        None => Place::hold(&path.canonicalize().map_err(inspect)?),
     }
 }
 
@@ -155,12 +157,8 @@ fn serve<V: Vfs>(
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
-    let gone = || io::Error::other("the mount is not in the mount table");
-    let mount = mountinfo::at(&point)
-        .and_then(|found| found.ok_or_else(gone))
-        .map_err(system("reading the mount table"))?;
     let references = Arc::new(References::new());
-    let Device { connection, read_only } = device;
+    let Device { connection, read_only, mount } = device;
     let wire = Wire(connection.try_clone().map_err(system("copying the FUSE device"))?);
     // Subscribed before the first request, so no change is missed.
     let events = options.watch_events.then(|| Arc::new(Queue::default()));
@@ -182,7 +180,7 @@ fn serve<V: Vfs>(
     let server = Arc::new(Server {
         vfs,
         runtime: runtime.clone(),
-        owner: Owner { uid: options.uid, gid: options.gid },
+        owner: options.owner,
         references,
         streams: Streams::new(),
         contents: Contents::new(),
@@ -246,12 +244,11 @@ impl Mounted {
         }
         // Somebody else's mount on the same path is not ours to take away.
         let system = |source| UnmountError::System { path: self.point.clone(), source };
-        let ours = mountinfo::at(&self.point).map_err(system)?.as_ref() == Some(&self.mount);
-        if ours {
+        if let Some(mount) = mountinfo::again(&self.mount).map_err(system)? {
             if let Some(events) = &self.events {
                 events.pause(PAUSING);
             }
-            let unmounted = device::unmount(&self.point, how);
+            let unmounted = device::unmount_exactly(&mount, how);
             if unmounted.is_err()
                 && let Some(events) = &self.events
             {

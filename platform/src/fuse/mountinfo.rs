@@ -30,6 +30,17 @@ pub(super) fn at(path: &Path) -> io::Result<Option<Mount>> {
     Ok(parse(&table).filter(|mount| mount.point == path).last())
 }
 
+/// The mount with this number, by its present path: a directory above it may have been renamed.
+pub(super) fn numbered(id: u64) -> io::Result<Option<Mount>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    Ok(parse(&table).find(|mount| mount.id == id))
+}
+
+/// The same mount by its present path. `None`: it is gone.
+pub(super) fn again(mount: &Mount) -> io::Result<Option<Mount>> {
+    Ok(numbered(mount.id)?.filter(|other| other.minor == mount.minor && other.is_ours()))
+}
+
 fn parse(table: &[u8]) -> impl Iterator<Item = Mount> + '_ {
     table.split(|&byte| byte == b'\n').filter_map(parse_line)
 }

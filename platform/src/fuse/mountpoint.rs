@@ -4,6 +4,8 @@
 use super::error::{MountError, UnmountError};
 use super::mountinfo::{self, Mount};
 use super::{Unmount, device};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,42 @@ impl Mountpoint {
             Mountpoint::NotPermitted => Some(MountError::NotPermitted(path)),
             Mountpoint::Stale | Mountpoint::Ready => None,
         }
+    }
+}
+
+/// A directory to mount on, held open: whoever may write above it can have its path lead elsewhere at any
+/// time, and what is judged must be what is mounted on.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub directory: OwnedFd,
+    /// Where it was when it was opened, without symbolic links.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// Opens an empty directory by its resolved path.
+    pub fn hold(path: &Path) -> Result<Place, MountError> {
+        let inspect = |source| MountError::Inspect { path: path.to_owned(), source };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| inspect(error.into()))?;
+        let real =
+            fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).map_err(inspect)?;
+        if real != path {
+            let text = format!("it has become {} meanwhile", real.display());
+            return Err(inspect(io::Error::other(text)));
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listed = rustix::fs::openat(&directory, c".", flags, Mode::empty())
+            .and_then(rustix::fs::Dir::new)
+            .map_err(|error| inspect(error.into()))?;
+        for entry in listed {
+            let entry = entry.map_err(|error| inspect(error.into()))?;
+            if ![c".", c".."].contains(&entry.file_name()) {
+                return Err(MountError::NotEmpty(path.to_owned()));
+            }
+        }
+        Ok(Place { directory, path: path.to_owned() })
     }
 }
 
@@ -149,6 +187,23 @@ mod tests {
         assert_eq!(verdict("full"), Mountpoint::NotEmpty);
         assert_eq!(verdict("empty"), Mountpoint::Ready);
         assert!(!repair_stale(&at("empty")).unwrap());
+    }
+
+    #[test]
+    fn a_directory_whose_path_leads_elsewhere_by_now_is_not_held() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path().canonicalize().unwrap();
+        fs::create_dir_all(base.join("own/m")).unwrap();
+        fs::create_dir_all(base.join("other/m")).unwrap();
+        let path = base.join("own/m");
+        let held = Place::hold(&path).unwrap();
+        fs::rename(base.join("own"), base.join("moved")).unwrap();
+        std::os::unix::fs::symlink(base.join("other"), base.join("own")).unwrap();
+        let error = Place::hold(&path).unwrap_err().to_string();
+        assert!(error.contains("it has become") && error.contains("other/m"), "{error}");
+        // What was held is what it was.
+        let now = fs::read_link(format!("/proc/self/fd/{}", held.directory.as_raw_fd())).unwrap();
+        assert_eq!(now, base.join("moved/m"));
     }
 
     #[test]

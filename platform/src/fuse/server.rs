@@ -3,13 +3,14 @@
 //!
 //! Runs on the event-loop threads and, for answers that had to wait, on the runtime's.
 
-use super::attr::{NEVER, Owner, errno, errno_by_handle, file_type, keep};
+use super::attr::{NEVER, errno, errno_by_handle, file_type, keep};
 use super::contents::Contents;
 use super::held::{References, Stream, Streams};
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::watch::Desk;
 use super::wire::Told;
+use crate::owner::Owner;
 use crate::{Attr, DirPage, Entry, Error, Handle, HandleError, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,

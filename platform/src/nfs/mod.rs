@@ -26,6 +26,7 @@ mod streams;
 mod wire;
 
 use crate::Vfs;
+use crate::owner::Owner;
 use connection::Peer;
 use handle::Sealer;
 use objects::Objects;
@@ -72,20 +73,21 @@ pub struct Options {
     pub state: PathBuf,
     /// Serve calls of every user, not of `uid` alone.
     pub allow_other: bool,
-    /// Whose files they are shown to be.
+    /// Whose calls are served.
     pub uid: u32,
-    pub gid: u32,
+    /// Whose files they are shown to be.
+    pub owner: Owner,
 }
 
 impl Options {
     /// For the user of this process.
     pub fn new(state: PathBuf) -> Options {
         #[cfg(unix)]
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let uid = rustix::process::geteuid().as_raw();
         // Where there are no such numbers, clients say what these say.
         #[cfg(not(unix))]
-        let (uid, gid) = (0, 0);
-        Options { state, allow_other: false, uid, gid }
+        let uid = 0;
+        Options { state, allow_other: false, uid, owner: Owner::nobody() }
     }
 }
 
@@ -168,7 +170,8 @@ pub fn serve<V: Vfs>(
     let service = Arc::new(Service {
         objects: Objects::new(vfs.clone(), positions, root, OBJECTS, first),
         vfs,
-        export: Export { uid: options.uid, gid: options.gid, fsid: sealer.number() },
+        uid: options.uid,
+        export: Export { owner: options.owner, fsid: sealer.number() },
         sealer,
         token: identity.token.clone(),
         closed: closed.clone(),

@@ -15,6 +15,9 @@ pub const SOURCE: &str = "127.0.0.1:/omnifs-";
 /// An option of the mount command, and why it is there.
 type Option = (&'static str, &'static str);
 
+/// Left out where programs that lie in the mount may be run.
+const NOEXEC: Option = ("noexec", "no program of a service is run by its name");
+
 /// What both systems are told alike.
 const COMMON: &[Option] = &[
     ("vers=3", "the version that is spoken"),
@@ -47,7 +50,7 @@ const LINUX: &[Option] = &[
 
 /// Every option of both systems and its reason.
 pub fn reasons() -> impl Iterator<Item = (&'static str, &'static str)> {
-    COMMON.iter().chain(MACOS).chain(LINUX).copied()
+    COMMON.iter().chain(MACOS).chain(LINUX).copied().chain([NOEXEC])
 }
 
 /// A system whose kernel has a client.
@@ -74,11 +77,13 @@ pub struct Source {
     pub port: u16,
     /// See [`Server::export`].
     pub export: String,
+    /// Programs that lie in the mount may be run.
+    pub exec: bool,
 }
 
 impl Source {
-    pub fn of(server: &Server) -> Source {
-        Source { port: server.port(), export: server.export() }
+    pub fn of(server: &Server, exec: bool) -> Source {
+        Source { port: server.port(), export: server.export(), exec }
     }
 
     /// As the mount table shows it.
@@ -87,7 +92,8 @@ impl Source {
     }
 
     fn options(&self, own: &[Option]) -> String {
-        let words = own.iter().chain(COMMON).map(|(option, _)| (*option).to_owned());
+        let noexec = (!self.exec).then_some(&NOEXEC);
+        let words = own.iter().chain(COMMON).chain(noexec).map(|(option, _)| (*option).to_owned());
         let ports = [format!("port={}", self.port), format!("mountport={}", self.port)];
         words.chain(ports).collect::<Vec<_>>().join(",")
     }
@@ -116,7 +122,7 @@ impl Source {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     fn kernel_options(&self) -> String {
         // These are flags of the call.
-        let flags = ["ro", "nosuid", "nodev"];
+        let flags = ["ro", "nosuid", "nodev", "noexec"];
         let options = self.options(LINUX);
         let own = options.split(',').filter(|option| !flags.contains(option));
         own.chain(["addr=127.0.0.1", "mountaddr=127.0.0.1"]).collect::<Vec<_>>().join(",")
@@ -189,7 +195,10 @@ pub fn has_client() -> bool {
 pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
     use rustix::io::Errno;
     use rustix::mount::{MountFlags, mount};
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    let mut flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    if !source.exec {
+        flags |= MountFlags::NOEXEC;
+    }
     let options = std::ffi::CString::new(source.kernel_options())
         .map_err(|error| AttachError::System(io::Error::other(error)))?;
     mount(source.text(), point, "nfs", flags, options.as_c_str()).map_err(|error| match error {
@@ -202,11 +211,8 @@ pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
 #[cfg(target_os = "macos")]
 pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
     let (program, arguments) = source.command(System::Macos, point);
-    let output = std::process::Command::new(&program)
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(AttachError::System)?;
+    let output =
+        crate::child::command(&program).args(arguments).output().map_err(AttachError::System)?;
     if output.status.success() {
         return Ok(());
     }
@@ -243,7 +249,7 @@ mod tests {
     use super::*;
 
     fn source() -> Source {
-        Source { port: 50_123, export: "/omnifs-0123456789abcdef".into() }
+        Source { port: 50_123, export: "/omnifs-0123456789abcdef".into(), exec: false }
     }
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
             [
                 "-o",
                 "rdonly,tcp,locallocks,intr,nonegnamecache,rdirplus,nobrowse,deadtimeout=60,vers=3,\
-                 soft,timeo=100,retrans=2,actimeo=1,nosuid,nodev,port=50123,mountport=50123",
+                 soft,timeo=100,retrans=2,actimeo=1,nosuid,nodev,noexec,port=50123,mountport=50123",
                 "127.0.0.1:/omnifs-0123456789abcdef",
                 "/Users/me/my omnifs",
             ]
@@ -270,7 +276,7 @@ mod tests {
         assert_eq!(
             line,
             "sudo mount -t nfs -o ro,proto=tcp,mountproto=tcp,nolock,lookupcache=positive,vers=3,soft,\
-             timeo=100,retrans=2,actimeo=1,nosuid,nodev,port=50123,mountport=50123 \
+             timeo=100,retrans=2,actimeo=1,nosuid,nodev,noexec,port=50123,mountport=50123 \
              127.0.0.1:/omnifs-0123456789abcdef '/mnt/it'\\''s'"
         );
         assert_eq!(

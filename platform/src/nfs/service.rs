@@ -78,6 +78,7 @@ pub(super) struct Service<V: Vfs> {
     /// Nobody may mount the export any more.
     pub closed: Arc<AtomicBool>,
     pub allow_other: bool,
+    pub uid: u32,
     pub files: Streams<File<V>>,
     pub listings: Streams<Listing<V>>,
 }

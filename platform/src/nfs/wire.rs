@@ -4,6 +4,7 @@
 //! Arguments are read here and not by the crate, which makes room for as many bytes as a length says
 //! before it looks whether they are there: four gigabytes for five bytes of request.
 
+use crate::owner::Owner;
 use crate::{Attr, Error, Kind};
 use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfsstat3, nfstime3, specdata3};
 use nfs3_types::xdr_codec::{Opaque, Pack};
@@ -96,8 +97,7 @@ fn shown(since: Duration) -> nfstime3 {
 /// What is the same of every object of an export.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Export {
-    pub uid: u32,
-    pub gid: u32,
+    pub owner: Owner,
     pub fsid: u64,
 }
 
@@ -116,8 +116,8 @@ impl Export {
             },
             mode: u32::from(attr.kind.permissions()),
             nlink: 1,
-            uid: self.uid,
-            gid: self.gid,
+            uid: self.owner.uid,
+            gid: self.owner.gid,
             size: attr.size,
             used: attr.size,
             rdev: specdata3::default(),
@@ -174,7 +174,7 @@ mod tests {
     fn a_moved_content_moves_the_change_time_alone() {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let attr = Attr { inode: Inode(5), kind: Kind::File, size: 3, modified, cacheable: true };
-        let export = Export { uid: 1, gid: 2, fsid: 3 };
+        let export = Export { owner: Owner { uid: 1, gid: 2 }, fsid: 3 };
         let (before, after) = (export.attributes(&attr, 0), export.attributes(&attr, 9));
         assert_eq!((before.mtime, before.ctime), (after.mtime, before.mtime));
         assert_eq!(after.ctime.nseconds, 9);

@@ -1,9 +1,9 @@
 //! The security descriptor of everything in the volume ([MS-DTYP] sections 2.4.2 to 2.4.6).
 //!
-//! One for all: the mounting user and the administrators may do anything, others nothing, or read
-//! with `allow_other`. "Anything" because the volume is read-only whoever asks: a write gets as far
+//! One for all: it is nobody's (see [`crate::owner`]); the mounting user and the administrators may do
+//! anything, others nothing, or read with `allow_other`. "Anything" because the volume is read-only whoever asks: a write gets as far
 //! as this back end and is answered as write-protected, which says more than "access denied", and a
-//! file that is copied off the volume with its descriptor can still be deleted by its owner.
+//! file that is copied off the volume with its descriptor can still be deleted by its user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,6 +41,11 @@ impl Sid {
     /// `BUILTIN\Administrators`.
     pub fn administrators() -> Sid {
         Sid::well_known(5, &[32, 544])
+    }
+
+    /// What the layer between POSIX and Windows identifiers makes of the user `nobody`.
+    fn nobody() -> Sid {
+        Sid::well_known(0, &[65_534])
     }
 
     pub fn everyone() -> Sid {
@@ -90,7 +95,7 @@ impl fmt::Display for Sid {
     }
 }
 
-/// Who owns the volume, and who may use it with what access mask.
+/// Whose the volume is, and who may use it with what access mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     owner: Sid,
@@ -99,11 +104,11 @@ pub struct Descriptor {
 
 impl Descriptor {
     pub fn new(user: Sid, allow_other: bool) -> Descriptor {
-        let mut allowed = vec![(user.clone(), ALL), (Sid::administrators(), ALL)];
+        let mut allowed = vec![(user, ALL), (Sid::administrators(), ALL)];
         if allow_other {
             allowed.push((Sid::everyone(), READ));
         }
-        Descriptor { owner: user, allowed }
+        Descriptor { owner: Sid::nobody(), allowed }
     }
 
     /// In the security descriptor definition language, for people and for tests.
@@ -177,9 +182,10 @@ mod tests {
     fn the_user_and_administrators_are_let_in_and_others_only_if_allowed() {
         let user: Sid = USER.parse().unwrap();
         let closed = Descriptor::new(user.clone(), false);
+        let nobody = "S-1-0-65534";
         assert_eq!(
             closed.sddl(),
-            format!("O:{USER}G:{USER}D:P(A;;0x1f01ff;;;{USER})(A;;0x1f01ff;;;S-1-5-32-544)")
+            format!("O:{nobody}G:{nobody}D:P(A;;0x1f01ff;;;{USER})(A;;0x1f01ff;;;S-1-5-32-544)")
         );
         let open = Descriptor::new(user, true);
         assert_eq!(open.sddl(), format!("{}(A;;0x1200a9;;;S-1-1-0)", closed.sddl()));
@@ -192,8 +198,8 @@ mod tests {
         let expected: &[&[u8]] = &[
             // Revision, padding, control; owner at 20, group at 32, no SACL, DACL at 44.
             &[1, 0, 0x04, 0x90, 20, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 44, 0, 0, 0],
-            &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0],
-            &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0],
+            &[1, 1, 0, 0, 0, 0, 0, 0, 0xFE, 0xFF, 0, 0],
+            &[1, 1, 0, 0, 0, 0, 0, 0, 0xFE, 0xFF, 0, 0],
             // Revision, size, count.
             &[2, 0, 72, 0, 3, 0, 0, 0],
             &[0, 0, 20, 0, 0xFF, 0x01, 0x1F, 0, 1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0],

@@ -23,7 +23,7 @@ fn planted() -> std::sync::Arc<Memory> {
 
 #[test]
 fn the_standard_tree_conforms_while_entries_come_and_go() {
-    let Some(fixture) = Fixture::with(planted(), &MountOptions::default()) else { return };
+    let Some(fixture) = Fixture::with(planted(), &runnable()) else { return };
     let _churn = tree::Churn::start(fixture.memory.clone()).unwrap();
     assert_conforms(&fixture.path(""));
 }
@@ -33,8 +33,13 @@ fn the_standard_tree_conforms_while_entries_come_and_go() {
 fn the_standard_tree_conforms_where_opens_are_not_announced() {
     let memory = planted();
     memory.keep_still();
-    let Some(fixture) = Fixture::with(memory, &MountOptions::default()) else { return };
+    let Some(fixture) = Fixture::with(memory, &runnable()) else { return };
     assert_conforms(&fixture.path(""));
+}
+
+/// The suite runs a program.
+fn runnable() -> MountOptions {
+    MountOptions { exec: true, ..MountOptions::default() }
 }
 
 /// The other process, and another user in it: an ordinary one gets EROFS for each write too.
@@ -46,7 +51,7 @@ fn the_standard_tree_conforms_for_an_ordinary_user_in_another_process() {
     if !possible(is_root(), "allow_other without /etc/fuse.conf needs root") {
         return;
     }
-    let options = MountOptions { allow_other: true, ..MountOptions::default() };
+    let options = MountOptions { allow_other: true, ..runnable() };
     let Some(fixture) = Fixture::with(planted(), &options) else { return };
     let programs = tempfile::tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(programs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))

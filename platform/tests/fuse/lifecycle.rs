@@ -9,12 +9,16 @@ use omnifs_platform::fuse::{
     repair_stale,
 };
 use omnifs_platform::memory::{Memory, New, ROOT};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn one_file() -> std::sync::Arc<Memory> {
     let memory = Memory::new();
@@ -202,10 +206,8 @@ fn an_ordinary_user_mounts_through_fusermount3_and_others_stay_out() {
     let point = format!(" {} ", place.display());
     let line = table.lines().find(|line| line.contains(&point)).unwrap();
     assert!(line.starts_with("omnifs ") && line.contains(" fuse.omnifs "), "{line}");
-    assert!(
-        line.contains("nosuid") && line.contains("nodev") && line.contains("noatime"),
-        "{line}"
-    );
+    let options = ["nosuid", "nodev", "noexec", "noatime"];
+    assert!(options.iter().all(|option| line.contains(option)), "{line}");
     // Its end is clean: it unmounts through the helper too.
     drop(server.0.stdin.take());
     assert!(server.0.wait().unwrap().success());
@@ -282,4 +284,75 @@ fn a_copy_of_the_mount_in_another_namespace_is_read_only_too() {
     eventually("it is passed on", || options_seen_by(other.0.id(), &point).is_some());
     assert!(is_read_only(other.0.id()));
     drop(mounted);
+}
+
+/// What was written by whoever writes to the service is nobody's, and no program by itself.
+#[test]
+fn files_are_nobodys_and_no_program_runs_by_its_name_unless_asked() {
+    use std::os::unix::fs::MetadataExt;
+    let memory = Memory::new();
+    memory.add(ROOT, "tool", New::Executable(b"#!/bin/sh\necho ran\n"[..].into())).unwrap();
+    let run = |options: &MountOptions| {
+        let fixture = Fixture::with(memory.clone(), options)?;
+        let found = fs::metadata(fixture.path("tool")).unwrap();
+        assert_ne!(found.uid(), rustix::process::geteuid().as_raw());
+        assert_ne!(
+            fs::metadata(fixture.path("")).unwrap().uid(),
+            rustix::process::geteuid().as_raw()
+        );
+        Some(Command::new(fixture.path("tool")).output().map(|output| output.stdout))
+    };
+    let Some(refused) = run(&MountOptions::default()) else { return };
+    assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EACCES));
+    let allowed = run(&MountOptions { exec: true, ..MountOptions::default() }).unwrap();
+    assert_eq!(allowed.unwrap(), b"ran\n");
+}
+
+/// Root mounts where another user may write above. Whichever way the path leads at each moment, what was
+/// found empty is what is mounted on, and the same mount is what is unmounted.
+#[test]
+fn a_mount_point_whose_parent_is_swapped_all_the_time_is_the_directory_that_was_judged() {
+    if !possible(is_root(), "only root mounts past fusermount3") || !fuse_works() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let base = base.path().canonicalize().unwrap();
+    fs::create_dir_all(base.join("own/m")).unwrap();
+    fs::create_dir_all(base.join("other/m")).unwrap();
+    fs::write(base.join("other/m/precious"), "").unwrap();
+    // The same directory whatever it is called.
+    let other = File::open(base.join("other")).unwrap();
+    let held = format!("/proc/self/fd/{}", other.as_raw_fd());
+    let stop = AtomicBool::new(false);
+    let runtime = runtime();
+    let mut mounted = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + Duration::from_secs(20);
+            while !stop.load(Ordering::Relaxed) && Instant::now() < end {
+                let (own, other) = (base.join("own"), base.join("other"));
+                renameat_with(CWD, own, CWD, other, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let ours = || {
+            let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let base = base.display().to_string();
+            table.lines().filter(|line| line.contains(&base)).count()
+        };
+        let end = Instant::now() + Duration::from_secs(5);
+        while mounted < 20 && Instant::now() < end {
+            let options = MountOptions::default();
+            if let Ok(mut served) =
+                mount(one_file(), &base.join("own/m"), &options, runtime.handle())
+            {
+                mounted += 1;
+                let precious = Path::new(&held).join("m/precious").exists();
+                eventually("an unmount", || served.unmount(Unmount::Force).is_ok());
+                assert!(precious, "what holds something was covered");
+            }
+            assert_eq!(ours(), 0);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(mounted > 0);
 }

@@ -9,4 +9,5 @@ mod conformance;
 mod fixture;
 mod lifecycle;
 mod stress;
+mod tools;
 mod watch;

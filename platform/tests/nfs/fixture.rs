@@ -32,7 +32,7 @@ impl Fixture {
 
     pub fn with(memory: Arc<Memory>, uid: u32) -> Fixture {
         let state = tempfile::tempdir().unwrap();
-        let options = Options { uid, gid: uid, ..Options::new(state.path().join("nfs")) };
+        let options = Options { uid, ..Options::new(state.path().join("nfs")) };
         let mut fixture =
             Fixture { memory, server: None, options, _state: state, runtime: runtime() };
         fixture.start();

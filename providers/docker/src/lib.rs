@@ -121,7 +121,8 @@ routes! {
         get container(id) = "/containers/*/json",
         get logs(id) = "/containers/*/logs",
         get images() = "/images/json",
-        get image(id) = "/images/*/json",
+        // Also by name: `acme/tools:1.0`.
+        get image(id) = "/images/*%2F*/json",
         get history(id) = "/images/*/history",
         get volumes() = "/volumes",
         get volume(name) = "/volumes/*",

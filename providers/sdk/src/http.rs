@@ -14,7 +14,7 @@
 
 use crate::bindings::service::omnifs::provider::http::Response as Answer;
 use crate::bindings::service::omnifs::provider::types::{self as wit, Header, Method};
-use crate::manifest::Rule;
+use crate::manifest::{self, Rule};
 use crate::{Error, Framing, Growing, Result, content, host, json, log, time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +68,7 @@ impl Request {
     }
 
     /// The request that a row of [`routes!`](crate::routes) states: each `*` of its path is one of
-    /// `segments`, percent-encoded, so that none can become two.
+    /// `segments`, percent-encoded, so that none can become two. What has a slash is no segment of a `*`.
     #[doc(hidden)]
     pub fn of(endpoint: &str, rule: &Rule, segments: &[&dyn Display]) -> Self {
         let mut segments = segments.iter();
@@ -78,13 +78,16 @@ impl Request {
                 request.wire.path.push('/');
             }
             let text = match part {
-                "*" | "**" => segments.next().map(ToString::to_string).unwrap_or_default(),
+                "*" | "*%2F*" | "**" => {
+                    segments.next().map(ToString::to_string).unwrap_or_default()
+                }
                 part => {
                     request.wire.path.push_str(part);
                     continue;
                 }
             };
-            let keep: &[u8] = if part == "*" { SEGMENT } else { b"-._~:@/" };
+            let keep: &[u8] = if part == "**" { b"-._~:@/" } else { SEGMENT };
+            request.nowhere |= part == "*" && manifest::holds_slash(&text);
             let mut parts = text.split(|c| c == '/' && part == "**");
             request.nowhere |= parts.any(|part| matches!(part, "" | "." | ".."));
             encode_into(&mut request.wire.path, &text, keep);
@@ -114,6 +117,7 @@ impl Request {
         self
     }
 
+    /// One of those that `wit/types.wit` names.
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
         self.wire.headers.push(Header { name: name.to_owned(), value: value.to_string() });
         self

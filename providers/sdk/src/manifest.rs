@@ -72,7 +72,8 @@ impl Endpoint {
     }
 }
 
-/// One kind of request: `*` stands for one path segment, a last `**` for any number.
+/// One kind of request: `*` stands for one path segment, `*%2F*` for one that may hold escaped slashes, a
+/// last `**` for any number.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     pub method: Method,
@@ -94,8 +95,8 @@ impl Rule {
         places
     }
 
-    /// Whether it allows this path, which has no query. As the host reads it: `*` stands for a
-    /// segment that is not empty.
+    /// Whether it allows this path, which has no query. As the host reads it: a segment is not empty, and
+    /// `*` stands for none that a service could take for several.
     pub fn allows(&self, path: &str) -> bool {
         let (mut expected, mut path) = (self.path.split('/').peekable(), path.split('/'));
         while let Some(segment) = expected.next() {
@@ -103,12 +104,36 @@ impl Rule {
                 return true;
             }
             match path.next() {
-                Some(asked) if segment == "*" && !asked.is_empty() => {}
-                Some(asked) if segment == asked && segment != "*" => {}
+                Some(asked) if segment == "*" && !asked.is_empty() && !holds_slash(asked) => {}
+                Some(asked) if segment == "*%2F*" && !asked.is_empty() => {}
+                Some(asked) if segment == asked && !segment.contains('*') => {}
                 _ => return false,
             }
         }
         path.next().is_none()
+    }
+}
+
+/// Whether there is a slash of either kind in it, however often it is escaped.
+pub(crate) fn holds_slash(text: &str) -> bool {
+    let mut text = text.as_bytes().to_vec();
+    loop {
+        if text.iter().any(|byte| matches!(byte, b'/' | b'\\')) {
+            return true;
+        }
+        let mut decoded = Vec::with_capacity(text.len());
+        let mut rest = &text[..];
+        while let [byte, after @ ..] = rest {
+            let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+            let escaped = digit(0).zip(digit(1)).filter(|_| *byte == b'%');
+            // Two hexadecimal digits fit a byte.
+            decoded.push(escaped.map_or(*byte, |(high, low)| (high * 16 + low) as u8));
+            rest = if escaped.is_some() { &after[2..] } else { after };
+        }
+        if decoded.len() == text.len() {
+            return false;
+        }
+        text = decoded;
     }
 }
 

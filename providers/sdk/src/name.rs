@@ -1,9 +1,10 @@
 //! Names of entries. Upstream text becomes a name that every file system and terminal takes, and a
 //! name becomes the upstream text again.
 //!
-//! - `/`, NUL and every other control character, line and paragraph separators, and the characters
-//!   that reorder bidirectional text are written `%XX`, one for each byte of their UTF-8.
-//! - `.` and `..` are written `%2E` and `%2E%2E`; an empty text is written `%`.
+//! - `/`, NUL and whatever else nobody could see (see [`omnifs_text`]: control characters, line
+//!   separators, direction marks, zero widths) are written `%XX`, one for each byte of their UTF-8.
+//! - `.` and `..` are written `%2E` and `%2E%2E`; an empty text is written `%`. The first character of
+//!   a name that git would open as a repository is written so too: `%2Egit`.
 //! - `%` is written `%25` only where it would be read as an escape, so `100%` stays `100%`.
 //! - What is longer than 255 bytes after that is cut and ends in `%~` and 16 hex digits, a hash of
 //!   the whole text. Such a name is found by listing, not by [`unescape`].
@@ -25,8 +26,12 @@ pub fn escape(text: &str) -> String {
         _ => {}
     }
     let mut out = String::with_capacity(text.len());
+    let mut hidden = omnifs_text::hidden(text).map(|(at, _)| at).peekable();
+    let git = omnifs_text::is_git_directory(text);
     for (at, c) in text.char_indices() {
-        if is_unsafe(c) || (c == '%' && (text == "%" || reads_as_escape(&text[at..]))) {
+        let hidden = hidden.next_if_eq(&at).is_some();
+        let percent = c == '%' && (text == "%" || reads_as_escape(&text[at..]));
+        if c == '/' || hidden || percent || (git && at == 0) {
             let mut utf8 = [0; 4];
             for byte in c.encode_utf8(&mut utf8).bytes() {
                 out.push_str(&format!("%{byte:02X}"));
@@ -72,12 +77,6 @@ pub fn is_cut(name: &str) -> bool {
     mark.starts_with(b"%~") && mark[2..].iter().all(u8::is_ascii_hexdigit)
 }
 
-fn is_unsafe(c: char) -> bool {
-    c == '/'
-        || c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// `rest` begins with `%`.
 fn reads_as_escape(rest: &str) -> bool {
     hex_pair(rest.as_bytes()).is_some() || rest.starts_with("%~")
@@ -117,7 +116,7 @@ fn fnv1a(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    const TEXTS: [&str; 22] = [
+    const TEXTS: [&str; 27] = [
         "",
         ".",
         "..",
@@ -140,6 +139,11 @@ mod tests {
         " lead and trail ",
         "%2",
         "%E2%82",
+        ".git",
+        ".GIT.",
+        "git~1",
+        "ad\u{200b}min",
+        "ad\u{feff}min",
     ];
 
     #[test]
@@ -155,7 +159,8 @@ mod tests {
         let mut names: Vec<_> = TEXTS.iter().map(|text| escape(text)).collect();
         for name in &names {
             assert!(!name.is_empty() && name != "." && name != ".." && name.len() <= LONGEST);
-            assert!(!name.contains(is_unsafe), "{name:?}");
+            assert!(!name.contains('/') && omnifs_text::hidden(name).next().is_none(), "{name:?}");
+            assert!(!omnifs_text::is_git_directory(name), "{name:?}");
         }
         names.sort();
         names.dedup();

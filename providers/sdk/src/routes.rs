@@ -4,9 +4,10 @@
 /// rules that its manifest needs: what is not in the table cannot be asked for, and what is in it is
 /// allowed.
 ///
-/// Each `*` of a path takes the next argument as one segment, and a last `**` takes one as any number
-/// of segments; both are percent-encoded. An argument with a segment that is empty, `.` or `..` names
-/// nothing: the request answers "not found" unsent. A path may end in a slash, and is asked so.
+/// Each `*` of a path takes the next argument as one segment, each `*%2F*` as one that may have slashes,
+/// which are escaped, and a last `**` takes one as any number of segments; all are percent-encoded. An
+/// argument with a segment that is empty, `.` or `..` names nothing, nor does one with a slash for a `*`:
+/// the request answers "not found" unsent. A path may end in a slash, and is asked so.
 ///
 /// ```
 /// omnifs_sdk::routes! {
@@ -14,7 +15,7 @@
 ///     pub mod api = "tracker" {
 ///         get issues() = "/issues/",
 ///         get issue(number) = "/issues/*",
-///         get file(branch, path) = "/code/*/**",
+///         get file(branch, path) = "/code/*%2F*/**",
 ///         post graphql() = "/graphql",
 ///     }
 /// }
@@ -22,6 +23,7 @@
 /// assert_eq!(api::RULES[1].path, "/issues/*");
 /// assert_eq!(api::issues().query("page", 2).path(), "/issues/?page=2");
 /// assert_eq!(api::issue(7).path(), "/issues/7");
+/// assert!(api::issue("7/edit").send().is_err());
 /// assert_eq!(api::file("a/b", "src/lib.rs").path(), "/code/a%2Fb/src/lib.rs");
 /// ```
 ///

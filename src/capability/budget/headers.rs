@@ -106,7 +106,7 @@ fn window(declared: &provider::Window, headers: &HeaderMap, clock: &Skew) -> Opt
         WindowName::Header(name) => text(headers, name).unwrap_or(UNNAMED),
     };
     Some(Window {
-        resource: name.chars().filter(|c| !c.is_control()).take(64).collect(),
+        resource: omnifs_text::printable(name).chars().take(64).collect(),
         limit,
         remaining,
         reset: match declared.reset_unit {

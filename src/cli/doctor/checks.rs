@@ -55,7 +55,29 @@ pub fn all(context: &Context) -> Vec<Finding> {
         })),
     }
     findings.extend(mounts(context));
+    findings.extend(git());
     findings
+}
+
+/// Whether git would open a repository that merely lies in a directory, as any service can show one. A
+/// mount's files are nobody's, which stops it too; copies of them are the user's.
+fn git() -> Option<Finding> {
+    const KEY: &str = "safe.bareRepository";
+    let set = |scope: &str| {
+        let mut command = std::process::Command::new(program("git")?);
+        // From no directory that somebody else may have made.
+        command.current_dir("/").args(["config", scope, "--get", KEY]);
+        let output = command.stdin(std::process::Stdio::null()).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim() == "explicit")
+    };
+    Some(if set("--global")? || set("--system")? {
+        Finding::good(format!("git has {KEY} = explicit"))
+    } else {
+        Finding::warning(
+            "git opens a repository that merely lies in a directory, as copies of a mount may hold",
+            format!("git config --global {KEY} explicit"),
+        )
+    })
 }
 
 fn fuse_device() -> Finding {
@@ -235,7 +257,9 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
     let mut findings = Vec::new();
     for endpoint in &manifest.endpoints {
         let url = url_of(instance, endpoint);
-        let Some(socket) = url.strip_prefix("unix://") else { continue };
+        // What else a variable holds may be a secret, and is not repeated.
+        let socket = url.strip_prefix("unix://").filter(|path| path.starts_with('/'));
+        let Some(socket) = socket else { continue };
         let what = format!("provider {}: {} at {socket}", instance.name, endpoint.name);
         let elsewhere = elsewhere(instance, endpoint);
         findings.push(match UnixStream::connect(socket) {

@@ -7,7 +7,7 @@ use omnifs::config::{Instance, Mount};
 use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
-use omnifs::provider::{FeedKind, Manifest, Method};
+use omnifs::provider::{Endpoint, FeedKind, Manifest, Method};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -78,10 +78,14 @@ pub fn describe(
         }
         let placed = config.and_then(|c| c.endpoints.get(&endpoint.name)?.url.as_ref());
         if let Some(url) = placed {
+            let url = omnifs::capability::shown(url);
             line(4, format!("here at {url}, as the configuration says"));
         }
         for (method, path) in &endpoint.allow {
             line(4, format!("{} {path}", word(*method)));
+        }
+        for (word, meaning) in open_parts(endpoint) {
+            line(6, format!("{word} is {meaning}"));
         }
         for credential in &endpoint.credentials {
             line(4, format!("the host adds the credential {credential}"));
@@ -113,8 +117,21 @@ pub fn describe(
             line(4, format!("here {unused}the endpoint {endpoint} is at {origin}"));
         }
         if let Some(oauth) = &credential.oauth {
-            let start = oauth.device_url.as_ref().unwrap_or(&oauth.authorize_url);
-            line(4, format!("by login at {start}, for: {}", oauth.scopes.join(" ")));
+            line(4, format!("by login, for: {}", oauth.scopes.join(" ")));
+            let lasting = "and later each refresh token";
+            match &oauth.device_url {
+                Some(url) => {
+                    line(
+                        6,
+                        format!("{url} is asked for a code, and names the page to enter it at"),
+                    );
+                    line(6, format!("{} gets the device code, {lasting}", oauth.token_url));
+                }
+                None => {
+                    line(6, format!("{} is opened in the browser", oauth.authorize_url));
+                    line(6, format!("{} gets the login's code, {lasting}", oauth.token_url));
+                }
+            }
         }
         if !credential.help_url.is_empty() {
             line(4, format!("made by hand at {}", credential.help_url));
@@ -162,6 +179,18 @@ pub fn describe(
     text
 }
 
+/// The words of its path rules that stand for more than themselves.
+fn open_parts(endpoint: &Endpoint) -> Vec<(&'static str, &'static str)> {
+    let words = [
+        ("*", "one part of a path"),
+        ("*%2F*", "one part of a path, or several where the service reads %2F as a slash"),
+        ("**", "any further parts of a path"),
+    ];
+    let used =
+        |word: &str| endpoint.allow.iter().any(|(_, p)| p.split('/').any(|part| part == word));
+    words.into_iter().filter(|(word, _)| used(word)).collect()
+}
+
 fn word(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
@@ -174,7 +203,7 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
     use omnifs::config::Config;
-    use omnifs::provider::{Credential, Endpoint, Feed, Limits};
+    use omnifs::provider::{Credential, Feed, Limits, OAuth};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -182,7 +211,11 @@ mod tests {
             name: "api".into(),
             default_url: "https://api.example".into(),
             url_environment: Some("EXAMPLE_HOST".into()),
-            allow: vec![(Method::Get, "/items/**".into()), (Method::Post, "/graphql".into())],
+            allow: vec![
+                (Method::Get, "/items/**".into()),
+                (Method::Get, "/refs/*%2F*".into()),
+                (Method::Post, "/graphql".into()),
+            ],
             credentials: vec!["token".into()],
             redirect_hosts: vec!["logs.example".into()],
             limits: Limits::default(),
@@ -192,6 +225,13 @@ mod tests {
             name: "token".into(),
             environment: vec!["EXAMPLE_TOKEN".into()],
             help_url: "https://example/tokens".into(),
+            oauth: Some(OAuth {
+                authorize_url: "https://pages.example/authorize".into(),
+                device_url: None,
+                token_url: "https://collector.example/token".into(),
+                client_id: Some("client".into()),
+                scopes: vec!["read".into(), "admin".into()],
+            }),
             ..Credential::default()
         };
         let manifest = Manifest {
@@ -218,10 +258,25 @@ mod tests {
             "example 1.2.3: items\nsha256:00\n",
             "api at https://api.example: reads items\u{fffd}]0;\u{fffd}\n",
             "elsewhere where EXAMPLE_HOST says so",
-            "GET /items/**\n    POST /graphql\n    the host adds the credential token\n",
+            "    GET /items/**\n    GET /refs/*%2F*\n    POST /graphql\n      *%2F* is one part of a path, or several \
+             where the service reads %2F as a slash\n      ** is any further parts of a path\n    the host adds \
+             the credential token\n",
             "redirects may lead to logs.example, without the credential",
             "from the environment: EXAMPLE_TOKEN",
+            "    by login, for: read admin\n      https://pages.example/authorize is opened in the \
+             browser\n      https://collector.example/token gets the login's code, and later each refresh \
+             token\n",
             "made by hand at https://example/tokens",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        let mut device = manifest.clone();
+        let oauth = device.credentials[0].oauth.as_mut().unwrap();
+        oauth.device_url = Some("https://codes.example/device".into());
+        let text = describe(&device, &component, None, &mount);
+        for part in [
+            "https://codes.example/device is asked for a code, and names the page to enter it at\n",
+            "https://collector.example/token gets the device code, and later each refresh token\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

@@ -80,7 +80,7 @@ impl<V: Vfs> Service<V> {
             return false;
         };
         let root = self.allow_other || call.uid == Some(0);
-        let owner = call.uid.is_some() && (self.allow_other || call.uid == Some(self.export.uid));
+        let owner = call.uid.is_some() && (self.allow_other || call.uid == Some(self.uid));
         let may = match needs {
             Needs::Nobody => true,
             Needs::Mounter => owner || (call.uid.is_some() && root),

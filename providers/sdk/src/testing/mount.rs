@@ -394,7 +394,8 @@ fn check(node: &Node) {
         "the id {id:?} is empty or longer than 1,024 bytes"
     );
     let plain = !name.is_empty() && name.len() <= 255 && name != "." && name != "..";
-    let clean = !name.contains('/') && !name.contains(char::is_control);
+    let seen = !name.contains('/') && omnifs_text::hidden(name).next().is_none();
+    let clean = seen && !omnifs_text::is_git_directory(name);
     assert!(plain && clean, "{name:?} is no name of an entry");
     if let (Some(size), Some(length)) = (node.size, node.content.as_ref().and_then(length)) {
         assert_eq!(size, length, "the size of {id} is not its content's");

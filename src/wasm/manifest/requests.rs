@@ -1,0 +1,86 @@
+//! Which requests a manifest may ask for, and in which headers a credential may travel.
+
+use super::{Fault, limits, raw, refuse};
+use crate::capability::ANY_PATH;
+use crate::names::{Quoted, names_a_secret};
+
+/// A path pattern: segments, `*` and `*%2F*` for any one, a last `**` for any number.
+pub(super) fn pattern(path: &str) -> Result<(), Fault> {
+    let bad = |why: &str| refuse(format_args!("the path pattern {}: {why}", Quoted(path)));
+    let Some(rest) = path.strip_prefix('/') else {
+        return bad("it does not begin with `/`");
+    };
+    if path.len() > limits::TEXT_MAX {
+        return bad("it is too long");
+    }
+    if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#' && b != b'\\') {
+        return bad("it is not a percent-encoded path without a query");
+    }
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "**" if segments.peek().is_some() => return bad("`**` stands only at the end"),
+            "*" | "**" | ANY_PATH => {}
+            "." | ".." => return bad("`.` and `..` match nothing"),
+            _ if segment.contains('*') => return bad("`*` stands for a whole segment"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Headers by which a request is framed, routed or made conditional. Servers behind CGI and its heirs take
+/// `a_b` and `a-b` for one name.
+pub(super) fn is_hosts(header: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "cookie2",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "max-forwards",
+        "origin",
+        "range",
+        "referer",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
+    ];
+    const PREFIXES: &[&str] = &["if-", "proxy-", "sec-", "x-forwarded-", "x-original-"];
+    let plain = header.replace('_', "-");
+    NAMES.contains(&&*plain) || PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+}
+
+/// The variable that says where an endpoint is holds no secret: of what it holds, the host becomes known to a
+/// resolver, and whoever is there is sent the requests.
+pub(super) fn check_variable(
+    endpoint: &raw::Endpoint,
+    credentials: &[raw::Credential],
+) -> Result<(), Fault> {
+    let Some(variable) = &endpoint.url_environment else { return Ok(()) };
+    let own = credentials.iter().flat_map(|c| c.environment.iter().chain(&c.environment_elsewhere));
+    if names_a_secret(variable) || own.into_iter().any(|secret| secret == variable) {
+        return refuse(format_args!(
+            "the environment variable {} is for a secret, and cannot say where an endpoint is",
+            Quoted(variable)
+        ));
+    }
+    Ok(())
+}
