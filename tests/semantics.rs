@@ -1,4 +1,4 @@
-//! SEMANTICS.md promises nothing that no test shows: each numbered paragraph names its tests, and each
+//! SEMANTICS.md and THREAT-MODEL.md promise nothing that no test shows: each paragraph and row names its tests, and each
 //! of them exists.
 
 use std::fs;
@@ -52,5 +52,37 @@ fn each_promise_names_tests_that_exist() {
         }
     }
     assert!(promises > 10, "{promises} promises found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Every test that THREAT-MODEL.md names for an attack exists where it says.
+#[test]
+fn each_attack_of_the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("THREAT-MODEL.md")).expect("THREAT-MODEL.md");
+    let (mut rows, mut wrong) = (0, Vec::new());
+    let tables = text.split("\n## ").filter(|part| part.contains("| attack | what happens |"));
+    for row in tables.flat_map(str::lines).filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        if cells[0].trim() == "attack" {
+            continue;
+        }
+        rows += 1;
+        let (mut place, mut named) = (None, 0);
+        for word in quoted(cells.last().unwrap_or(&"")) {
+            if word.contains('/') {
+                place = Some((word, sources(&root.join(word))));
+            } else if let Some((file, source)) = &place {
+                named += 1;
+                if !source.contains(&format!("fn {word}(")) {
+                    wrong.push(format!("{}: {file} has no test {word}", cells[0]));
+                }
+            }
+        }
+        if named == 0 {
+            wrong.push(format!("{}: names no test", cells[0]));
+        }
+    }
+    assert!(rows > 30, "{rows} rows found");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
