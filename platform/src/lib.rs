@@ -17,6 +17,11 @@ pub mod conformance {
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::nfs::fuzzing::*;
+}
 pub mod memory;
 pub mod nfs;
 mod types;

@@ -14,6 +14,8 @@
 //! under way, handles, positions and open files are bounded; every wait has a deadline.
 
 mod connection;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gate;
 mod handle;
 pub mod mounting;

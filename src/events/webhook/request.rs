@@ -1,5 +1,8 @@
 //! Checks one delivery, cheapest check first, and queues it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use super::signature::{Claim, Flaw};
 use super::{Queue, Queued, Shared, count, lock};
 use crate::provider::{Delivery, Handshake, Signature};
