@@ -72,8 +72,17 @@ fn flatten(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
                 }
             }
         }
-        // A string in JSON is one line, and what would act on a terminal is escaped where it is shown.
-        value => drop(lines.insert(format!("{path} = {value}"))),
+        value => {
+            // A string in JSON is one line. It leaves U+007F to U+009F as they are, on which a terminal acts.
+            let mut line = String::new();
+            for c in format!("{path} = {value}").chars() {
+                match c.is_control() {
+                    true => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+                    false => line.push(c),
+                }
+            }
+            lines.insert(line);
+        }
     }
 }
 
@@ -266,6 +275,15 @@ mod tests {
             manifest.credentials[0].scheme = scheme;
             assert_ne!(Asks::of(&manifest), basic(None));
         }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_acts_on_is_in_what_is_shown_and_recorded() {
+        let asks = |root: &str| Asks::of(&Manifest { root: root.into(), ..full() });
+        let text = asks("a\u{9b}31m\u{7f}\u{1b}\n\\u009b").text();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(text.contains(r#"root = "a\u009b31m\u007f\u001b\n\\u009b""#), "{text}");
+        assert_ne!(asks("\u{9b}"), asks("\\u009b"));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod growing;
 pub mod host;
 pub mod inodes;

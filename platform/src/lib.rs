@@ -18,6 +18,11 @@ pub mod child;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::nfs::fuzzing::*;
+}
 pub mod memory;
 pub mod nfs;
 pub mod owner;

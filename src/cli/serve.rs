@@ -16,7 +16,7 @@ pub enum Serve {
 /// By NFS version 3 on 127.0.0.1
 ///
 /// Prints the commands that mount it, and serves until Ctrl-C. The export's name in them is a secret:
-/// who knows it can mount. It stays the same from run to run, so that mounts go on over a restart.
+/// who knows it can mount. Each run has another one; what is mounted goes on over a restart without it.
 #[derive(Debug, Args)]
 pub struct Nfs {
     /// Show the component FILE as the directory NAME, as `omnifs mount` does

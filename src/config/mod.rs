@@ -4,6 +4,8 @@
 
 mod edit;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod instances;
 mod read;
 mod show;
@@ -153,10 +155,7 @@ impl FromStr for Backend {
 
     fn from_str(name: &str) -> Result<Backend, String> {
         Backend::ALL.into_iter().find(|b| b.name() == name).ok_or_else(|| {
-            format!(
-                "'{name}' is not a back end; known: {}",
-                Backend::ALL.map(Backend::name).join(", ")
-            )
+            format!("is not a back end; known: {}", Backend::ALL.map(Backend::name).join(", "))
         })
     }
 }

@@ -98,6 +98,11 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&'a Item) -> Option<T>,
     ) -> Option<T> {
         let item = self.table.get(key)?;
+        // Before anything is made of it that would repeat it in a message.
+        if item.as_str().is_some_and(is_a_secret) {
+            self.mistake(key, |place| Error::Secret { place, key: self.full(key) });
+            return None;
+        }
         let value = read(item);
         if value.is_none() {
             let found = match item.type_name() {
@@ -122,12 +127,7 @@ impl<'a> Section<'a> {
     }
 
     fn string(&self, key: &str) -> Option<&'a str> {
-        let text = self.get(key, "a string", Item::as_str)?;
-        if is_a_secret(text) {
-            self.mistake(key, |place| Error::Secret { place, key: self.full(key) });
-            return None;
-        }
-        Some(text)
+        self.get(key, "a string", Item::as_str)
     }
 
     fn boolean(&self, key: &str) -> Option<bool> {
@@ -142,7 +142,7 @@ impl<'a> Section<'a> {
         let written =
             self.get(key, "a size such as \"512MiB\"", |item| match item.as_integer() {
                 Some(bytes) => {
-                    Some(u64::try_from(bytes).map(Size).map_err(|_| "is negative".into()))
+                    Some(u64::try_from(bytes).map_err(|_| "is negative".into()).and_then(Size::new))
                 }
                 None => item.as_str().map(str::parse),
             })?;
@@ -182,7 +182,12 @@ impl<'a> Section<'a> {
             let strings = item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned));
             strings.collect::<Option<Vec<_>>>()
         });
-        list.unwrap_or_default()
+        let list = list.unwrap_or_default();
+        if list.iter().any(|text| is_a_secret(text)) {
+            self.mistake(key, |place| Error::Secret { place, key: self.full(key) });
+            return Vec::new();
+        }
+        list
     }
 
     fn base_url(&self, key: &str) -> Option<String> {
@@ -267,8 +272,7 @@ impl<'a> Section<'a> {
             put(&mut config.mount.stale_if_error, mount.boolean("stale-if-error"));
             put(&mut config.mount.watch_events, mount.boolean("watch-events"));
             let listen = mount.string("webhook-listen").and_then(|text| {
-                let rule =
-                    |_| format!("'{text}' is not an address; write for example 127.0.0.1:8787");
+                let rule = |_| "is not an address; write for example 127.0.0.1:8787".to_owned();
                 mount.check("webhook-listen", text.parse::<SocketAddr>().map_err(rule))
             });
             put(&mut config.mount.webhook_listen, listen.map(Some));

@@ -174,3 +174,37 @@ fn instance_names_and_grants_have_a_form() {
     let grant = config.unwrap().written["a"].grant.clone();
     assert_eq!(grant, Some(format!("sha256:{}", digest.to_lowercase())));
 }
+
+#[test]
+fn a_secret_in_the_place_of_any_value_is_refused_and_not_repeated() {
+    let secret = format!("ghp_{}", "a1".repeat(20));
+    for (section, key) in [
+        ("cache", "bytes"),
+        ("cache", "nodes"),
+        ("limits", "guest-memory"),
+        ("limits", "call-time"),
+        ("mount", "backend"),
+        ("mount", "allow-other"),
+        ("mount", "webhook-listen"),
+        ("instances.a", "endpoints"),
+        ("instances.a", "grant"),
+    ] {
+        let found = mistake(&format!("[{section}]\n{key} = '{secret}'"));
+        assert!(found.contains("holds a secret") && !found.contains(&secret), "{key}: {found}");
+    }
+    // Nor is a text that has another form than most tokens.
+    for (section, key) in [
+        ("cache", "bytes"),
+        ("limits", "call-time"),
+        ("mount", "backend"),
+        ("mount", "webhook-listen"),
+        ("mount", "webhook-url"),
+        ("instances.a", "endpoints.e"),
+        ("instances.a", "grant"),
+    ] {
+        let found = mistake(&format!("[{section}]\n{key} = 'correct horse'"));
+        assert!(!found.contains("horse"), "{key}: {found}");
+    }
+    let listed = format!("[instances.a.endpoints.e]\nredirect-hosts = ['h', '{secret}']");
+    assert!(mistake(&listed).contains("holds a secret"));
+}

@@ -1,7 +1,7 @@
 //! The effective configuration as a file that would be read back as the same.
 
 use super::units::Size;
-use super::{Config, InstanceConfig};
+use super::{Config, EndpointConfig, InstanceConfig};
 use std::fmt::{self, Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -69,6 +69,9 @@ fn instance(instance: &InstanceConfig) -> String {
     lines.extend(instance.enabled.map(|on| format!("enabled = {on}")));
     for (name, endpoint) in &instance.endpoints {
         let at = format!("endpoints.{}", key(name));
+        if *endpoint == EndpointConfig::default() {
+            lines.push(format!("{at} = {{}}"));
+        }
         lines.extend(endpoint.url.as_ref().map(|url| format!("{at}.url = {}", quoted(url))));
         if !endpoint.redirect_hosts.is_empty() {
             let hosts: Vec<_> = endpoint.redirect_hosts.iter().map(|h| quoted(h)).collect();
@@ -102,15 +105,15 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back_as_the_same() {
-        let zeros = "0".repeat(64);
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
             [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
-            credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\n";
-        let text = format!("{text}grant = 'sha256:{zeros}'\nasks = 'sha256:{zeros}'\n");
+            credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\nendpoints.none = {}\n";
         let file = Path::new("/c.toml");
-        let config = read::parse(file, &text).unwrap();
+        let digests =
+            ["grant", "asks"].map(|key| format!("{key} = 'sha256:{}'\n", "0f".repeat(32)));
+        let config = read::parse(file, &format!("{text}{}", digests.concat())).unwrap();
         assert_eq!(read::parse(file, &config.to_string()).unwrap(), config);
     }
 }

@@ -1,4 +1,5 @@
-//! Sizes, durations and capacities as people write them.
+//! Sizes, durations and capacities as people write them. No error repeats the text: it may be a secret in
+//! the wrong place, and whoever reads the error knows the place.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,20 +31,27 @@ fn split(text: &str) -> Option<(f64, String)> {
     Some((number, unit.trim().to_ascii_lowercase()))
 }
 
+impl Size {
+    /// # Errors
+    /// Beyond 2^53 a float no longer holds every byte count, and no cache is that large.
+    pub fn new(bytes: u64) -> Result<Size, String> {
+        if bytes > 1 << 53 { Err("is too large for a size".into()) } else { Ok(Size(bytes)) }
+    }
+}
+
 impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Size, String> {
-        let wrong = || format!("'{text}' is not a size; write for example 512MiB");
+        let wrong = || "is not a size; write for example 512MiB".to_owned();
         if let Ok(bytes) = text.trim().parse() {
-            return Ok(Size(bytes));
+            return Size::new(bytes);
         }
         let (number, unit) = split(text).ok_or_else(wrong)?;
         let unit = unit.strip_suffix("s").unwrap_or(&unit);
         let scale = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1;
-        let bytes = number * scale as f64;
-        // Beyond 2^53 a float no longer holds every byte count, and no cache is that large.
-        if bytes > (1u64 << 53) as f64 { Err(wrong()) } else { Ok(Size(bytes as u64)) }
+        // What is beyond the largest number becomes that.
+        Size::new((number * scale as f64) as u64)
     }
 }
 
@@ -63,9 +71,12 @@ impl fmt::Display for Size {
     }
 }
 
-/// Reads `30s`, `500ms`, `2m`, `1h`.
+/// A year and more; up to there a float holds every millisecond.
+const LONGEST: Duration = Duration::from_secs(10_000 * 3600);
+
+/// Reads `30s`, `500ms`, `2m`, `1h`, to the millisecond.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration; write for example 30s");
+    let wrong = || "is not a duration; write for example 30s".to_owned();
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let scale = match unit.as_str() {
         "ms" => 0.001,
@@ -75,6 +86,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let length = Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())?;
+    if length > LONGEST {
+        return Err("is too long; give at most 10000h".into());
+    }
+    let length = Duration::from_millis((length.as_secs_f64() * 1000.0).round() as u64);
     if length.is_zero() { Err("a duration of 0 would fail every call".into()) } else { Ok(length) }
 }
 
@@ -93,7 +108,7 @@ impl FromStr for Capacity {
         let nodes = match nodes.trim() {
             "" if bytes.is_some() => None,
             nodes => Some(nodes.parse().map_err(|_| {
-                format!("'{nodes}' is not a number of nodes; write for example 100000,512MiB")
+                "is not a number of nodes; write for example 100000,512MiB".to_owned()
             })?),
         };
         let bytes: Option<Size> = bytes.map(str::parse).transpose()?;
@@ -147,6 +162,9 @@ mod tests {
         for text in ["", "MiB", "-1", "1.2.3", "1 parsec", "inf", "nan", "99999999TiB", "0x10"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
+        // With a unit or without.
+        assert_eq!("9007199254740992".parse(), Ok(Size(1 << 53)));
+        assert!("9007199254740993".parse::<Size>().is_err());
     }
 
     #[test]
@@ -160,7 +178,9 @@ mod tests {
     fn durations_need_a_unit_and_a_length() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["30", "", "s", "0s", "-1s", "1e9h", "1d"] {
+        // What is shown has no more than milliseconds.
+        assert_eq!(duration("1.5006ms"), Ok(Duration::from_millis(2)));
+        for text in ["30", "", "s", "0s", "0.4ms", "-1s", "1e9h", "1d", "10001h"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -17,6 +17,9 @@ mod seen;
 mod signature;
 mod vouching;
 
+#[cfg(fuzzing)]
+pub use request::fuzzing;
+
 use super::Ledger;
 use super::supervisor::lock;
 use super::task::bounded;

@@ -8,6 +8,8 @@
 //! at its beginning is refused, never shifted.
 
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod records;
 mod spool;
 

@@ -34,3 +34,5 @@ pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError};
 pub use instance::Instance;
 pub use limits::Limits;
+#[cfg(fuzzing)]
+pub use manifest::fuzzing;

@@ -8,6 +8,7 @@ mod cargo;
 mod check;
 mod components;
 mod demo;
+mod fuzz;
 mod guest;
 mod setup;
 mod step;
@@ -38,6 +39,8 @@ enum Command {
     Components(components::Components),
     /// Measures the mount against tmpfs
     Bench(bench::Bench),
+    /// Fuzzes what reads bytes of strangers
+    Fuzz(fuzz::Fuzz),
     /// Checks formatting, lints, lock files, licences and advisories
     Check,
     /// Builds omnifs for Windows with mingw-w64 and runs what of it Wine can run
@@ -57,6 +60,9 @@ struct Build {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::wrapped_rustc() {
+        return code;
+    }
     let outcome = step::install_signal_handler().and_then(|()| run(Xtask::parse().command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +80,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build(build) => build.run(),
         Command::Components(components) => components.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Check => check::run(),
         Command::Windows(windows) => windows.run(),
         Command::Ci => {

@@ -72,6 +72,11 @@ impl Peer {
         self.close.notify_one();
     }
 
+    /// Ready once it is to be closed.
+    pub async fn closed(&self) {
+        self.close.notified().await;
+    }
+
     fn heard(&self) {
         // Milliseconds of a process's life fit.
         self.last.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
@@ -172,7 +177,7 @@ pub(super) async fn serve<V: Vfs>(
                     return;
                 }
             }
-            () = peer.close.notified() => return,
+            () = peer.closed() => return,
         }
     }
 }

@@ -6,13 +6,17 @@
 //! an object's identity and position and a proof (handle.rs), and are good after a restart
 //! (state.rs, positions.rs, objects.rs).
 //!
-//! Who gets in: the listener is bound to 127.0.0.1, the export has a name that cannot be guessed and
-//! is told to nobody, and each call must carry the owner's uid. docs/nfs.md says what that protects.
+//! Who gets in: the listener is bound to 127.0.0.1, on Linux another user's connection is refused
+//! (gate.rs), the export has a name that cannot be guessed, is told to nobody and is another one at each
+//! start, and each call must carry the owner's uid. docs/nfs.md says what that protects.
 //!
 //! Invariants: nothing that a client sends makes room for more than it has sent; connections, calls
 //! under way, handles, positions and open files are bounded; every wait has a deadline.
 
 mod connection;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod gate;
 mod handle;
 pub mod mounting;
 mod objects;
@@ -28,6 +32,7 @@ mod wire;
 use crate::Vfs;
 use crate::owner::Owner;
 use connection::Peer;
+use gate::Gate;
 use handle::Sealer;
 use objects::Objects;
 use positions::Positions;
@@ -71,7 +76,7 @@ pub struct Options {
     /// A directory of this server's own, which is made if need be. A server that is started on it
     /// again is the same one to its clients.
     pub state: PathBuf,
-    /// Serve calls of every user, not of `uid` alone.
+    /// Serve calls and connections of every user, not of `uid` alone.
     pub allow_other: bool,
     /// Whose calls are served.
     pub uid: u32,
@@ -111,6 +116,7 @@ pub struct Server {
     stop: Arc<Notify>,
     peers: Arc<Peers>,
     closed: Arc<AtomicBool>,
+    gate: Arc<Gate>,
 }
 
 impl Server {
@@ -119,8 +125,8 @@ impl Server {
         self.port
     }
 
-    /// What to mount: `/` and the export's name. Who knows it and may act as the owner's uid can read
-    /// everything, so it is not for logs.
+    /// What to mount: `/` and the export's name. Who knows it, may connect and may act as the owner's
+    /// uid can read everything, so it is not for logs. Another one at each start.
     pub fn export(&self) -> String {
         format!("/{}", self.token)
     }
@@ -134,6 +140,11 @@ impl Server {
     /// Connections at this moment.
     pub fn connections(&self) -> usize {
         self.peers.all().len()
+    }
+
+    /// Connections that were refused because another user's program made them. Linux only.
+    pub fn refused(&self) -> u64 {
+        self.gate.refused()
     }
 }
 
@@ -154,6 +165,7 @@ pub fn serve<V: Vfs>(
 ) -> Result<Server, ServeError> {
     let state = |source| ServeError::State { path: options.state.clone(), source };
     let mut identity = Identity::load(&options.state).map_err(state)?;
+    let token = state::export_name().map_err(ServeError::System)?;
     let listener = listen(identity.port).map_err(ServeError::Listen)?;
     let port = listener.local_addr().map_err(ServeError::Listen)?.port();
     identity.port = port;
@@ -173,7 +185,7 @@ pub fn serve<V: Vfs>(
         uid: options.uid,
         export: Export { owner: options.owner, fsid: sealer.number() },
         sealer,
-        token: identity.token.clone(),
+        token: token.clone(),
         closed: closed.clone(),
         allow_other: options.allow_other,
         files: Streams::new(FILES, FILE_BYTES),
@@ -185,8 +197,17 @@ pub fn serve<V: Vfs>(
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?
     };
-    runtime.spawn(accept(service, peers.clone(), stop.clone(), listener));
-    Ok(Server { port, token: identity.token, stop, peers, closed })
+    let gate = Arc::new(if options.allow_other { Gate::open() } else { Gate::of(owners(options)) });
+    runtime.spawn(accept(service, peers.clone(), gate.clone(), stop.clone(), listener));
+    Ok(Server { port, token, stop, peers, closed, gate })
+}
+
+/// The user of the files, and of this process.
+fn owners(options: &Options) -> Vec<u32> {
+    #[cfg(unix)]
+    return vec![options.uid, rustix::process::geteuid().as_raw()];
+    #[cfg(not(unix))]
+    vec![options.uid]
 }
 
 /// The port of the last run, so that its mounts go on; if somebody else has it, any other.
@@ -194,7 +215,18 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     // On unix the standard library sets the option that lets a server come back while connections of
     // its last run linger.
     let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listener = at(port).or_else(|error| if port == 0 { Err(error) } else { at(0) })?;
+    let listener = at(port).or_else(|error| {
+        if port == 0 {
+            return Err(error);
+        }
+        tracing::warn!(
+            port,
+            %error,
+            "the port of the last run is another program's; mounts of that run would be answered by \
+             it, so unmount them"
+        );
+        at(0)
+    })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -256,6 +288,7 @@ impl Peers {
 async fn accept<V: Vfs>(
     service: Arc<Service<V>>,
     peers: Arc<Peers>,
+    gate: Arc<Gate>,
     stop: Arc<Notify>,
     listener: tokio::net::TcpListener,
 ) {
@@ -285,11 +318,17 @@ async fn accept<V: Vfs>(
             peers.make_room();
         }
         number += 1;
-        let (peer, peers) = (Peer::new(), peers.clone());
+        let (peer, peers, gate) = (Peer::new(), peers.clone(), gate.clone());
         peers.all().insert(number, peer.clone());
-        let serving = connection::serve(stream, service.clone(), peer, slots.clone());
+        let (service, slots) = (service.clone(), slots.clone());
         tokio::spawn(async move {
-            serving.await;
+            let admitted = tokio::select! {
+                admitted = gate.admits(&stream) => admitted,
+                () = peer.closed() => false,
+            };
+            if admitted {
+                connection::serve(stream, service, peer, slots).await;
+            }
             peers.all().remove(&number);
         });
     }

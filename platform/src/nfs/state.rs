@@ -1,5 +1,6 @@
-//! What a server keeps so that its clients' mounts survive a restart: the key, the export's name and
-//! the port, in one small file that only its owner can read.
+//! What a server keeps so that its clients' mounts survive a restart: the key of the handles and the
+//! port, in one small file that only its owner can read. The export's name is not kept: a mount in being
+//! does not need it, and every user has seen it in the mount table.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -14,9 +15,6 @@ const PREFIX: &str = "omnifs-";
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub key: [u8; 16],
-    /// The name under which the tree is exported: [`PREFIX`] and 32 hexadecimal digits that cannot be
-    /// guessed.
-    pub token: String,
     /// The port of the last run; 0 before the first.
     pub port: u16,
 }
@@ -41,22 +39,30 @@ impl Identity {
     }
 
     fn random() -> io::Result<Identity> {
-        let (mut key, mut token) = ([0; 16], [0; 16]);
-        getrandom::fill(&mut key).map_err(io::Error::other)?;
-        getrandom::fill(&mut token).map_err(io::Error::other)?;
-        Ok(Identity { key, token: format!("{PREFIX}{}", hexadecimal(&token)), port: 0 })
+        Ok(Identity { key: random()?, port: 0 })
     }
 
     /// Replaces the file as a whole.
     pub fn save(&self, directory: &Path) -> io::Result<()> {
         let key = hexadecimal(&self.key);
-        let text = format!("key {key}\ntoken {}\nport {}\n", self.token, self.port);
+        let text = format!("key {key}\nport {}\n", self.port);
         let next = directory.join(format!("{FILE}.next"));
         let mut file = private_file(&next)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(next, directory.join(FILE))
     }
+}
+
+/// A name for an export: [`PREFIX`] and 32 hexadecimal digits that cannot be guessed.
+pub(super) fn export_name() -> io::Result<String> {
+    Ok(format!("{PREFIX}{}", hexadecimal(&random()?)))
+}
+
+fn random() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -73,9 +79,8 @@ fn parse(text: &str) -> Option<Identity> {
     };
     let digits = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let key = field("key").filter(|key| digits(key))?;
-    let token = field("token").filter(|token| token.strip_prefix(PREFIX).is_some_and(digits))?;
     let key = u128::from_str_radix(key, 16).ok()?.to_be_bytes();
-    Some(Identity { key, token: token.to_owned(), port: field("port")?.parse().ok()? })
+    Some(Identity { key, port: field("port")?.parse().ok()? })
 }
 
 fn make_private(directory: &Path) -> io::Result<()> {
@@ -118,16 +123,16 @@ mod tests {
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!((mode(&place), mode(&place.join(FILE))), (0o700, 0o600));
         }
-        assert!(!format!("{first:?}").contains(&first.token));
+        assert!(!format!("{first:?}").contains(&hexadecimal(&first.key)));
     }
 
     #[test]
-    fn two_servers_share_neither_key_nor_token_and_a_broken_file_is_replaced() {
+    fn two_servers_share_no_key_two_exports_no_name_and_a_broken_file_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let first = Identity::load(directory.path()).unwrap();
         let second = Identity::load(directory.path()).unwrap();
-        assert!(first.key != second.key && first.token != second.token);
-        fs::write(directory.path().join(FILE), "key 12\ntoken zz\n").unwrap();
+        assert!(first.key != second.key && export_name().unwrap() != export_name().unwrap());
+        fs::write(directory.path().join(FILE), "key 12\nport zz\n").unwrap();
         assert_eq!(Identity::load(directory.path()).unwrap().port, 0);
     }
 }

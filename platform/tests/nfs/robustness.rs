@@ -59,6 +59,74 @@ fn another_user_gets_nothing_and_root_no_more_than_mounting_needs() {
     unharmed(&fixture);
 }
 
+/// What `run` makes of a thread that has given up all users but `uid`.
+#[cfg(target_os = "linux")]
+fn as_user<T: Send>(uid: u32, run: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{Uid, set_thread_res_uid};
+    let uid = Uid::from_raw(uid);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            // Of this thread alone, for the rest of its life.
+            set_thread_res_uid(uid, uid, uid).unwrap();
+            run()
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// Whether a server reads what comes on a new connection.
+#[cfg(target_os = "linux")]
+fn is_served(port: u16, uid: u32) -> bool {
+    Client::new(port, uid).raw(PROGRAM, 0, &[]).is_ok()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_connection_of_another_user_is_closed_whatever_its_calls_say() {
+    use crate::fixture::possible;
+    if !possible(rustix::process::geteuid().is_root(), "only root can act as another user") {
+        return;
+    }
+    const STRANGER: u32 = OWNER + 1;
+    let mut fixture = fixture();
+    let (mut client, root) = fixture.mounted();
+    let port = fixture.server().port();
+    // Its calls claim to be the owner's, and it knows all that a mount table and more would tell.
+    let stolen = as_user(STRANGER, || {
+        let mut stranger = Client::new(port, OWNER);
+        stranger.raw(PROGRAM, 1, &packed(&GETATTR3args { object: fh(&root) }))
+    });
+    assert!(matches!(stolen, Err(Refusal::Closed)), "{stolen:?}");
+    for port_of_six in [false, true] {
+        let host = if port_of_six { "::ffff:127.0.0.1" } else { "127.0.0.1" };
+        let closed = as_user(STRANGER, || {
+            use std::io::Read;
+            let Ok(mut stream) = TcpStream::connect((host, port)) else { return true };
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            matches!(stream.read(&mut [0]), Ok(0))
+        });
+        assert!(closed, "{host}");
+    }
+    assert!(fixture.server().refused() >= 2);
+    // Root, whose the kernel's own sockets are, and the owner are served.
+    assert!(is_served(port, OWNER));
+    assert!(as_user(OWNER, || is_served(port, OWNER)));
+    assert!(client.getattr(&root).is_ok());
+    // A crowd of strangers keeps nobody out.
+    as_user(STRANGER, || {
+        for _ in 0..1000 {
+            drop(TcpStream::connect(("127.0.0.1", port)));
+        }
+    });
+    unharmed(&fixture);
+    drop(client);
+    fixture.stop();
+    fixture.options.allow_other = true;
+    fixture.start();
+    let port = fixture.server().port();
+    assert!(as_user(STRANGER, || is_served(port, STRANGER)));
+}
+
 #[test]
 fn everybody_gets_in_where_that_is_asked_for() {
     let mut fixture = fixture();

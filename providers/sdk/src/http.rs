@@ -281,7 +281,7 @@ impl Response {
         response
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn with_headers(headers: &[(&str, &str)]) -> Self {
         let header =
             |&(name, value): &(&str, &str)| Header { name: name.into(), value: value.into() };

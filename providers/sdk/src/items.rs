@@ -133,7 +133,9 @@ impl<T: DeserializeOwned> Items<T> {
             Ok((value, Some(why))) => (Some(value), why),
             Err(why) => (None, why),
         };
-        let item = identity(&text, &why).unwrap_or_else(name);
+        // A member's name, and a path to it, is whatever the service calls it.
+        let item = identity(&text, &why).unwrap_or_else(|| crate::content::one_line(&name()));
+        let why = crate::content::one_line(&why);
         let odd = Odd { item, why, shown: value.is_some() };
         log::warn(&odd.to_string());
         self.odd.push(odd);

@@ -29,6 +29,9 @@ mod describe;
 mod entry;
 pub mod events;
 mod export;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graphql;
 mod host;
 pub mod http;

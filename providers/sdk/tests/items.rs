@@ -259,6 +259,11 @@ fn an_odd_member_of_an_object_leaves_the_others() {
     assert!(note.starts_with("odd is left out (color: invalid type: null"), "{note}");
     assert!(note.contains("new is shown with less (color: "), "{note}");
     assert!(matches!(mount.stat("labels/odd"), Err(Error::Invalid(_))));
+    // A note is one line, whatever the members are called.
+    let mount = Mount::<Tracker>::new(Recorded::new().get("/labels", r#"{"a\nb": {"color": 1}}"#));
+    mount.list("labels").unwrap();
+    let note = mount.partials().remove(0).2;
+    assert!(note.starts_with("a b is left out"), "{note:?}");
     // A name that breaks off costs none of them.
     let labels = r#"{"b\ud83d": {"color": "red"}, "new": {"color": "blue"}}"#;
     let mount = Mount::<Tracker>::new(Recorded::new().get("/labels", labels));

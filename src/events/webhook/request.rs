@@ -1,5 +1,8 @@
 //! Checks one delivery, cheapest check first, and queues it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use super::places::Place;
 use super::signature::{Claim, Flaw};
 use super::{Queue, Shared, count, lock};

@@ -33,6 +33,7 @@ pub fn run() -> Result<()> {
     for manifest in sources() {
         note(formatting(manifest));
     }
+    note(formatting(&cargo::root().join("fuzz/Cargo.toml")));
     note(supply_chain(&manifests));
     for manifest in sources() {
         note(lints(manifest));
