@@ -73,14 +73,15 @@ fn flatten(path: &str, value: &Value, lines: &mut BTreeSet<String>) {
             }
         }
         value => {
-            // A string in JSON is one line. It leaves U+007F to U+009F as they are, on which a terminal acts.
-            let mut line = String::new();
-            for c in format!("{path} = {value}").chars() {
-                match c.is_control() {
-                    true => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-                    false => line.push(c),
-                }
+            // A string in JSON is one line. It leaves as it is much else that nobody can see.
+            let text = format!("{path} = {value}");
+            let (mut line, mut from) = (String::new(), 0);
+            for (at, c) in omnifs_text::hidden(&text) {
+                line.push_str(&text[from..at]);
+                line.push_str(&format!("\\u{:04x}", u32::from(c)));
+                from = at + c.len_utf8();
             }
+            line.push_str(&text[from..]);
             lines.insert(line);
         }
     }
@@ -281,9 +282,10 @@ mod tests {
     fn nothing_that_a_terminal_acts_on_is_in_what_is_shown_and_recorded() {
         let asks = |root: &str| Asks::of(&Manifest { root: root.into(), ..full() });
         let text = asks("a\u{9b}31m\u{7f}\u{1b}\n\\u009b").text();
-        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(omnifs_text::hidden(&text).all(|(_, c)| c == '\n'), "{text:?}");
         assert!(text.contains(r#"root = "a\u009b31m\u007f\u001b\n\\u009b""#), "{text}");
         assert_ne!(asks("\u{9b}"), asks("\\u009b"));
+        assert!(asks("a\u{202e}b\u{e0041}").text().contains(r#"root = "a\u202eb\ue0041""#));
     }
 
     #[test]

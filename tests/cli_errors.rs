@@ -95,7 +95,7 @@ fn a_configuration_that_others_may_write_is_refused() {
     home.config("");
     let open = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(home.config_file(), open).unwrap();
-    home.run(["config", "check"]).fails(2, "writable by other users", "chmod go-w");
+    home.run(["config", "check"]).fails(2, "can be written by other users", "chmod go-w");
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn unexpected(url: &str, what: &str) -> LoginError {
     let place = Url::parse(url).map(|url| url.origin().ascii_serialization());
     LoginError::Unexpected {
         place: place.unwrap_or_else(|_| url.to_owned()),
-        what: what.chars().filter(|c| !c.is_control()).take(200).collect(),
+        what: omnifs_text::printable(what).chars().take(200).collect(),
     }
 }
 
