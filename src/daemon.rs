@@ -4,7 +4,7 @@
 //! outside, a command, a panic); and nothing is mounted before the claim is held.
 
 use crate::config::{Config, Instance};
-use crate::control::{self, MountStatus, Refused, Registry, Server};
+use crate::control::{self, MountStatus, Refused, Registry, Scrape, Server};
 use crate::host::{self, Mounted};
 use crate::mountpoint;
 use crate::paths::Paths;
@@ -107,6 +107,11 @@ pub fn run_with(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut signals = Stops::new()?;
+        // Taken before anything is mounted, so that there is nothing to take back where it cannot be.
+        let scrape = match options.config.mount.metrics_listen {
+            Some(address) => Some(Scrape::bind(address).await?),
+            None => None,
+        };
         let mut mounted = tokio::select! {
             mounted = start(&options) => mounted?,
             _ = signals.next() => return Err(Error::Interrupted),
@@ -121,6 +126,8 @@ pub fn run_with(
                 return Err(error.into());
             }
         };
+        let _metrics =
+            scrape.map(|scrape| scrape.serve(status(&options), Arc::clone(&mounted.daemon)));
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
         ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;

@@ -1,19 +1,24 @@
 //! The log of a mount: one file for each mountpoint, bounded, for the user alone.
 //!
-//! Invariants: a log holds no control character but its line ends, so that no service can write to
-//! a reader's terminal through it; and of other crates only warnings are kept, because their
+//! Invariants: a log holds no control character but its line ends, also not as an escape of JSON, so that no
+//! service can write to a reader's terminal through it; and of other crates only warnings are kept, because their
 //! debug lines may show request headers.
 
+mod json;
+
 use crate::paths;
+use json::Json;
 pub use omnifs_text::printable;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// A log is moved to `NAME.log.1` when it would pass this, so two of these is what a mount can fill.
@@ -104,22 +109,39 @@ impl Drop for Event<'_> {
     }
 }
 
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One object a line: `timestamp`, `level`, `message`, and `fields` where there are others.
+    Json,
+}
+
 /// Sends this process's tracing events to the log at `path`, and to stderr where `terminal`.
 ///
 /// # Errors
 /// The file cannot be opened, or the process already has a log.
-pub fn start(path: &Path, level: LevelFilter, terminal: bool) -> io::Result<()> {
+pub fn start(path: &Path, level: LevelFilter, format: Format, terminal: bool) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         paths::private_dir(directory)?;
     }
     let file = Arc::new(Mutex::new(Rotating::open(path.to_owned())?));
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(Sink { file, terminal });
+    let layer = layer(Sink { file, terminal }, format);
     let own =
         Targets::new().with_target("omnifs", level).with_default(level.min(LevelFilter::WARN));
     tracing_subscriber::registry().with(own).with(layer).try_init().map_err(io::Error::other)
+}
+
+fn layer<S>(sink: Sink, format: Format) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(sink);
+    match format {
+        Format::Text => layer.boxed(),
+        Format::Json => layer.event_format(Json).boxed(),
+    }
 }
 
 /// Reads a log from its oldest line to its end, and on from there when it grows.

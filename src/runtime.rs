@@ -45,8 +45,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Directories whose last change of entries is remembered by itself.
 const TOUCHED: usize = 65_536;
@@ -117,10 +117,18 @@ struct State {
     pending: Vec<Change>,
     /// Steps of readers from a piece to the next.
     steps: u64,
+    waits: LockWaits,
     /// Keeps the instances' root nodes reachable for events.
     roots: Arc<Listing>,
     clocks: HashMap<crate::nodes::InstanceId, ServiceClock>,
     provers: HashMap<crate::nodes::InstanceId, Prover>,
+}
+
+/// How often the state's lock was taken already when somebody wanted it, and how long they all waited.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LockWaits {
+    pub count: u64,
+    pub time: Duration,
 }
 
 /// A service's own clock, by its last answer: seconds since the Unix epoch.
@@ -277,6 +285,7 @@ impl Runtime {
                 ahead: silent::Ahead::default(),
                 pending: Vec::new(),
                 steps: 0,
+                waits: LockWaits::default(),
                 roots,
                 clocks: HashMap::new(),
                 provers: HashMap::new(),
@@ -304,7 +313,18 @@ impl Runtime {
         }
         // A panic under the lock is a bug of ours; what the maps hold is still whole, since every
         // change to them is a single call.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Only who has to wait looks at the clock.
+            Err(TryLockError::WouldBlock) => {
+                let began = Instant::now();
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.waits.count += 1;
+                state.waits.time += began.elapsed();
+                state
+            }
+        }
     }
 
     fn arc(&self) -> Arc<Runtime> {

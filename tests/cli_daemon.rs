@@ -55,7 +55,8 @@ fn child() {
     let Some(at) = std::env::var_os("TEST_MOUNT").map(PathBuf::from) else { return };
     let paths = Paths::of_user().unwrap();
     let log = logs::path(&paths.logs(), &key(&at));
-    logs::start(&log, tracing::level_filters::LevelFilter::INFO, false).unwrap();
+    logs::start(&log, tracing::level_filters::LevelFilter::INFO, logs::Format::Text, false)
+        .unwrap();
     let config = Config::default();
     let instances = Vec::new();
     let options = Options { mountpoint: at, serve_only: false, config, instances, paths, log };

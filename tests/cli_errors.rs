@@ -20,6 +20,7 @@ fn a_wrong_command_line_is_code_2() {
         &["mount", "--provider", "../x=f.wasm", "mnt"],
         &["mount", "--provider", "x=", "mnt"],
         &["mount", "--webhook-listen", "8787", "mnt"],
+        &["mount", "--metrics-listen", "0.0.0.0:9464", "mnt"],
         &["mount", "--allow-other=perhaps", "mnt"],
         &["status", "--yaml"],
     ] {
@@ -287,6 +288,8 @@ fn without_a_mount_the_code_is_3() {
     home.run(["unmount", "mnt"]).fails(3, "nothing is mounted at mnt", "omnifs status");
     home.run(["unmount", "absent/x"]).fails(3, "nothing is mounted", "omnifs status");
     home.run(["unmount", "--force", "mnt"]).fails(3, "nothing is mounted", "omnifs status");
+    home.run(["metrics", "mnt"]).fails(3, "not in a running mount", "omnifs status");
+    home.run(["metrics"]).fails(3, "nothing is mounted", "omnifs mount");
     home.run(["refresh", "mnt"]).fails(3, "not in a running mount", "omnifs status");
     home.run(["logs"]).fails(3, "there is no log yet", "omnifs mount");
     home.run(["logs", "mnt"]).fails(3, "there is no log for mnt", "omnifs mount");
@@ -423,10 +426,13 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn a_log_level_that_is_none_is_refused() {
+fn a_log_level_or_format_that_is_none_is_refused() {
     let home = Home::new();
     let output = home.command(["mount", "mnt"]).env("OMNIFS_LOG", "loud").output().unwrap();
     cli::ran(output).fails(2, "OMNIFS_LOG is not a level", "info, debug");
+    let mut command = home.command(["mount", "--foreground", "mnt"]);
+    let output = command.env("OMNIFS_LOG_FORMAT", "xml").output().unwrap();
+    cli::ran(output).fails(2, "OMNIFS_LOG_FORMAT is not a format", "text or json");
 }
 
 /// A table's text without the padding of its columns.

@@ -1,7 +1,7 @@
 //! What the requests cost, for `omnifs status` and for tests that assert callout counts.
 
 use crate::provider::{Cause, Failure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Counters {
     /// Requests put on the wire, each retry and each redirect among them.
     pub callouts: AtomicU64,
+    /// Heads that came back, by the first digit of their status.
+    responses: [AtomicU64; 5],
     /// Response body bytes after decompression.
     pub bytes: AtomicU64,
     /// Fetches that ended in an error or in a status of 500 and above; the refused and the
@@ -29,9 +31,11 @@ pub(super) struct Counters {
 
 /// A snapshot of one endpoint's counts, or of all of them together. See the field docs of the
 /// counters: callouts are requests on the wire, bytes are body bytes after decompression.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalloutCounts {
     pub callouts: u64,
+    /// Those that were answered, by status: 1xx, 2xx, 3xx, 4xx, 5xx.
+    pub responses: [u64; 5],
     pub bytes: u64,
     pub failures: u64,
     pub retries: u64,
@@ -50,6 +54,12 @@ impl Counters {
     pub fn called_out(&self) {
         count(&self.callouts);
         let _ = super::REQUESTS.try_with(|requests| count(requests));
+    }
+
+    /// The head of an answer came from the wire, whatever becomes of it.
+    pub fn responded(&self, status: u16) {
+        let class = usize::from(status / 100).saturating_sub(1);
+        count(&self.responses[class.min(self.responses.len() - 1)]);
     }
 
     /// Notes the status of an answer.
@@ -85,6 +95,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CalloutCounts {
             callouts: read(&self.callouts),
+            responses: self.responses.each_ref().map(read),
             bytes: read(&self.bytes),
             failures: read(&self.failures),
             retries: read(&self.retries),
@@ -99,6 +110,9 @@ impl Counters {
 impl CalloutCounts {
     pub fn add(&mut self, other: &CalloutCounts) {
         self.callouts += other.callouts;
+        for (sum, more) in self.responses.iter_mut().zip(other.responses) {
+            *sum += more;
+        }
         self.bytes += other.bytes;
         self.failures += other.failures;
         self.retries += other.retries;

@@ -212,6 +212,7 @@ impl Shared {
             let response = exchange.client.execute(built).await.map_err(|error| {
                 exchange.fault(client::fault(&error, &self.service, &exchange.target.base, &url))
             })?;
+            exchange.target.counters.responded(response.status().as_u16());
             exchange.check_head(&response).map_err(|fault| exchange.fault(fault))?;
             let status = response.status().as_u16();
             exchange
@@ -332,6 +333,7 @@ impl Exchange<'_> {
                 .execute(self.build(&url, own))
                 .await
                 .map_err(|error| self.transport(&error, &url))?;
+            self.target.counters.responded(response.status().as_u16());
             self.check_head(&response)?;
             if let Some(location) = redirected(&response) {
                 let kept = matches!(response.status().as_u16(), 307 | 308);

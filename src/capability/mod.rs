@@ -229,6 +229,8 @@ pub struct EndpointStatus {
     /// `default`, `environment variable NAME`, `configuration`.
     pub source: String,
     pub counts: CalloutCounts,
+    /// Requests that are under way, streams not counted.
+    pub in_flight: usize,
     /// What its last request showed to be wrong with it or with its credential, and what to do.
     pub trouble: Option<String>,
 }
@@ -295,6 +297,7 @@ impl Outbound {
                 url: target.base.to_string(),
                 source: target.source.to_string(),
                 counts: target.counters.snapshot(),
+                in_flight: self.shared.limits.parallel.max(1) - target.turns.available_permits(),
                 trouble: target.counters.trouble(),
             })
             .collect();

@@ -27,7 +27,7 @@ pub(super) struct Checked {
 /// takes for another path, method or client (`X-Original-URL`, `X-HTTP-Method-Override`, `X-Forwarded-Host`).
 const ALLOWED: &[&str] = &["accept", "accept-language", "content-type", "prefer"];
 
-/// The version of a service's interface: `x-github-api-version`, `stripe-version`.
+/// The version of a service's interface: `x-SERVICE-api-version`, `SERVICE-version`.
 fn is_version(header: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let hosts = ["sec-", "proxy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix));

@@ -1,7 +1,7 @@
 use super::failure::{Exit, Failure};
 use super::{Context, shown};
 use clap::Args;
-use omnifs::control::key;
+use omnifs::control::{Record, key};
 use omnifs::logs::{self, Tail};
 use omnifs::mountpoint;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 /// Show the log of a mount
 ///
 /// The log stays after the mount has ended. OMNIFS_LOG (error, warn, info, debug, trace) says at
-/// the start of a mount how much it logs.
+/// the start of a mount how much it logs, and OMNIFS_LOG_FORMAT=json that it logs objects of JSON.
 #[derive(Debug, Args)]
 pub struct Logs {
     /// The mountpoint [default: the only running mount, else the last log]
@@ -58,14 +58,15 @@ fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     match &context.registry().list()[..] {
         [] => newest(&directory).ok_or_else(|| none("yet")),
         [record] => Ok(record.log.clone()),
-        records => {
-            let mut failure = Failure::new("several mounts are running").exit(Exit::Usage);
-            for record in records {
-                failure = failure.hint(format!("omnifs logs {}", record.mountpoint));
-            }
-            Err(failure)
-        }
+        records => Err(several(records, "logs")),
     }
+}
+
+/// It has to be said which one of these a command is for.
+pub fn several(records: &[Record], command: &str) -> Failure {
+    let failure = Failure::new("several mounts are running").exit(Exit::Usage);
+    let hint = |record: &Record| format!("omnifs {command} {}", record.mountpoint);
+    records.iter().map(hint).fold(failure, Failure::hint)
 }
 
 fn none(what: &str) -> Failure {

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod logs;
+mod metrics;
 mod mount;
 mod providers;
 mod reference;
@@ -62,6 +63,7 @@ enum Command {
     Mount(mount::Mount),
     Unmount(unmount::Unmount),
     Status(status::Status),
+    Metrics(metrics::Metrics),
     Refresh(refresh::Refresh),
     #[command(subcommand)]
     Serve(serve::Serve),
@@ -167,6 +169,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mount(args) => mount::run(context, &args),
         Command::Unmount(args) => unmount::run(context, &args),
         Command::Status(args) => status::run(context, &args),
+        Command::Metrics(args) => metrics::run(context, &args),
         Command::Refresh(args) => refresh::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Providers(args) => providers::run(context, &args),

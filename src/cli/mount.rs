@@ -62,6 +62,11 @@ pub struct MountOptions {
     /// Listen for webhooks (127.0.0.1:8787)
     #[arg(long, value_name = "ADDR", env = "OMNIFS_WEBHOOK_LISTEN", hide_env_values = true)]
     webhook_listen: Option<SocketAddr>,
+    /// Serve metrics at /metrics of a loopback address (127.0.0.1:9464); every user of this machine can read
+    /// them there. `omnifs metrics` needs no port
+    #[arg(long, value_name = "ADDR", env = "OMNIFS_METRICS_LISTEN", hide_env_values = true,
+        value_parser = omnifs::config::loopback)]
+    metrics_listen: Option<SocketAddr>,
     /// Serve what is known when a service cannot be reached; `omnifs status` says so
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
@@ -112,6 +117,7 @@ impl MountOptions {
             stale_if_error: self.stale_if_error,
             watch_events: self.watch_events,
             webhook_listen: self.webhook_listen,
+            metrics_listen: self.metrics_listen,
             cache_capacity: self.cache_capacity,
         }
     }
@@ -191,8 +197,19 @@ pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> R
 }
 
 pub fn start_log(log: &Path, level: LevelFilter, terminal: bool) -> Result<(), Failure> {
-    let started = logs::start(log, level, terminal);
+    let started = logs::start(log, level, log_format()?, terminal);
     started.map_err(|e| Failure::new(format!("cannot write the log {}: {e}", log.display())))
+}
+
+/// `OMNIFS_LOG_FORMAT`: how.
+fn log_format() -> Result<logs::Format, Failure> {
+    match std::env::var("OMNIFS_LOG_FORMAT").unwrap_or_default().as_str() {
+        "" | "text" => Ok(logs::Format::Text),
+        "json" => Ok(logs::Format::Json),
+        _ => Err(Failure::new("OMNIFS_LOG_FORMAT is not a format")
+            .hint("use text or json")
+            .exit(Exit::Usage)),
+    }
 }
 
 /// `OMNIFS_LOG`: how much is logged.

@@ -370,6 +370,7 @@ mod tests {
                 late: 1,
                 refused: 2,
                 turned_away: 4,
+                waiting: 0,
                 problem: Some("no secret".into()),
             },
             WebhookStatus {

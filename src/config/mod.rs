@@ -117,6 +117,8 @@ pub struct Mount {
     pub webhook_listen: Option<SocketAddr>,
     /// Where services find what listens there, behind a tunnel or a proxy: `https://HOST[/PREFIX]`.
     pub webhook_url: Option<String>,
+    /// Where metrics are served, on loopback.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// How the tree is shown to the operating system.
@@ -160,6 +162,17 @@ impl FromStr for Backend {
     }
 }
 
+/// An address on which only this machine's users can connect.
+pub fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not an address; write for example 127.0.0.1:9464"))?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(format!("{address} is not of this machine alone; write 127.0.0.1:PORT")),
+    }
+}
+
 /// Bytes of a configuration file.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -176,6 +189,7 @@ pub struct Overrides {
     pub stale_if_error: Option<bool>,
     pub watch_events: Option<bool>,
     pub webhook_listen: Option<SocketAddr>,
+    pub metrics_listen: Option<SocketAddr>,
     pub cache_capacity: Option<Capacity>,
 }
 
@@ -201,6 +215,7 @@ impl Default for Config {
                 watch_events: true,
                 webhook_listen: None,
                 webhook_url: None,
+                metrics_listen: None,
             },
         }
     }
@@ -242,6 +257,9 @@ impl Config {
         put(&mut self.mount.watch_events, &overrides.watch_events);
         if overrides.webhook_listen.is_some() {
             self.mount.webhook_listen = overrides.webhook_listen;
+        }
+        if overrides.metrics_listen.is_some() {
+            self.mount.metrics_listen = overrides.metrics_listen;
         }
         if let Some(capacity) = overrides.cache_capacity {
             put(&mut self.cache.nodes, &capacity.nodes);

@@ -258,6 +258,7 @@ impl<'a> Section<'a> {
                 "watch-events",
                 "webhook-listen",
                 "webhook-url",
+                "metrics-listen",
             ]);
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
@@ -276,6 +277,10 @@ impl<'a> Section<'a> {
                 mount.check("webhook-listen", text.parse::<SocketAddr>().map_err(rule))
             });
             put(&mut config.mount.webhook_listen, listen.map(Some));
+            let metrics = mount
+                .string("metrics-listen")
+                .and_then(|text| mount.check("metrics-listen", super::loopback(text)));
+            put(&mut config.mount.metrics_listen, metrics.map(Some));
             let url = mount
                 .string("webhook-url")
                 .and_then(|url| mount.check("webhook-url", public_url(url).map(|()| url)));

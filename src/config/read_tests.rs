@@ -93,6 +93,8 @@ fn a_wrong_type_says_what_is_expected() {
     assert!(mistake("[[cache]]\nnodes = 5000").contains("must be a table, not an array"));
     assert!(mistake("[mount]\nbackend = 'fsue'").contains("known: fuse, nfs, winfsp"));
     assert!(mistake("[mount]\nwebhook-listen = '8787'").contains("is not an address"));
+    assert!(mistake("[mount]\nmetrics-listen = '9464'").contains("is not an address"));
+    assert!(mistake("[mount]\nmetrics-listen = '0.0.0.0:9464'").contains("127.0.0.1:PORT"));
     assert!(mistake("[mount]\nwebhook-url = 'unix:///x'").contains("https://HOST"));
     assert!(mistake("[mount]\nwebhook-url = 'hooks.example'").contains("is not a URL"));
     assert!(mistake("[limits]\ncall-time = '0s'").contains("would fail every call"));

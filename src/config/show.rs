@@ -31,6 +31,9 @@ impl Display for Config {
         if let Some(url) = &mount.webhook_url {
             writeln!(f, "webhook-url = {}", quoted(url))?;
         }
+        if let Some(address) = mount.metrics_listen {
+            writeln!(f, "metrics-listen = \"{address}\"")?;
+        }
         for (name, instance) in &self.written {
             writeln!(f, "\n[instances.{name}]")?;
             f.write_str(&self::instance(instance))?;
@@ -106,7 +109,8 @@ mod tests {
     #[test]
     fn what_is_shown_reads_back_as_the_same() {
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
-            [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n[instances.a]\nprovider = 'b'\n\
+            [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n\
+            metrics-listen = '127.0.0.1:9464'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\nendpoints.none = {}\n";

@@ -92,14 +92,19 @@ mod unix {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             Ok(Listener { socket, _reached: reached })
         }
+    }
+
+    impl axum::serve::Listener for Listener {
+        type Io = UnixStream;
+        type Addr = ();
 
         /// The next connection of this user or of root. Anybody else's is closed, and takes no place.
-        pub async fn accept(&mut self) -> UnixStream {
+        async fn accept(&mut self) -> (UnixStream, ()) {
             loop {
                 let (stream, _) = axum::serve::Listener::accept(&mut self.socket).await;
                 let own = rustix::process::geteuid().as_raw();
                 match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == own || peer.uid() == 0 => return stream,
+                    Ok(peer) if peer.uid() == own || peer.uid() == 0 => return (stream, ()),
                     Ok(peer) => tracing::warn!(
                         uid = peer.uid(),
                         "another user's connection to the control channel is closed"
@@ -110,15 +115,12 @@ mod unix {
                 }
             }
         }
+
+        fn local_addr(&self) -> io::Result<()> {
+            Ok(())
+        }
     }
-
-    pub(in crate::control) type Stream = UnixStream;
 }
-
-#[cfg(unix)]
-pub(super) use unix::Stream;
-#[cfg(windows)]
-pub(super) use windows::Stream;
 
 #[cfg(windows)]
 mod windows {
@@ -134,8 +136,6 @@ mod windows {
 
     /// Everything for the owner (`OWNER RIGHTS`) and the system, nothing for anybody else.
     const ACCESS: &str = "D:P(A;;GA;;;S-1-3-4)(A;;GA;;;SY)\0";
-
-    pub(in crate::control) type Stream = NamedPipeServer;
 
     #[derive(Debug)]
     pub(in crate::control) struct Reached(PathBuf);
@@ -163,13 +163,17 @@ mod windows {
             let next = pipe(&name, true)?;
             Ok(Listener { name, next })
         }
+    }
 
-        /// The next connection.
-        pub async fn accept(&mut self) -> NamedPipeServer {
+    impl axum::serve::Listener for Listener {
+        type Io = NamedPipeServer;
+        type Addr = ();
+
+        async fn accept(&mut self) -> (NamedPipeServer, ()) {
             loop {
                 let connected = self.next.connect().await;
                 match (connected, pipe(&self.name, false)) {
-                    (Ok(()), Ok(next)) => return std::mem::replace(&mut self.next, next),
+                    (Ok(()), Ok(next)) => return (std::mem::replace(&mut self.next, next), ()),
                     (connected, next) => {
                         tracing::warn!(?connected, "the control channel's pipe");
                         if let Ok(next) = next {
@@ -179,6 +183,10 @@ mod windows {
                     }
                 }
             }
+        }
+
+        fn local_addr(&self) -> io::Result<()> {
+            Ok(())
         }
     }
 

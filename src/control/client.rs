@@ -55,6 +55,12 @@ impl Client {
         self.ask("status", None::<&()>, Duration::from_secs(5)).await
     }
 
+    /// The same as metrics: OpenMetrics text.
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let text = self.send("metrics", None::<&()>, Duration::from_secs(5)).await?;
+        String::from_utf8(text).map_err(|error| self.wrong(error))
+    }
+
     /// Has everything below `path` asked for again.
     pub async fn refresh(&self, path: &str) -> Result<Refreshed, Error> {
         let request = RefreshRequest { path: path.to_owned() };
@@ -77,6 +83,16 @@ impl Client {
         body: Option<&impl Serialize>,
         patience: Duration,
     ) -> Result<T, Error> {
+        let answer = self.send(what, body, patience).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.wrong(error))
+    }
+
+    async fn send(
+        &self,
+        what: &str,
+        body: Option<&impl Serialize>,
+        patience: Duration,
+    ) -> Result<Vec<u8>, Error> {
         // The host is a word of the protocol only.
         let url = format!("http://omnifs/v1/{what}");
         let request = match body {
@@ -98,7 +114,7 @@ impl Client {
             body.extend_from_slice(&part);
         }
         match response.status() {
-            StatusCode::OK => serde_json::from_slice(&body).map_err(|error| self.wrong(error)),
+            StatusCode::OK => Ok(body),
             StatusCode::CONFLICT => match serde_json::from_slice::<Refused>(&body) {
                 Ok(refused) => Err(refused.into()),
                 Err(error) => Err(self.wrong(error)),

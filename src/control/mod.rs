@@ -6,15 +6,19 @@
 //! Invariants: another user's connection learns nothing, changes nothing and takes nobody's place; a web
 //! page cannot make one; and no client can hold the mount up.
 
+mod bounded;
 mod channel;
 mod client;
+mod metrics;
 mod registry;
+mod scrape;
 mod server;
 mod status;
 
 pub use client::Client;
 pub(crate) use registry::hex;
 pub use registry::{Claim, Record, Registry, key};
+pub use scrape::Scrape;
 pub use server::{Server, Unmount};
 pub use status::*;
 
@@ -22,6 +26,7 @@ use crate::paths::quoted;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The mounted core, as the control channel sees it.
@@ -56,6 +61,8 @@ pub enum Error {
     Taken { mountpoint: PathBuf, pid: Option<u32> },
     #[error("cannot make the control channel {}: {source}", path.display())]
     Listen { path: PathBuf, source: io::Error },
+    #[error("cannot serve metrics on {address}: {source}")]
+    Metrics { address: SocketAddr, source: io::Error },
     #[error("process {0} does not hold the mount's lock, and is not ended")]
     NotHolder(u32),
     #[error("the mount at {mountpoint} (process {pid}) does not answer: {why}")]
@@ -77,6 +84,9 @@ impl Error {
                 Some(format!("unmount it first: omnifs unmount {}", quoted(mountpoint)))
             }
             Error::Listen { .. } => Some("`omnifs doctor` checks the directories".into()),
+            Error::Metrics { .. } => {
+                Some("choose another port of 127.0.0.1, or leave --metrics-listen out".into())
+            }
             Error::NotHolder(pid) => Some(format!("look at it, and end it yourself: kill {pid}")),
             Error::Silent { mountpoint, .. } => {
                 Some(format!("`omnifs unmount --force {}` ends it", quoted(Path::new(mountpoint))))

@@ -1,8 +1,9 @@
 //! The mount's side of the control channel.
 
+use super::bounded::Bounded;
 use super::{
     Claim, Daemon, Error, MOST_REQUEST, MountStatus, Record, RefreshRequest, Refused, Status,
-    UnmountRequest, channel,
+    UnmountRequest, channel, metrics,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -13,17 +14,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fmt;
-use std::future::Future;
-use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Sleep;
+use tokio::sync::{mpsc, oneshot};
 
 /// Clients that are served at once; the rest waits to be accepted.
 const CONNECTIONS: usize = 64;
@@ -77,12 +71,13 @@ impl Server {
         let shared = Arc::new(shared);
         let router = Router::new()
             .route("/v1/status", get(status))
+            .route("/v1/metrics", get(metrics_handler))
             .route("/v1/refresh", post(refresh))
             .route("/v1/unmount", post(unmount_handler))
             .layer(DefaultBodyLimit::max(MOST_REQUEST))
             .layer(middleware::from_fn(bound))
             .with_state(shared);
-        let listener = Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) };
+        let listener = Bounded::new(listener, CONNECTIONS, CONNECTION_TIME);
         let (end, ended) = oneshot::channel();
         let task = tokio::spawn(async move {
             let serve = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -111,7 +106,7 @@ impl Drop for Server {
     }
 }
 
-async fn bound(request: Request, next: Next) -> Response {
+pub(super) async fn bound(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(mut response) => {
             let close = header::HeaderValue::from_static("close");
@@ -145,6 +140,11 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
     answer(&Ok(status))
 }
 
+async fn metrics_handler(State(shared): State<Arc<Shared>>) -> Response {
+    let status = Status { mount: shared.mount.clone(), core: shared.daemon.status() };
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&status)).into_response()
+}
+
 async fn refresh(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match read::<RefreshRequest>(&body) {
         Ok(request) => answer(&shared.daemon.refresh(&request.path).await),
@@ -165,82 +165,4 @@ async fn unmount_handler(State(shared): State<Arc<Shared>>, body: Bytes) -> Resp
         Err(_) => Ok(()),
     };
     answer(&result)
-}
-
-/// Accepts so many connections at once and cuts each after its time, so that clients that send
-/// nothing or read nothing cannot use the process's file descriptors up.
-struct Bounded {
-    listener: channel::Listener,
-    places: Arc<Semaphore>,
-}
-
-struct Connection {
-    stream: channel::Stream,
-    deadline: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl axum::serve::Listener for Bounded {
-    type Io = Connection;
-    type Addr = ();
-
-    async fn accept(&mut self) -> (Connection, ()) {
-        let place = match self.places.clone().acquire_owned().await {
-            Ok(place) => place,
-            // The semaphore is never closed; waiting for ever is what a closed one would mean.
-            Err(_) => std::future::pending().await,
-        };
-        let stream = self.listener.accept().await;
-        let deadline = Box::pin(tokio::time::sleep(CONNECTION_TIME));
-        (Connection { stream, deadline, _place: place }, ())
-    }
-
-    fn local_addr(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Bounded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bounded")
-    }
-}
-
-impl Connection {
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

@@ -1,5 +1,6 @@
 //! What `omnifs status` shows. It crosses the control channel as JSON and holds no secret.
 
+pub use crate::capability::counters::CalloutCounts;
 pub use crate::credentials::CredentialStatus;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,7 @@ pub struct CoreStatus {
     pub providers: Vec<ProviderStatus>,
     pub scopes: Vec<ScopeStatus>,
     pub cache: CacheStatus,
+    pub load: LoadStatus,
     pub budgets: Vec<BudgetStatus>,
     pub partial_listings: Vec<PartialStatus>,
     /// For each instance whose provider takes webhooks.
@@ -59,8 +61,20 @@ pub struct ProviderStatus {
     pub failures: u64,
     /// Body bytes received.
     pub received: u64,
+    /// The same and more for each of its endpoints.
+    pub endpoints: Vec<EndpointCounts>,
     /// As far as is known without asking the service.
     pub credentials: Vec<CredentialStatus>,
+}
+
+/// The requests to one endpoint of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointCounts {
+    /// As the manifest has it.
+    pub name: String,
+    pub counts: CalloutCounts,
+    /// Requests that are under way, streams not counted.
+    pub in_flight: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +94,14 @@ pub enum FeedState {
 }
 
 impl FeedState {
+    pub const ALL: [FeedState; 5] = [
+        FeedState::Connecting,
+        FeedState::Live,
+        FeedState::Suspect,
+        FeedState::Lost,
+        FeedState::Resting,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
             FeedState::Connecting => "connecting",
@@ -108,7 +130,8 @@ pub struct ScopeStatus {
     pub events: u64,
     /// When the last event or poll was applied.
     pub heard: Option<u64>,
-    /// Milliseconds from the service's own time of the last event to its application.
+    /// In milliseconds. Push: from the arrival of the last event to its application. Poll: the age of the
+    /// last answer.
     pub lag: Option<u64>,
 }
 
@@ -132,6 +155,21 @@ impl CacheStatus {
         let uses = self.hits + self.misses;
         (uses > 0).then(|| self.hits as f64 / uses as f64)
     }
+}
+
+/// What is going on at the moment, and how calls have held each other up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadStatus {
+    /// Calls of providers.
+    pub calls_in_flight: u64,
+    /// Files and directories that are open, as far as the kernel says.
+    pub open: u64,
+    /// Files and directories that the kernel refers to.
+    pub handles: u64,
+    /// Times that the core's lock was not free.
+    pub lock_waits: u64,
+    /// What they came to, in microseconds.
+    pub lock_wait: u64,
 }
 
 /// What a service still allows a credential.
@@ -178,6 +216,8 @@ pub struct WebhookStatus {
     /// Turned away for want of room or time. They may have been deliveries, so what is cached of the feed
     /// is asked for again.
     pub turned_away: u64,
+    /// Accepted, and not applied yet.
+    pub waiting: u64,
     /// What keeps deliveries from being accepted, and what to do.
     pub problem: Option<String>,
 }

@@ -31,6 +31,19 @@ struct Fixture {
     record: Record,
 }
 
+fn mount_status() -> MountStatus {
+    MountStatus {
+        mountpoint: "/mnt/x".into(),
+        pid: std::process::id(),
+        version: "1".into(),
+        backend: "fuse".into(),
+        started: 1,
+        log: "/log".into(),
+        allow_other: false,
+        stale_if_error: false,
+    }
+}
+
 async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let fixture = fixture_in(dir.path()).await;
@@ -40,19 +53,9 @@ async fn fixture() -> Fixture {
 async fn fixture_in(directory: &Path) -> Fixture {
     let registry = Registry::new(directory.join("mounts"));
     let at = Path::new("/mnt/x");
-    let mount = MountStatus {
-        mountpoint: "/mnt/x".into(),
-        pid: std::process::id(),
-        version: "1".into(),
-        backend: "fuse".into(),
-        started: 1,
-        log: "/log".into(),
-        allow_other: false,
-        stale_if_error: false,
-    };
     let (sender, unmounts) = mpsc::channel(1);
     let claim = registry.claim(at).unwrap();
-    let server = Server::start(claim, mount, Arc::new(Still), sender).await.unwrap();
+    let server = Server::start(claim, mount_status(), Arc::new(Still), sender).await.unwrap();
     let record = registry.get(at).unwrap();
     Fixture { _dir: None, registry, server, unmounts, record }
 }
@@ -162,4 +165,55 @@ async fn a_path_that_is_too_long_for_a_socket_will_do() {
     let dir = tempfile::tempdir().unwrap();
     let f = fixture_in(&dir.path().join("d".repeat(200))).await;
     assert!(Client::new(f.record.clone()).unwrap().status().await.is_ok());
+}
+
+#[tokio::test]
+async fn the_metrics_come_over_the_channel_as_open_metrics() {
+    let f = fixture().await;
+    let text = Client::new(f.record.clone()).unwrap().metrics().await.unwrap();
+    assert!(text.contains("\nomnifs_cache_nodes 7\n") && text.ends_with("\n# EOF\n"), "{text}");
+    let answer = raw(&f.record, &request("GET /v1/metrics", "")).await;
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(kind), "{answer}");
+}
+
+/// What a port answers to one request.
+async fn asked(address: std::net::SocketAddr, line: &str, host: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn the_port_for_metrics_gives_these_and_nothing_else_to_this_machine_alone() {
+    let error = Scrape::bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("not a loopback address"), "{error}");
+    let scrape = Scrape::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = scrape.local_addr().unwrap();
+    let taken = Scrape::bind(address).await.unwrap_err();
+    assert!(taken.hint().unwrap().contains("another port"), "{taken}");
+    let serving = scrape.serve(mount_status(), Arc::new(Still));
+    let own = address.to_string();
+    let answer = asked(address, "GET /metrics", &own).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\n# EOF\n"), "{answer}");
+    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    for (line, host, status) in [
+        ("GET /metrics", "evil.example", "421"),
+        ("POST /metrics", &own, "405"),
+        ("GET /v1/status", &own, "404"),
+        ("POST /v1/unmount", &own, "404"),
+    ] {
+        let answer = asked(address, line, host).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {host}: {answer}");
+    }
+    drop(serving);
+    let gone = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    gone.await.unwrap();
 }

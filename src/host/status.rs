@@ -3,8 +3,8 @@
 use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
-    BudgetStatus, CacheStatus, CoreStatus, Daemon, ErrorStatus, FeedState, PartialStatus,
-    ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
+    BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
+    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
@@ -49,9 +49,15 @@ impl Core {
         };
         let status = working.outbound.status();
         let total = status.total;
+        let endpoints = status.endpoints.iter().map(|endpoint| EndpointCounts {
+            name: endpoint.name.clone(),
+            counts: endpoint.counts.clone(),
+            in_flight: endpoint.in_flight as u64,
+        });
         ProviderStatus {
             name: name.into(),
             component: Some(format!("{} {}", working.manifest.name, working.manifest.version)),
+            endpoints: endpoints.collect(),
             problem: status.endpoints.into_iter().find_map(|endpoint| endpoint.trouble),
             calls,
             callouts: total.callouts,
@@ -194,6 +200,7 @@ impl Core {
                 late: row.late,
                 refused: row.unsigned + row.bad_signature + row.oversized + row.malformed,
                 turned_away: row.overflowed + row.unchecked,
+                waiting: row.waiting,
                 problem: row.problem.clone(),
                 provider,
             }
@@ -283,6 +290,13 @@ impl Daemon for Core {
                 evictions: snapshot.counters.evictions,
                 invalidations: snapshot.events,
                 stale_served: snapshot.stale_served,
+            },
+            load: LoadStatus {
+                calls_in_flight: snapshot.in_flight as u64,
+                open: snapshot.open as u64,
+                handles: snapshot.handles as u64,
+                lock_waits: snapshot.waits.count,
+                lock_wait: snapshot.waits.time.as_micros() as u64,
             },
             budgets: self.budgets(),
             partial_listings: snapshot

@@ -1,6 +1,6 @@
 //! What the runtime says of itself to `omnifs status`.
 
-use super::Runtime;
+use super::{LockWaits, Runtime};
 use crate::cache::{Capacity, Cost, Counters};
 use crate::nodes::Node;
 use crate::provider::Failure;
@@ -41,6 +41,9 @@ pub struct Snapshot {
     /// Handles that back ends refer to.
     pub handles: usize,
     pub open: usize,
+    /// Provider calls that are under way.
+    pub in_flight: usize,
+    pub waits: LockWaits,
     /// Provider calls made.
     pub calls: u64,
     /// Uses served although nothing vouched for them, because a service could not be reached.
@@ -115,7 +118,7 @@ impl Runtime {
         let (capacity, held, counters) =
             (state.cache.capacity(), state.cache.held(), state.cache.counters);
         let (handles, open) = (state.inodes.len(), state.opens.len());
-        let events = state.events;
+        let (events, in_flight, waits) = (state.events, state.flights.len(), state.waits);
         drop(state);
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
@@ -124,6 +127,8 @@ impl Runtime {
             counters,
             handles,
             open,
+            in_flight,
+            waits,
             calls: self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum(),
             stale_served: self.stale_served.load(Ordering::Relaxed),
             events,

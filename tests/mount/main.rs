@@ -7,6 +7,7 @@ mod capacity;
 mod example;
 mod hostile;
 mod life;
+mod metrics;
 
 use omnifs_support::{Omnifs, skip};
 use std::path::PathBuf;

@@ -1,0 +1,40 @@
+use super::failure::{Exit, Failure};
+use super::logs::several;
+use super::refresh::not_in_a_mount;
+use super::{Context, shown, terminal, wait};
+use clap::Args;
+use omnifs::control::{Client, Record};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Print the metrics of a mount as OpenMetrics text
+///
+/// docs/metrics.md says what each name means. `omnifs mount --metrics-listen 127.0.0.1:PORT` serves the
+/// same text to a collector.
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// The mountpoint or a path below it [default: the only running mount]
+    path: Option<PathBuf>,
+}
+
+pub fn run(context: &Context, args: &Metrics) -> Result<ExitCode, Failure> {
+    let text = wait(Client::new(find(context, args.path.as_ref())?)?.metrics())??;
+    terminal::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find(context: &Context, path: Option<&PathBuf>) -> Result<Record, Failure> {
+    let registry = context.registry();
+    if let Some(path) = path {
+        let unusable = |e| Failure::new(format!("{}: {e}", shown(path)));
+        let found = registry.containing(path).map_err(unusable)?;
+        return found.map(|(record, _)| record).ok_or_else(|| not_in_a_mount(path));
+    }
+    match &registry.list()[..] {
+        [] => Err(Failure::new("nothing is mounted")
+            .hint("`omnifs mount PATH` mounts")
+            .exit(Exit::NotMounted)),
+        [record] => Ok(record.clone()),
+        records => Err(several(records, "metrics")),
+    }
+}
