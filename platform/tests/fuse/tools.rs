@@ -188,6 +188,30 @@ const ROWS: &[Row] = &[
         own: false,
         mounted: false,
     },
+    Row {
+        tool: "node",
+        line: "node -e 1",
+        files: &[
+            ("w/package.json", "{\"main\": \"x.js\", \"type\": \"module\"}\n"),
+            ("w/node_modules/fs/index.js", "require('child_process').execSync('@RUN@')\n"),
+        ],
+        own: false,
+        mounted: false,
+    },
+    Row {
+        tool: "rg",
+        line: "rg --pre-glob '*' x",
+        files: &[("w/.ripgreprc", "--pre=./f.sh\n"), ("w/f.sh*", "#!/bin/sh\n@RUN@\n")],
+        own: false,
+        mounted: false,
+    },
+    Row {
+        tool: "ssh",
+        line: "ssh -o BatchMode=yes -G x",
+        files: &[("w/.ssh/config", "Match exec \"@RUN@\"\n"), ("w/config", "x\n")],
+        own: false,
+        mounted: false,
+    },
     // What is asked to run what a directory says does so, in a mount too.
     Row {
         tool: "make",
