@@ -121,6 +121,10 @@ pub fn run_with(
                 return Err(error.into());
             }
         };
+        if let Some(warning) = server.warning() {
+            tracing::warn!("{warning}");
+            mounted.warnings.push(warning.to_owned());
+        }
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
         ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;

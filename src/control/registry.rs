@@ -236,6 +236,11 @@ impl Claim {
         let text = serde_json::to_vec(record).map_err(|e| fail(e.into()))?;
         paths::replace(&self.record, &text).map_err(fail)
     }
+
+    /// Writes the record where it is not there as it should be.
+    pub(super) fn keep(&self, record: &Record) -> Result<(), Error> {
+        if read(&self.record).as_ref() == Some(record) { Ok(()) } else { self.publish(record) }
+    }
 }
 
 impl Drop for Claim {

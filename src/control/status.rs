@@ -35,6 +35,8 @@ pub struct CoreStatus {
     pub partial_listings: Vec<PartialStatus>,
     /// For each instance whose provider takes webhooks.
     pub webhooks: Vec<WebhookStatus>,
+    #[serde(default)]
+    pub under_way: UnderWay,
     /// Newest first.
     pub errors: Vec<ErrorStatus>,
 }
@@ -124,6 +126,17 @@ pub struct CacheStatus {
     pub invalidations: u64,
     /// Suspect nodes served because the service could not be reached (`--stale-if-error`).
     pub stale_served: u64,
+}
+
+/// What somebody waits for or holds at this moment. All of it is nothing at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// Questions to providers, each shared by all who wait for its answer.
+    pub fetches: u64,
+    /// Files and directories that are open, where the back end is told of opens.
+    pub open: u64,
+    /// Webhook deliveries that are accepted and have not taken effect.
+    pub deliveries: u64,
 }
 
 impl CacheStatus {

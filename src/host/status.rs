@@ -4,7 +4,7 @@ use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, ErrorStatus, FeedState, PartialStatus,
-    ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
+    ProviderStatus, Refreshed, Refused, ScopeStatus, UnderWay, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
@@ -270,6 +270,7 @@ impl Daemon for Core {
     fn status(&self) -> CoreStatus {
         let snapshot = self.runtime.snapshot();
         let kept = self.validators.status();
+        let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
         CoreStatus {
             providers: self.names.iter().map(|name| self.provider(name)).collect(),
             scopes: self.scopes(&snapshot),
@@ -295,6 +296,11 @@ impl Daemon for Core {
                 })
                 .collect(),
             webhooks: self.webhooks(),
+            under_way: UnderWay {
+                fetches: snapshot.fetches as u64,
+                open: snapshot.open as u64,
+                deliveries: rows.iter().map(|row| row.waiting).sum(),
+            },
             errors: snapshot.failures.into_iter().map(error).collect(),
         }
     }

@@ -41,6 +41,8 @@ pub struct Snapshot {
     /// Handles that back ends refer to.
     pub handles: usize,
     pub open: usize,
+    /// Questions to providers that are under way.
+    pub fetches: usize,
     /// Provider calls made.
     pub calls: u64,
     /// Uses served although nothing vouched for them, because a service could not be reached.
@@ -115,6 +117,7 @@ impl Runtime {
         let (capacity, held, counters) =
             (state.cache.capacity(), state.cache.held(), state.cache.counters);
         let (handles, open) = (state.inodes.len(), state.opens.len());
+        let fetches = state.flights.len();
         let events = state.events;
         drop(state);
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +127,7 @@ impl Runtime {
             counters,
             handles,
             open,
+            fetches,
             calls: self.calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum(),
             stale_served: self.stale_served.load(Ordering::Relaxed),
             events,

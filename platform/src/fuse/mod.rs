@@ -29,6 +29,18 @@ mod wire;
 pub use device::{check, helper, user_allow_other};
 pub use error::{MountError, UnmountError};
 use mountpoint::Place;
+/// Ends the connection of what this program has mounted exactly at `path`, which is resolved: every call
+/// that waits fails, whatever became of the process that serves it.
+///
+/// # Errors
+/// The mount is another user's, or the file system of FUSE's connections is not mounted.
+pub fn abort(path: &std::path::Path) -> std::io::Result<()> {
+    match mountinfo::at(path)?.filter(mountinfo::Mount::is_ours) {
+        Some(mount) => device::abort(mount.minor),
+        None => Err(std::io::ErrorKind::NotFound.into()),
+    }
+}
+
 pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
 
 use crate::Vfs;
