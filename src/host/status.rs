@@ -12,6 +12,7 @@ use crate::provider::{Cause, Failure, Feed, FeedKind};
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
 use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
+use omnifs_platform::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -311,7 +312,11 @@ impl Daemon for Core {
                 Ok(nodes) => Ok(Refreshed { nodes }),
                 Err(error) => Err(Refused {
                     message: format!("{path}: {error}"),
-                    hint: Some("give a path below the mountpoint that exists".into()),
+                    hint: Some(match error {
+                        Error::NotFound => "give a path below the mountpoint that exists".into(),
+                        // Names on the way are asked for where no feed vouches for them.
+                        _ => "try again once the service answers; `omnifs status` says more".into(),
+                    }),
                 }),
             }
         })

@@ -1,14 +1,17 @@
 //! Disks without room: what a mount keeps on them costs a warning at most, and is kept once there is room.
 
 use crate::{Background, SOON, available, home_of, is_root, records, setup, title, title_path};
+use omnifs_support::tools::errno;
 use omnifs_support::{Container, Engine, Omnifs, wait_until};
-use omnifs_twins::GithubTwin;
+use omnifs_twins::{Fault, GithubTwin, Times};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+const EIO: i32 = 5;
 
 /// A tmpfs of so many KiB.
 struct Disk(PathBuf);
@@ -76,8 +79,7 @@ fn a_full_disk_costs_a_mount_what_it_would_keep_and_nothing_else() {
     assert!(wait_until(SOON, found).is_some(), "{:?}", mounted.status());
     mounted.unmount();
     assert_eq!(records(&omnifs), Vec::<PathBuf>::new());
-    let log = crate::read(&crate::files(&omnifs.path("state/omnifs/logs"))[0]);
-    assert!(log.lines().last().is_some_and(|line| line.ends_with("ended")), "{log}");
+    await_end(&omnifs);
 
     let (mounted, ran) = Background::mount(&omnifs, "true", &[]);
     assert!(ran.status.success() && !ran.stderr.contains("No space"), "{}", ran.stderr);
@@ -97,16 +99,23 @@ fn a_disk_that_fills_while_a_mount_lives_stops_neither_its_answers_nor_its_end()
     assert!(ran.status.success(), "{}", ran.stderr);
     disks.iter().for_each(Disk::fill);
     // Each failure is a line in the log.
-    for number in 1000..1500 {
-        assert!(fs::read(title_path(mounted.path(), number)).is_err());
+    twin.inject(Fault::Status(500), "*/issues/1*", Times::UntilCleared);
+    for number in 1000..1200 {
+        assert_eq!(errno(&title_path(mounted.path(), number)), EIO);
     }
     let text = fs::read_to_string(title_path(mounted.path(), 7)).expect("read");
     assert_eq!(text, title(&twin, 7));
     mounted.status().expect("status");
     disks.iter().for_each(Disk::make_room);
     mounted.unmount();
-    let log = crate::read(&crate::files(&omnifs.path("state/omnifs/logs"))[0]);
-    assert!(log.lines().last().is_some_and(|line| line.ends_with("ended")), "{log}");
+    await_end(&omnifs);
+}
+
+/// Waits for the last line of a mount's log, whose process may outlive its record for a moment.
+fn await_end(omnifs: &Omnifs) {
+    let log = || crate::read(&crate::files(&omnifs.path("state/omnifs/logs"))[0]);
+    let ended = || log().lines().last()?.ends_with("INFO ended").then_some(());
+    assert!(wait_until(SOON, ended).is_some(), "{}", log());
 }
 
 /// Lines of which there are more than memory holds of a log.
