@@ -10,6 +10,7 @@ mod components;
 mod demo;
 mod guest;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod windows;
@@ -38,6 +39,8 @@ enum Command {
     Components(components::Components),
     /// Measures the mount against tmpfs
     Bench(bench::Bench),
+    /// Runs mixed load for a long time, over services that come and go
+    Soak(soak::Soak),
     /// Checks formatting, lints, lock files, licences and advisories
     Check,
     /// Builds omnifs for Windows with mingw-w64 and runs what of it Wine can run
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build(build) => build.run(),
         Command::Components(components) => components.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Check => check::run(),
         Command::Windows(windows) => windows.run(),
         Command::Ci => {
