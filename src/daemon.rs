@@ -128,6 +128,10 @@ pub fn run_with(
         };
         let _metrics =
             scrape.map(|scrape| scrape.serve(status(&options), Arc::clone(&mounted.daemon)));
+        if let Some(warning) = server.warning() {
+            tracing::warn!("{warning}");
+            mounted.warnings.push(warning.to_owned());
+        }
         tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
         ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;

@@ -43,23 +43,33 @@ struct Rotating {
     path: PathBuf,
     file: File,
     size: u64,
+    /// A full disk may have taken a part of the last line.
+    torn: bool,
 }
 
 impl Rotating {
     fn open(path: PathBuf) -> io::Result<Rotating> {
         let file = paths::private_file().append(true).create(true).open(&path)?;
         let size = file.metadata()?.len();
-        Ok(Rotating { path, file, size })
+        Ok(Rotating { path, file, size, torn: false })
     }
 
     fn write_line(&mut self, line: &str) -> io::Result<()> {
         let length = line.len() as u64 + 1;
         if self.size + length > MOST_BYTES && self.size > 0 {
-            std::fs::rename(&self.path, rotated(&self.path))?;
+            match std::fs::rename(&self.path, rotated(&self.path)) {
+                // Moved before, when no new one could be opened: for want of descriptors, or of room.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                moved => moved?,
+            }
             *self = Rotating::open(self.path.clone())?;
         }
+        let start = if self.torn { "\n" } else { "" };
+        self.torn = true;
+        self.file.write_all(format!("{start}{line}\n").as_bytes())?;
+        self.torn = false;
         self.size += length;
-        self.file.write_all(format!("{line}\n").as_bytes())
+        Ok(())
     }
 }
 
@@ -226,6 +236,41 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("one\u{fffd}two \u{fffd}[2J\nxxx"), "{text}");
         assert_eq!(text.lines().nth(1).unwrap().len(), MOST_LINE);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_log_that_could_not_be_written_goes_on_with_a_whole_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let mut log = Rotating::open(path.clone()).unwrap();
+        log.write_line("first").unwrap();
+        // The disk is full in the middle of a line.
+        log.file.write_all(b"sec").unwrap();
+        let file = std::mem::replace(
+            &mut log.file,
+            File::options().write(true).open("/dev/full").unwrap(),
+        );
+        assert_eq!(log.write_line("second").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        log.file = file;
+        log.write_line("third").unwrap();
+        log.write_line("fourth").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "first\nsec\nthird\nfourth\n");
+    }
+
+    #[test]
+    fn a_log_that_was_moved_and_not_opened_anew_is_opened_with_the_next_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let mut log = Rotating::open(path.clone()).unwrap();
+        log.write_line("first").unwrap();
+        log.size = MOST_BYTES;
+        // There was no descriptor for a new one.
+        std::fs::rename(&path, rotated(&path)).unwrap();
+        log.write_line("second").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+        assert_eq!(std::fs::read_to_string(rotated(&path)).unwrap(), "first\n");
     }
 
     #[test]

@@ -259,14 +259,22 @@ pub fn prepare(path: &Path) -> Result<bool, Error> {
     Ok(repaired)
 }
 
-/// Unmounts what is at the path. With `lazy` also where files are in use: they keep working until
-/// they are closed.
+/// Unmounts what is at the path. With `lazy` also where files are in use: they fail from then on.
+///
+/// A process that is killed while it tells the kernel of a name may not end: the kernel has it wait for a
+/// directory that a reader holds, who waits for the process. So the connection is ended first, which
+/// lets both go.
 #[cfg(unix)]
 pub fn detach(path: &Path, lazy: bool) -> Result<(), Error> {
     #[cfg(target_os = "linux")]
     {
         use rustix::mount::{UnmountFlags, unmount};
-        let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+        if lazy {
+            // For whoever is not root; not every machine lets them.
+            let _ = omnifs_platform::fuse::abort(path);
+        }
+        let by_force = UnmountFlags::FORCE | UnmountFlags::DETACH;
+        let flags = if lazy { by_force } else { UnmountFlags::empty() };
         match unmount(path, flags | UnmountFlags::NOFOLLOW) {
             Ok(()) => return Ok(()),
             Err(rustix::io::Errno::BUSY) => return Err(Error::Busy(path.to_owned())),

@@ -46,6 +46,8 @@ struct State {
     /// Refusals in a row that named no time.
     strikes: u32,
     throttled: u64,
+    /// The latest time that the clock showed.
+    seen: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,7 @@ impl Budget {
     ) -> Result<Permit, Limited> {
         let mut state = self.lock();
         state.belong_to(fingerprint);
+        state.follow_clock(now);
         if let Err(limited) = state.check(&self.credential, route, priority, now) {
             state.throttled += 1;
             return Err(limited);
@@ -156,6 +159,7 @@ impl Budget {
         let seen = headers::read(limits, post, answer, now);
         let mut state = self.lock();
         state.belong_to(fingerprint);
+        state.follow_clock(now);
         for window in &seen.windows {
             state.learn(route, window, seen.limited, now);
         }
@@ -167,7 +171,8 @@ impl Budget {
     }
 
     pub fn status(&self, now: SystemTime) -> BudgetStatus {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.follow_clock(now);
         let stopped = state.stopped.as_ref().filter(|stopped| stopped.until > now);
         BudgetStatus {
             credential: self.credential.clone(),
@@ -201,6 +206,28 @@ impl State {
         if self.fingerprint != fingerprint {
             let throttled = self.throttled;
             *self = State { fingerprint, throttled, ..State::default() };
+        }
+    }
+
+    /// Where the clock was set back, what is waited for comes no later for that. Where it was set forward
+    /// it comes too early, and the service says so.
+    fn follow_clock(&mut self, now: SystemTime) {
+        /// Threads ask in another order than they looked at the clock.
+        const DISORDER: Duration = Duration::from_secs(2);
+        let seen = *self.seen.get_or_insert(now);
+        let Ok(back) = seen.duration_since(now) else {
+            self.seen = Some(now);
+            return;
+        };
+        if back < DISORDER {
+            return;
+        }
+        self.seen = Some(now);
+        for held in self.windows.values_mut() {
+            held.reset -= back;
+        }
+        if let Some(stopped) = &mut self.stopped {
+            stopped.until -= back;
         }
     }
 

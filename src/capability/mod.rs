@@ -120,22 +120,52 @@ pub async fn in_background<F: Future>(work: F) -> F::Output {
     PRIORITY.scope(Priority::Background, work).await
 }
 
-/// The wall clock by which rate limits reset; a parameter so that tests need not wait.
+/// The wall clock by which rate limits reset, and how long the machine has slept; a parameter so that
+/// tests need not wait.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    slept: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
 
 impl Clock {
     pub fn system() -> Self {
-        Clock(Arc::new(SystemTime::now))
+        Clock { now: Arc::new(SystemTime::now), slept: Arc::new(slept) }
     }
 
+    /// Of a machine that never slept.
     pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Clock(Arc::new(now))
+        Clock { now: Arc::new(now), slept: Arc::new(|| Duration::ZERO) }
+    }
+
+    /// With another count of the time asleep.
+    pub fn sleeping(self, slept: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Clock { slept: Arc::new(slept), ..self }
     }
 
     pub fn now(&self) -> SystemTime {
-        (self.0)()
+        (self.now)()
     }
+
+    /// The time that the machine has spent asleep since some moment, whatever its wall clock was set to.
+    /// Always zero where the system does not count it.
+    pub fn slept(&self) -> Duration {
+        (self.slept)()
+    }
+}
+
+/// One clock of Linux goes on while the machine sleeps and the other one stands still.
+#[cfg(target_os = "linux")]
+fn slept() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    let with_sleep = read(ClockId::Boottime);
+    with_sleep.saturating_sub(read(ClockId::Monotonic))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn slept() -> Duration {
+    Duration::ZERO
 }
 
 impl fmt::Debug for Clock {

@@ -31,7 +31,10 @@ pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
             let client = Client::new(record.clone())?;
             match wait(client.unmount(args.force))? {
                 Ok(()) => gone(context, &record)?,
-                Err(control::Error::Silent { .. }) if args.force => end(context, &record)?,
+                // It does not answer, or cannot do it: for want of descriptors, say.
+                Err(control::Error::Silent { .. } | control::Error::Refused(_)) if args.force => {
+                    end(context, &record)?;
+                }
                 Err(control::Error::Refused(refused)) => {
                     return Err(Failure::from(refused).exit(Exit::Mountpoint));
                 }

@@ -48,8 +48,13 @@ pub fn text(status: &Status) -> String {
         ("cache_nodes_limit", "", "Objects that may be held", cache.nodes_capacity),
         ("cache_bytes", "bytes", "What is held of contents, listings and responses", cache.bytes),
         ("cache_limit_bytes", "bytes", "How much of them may be held", cache.bytes_capacity),
-        ("calls_in_flight", "", "Calls of providers under way", load.calls_in_flight),
-        ("open_files", "", "Open files and directories, where the kernel tells", load.open),
+        ("calls_in_flight", "", "Calls of providers under way", core.under_way.fetches),
+        (
+            "open_files",
+            "",
+            "Open files and directories, where the kernel tells",
+            core.under_way.open,
+        ),
         ("handles", "", "Files and directories that the kernel refers to", load.handles),
         ("partial_listings", "", "Listings that stop short", core.partial_listings.len() as u64),
     ] {

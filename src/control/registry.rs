@@ -159,7 +159,9 @@ impl Registry {
         // holds the lock now.
         let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
         if !holds(&locks, record.pid, lock.ino()) {
-            return Err(stranger());
+            // Where nobody holds it any more it has ended, or is about to.
+            let lives = self.get(Path::new(&record.mountpoint)).as_ref() == Some(record);
+            return if lives { Err(stranger()) } else { Ok(()) };
         }
         let _ = pidfd_send_signal(process, Signal::KILL);
         Ok(())
@@ -235,6 +237,11 @@ impl Claim {
         let fail = |source| Error::Registry { path: self.record.clone(), source };
         let text = serde_json::to_vec(record).map_err(|e| fail(e.into()))?;
         paths::replace(&self.record, &text).map_err(fail)
+    }
+
+    /// Writes the record where it is not there as it should be.
+    pub(super) fn keep(&self, record: &Record) -> Result<(), Error> {
+        if read(&self.record).as_ref() == Some(record) { Ok(()) } else { self.publish(record) }
     }
 }
 

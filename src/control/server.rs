@@ -14,8 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +26,10 @@ const CONNECTIONS: usize = 64;
 const CONNECTION_TIME: Duration = Duration::from_secs(90);
 /// A refresh asks nothing of a service, so it takes as long as the walk over the cache.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
+
+/// How often the mount looks whether its record is there as it wrote it: a disk may have been full, and
+/// people and programs clean up.
+const RECORD_CHECK: Duration = Duration::from_secs(5);
 
 /// A client asks for the mount to end.
 #[derive(Debug)]
@@ -40,7 +45,9 @@ pub struct Unmount {
 pub struct Server {
     task: tokio::task::JoinHandle<()>,
     end: oneshot::Sender<()>,
-    _claim: Claim,
+    keeper: tokio::task::JoinHandle<()>,
+    warning: Option<String>,
+    _claim: Arc<Claim>,
 }
 
 struct Shared {
@@ -88,8 +95,23 @@ impl Server {
                 tracing::error!(%error, "the control channel ended");
             }
         });
-        claim.publish(&record)?;
-        Ok(Server { task, end, _claim: claim })
+        let warning = match claim.publish(&record) {
+            Ok(()) => None,
+            Err(Error::Registry { path, source }) if is_full(&source) => Some(format!(
+                "{}: {source}: until there is room, `omnifs status` and `omnifs unmount` do not find \
+                 this mount",
+                path.display()
+            )),
+            Err(error) => return Err(error),
+        };
+        let claim = Arc::new(claim);
+        let keeper = tokio::spawn(keep_record(Arc::downgrade(&claim), record));
+        Ok(Server { task, end, keeper, warning, _claim: claim })
+    }
+
+    /// Why no client can find this mount yet.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Ends the channel once the answers on their way have left.
@@ -103,6 +125,25 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+        self.keeper.abort();
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Until the claim is given back.
+async fn keep_record(claim: Weak<Claim>, record: Record) {
+    let record = Arc::new(record);
+    loop {
+        tokio::time::sleep(RECORD_CHECK).await;
+        let Some(claim) = claim.upgrade() else { return };
+        let record = record.clone();
+        let kept = tokio::task::spawn_blocking(move || claim.keep(&record)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::debug!(%error, "the mount's record is not kept");
+        }
     }
 }
 

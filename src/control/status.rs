@@ -37,6 +37,8 @@ pub struct CoreStatus {
     pub partial_listings: Vec<PartialStatus>,
     /// For each instance whose provider takes webhooks.
     pub webhooks: Vec<WebhookStatus>,
+    #[serde(default)]
+    pub under_way: UnderWay,
     /// Newest first.
     pub errors: Vec<ErrorStatus>,
 }
@@ -149,6 +151,17 @@ pub struct CacheStatus {
     pub stale_served: u64,
 }
 
+/// What somebody waits for or holds at this moment. All of it is nothing at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// Questions to providers, each shared by all who wait for its answer.
+    pub fetches: u64,
+    /// Files and directories that are open, where the back end is told of opens.
+    pub open: u64,
+    /// Webhook deliveries that are accepted and have not taken effect.
+    pub deliveries: u64,
+}
+
 impl CacheStatus {
     /// 0 to 1. Absent before the first use.
     pub fn hit_rate(&self) -> Option<f64> {
@@ -160,10 +173,6 @@ impl CacheStatus {
 /// What is going on at the moment, and how calls have held each other up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadStatus {
-    /// Calls of providers.
-    pub calls_in_flight: u64,
-    /// Files and directories that are open, as far as the kernel says.
-    pub open: u64,
     /// Files and directories that the kernel refers to.
     pub handles: u64,
     /// Times that the core's lock was not free.

@@ -424,7 +424,7 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, mut fresh: mpsc::Receiver<
                 }
             }
             () = queue.asked.notified() => vouching.heard(Vec::new()),
-            _ = watch.tick() => vouching.watch(shared.options.clock.now()),
+            _ = watch.tick() => vouching.watch(&shared.options.clock),
         }
     }
 }

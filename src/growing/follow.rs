@@ -73,7 +73,12 @@ impl Follower {
                 Over::Broken(failure) => {
                     let lasting = matches!(
                         failure.cause,
-                        Cause::NotFound | Cause::Denied | Cause::Invalid | Cause::TooLarge
+                        Cause::NotFound
+                            | Cause::Denied
+                            | Cause::Invalid
+                            | Cause::TooLarge
+                            // No room of ours: each use tries once more, and says so.
+                            | Cause::Limit
                     );
                     let was_current = !self.unanswered
                         && matches!(self.growth.phase(), Phase::Current | Phase::Between);

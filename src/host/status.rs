@@ -4,7 +4,8 @@ use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
-    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, ScopeStatus, WebhookStatus,
+    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, ScopeStatus, UnderWay,
+    WebhookStatus,
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
@@ -12,6 +13,7 @@ use crate::provider::{Cause, Failure, Feed, FeedKind};
 use crate::runtime::{FailureRecord, Runtime, Snapshot};
 use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
+use omnifs_platform::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -277,6 +279,7 @@ impl Daemon for Core {
     fn status(&self) -> CoreStatus {
         let snapshot = self.runtime.snapshot();
         let kept = self.validators.status();
+        let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
         CoreStatus {
             providers: self.names.iter().map(|name| self.provider(name)).collect(),
             scopes: self.scopes(&snapshot),
@@ -292,8 +295,6 @@ impl Daemon for Core {
                 stale_served: snapshot.stale_served,
             },
             load: LoadStatus {
-                calls_in_flight: snapshot.in_flight as u64,
-                open: snapshot.open as u64,
                 handles: snapshot.handles as u64,
                 lock_waits: snapshot.waits.count,
                 lock_wait: snapshot.waits.time.as_micros() as u64,
@@ -309,6 +310,11 @@ impl Daemon for Core {
                 })
                 .collect(),
             webhooks: self.webhooks(),
+            under_way: UnderWay {
+                fetches: snapshot.in_flight as u64,
+                open: snapshot.open as u64,
+                deliveries: rows.iter().map(|row| row.waiting).sum(),
+            },
             errors: snapshot.failures.into_iter().map(error).collect(),
         }
     }
@@ -319,7 +325,11 @@ impl Daemon for Core {
                 Ok(nodes) => Ok(Refreshed { nodes }),
                 Err(error) => Err(Refused {
                     message: format!("{path}: {error}"),
-                    hint: Some("give a path below the mountpoint that exists".into()),
+                    hint: Some(match error {
+                        Error::NotFound => "give a path below the mountpoint that exists".into(),
+                        // Names on the way are asked for where no feed vouches for them.
+                        _ => "try again once the service answers; `omnifs status` says more".into(),
+                    }),
                 }),
             }
         })

@@ -551,10 +551,11 @@ async fn a_feed_beside_a_stream_or_a_poll_only_says_what_changed() {
 
 #[tokio::test]
 async fn silence_beyond_the_manifests_bound_and_a_machine_that_slept_end_what_a_delivery_proved() {
-    let clock = Arc::new(AtomicU64::new(NOW));
-    let at = clock.clone();
+    let (clock, slept) = (Arc::new(AtomicU64::new(NOW)), Arc::new(AtomicU64::new(0)));
+    let (at, sleep) = (clock.clone(), slept.clone());
+    let seconds = |of: &AtomicU64| Duration::from_secs(of.load(Ordering::SeqCst));
     let options = Options {
-        clock: Clock::from_fn(move || UNIX_EPOCH + Duration::from_secs(at.load(Ordering::SeqCst))),
+        clock: Clock::from_fn(move || UNIX_EPOCH + seconds(&at)).sleeping(move || seconds(&sleep)),
         watch: Duration::from_millis(10),
         ..options()
     };
@@ -568,9 +569,16 @@ async fn silence_beyond_the_manifests_bound_and_a_machine_that_slept_end_what_a_
     clock.fetch_add(3600, Ordering::SeqCst);
     until("it is lost", || scene.lives().is_empty()).await;
     assert!(scene.last_rest().unwrap().contains("slept"));
+    // An hour of sleep that shows by no wall clock, since that one was set back meanwhile.
+    assert_eq!(scene.deliver(SECRET, &changed("z")).await, 200);
+    until("it is live again", || scene.ledger.ups() == 2).await;
+    clock.fetch_sub(7200, Ordering::SeqCst);
+    slept.fetch_add(3600, Ordering::SeqCst);
+    until("it is lost", || scene.lives().is_empty()).await;
+    assert!(scene.last_rest().unwrap().contains("slept"));
     let began = Instant::now();
     assert_eq!(scene.deliver(SECRET, &changed("y")).await, 200);
-    until("it is live again", || scene.ledger.ups() == 2).await;
+    until("it is live again", || scene.ledger.ups() == 3).await;
     until("it is lost again", || scene.lives().is_empty()).await;
     assert!(began.elapsed() >= silence);
     assert!(scene.last_rest().unwrap().contains("no delivery has arrived for 0.5 s"));

@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod guest;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod windows;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Bench),
     /// Fuzzes what reads bytes of strangers
     Fuzz(fuzz::Fuzz),
+    /// Runs mixed load for a long time, over services that come and go
+    Soak(soak::Soak),
     /// Checks formatting, lints, lock files, licences and advisories
     Check,
     /// Builds omnifs for Windows with mingw-w64 and runs what of it Wine can run
@@ -81,6 +84,7 @@ fn run(command: Command) -> Result<()> {
         Command::Components(components) => components.run(),
         Command::Bench(bench) => bench.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Check => check::run(),
         Command::Windows(windows) => windows.run(),
         Command::Ci => {

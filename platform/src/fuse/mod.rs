@@ -29,6 +29,18 @@ mod wire;
 pub use device::{check, helper, user_allow_other};
 pub use error::{MountError, UnmountError};
 use mountpoint::Place;
+/// Ends the connection of what this program has mounted exactly at `path`, which is resolved: every call
+/// that waits fails, whatever became of the process that serves it.
+///
+/// # Errors
+/// The mount is another user's, or the file system of FUSE's connections is not mounted.
+pub fn abort(path: &std::path::Path) -> std::io::Result<()> {
+    match mountinfo::at(path)?.filter(mountinfo::Mount::is_ours) {
+        Some(mount) => device::abort(mount.minor),
+        None => Err(std::io::ErrorKind::NotFound.into()),
+    }
+}
+
 pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
 
 use crate::Vfs;
@@ -41,6 +53,7 @@ use held::{References, Streams};
 use listings::Listings;
 use notify::Notifier;
 use server::Server;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -113,6 +126,14 @@ pub struct Mounted {
     ended: signal::Receiver<bool>,
     unmounted: bool,
     events: Option<Arc<Queue>>,
+    spare: Vec<File>,
+}
+
+/// Descriptors that are held for the way out, which looks at the table of mounts and may start
+/// fusermount3: a process that has used up its own could not unmount.
+fn spare_descriptors() -> io::Result<Vec<File>> {
+    const SPARE: usize = 6;
+    (0..SPARE).map(|_| File::open("/dev/null")).collect()
 }
 
 /// Mounts `vfs` on the directory `path` and serves it until it is unmounted. A stale mount of a
@@ -126,13 +147,23 @@ pub fn mount<V: Vfs>(
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
     let place = clear_way(path)?;
+    let held = spare_descriptors();
+    let spare = held.map_err(|source| MountError::Inspect { path: path.to_owned(), source })?;
     let device = device::mount(&place, options)?;
     let mount = device.mount.clone();
-    serve(vfs, place.path, device, options, runtime).inspect_err(|_| {
-        if let Err(error) = device::unmount_exactly(&mount, Unmount::Force) {
-            tracing::warn!(%error, "a mount that could not be served stays");
+    match serve(vfs, place.path, device, options, runtime) {
+        Ok(mut mounted) => {
+            mounted.spare = spare;
+            Ok(mounted)
         }
-    })
+        Err(error) => {
+            drop(spare);
+            if let Err(error) = device::unmount_exactly(&mount, Unmount::Force) {
+                tracing::warn!(%error, "a mount that could not be served stays");
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The directory, once nothing stands in the way.
@@ -211,7 +242,7 @@ fn serve<V: Vfs>(
     if let Some(raiser) = raiser {
         raiser.start().map_err(system("starting the thread that raises events"))?;
     }
-    Ok(Mounted { point, mount, ended, unmounted: false, events })
+    Ok(Mounted { point, mount, ended, unmounted: false, events, spare: Vec::new() })
 }
 
 impl Mounted {
@@ -237,6 +268,16 @@ impl Mounted {
             self.unmounted = true;
             return Ok(());
         }
+        self.spare.clear();
+        let unmounted = self.take_off(how);
+        if unmounted.is_err() {
+            // It lives on. Those that somebody else has taken meanwhile are missed at the next attempt.
+            self.spare = spare_descriptors().unwrap_or_default();
+        }
+        unmounted
+    }
+
+    fn take_off(&mut self, how: Unmount) -> Result<(), UnmountError> {
         if how == Unmount::Force
             && let Err(error) = device::abort(self.mount.minor)
         {

@@ -289,3 +289,34 @@ fn absurd_headers_do_no_harm() {
     assert!(admit(&budget, Priority::Interactive, 24 * 3600).is_ok());
     let _ = budget.status(at(0));
 }
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    for (status, headers) in
+        [(429, headers(&[("retry-after", "60".to_owned())])), (403, github(0, YEAR + 60))]
+    {
+        let budget = Arc::new(Budget::new("token"));
+        observe(&budget, &github_limits(), false, (status, &headers, b""), YEAR)
+            .expect_err("refused");
+        let early = admit(&budget, Priority::Interactive, YEAR + 20).expect_err("early");
+        assert_eq!(early.retry_after, Duration::from_secs(40));
+        // At 20 s after the refusal the clock is set back by a year.
+        let early = admit(&budget, Priority::Interactive, 20).expect_err("early");
+        assert_eq!(early.retry_after, Duration::from_secs(40), "{status}");
+        budget.status(at(59));
+        admit(&budget, Priority::Interactive, 60).expect("the wait is over");
+    }
+}
+
+#[test]
+fn threads_that_ask_in_another_order_than_the_clocks_move_no_reset() {
+    let budget = Arc::new(Budget::new("token"));
+    let headers = headers(&[("retry-after", "60".to_owned())]);
+    observe(&budget, &github_limits(), false, (429, &headers, b""), 10).expect_err("refused");
+    for second in [12, 11, 12, 11, 12, 11] {
+        admit(&budget, Priority::Interactive, second).expect_err("early");
+    }
+    let early = admit(&budget, Priority::Interactive, 12).expect_err("early");
+    assert_eq!(early.retry_after, Duration::from_secs(58));
+}

@@ -5,13 +5,15 @@
 //! machine that slept, the manifest's own bound on silence, the receiver's end.
 
 use super::{Shared, Subscriber};
+use crate::capability::Clock;
 use crate::events::Ledger;
 use crate::scopes::covers;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A wall clock that ran ahead of the time that we were running by so much: we were not.
+/// So much sleep counts, be it what the system has counted, or by how much the wall clock ran ahead of the
+/// time that we were running.
 const SLEPT: Duration = Duration::from_secs(30);
 
 /// Scopes vouched for. Further ones are asked at each use, as before their first delivery.
@@ -22,8 +24,8 @@ pub(super) struct Vouching {
     subscriber: Subscriber,
     live: BTreeSet<Arc<str>>,
     heard: Instant,
-    /// When it was last watched, by both clocks.
-    watched: (SystemTime, Instant),
+    /// When it was last watched, by the wall clock and by ours, and how long the machine had slept by then.
+    watched: (SystemTime, Instant, Duration),
 }
 
 impl Vouching {
@@ -33,7 +35,7 @@ impl Vouching {
             subscriber: subscriber.clone(),
             live: BTreeSet::new(),
             heard: Instant::now(),
-            watched: (shared.options.clock.now(), Instant::now()),
+            watched: read(&shared.options.clock),
         };
         vouching.down(&subscriber.feed.scopes, "no delivery has arrived yet");
         vouching
@@ -57,10 +59,11 @@ impl Vouching {
         }
     }
 
-    pub fn watch(&mut self, now: SystemTime) {
-        let (then, since) = self.watched;
-        self.watched = (now, Instant::now());
-        if now.duration_since(then).unwrap_or_default() > since.elapsed() + SLEPT {
+    pub fn watch(&mut self, clock: &Clock) {
+        let (now, awake, slept) = read(clock);
+        let (then, since, before) = std::mem::replace(&mut self.watched, (now, awake, slept));
+        let ahead = now.duration_since(then).unwrap_or_default();
+        if ahead > awake.duration_since(since) + SLEPT || slept.saturating_sub(before) > SLEPT {
             self.lost("this machine slept, and deliveries may have been missed");
         }
         if let Some(silence) = self.subscriber.feed.silence
@@ -81,6 +84,10 @@ impl Vouching {
             self.ledger.rest(&self.subscriber.instance, scope, why);
         }
     }
+}
+
+fn read(clock: &Clock) -> (SystemTime, Instant, Duration) {
+    (clock.now(), Instant::now(), clock.slept())
 }
 
 impl Drop for Vouching {

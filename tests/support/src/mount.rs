@@ -270,7 +270,7 @@ pub fn is_mounted(point: &Path) -> bool {
 
 /// Removes a mount that nobody serves any more, without waiting for its users.
 pub fn detach(point: &Path) {
-    if !is_mounted(point) || unmount(point, UnmountFlags::DETACH).is_ok() {
+    if !is_mounted(point) || unmount(point, UnmountFlags::FORCE | UnmountFlags::DETACH).is_ok() {
         return;
     }
     if let Some(fusermount) = program("fusermount3") {
