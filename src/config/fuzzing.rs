@@ -6,7 +6,7 @@ use super::units::{self, Capacity, Size};
 use std::path::Path;
 
 /// Has the form of a token. Where a seed holds it, it is a value, and no message may repeat it.
-const SECRET: &str = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+const SECRET: &str = "abc_abcdefghijklmnopqrstuvwxyz0123456789";
 
 pub fn file(text: &str) {
     let file = Path::new("/etc/omnifs/config.toml");

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 const SLOW: Duration = Duration::from_secs(1);
 
 /// and is shared with those who ask so soon after it. It is no answer: nothing is remembered.
-const SHARED_AFTER: Duration = Duration::from_secs(1);
+const SHARED_AFTER: Duration = Duration::from_millis(250);
 
 /// What a call brought.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 
 const SECRET: &str = "a secret that no seed holds";
 
-/// A scheme by its number: those of GitHub, Slack, Stripe, Standard Webhooks and GitLab.
+/// A scheme by its number: five that services in use have.
 fn scheme(number: u8) -> Signature {
     let literal = |text: &str| Part::Literal(text.to_owned());
     let at = |at| Some(Timestamp { at, unit: TimestampUnit::Seconds });
