@@ -171,7 +171,7 @@ impl Tail {
     pub fn copy(&mut self, to: &mut dyn Write) -> io::Result<()> {
         if self.file.is_none() {
             for path in [rotated(&self.path), self.path.clone()] {
-                match File::open(path) {
+                match paths::open_regular(&path) {
                     Ok(file) => copy_printable(self.file.insert(file), to)?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
@@ -183,7 +183,7 @@ impl Tail {
             copy_printable(file, to)?;
         }
         if self.moved() {
-            self.file = File::open(&self.path).ok();
+            self.file = paths::open_regular(&self.path).ok();
             if let Some(file) = &mut self.file {
                 copy_printable(file, to)?;
             }

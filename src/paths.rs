@@ -23,7 +23,7 @@ pub struct Paths {
 /// Why this user's directories cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    #[error("this user has no home directory")]
+    #[error("this user has no home directory, or HOME is no absolute path")]
     Homeless,
     #[error(transparent)]
     Distrust(#[from] Distrust),
@@ -45,7 +45,9 @@ impl Paths {
     /// # Errors
     /// There are none, or somebody else could change what they lead to.
     pub fn of_user() -> Result<Paths, Unusable> {
-        let dirs = directories::ProjectDirs::from("", "", "omnifs").ok_or(Unusable::Homeless)?;
+        let dirs = directories::ProjectDirs::from("", "", "omnifs");
+        // A mount runs in another directory than the one it was started in.
+        let dirs = dirs.filter(|dirs| dirs.data_dir().is_absolute()).ok_or(Unusable::Homeless)?;
         // Only Linux has a state directory. The runtime directory will not do: it differs between
         // a login, sudo and cron, and each of them must find the same mounts.
         let state =
@@ -91,7 +93,9 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-        builder.mode(0o700).create(&path)?;
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        builder.mode(0o700).create(&path).map_err(named)?;
         let (owner, user) = (fs::metadata(&path)?.uid(), rustix::process::geteuid().as_raw());
         if owner != user {
             return Err(Distrust::Foreign { path, owner, user }.into());
@@ -102,13 +106,14 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     builder.create(&path)
 }
 
-/// Options for files that only the user may read. Through a symbolic link none is opened.
+/// Options for files that only the user may read. Through a symbolic link none is opened, and a FIFO is
+/// not waited for.
 pub fn private_file() -> OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = OpenOptions::new();
-        options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         options
     }
     // The user's profile is the user's alone there, and what is made in it inherits that.

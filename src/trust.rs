@@ -28,9 +28,11 @@ impl Distrust {
             Distrust::Foreign { user: 0, .. } => {
                 "run it as that user, or with root's own directories: sudo -H omnifs ...".into()
             }
-            Distrust::Foreign { path, .. } => {
-                format!("use a place of your own, or: sudo chown -h \"$USER\" {}", quoted(path))
+            // Left behind by a command that was run as root.
+            Distrust::Foreign { path, owner: 0, .. } => {
+                format!("it is root's; to have it back: sudo chown -R \"$USER\" {}", quoted(path))
             }
+            Distrust::Foreign { .. } => "use a place of your own".into(),
             Distrust::Shared(path) => format!("run: chmod go-w {}", quoted(path)),
             Distrust::Unreadable { .. } => "`omnifs doctor` checks the directories".into(),
         }

@@ -38,7 +38,7 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
     // The user's own configuration could point the demo at real services.
     let options = mount::options(context, demo.config.clone(), path, &[])?;
     mount::start_log(&options.log, mount::log_level()?, false)?;
-    let asked = shown(path);
+    let (asked, place) = (shown(path), omnifs::paths::quoted(path));
     let mut printed = Ok(());
     mount::serve(options, |_, mounted| {
         for warning in &mounted.warnings {
@@ -47,7 +47,7 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
         let mut text = format!("mounted at {asked}; Ctrl-C unmounts. In another terminal:\n\n");
         for command in &demo.commands {
             let (line, cost) = (command.line, command.cost());
-            text.push_str(&format!("  cd {asked} && {line}\n      # {cost}\n"));
+            text.push_str(&format!("  cd {place} && {line}\n      # {cost}\n"));
         }
         text.push_str("\nTyped again, each costs nothing.\n");
         printed = terminal::print(&text);

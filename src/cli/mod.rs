@@ -19,7 +19,7 @@ mod terminal;
 mod unmount;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use failure::Failure;
+use failure::{Exit, Failure};
 use omnifs::config::{Config, Instance};
 use omnifs::control::Registry;
 use omnifs::host;
@@ -147,7 +147,21 @@ fn shown(path: &Path) -> String {
 pub fn main() -> ExitCode {
     // Any command may hold a secret. Where it is refused, the daemon says so in its log.
     let _ = omnifs::credentials::set_not_dumpable();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // It repeats what was written, which may act on the terminal.
+            let text = error.render().to_string();
+            let lines = text.lines().map(omnifs::logs::printable);
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("{}\n", lines.collect::<Vec<_>>().join("\n")),
+            );
+            return ExitCode::from(Exit::Usage as u8);
+        }
+        // Help and version.
+        Err(error) => error.exit(),
+    };
     let ready_on_stdout = cli.ready_on_stdout;
     match run(cli) {
         Ok(code) => code,

@@ -174,6 +174,10 @@ pub fn options(
         }
     };
     let flags = flags.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
+    let mut names = std::collections::HashSet::new();
+    if let Some((name, _)) = flags.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(Failure::new(format!("--provider {name} is given twice")).exit(Exit::Usage));
+    }
     let instances = context.instances(&config, &flags)?;
     let mountpoint = mountpoint::resolve(path)?;
     Ok(daemon::Options {

@@ -228,6 +228,10 @@ impl Config {
     /// Every problem of the file, in its order. Never empty.
     pub fn load(file: &Path, required: bool) -> Result<Config, Vec<Error>> {
         let read = |source| vec![Error::Read { file: file.to_owned(), source }];
+        if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+            let why = std::io::Error::other("it is not a regular file");
+            return Err(read(why));
+        }
         // Who can write it can send the user's credentials to a server of his own.
         let absolute = std::path::absolute(file).map_err(read)?;
         trust::check(&absolute).map_err(|distrust| vec![distrust.into()])?;

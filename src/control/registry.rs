@@ -126,7 +126,7 @@ impl Registry {
         if !path.exists() {
             return None;
         }
-        match File::open(self.lock(key)).map(|lock| (lock.try_lock_shared(), lock)) {
+        match paths::open_regular(&self.lock(key)).map(|lock| (lock.try_lock_shared(), lock)) {
             Ok((Err(TryLockError::WouldBlock), _)) => {}
             Ok((Err(TryLockError::Error(_)), _)) => return None,
             // Removed while the shared lock is held: no new mount can have written it.
@@ -222,7 +222,7 @@ fn step(path: &mut PathBuf, part: Component<'_>) {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    let file = File::open(path).ok()?;
+    let file = paths::open_regular(path).ok()?;
     serde_json::from_reader(io::Read::take(file, 1 << 16)).ok()
 }
 
