@@ -127,11 +127,31 @@ fn judge(path: &Path) -> Result<Option<std::fs::FileType>, Distrust> {
     Ok(Some(found.file_type()))
 }
 
-/// Root's, or the group that has the user's number and no other member by convention.
+/// Root's, or the user's own, of which nobody else is a member.
 #[cfg(unix)]
 fn is_own_group(group: u32) -> bool {
     let (user, own) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    group == 0 || (group == own && own == user) || (cfg!(target_os = "macos") && group == 80)
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    group == 0
+        || (group == own && own == user)
+        || (cfg!(target_os = "macos") && group == 80)
+        || is_users_alone(user, group, &read("/etc/passwd"), &read("/etc/group"))
+}
+
+/// By passwd(5) and group(5): the group in which the user is, with his name and no other member. Where it
+/// is made for each user, directories may be writable for it.
+#[cfg(unix)]
+fn is_users_alone(user: u32, group: u32, users: &str, groups: &str) -> bool {
+    let (user, group) = (user.to_string(), group.to_string());
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let find = |text: &str, number: &str| {
+        text.lines().map(fields).find(|fields| fields.get(2).is_some_and(|own| own == number))
+    };
+    let (Some(user), Some(entry)) = (find(users, &user), find(groups, &group)) else {
+        return false;
+    };
+    let alone = entry.get(3).is_none_or(|members| members.is_empty() || *members == user[0]);
+    user.get(3) == Some(&group) && user[0] == entry[0] && alone
 }
 
 /// In a user namespace that maps some users only, all others have this one number, root among them: in
@@ -195,6 +215,15 @@ mod tests {
         // A link out of it leads to what is judged as well.
         symlink(&below, root.join("link")).unwrap();
         assert_eq!(check(&root.join("link")), Err(Distrust::Shared(below)));
+    }
+
+    #[test]
+    fn a_group_is_the_users_own_where_it_has_his_name_and_nobody_else() {
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:1001:1002::/home/ann:/bin/sh\n";
+        let alone = |groups: &str| is_users_alone(1001, 1002, users, groups);
+        assert!(alone("root:x:0:\nann:x:1002:\n") && alone("ann:x:1002:ann"));
+        assert!(!alone("ann:x:1002:bob\n") && !alone("staff:x:1002:\n") && !alone(""));
+        assert!(!is_users_alone(1001, 100, users, "ann:x:100:\n"));
     }
 
     #[test]

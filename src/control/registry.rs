@@ -129,6 +129,8 @@ impl Registry {
         match paths::open_regular(&self.lock(key)).map(|lock| (lock.try_lock_shared(), lock)) {
             Ok((Err(TryLockError::WouldBlock), _)) => {}
             Ok((Err(TryLockError::Error(_)), _)) => return None,
+            // Nothing is known of it, so nothing is removed.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
             // Removed while the shared lock is held: no new mount can have written it.
             Ok((Ok(()), _)) | Err(_) => {
                 let _ = std::fs::remove_file(&path);
@@ -147,14 +149,26 @@ impl Registry {
     /// [`Error::NotHolder`] where the system does not say that this process holds the mount's lock.
     #[cfg(target_os = "linux")]
     pub fn end(&self, record: &Record) -> Result<(), Error> {
-        use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+        use rustix::io::Errno;
+        use rustix::process::{
+            Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal,
+        };
         use std::os::unix::fs::MetadataExt;
         let stranger = || Error::NotHolder(record.pid);
         let lock = self.lock(&key(Path::new(&record.mountpoint)));
         let Ok(lock) = std::fs::metadata(lock) else { return Err(stranger()) };
         let pid = i32::try_from(record.pid).ok().and_then(Pid::from_raw).ok_or_else(stranger)?;
-        // It may have ended by itself in the meantime.
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Some(process),
+            // It has ended by itself in the meantime.
+            Err(Errno::SRCH) => return Ok(()),
+            // Before Linux 5.3, and where a sandbox leaves the call out.
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(error) => {
+                let path = self.directory.clone();
+                return Err(Error::Registry { path, source: error.into() });
+            }
+        };
         // Looked at after the descriptor was taken, which stands for one process only: it is the one that
         // holds the lock now.
         let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -163,7 +177,10 @@ impl Registry {
             let lives = self.get(Path::new(&record.mountpoint)).as_ref() == Some(record);
             return if lives { Err(stranger()) } else { Ok(()) };
         }
-        let _ = pidfd_send_signal(process, Signal::KILL);
+        let _ = match process {
+            Some(process) => pidfd_send_signal(process, Signal::KILL),
+            None => kill_process(pid, Signal::KILL),
+        };
         Ok(())
     }
 

@@ -152,7 +152,8 @@ pub async fn device(
     });
     let deadline = Instant::now() + lifetime;
     // RFC 8628 section 3.2: five seconds where the service says nothing.
-    let mut interval = Duration::from_secs(started.interval.unwrap_or(5)).max(patience.interval);
+    let asked = Duration::from_secs(started.interval.unwrap_or(5));
+    let mut interval = asked.max(patience.interval).min(lifetime);
     loop {
         if Instant::now() + interval > deadline {
             return Err(LoginError::Expired);

@@ -20,8 +20,8 @@ fn is_hidden(c: char) -> bool {
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// Whether a hidden character does here what it is for: joiners between two letters of a script or emoji
-/// that has them, a variation selector behind a sign that has variants.
+/// Whether a hidden character may do here what it is for: joiners between two letters or emoji outside of
+/// ASCII, a variation selector behind such a sign. Which scripts have them is not looked at.
 fn is_meant(c: char, before: Option<char>, after: Option<char>) -> bool {
     let visible = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && !is_hidden(c));
     match c {

@@ -64,10 +64,13 @@ pub fn all(context: &Context) -> Vec<Finding> {
 fn git() -> Option<Finding> {
     const KEY: &str = "safe.bareRepository";
     let set = |scope: &str| {
-        let mut command = std::process::Command::new(program("git")?);
+        let mut command = omnifs_platform::child::command(program("git")?);
+        for name in ["HOME", "XDG_CONFIG_HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
         // From no directory that somebody else may have made.
         command.current_dir("/").args(["config", scope, "--get", KEY]);
-        let output = command.stdin(std::process::Stdio::null()).output().ok()?;
+        let output = command.output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim() == "explicit")
     };
     Some(if set("--global")? || set("--system")? {
