@@ -47,12 +47,15 @@ impl Scene {
         self.script.polled.lock().unwrap().iter().filter(|p| p.scope == scope).count()
     }
 
+    /// In order; a loss that was only said again, as it is in a long wait, is told once.
     fn told_of(&self, scope: &str) -> Vec<Told> {
         let of = |told: &Told| match told {
             Told::Up(s) | Told::Resumed(s) | Told::Lost(s, _) | Told::Rests(s, _) => s == scope,
             Told::Change(_) => false,
         };
-        self.ledger.all().into_iter().filter(of).collect()
+        let mut told: Vec<Told> = self.ledger.all().into_iter().filter(of).collect();
+        told.dedup_by(|again, first| matches!(again, Told::Lost(..)) && again == first);
+        told
     }
 }
 
