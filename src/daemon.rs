@@ -6,10 +6,10 @@
 use crate::config::{Config, Instance};
 use crate::control::{self, MountStatus, Refused, Registry, Scrape, Server};
 use crate::host::{self, Mounted};
-use crate::mountpoint;
 use crate::paths::Paths;
 use crate::stops::Stops;
 use futures_util::future::BoxFuture;
+use omnifs_platform::mounting::{self, UnmountMode};
 use std::io;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
@@ -33,11 +33,11 @@ pub struct Options {
 
 /// A mounted file system, as a back end hands it over.
 pub trait Mount: Send {
-    /// Takes it off its mountpoint; with `force` also where files are in use. Blocks.
+    /// Takes it off its mountpoint. Blocks.
     ///
     /// # Errors
-    /// [`mountpoint::Error::Busy`] without `force`: it stays mounted.
-    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error>;
+    /// [`mounting::Error::Busy`] of [`UnmountMode::Clean`]: it stays mounted.
+    fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error>;
 
     /// Ready once it was unmounted from outside. May be dropped and asked again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
@@ -51,7 +51,7 @@ pub trait Mount: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Mountpoint(#[from] mountpoint::Error),
+    Mountpoint(#[from] mounting::Error),
     #[error(transparent)]
     Control(#[from] control::Error),
     #[error(transparent)]
@@ -98,7 +98,7 @@ pub fn run_with(
     keep_one_heap();
     let registry = Registry::new(options.paths.mounts());
     let claim = registry.claim(&options.mountpoint)?;
-    if !options.serve_only && mountpoint::prepare(&options.mountpoint)? {
+    if !options.serve_only && mounting::prepare(&options.mountpoint)? {
         tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
     }
     // Not the directory it was started in: that one could then not be unmounted or removed.
@@ -122,7 +122,7 @@ pub fn run_with(
         let server = match server {
             Ok(server) => server,
             Err(error) => {
-                unmount(&mut mounted, true)?;
+                unmount(&mut mounted, UnmountMode::Force)?;
                 return Err(error.into());
             }
         };
@@ -155,11 +155,11 @@ async fn serve(
         tokio::select! {
             signal = signals.next() => {
                 tracing::info!(signal, "unmounting");
-                let plain = unmount(mounted, false);
-                return plain.or_else(|_| unmount(mounted, true)).map_err(Error::from);
+                let plain = unmount(mounted, UnmountMode::Clean);
+                return plain.or_else(|_| unmount(mounted, UnmountMode::Force)).map_err(Error::from);
             }
             () = panicked.notified() => {
-                let _ = unmount(mounted, true);
+                let _ = unmount(mounted, UnmountMode::Force);
                 return Err(Error::Panicked);
             }
             () = mounted.mount.ended() => {
@@ -167,7 +167,7 @@ async fn serve(
                 return Ok(());
             }
             Some(request) = asked.recv() => {
-                let outcome = unmount(mounted, request.force);
+                let outcome = unmount(mounted, UnmountMode::forced(request.force));
                 let ended = outcome.is_ok();
                 let refused =
                     outcome.map_err(|e| Refused { message: e.to_string(), hint: e.hint() });
@@ -188,8 +188,8 @@ fn root() -> PathBuf {
     system.map_or_else(|| "/".into(), PathBuf::from)
 }
 
-fn unmount(mounted: &mut Mounted, force: bool) -> Result<(), mountpoint::Error> {
-    tokio::task::block_in_place(|| mounted.mount.unmount(force))
+fn unmount(mounted: &mut Mounted, how: UnmountMode) -> Result<(), mounting::Error> {
+    tokio::task::block_in_place(|| mounted.mount.unmount(how))
 }
 
 fn status(options: &Options) -> MountStatus {
@@ -244,7 +244,7 @@ fn catch_panics(mountpoint: &Path) -> Arc<Notify> {
         let mountpoint = mountpoint.clone();
         let _ = std::thread::Builder::new().name("panic".into()).spawn(move || {
             std::thread::sleep(PANIC_PATIENCE);
-            let _ = mountpoint::detach(&mountpoint, true);
+            let _ = mounting::detach(&mountpoint, UnmountMode::Force);
             std::process::exit(1);
         });
         notify.notify_one();

@@ -21,7 +21,6 @@ pub mod growing;
 pub mod host;
 pub mod inodes;
 pub mod logs;
-pub mod mountpoint;
 pub mod names;
 pub mod nodes;
 pub mod paths;

@@ -3,6 +3,7 @@
 //! Invariant: what this module creates belongs to the user alone (directories 0700, files 0600).
 
 use crate::trust::{self, Distrust};
+pub use omnifs_platform::shell::quoted;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -163,18 +164,6 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A path as a shell takes it, for a command that a message shows.
-pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%:".contains(&b);
-    let simple = !text.is_empty() && text.bytes().all(|b| plain(b) || cfg!(windows) && b == b'\\');
-    match simple {
-        true => text.into_owned(),
-        false if cfg!(windows) => format!("\"{text}\""),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -238,18 +227,5 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_path_in_a_command_is_quoted_where_a_shell_would_take_it_apart() {
-        for (path, shown) in [
-            ("/mnt/o", "/mnt/o"),
-            ("/mnt/my files", "'/mnt/my files'"),
-            ("/mnt/it's", "'/mnt/it'\\''s'"),
-            ("/mnt/$HOME", "'/mnt/$HOME'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(Path::new(path)), shown);
-        }
     }
 }

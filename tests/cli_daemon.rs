@@ -10,8 +10,9 @@ use omnifs::config::Config;
 use omnifs::control::{CacheStatus, CoreStatus, Daemon, Refreshed, Refused, key};
 use omnifs::daemon::{self, Mount, Options};
 use omnifs::host::Mounted;
+use omnifs::logs;
 use omnifs::paths::Paths;
-use omnifs::{logs, mountpoint};
+use omnifs_platform::mounting::{self, UnmountMode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
@@ -36,13 +37,13 @@ impl Daemon for Core {
 struct Tmpfs(PathBuf);
 
 impl Mount for Tmpfs {
-    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error> {
-        mountpoint::detach(&self.0, force)
+    fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
+        mounting::detach(&self.0, how)
     }
 
     fn ended(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            while mountpoint::mounted_at(&self.0).is_some() {
+            while mounting::mounted_at(&self.0).is_some() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         })
@@ -115,7 +116,7 @@ impl Running {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
-        assert!(mountpoint::mounted_at(&self.at()).is_none());
+        assert!(mounting::mounted_at(&self.at()).is_none());
         assert_eq!(self.home.run(["status"]).code, 3);
         let home = std::mem::replace(&mut self.home, Home::new());
         (code.unwrap().code().unwrap_or(-1), home)
@@ -174,7 +175,7 @@ fn unmount_returns_when_a_new_mount_may_begin() {
     let Some(mut running) = running() else { return };
     for _ in 0..5 {
         running.home.run(["unmount", "mnt"]).works();
-        assert!(mountpoint::mounted_at(&running.at()).is_none());
+        assert!(mounting::mounted_at(&running.at()).is_none());
         assert!(running.child.wait().unwrap().success());
         running.child = start(&running.home);
     }

@@ -24,8 +24,11 @@ pub mod fuzzing {
     pub use crate::nfs::fuzzing::*;
 }
 pub mod memory;
+pub mod mounting;
+pub mod native;
 pub mod nfs;
 pub mod owner;
+pub mod shell;
 mod types;
 pub mod winfsp;
 

@@ -5,7 +5,8 @@
 
 use super::failure::{Exit, Failure};
 use super::terminal;
-use omnifs::{mountpoint, paths};
+use omnifs::paths;
+use omnifs_platform::mounting::{self, Mount, UnmountMode};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -99,8 +100,8 @@ pub fn start(mountpoint: &Path, log: &Path) -> Result<(), Failure> {
         Err(_) => {
             let _ = child.kill();
             let _ = child.wait();
-            if mountpoint::mounted_at(mountpoint).is_some_and(|mount| mount.ours()) {
-                let _ = mountpoint::detach(mountpoint, true);
+            if let Some(mount) = mounting::mounted_at(mountpoint).filter(Mount::ours) {
+                let _ = mounting::unmount(&mount, UnmountMode::Force);
             }
             let seconds = PATIENCE.as_secs();
             Err(Failure::new(format!("the mount was not ready within {seconds} seconds"))

@@ -1,7 +1,8 @@
 //! How a command fails: one line that says what is wrong, lines that say what to do, an exit code.
 
 use omnifs::control::{self, Refused};
-use omnifs::{component, config, daemon, mountpoint, paths};
+use omnifs::{component, config, daemon, paths};
+use omnifs_platform::mounting;
 use serde::{Deserialize, Serialize};
 
 /// Exit codes, as the help of `omnifs` lists them.
@@ -89,8 +90,8 @@ impl From<control::Error> for Failure {
     }
 }
 
-impl From<mountpoint::Error> for Failure {
-    fn from(error: mountpoint::Error) -> Failure {
+impl From<mounting::Error> for Failure {
+    fn from(error: mounting::Error) -> Failure {
         Failure::of(&error, error.hint(), Exit::Mountpoint)
     }
 }

@@ -3,7 +3,7 @@ use super::{Context, shown};
 use clap::Args;
 use omnifs::control::{Record, key};
 use omnifs::logs::{self, Tail};
-use omnifs::mountpoint;
+use omnifs_platform::mounting;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         let found = context.registry().containing(path).ok().flatten();
         let log = match found {
             Some((record, _)) => record.log,
-            None => logs::path(&directory, &key(&mountpoint::resolve(path)?)),
+            None => logs::path(&directory, &key(&mounting::resolve(path)?)),
         };
         return if log.exists() { Ok(log) } else { Err(none(&format!("for {}", shown(path)))) };
     }

@@ -5,7 +5,8 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use omnifs::config::units::Capacity;
 use omnifs::config::{Backend, Config, MOST_THREADS, Overrides};
 use omnifs::host::Mounted;
-use omnifs::{component, control, daemon, logs, mountpoint};
+use omnifs::{component, control, daemon, logs};
+use omnifs_platform::mounting;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -142,7 +143,7 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
             }
         })?;
     } else {
-        mountpoint::prepare(&options.mountpoint)?;
+        mounting::prepare(&options.mountpoint)?;
         background::start(&options.mountpoint, &options.log)?;
         terminal::print(&format!("mounted at {}\n", shown(&options.mountpoint)))?;
     }
@@ -179,7 +180,7 @@ pub fn options(
         return Err(Failure::new(format!("--provider {name} is given twice")).exit(Exit::Usage));
     }
     let instances = context.instances(&config, &flags)?;
-    let mountpoint = mountpoint::resolve(path)?;
+    let mountpoint = mounting::resolve(path)?;
     Ok(daemon::Options {
         log: logs::path(&context.paths.logs(), &control::key(&mountpoint)),
         mountpoint,

@@ -2,7 +2,8 @@ use super::failure::{Exit, Failure};
 use super::{Context, shown, wait};
 use clap::Args;
 use omnifs::control::{self, Client, Record};
-use omnifs::{mountpoint, paths};
+use omnifs::paths;
+use omnifs_platform::mounting::{self, Mount, UnmountMode};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -72,8 +73,8 @@ fn gone(context: &Context, record: &Record) -> Result<(), Failure> {
 /// mount's lock, so the process id is its own.
 fn end(context: &Context, record: &Record) -> Result<(), Failure> {
     let mountpoint = Path::new(&record.mountpoint);
-    if mountpoint::mounted_at(mountpoint).is_some_and(|mount| mount.ours()) {
-        mountpoint::detach(mountpoint, true)?;
+    if let Some(mount) = mounting::mounted_at(mountpoint).filter(Mount::ours) {
+        mounting::unmount(&mount, UnmountMode::Force)?;
     }
     #[cfg(target_os = "linux")]
     context.registry().end(record)?;
@@ -111,17 +112,17 @@ fn without_process(path: &Path, force: bool) -> Result<(), Failure> {
             .hint("`omnifs status` lists the mounts")
             .exit(Exit::NotMounted)
     };
-    let path = match mountpoint::resolve(path) {
+    let path = match mounting::resolve(path) {
         Ok(path) => path,
-        Err(mountpoint::Error::Missing(_) | mountpoint::Error::NotDirectory(_)) => {
+        Err(mounting::Error::Missing(_) | mounting::Error::NotDirectory(_)) => {
             return Err(nothing());
         }
         Err(error) => return Err(error.into()),
     };
-    match mountpoint::mounted_at(&path) {
+    match mounting::mounted_at(&path) {
         Some(mount) if mount.ours() => {
-            let lazy = force || mount.dead();
-            Ok(mountpoint::detach(&path, lazy)?)
+            let how = UnmountMode::forced(force || mount.dead());
+            Ok(mounting::unmount(&mount, how)?)
         }
         Some(mount) => {
             let text = format!("what is mounted at {} is {}, not omnifs", shown(&path), mount.kind);

@@ -3,12 +3,13 @@
 use super::refused;
 use crate::control::{self, Refused};
 use crate::daemon::{Mount, Options};
+use crate::paths;
 use crate::runtime::Runtime;
-use crate::{mountpoint, paths};
 use futures_util::future::BoxFuture;
+use omnifs_platform::mounting::{self, UnmountMode};
 use omnifs_platform::nfs::mounting::{Source, System, attach};
 use omnifs_platform::nfs::{self, Server};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,48 +29,50 @@ pub(super) fn mount(
     let server = nfs::serve(runtime, &wanted, tokio).map_err(refused)?;
     let source = Source::of(&server, options.config.mount.exec);
     if options.serve_only {
-        return Ok(Box::new(Nfs { server: Some(server), source, point: None }));
+        return Ok(Box::new(Nfs { server: Some(server), source, mounted: false }));
     }
     attach(&source, &options.mountpoint).map_err(|error| Refused {
         message: format!("cannot mount at {}: {error}", options.mountpoint.display()),
-        hint: error.hint().map(str::to_owned),
+        hint: error.hint(),
     })?;
     server.close_export();
-    let point = Some(options.mountpoint.clone());
-    Ok(Box::new(Nfs { server: Some(server), source, point }))
+    Ok(Box::new(Nfs { server: Some(server), source, mounted: true }))
 }
 
 struct Nfs {
     server: Option<Server>,
     source: Source,
-    /// Where it is mounted by this process.
-    point: Option<PathBuf>,
+    /// By this process.
+    mounted: bool,
 }
 
 impl Nfs {
-    /// Somebody else's mount on the same path is not ours to take away.
-    fn mounted(&self, point: &Path) -> bool {
-        mountpoint::mounted_at(point).is_some_and(|mount| mount.source == self.source.text())
+    /// Its line in the table, wherever its directory is by now: nobody else's has this source.
+    fn line(&self) -> Option<mounting::Mount> {
+        let source = self.source.text();
+        mounting::table().into_iter().find(|mount| mount.source == source)
     }
 }
 
 impl Mount for Nfs {
-    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error> {
+    fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
         // While the server still answers: the kernel may ask it something first.
-        if let Some(point) = self.point.clone()
-            && self.mounted(&point)
+        if self.mounted
+            && let Some(mount) = self.line()
         {
-            mountpoint::detach(&point, force)?;
+            mounting::unmount(&mount, how)?;
         }
-        self.point = None;
+        self.mounted = false;
         self.server = None;
         Ok(())
     }
 
     fn ended(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let Some(point) = self.point.clone() else { return std::future::pending().await };
-            while self.mounted(&point) {
+            if !self.mounted {
+                return std::future::pending().await;
+            }
+            while self.line().is_some() {
                 tokio::time::sleep(LOOK).await;
             }
         })
@@ -83,7 +86,7 @@ impl Mount for Nfs {
 
 impl Drop for Nfs {
     fn drop(&mut self) {
-        if let Err(error) = self.unmount(true) {
+        if let Err(error) = self.unmount(UnmountMode::Force) {
             tracing::warn!(%error, "unmounting");
         }
     }

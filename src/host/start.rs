@@ -12,14 +12,13 @@ use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::events::{FeedState, FeedSupervisor, Feeds, Ledger as _, Pace};
-#[cfg(any(target_os = "linux", all(windows, target_env = "msvc")))]
-use crate::mountpoint;
 use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
 use crate::runtime::{Runtime, ServiceClock};
 use crate::{paths, wasm};
-#[cfg(any(target_os = "linux", all(windows, target_env = "msvc")))]
 use futures_util::future::BoxFuture;
+use omnifs_platform::mounting::{self, UnmountMode};
+use omnifs_platform::native;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -321,83 +320,31 @@ async fn await_push(working: &[Working], feeds: &[Feeds]) {
     }
 }
 
-#[cfg(target_os = "linux")]
+/// Mounts through this system's own back end.
 fn mount(
     runtime: Arc<Runtime>,
     options: &Options,
     tokio: &tokio::runtime::Handle,
 ) -> Result<Box<dyn Mount>, Refused> {
-    use omnifs_platform::fuse;
-    let mut wanted = fuse::MountOptions {
+    let wanted = native::Options {
         allow_other: options.config.mount.allow_other,
-        watch_events: options.config.mount.watch_events,
         exec: options.config.mount.exec,
-        ..fuse::MountOptions::default()
-    };
-    wanted.threads = options.config.mount.threads.try_into().unwrap_or(wanted.threads);
-    let mounted = fuse::mount(runtime, &options.mountpoint, &wanted, tokio).map_err(|error| {
-        let hint = Some("`omnifs doctor` checks what mounting needs".into());
-        Refused { message: error.to_string(), hint }
-    })?;
-    Ok(Box::new(Fuse(mounted)))
-}
-
-#[cfg(all(windows, target_env = "msvc"))]
-fn mount(
-    runtime: Arc<Runtime>,
-    options: &Options,
-    tokio: &tokio::runtime::Handle,
-) -> Result<Box<dyn Mount>, Refused> {
-    use omnifs_platform::winfsp;
-    let wanted = winfsp::MountOptions {
-        allow_other: options.config.mount.allow_other,
+        watch_events: options.config.mount.watch_events,
+        threads: options.config.mount.threads,
         identity: options.instances.iter().map(|instance| instance.name.clone()).collect(),
         created: installation(&options.paths.state).map_err(refused)?,
     };
-    let point = mountpoint::point(&options.mountpoint).map_err(refused)?;
-    Ok(Box::new(Winfsp(winfsp::mount(runtime, point, &wanted, tokio).map_err(refused)?)))
-}
-
-#[cfg(all(windows, target_env = "msvc"))]
-struct Winfsp(omnifs_platform::winfsp::Mounted);
-
-#[cfg(all(windows, target_env = "msvc"))]
-impl Mount for Winfsp {
-    /// Never busy: Windows keeps files open that programs have closed, so "in use" says nothing.
-    fn unmount(&mut self, _force: bool) -> Result<(), mountpoint::Error> {
-        self.0.unmount();
-        Ok(())
-    }
-
-    fn ended(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.ended())
+    match native::mount(runtime, &options.mountpoint, &wanted, tokio) {
+        Ok(mounted) => Ok(Box::new(Native(mounted))),
+        Err(native::Refusal { message, hint }) => Err(Refused { message, hint }),
     }
 }
 
-#[cfg(not(any(target_os = "linux", all(windows, target_env = "msvc"))))]
-fn mount(
-    _: Arc<Runtime>,
-    options: &Options,
-    _: &tokio::runtime::Handle,
-) -> Result<Box<dyn Mount>, Refused> {
-    let message =
-        format!("this build cannot mount through {}", options.config.mount.backend.name());
-    Err(Refused { message, hint: None })
-}
+struct Native(native::Mounted);
 
-#[cfg(target_os = "linux")]
-struct Fuse(omnifs_platform::fuse::Mounted);
-
-#[cfg(target_os = "linux")]
-impl Mount for Fuse {
-    fn unmount(&mut self, force: bool) -> Result<(), mountpoint::Error> {
-        use omnifs_platform::fuse::{Unmount, UnmountError};
-        let path = self.0.mountpoint().to_owned();
-        let how = if force { Unmount::Force } else { Unmount::Clean };
-        self.0.unmount(how).map_err(|error| match error {
-            UnmountError::Busy { .. } => mountpoint::Error::Busy(path),
-            other => mountpoint::Error::Detach { path, why: other.to_string() },
-        })
+impl Mount for Native {
+    fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
+        self.0.unmount(how)
     }
 
     fn ended(&mut self) -> BoxFuture<'_, ()> {

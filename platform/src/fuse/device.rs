@@ -5,17 +5,15 @@
 //! refusal keeps its reason, and that nothing unmounts the path after somebody else has mounted
 //! there.
 
-use super::error::{MountError, UnmountError};
-use super::mountinfo::{self, Mount};
-use super::mountpoint::Place;
-use super::{MountOptions, Unmount};
+use super::MountOptions;
+use super::error::MountError;
 use crate::child;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use crate::mounting::{self, Mount, Place, descriptor_path, mount_number};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
-    move_mount,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
@@ -110,28 +108,13 @@ pub(super) fn mount(place: &Place, options: &MountOptions) -> Result<Device, Mou
 /// The mount's line in the table: by its number where there is a descriptor of it, since the directory may
 /// have another path by now.
 fn listed(place: &Place, made: Option<&OwnedFd>) -> Result<Mount, MountError> {
-    let number = made.and_then(|made| {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        mount_number(made, c"", flags).ok().flatten()
-    });
-    let found = match number {
-        Some(number) => mountinfo::numbered(number),
-        None => mountinfo::at(&place.path),
+    let found = match made.and_then(|made| mount_number(made).ok().flatten()) {
+        Some(number) => mounting::numbered(number),
+        None => mounting::mounted_at(&place.path),
     };
-    let gone = || io::Error::other("the mount is not in the mount table");
-    found
-        .and_then(|found| found.ok_or_else(gone))
-        .map_err(|source| MountError::System { what: "reading the mount table", source })
-}
-
-/// The number of the mount that a path leads to. `None`: kernels before 5.8 do not say.
-fn mount_number(
-    directory: &OwnedFd,
-    path: impl rustix::path::Arg,
-    flags: AtFlags,
-) -> rustix::io::Result<Option<u64>> {
-    let found = rustix::fs::statx(directory, path, flags, StatxFlags::MNT_ID)?;
-    Ok((found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id))
+    let gone = || io::Error::other("the mount is not in it");
+    let failed = |source| MountError::System { what: "reading the mount table", source };
+    found.ok_or_else(gone).map_err(failed)
 }
 
 /// Whether a mount that is read-only to all who come by it can stay so. The file system below is
@@ -254,11 +237,6 @@ fn mount_read_only(
     Ok(mount)
 }
 
-/// A path that leads to what the descriptor stands for, and to nothing else.
-fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {
-    format!("/proc/self/fd/{}", descriptor.as_raw_fd()).into()
-}
-
 fn mount_with_helper(point: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
     let helper = helper().ok_or(MountError::NoHelper)?;
@@ -293,7 +271,9 @@ fn mount_with_helper(point: &Path, options: &MountOptions) -> Result<OwnedFd, Mo
     match device {
         Ok(Some(device)) if status.success() => Ok(device),
         _ if said.contains("user_allow_other") => Err(MountError::AllowOther),
-        _ if said.contains("no write access") => Err(MountError::NotPermitted(point.to_owned())),
+        _ if said.contains("no write access") => {
+            Err(mounting::Error::NotPermitted(point.to_owned()).into())
+        }
         Err(source) if said.is_empty() => {
             Err(MountError::System { what: "receiving the FUSE device", source })
         }
@@ -320,85 +300,4 @@ fn receive_descriptor(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
         _ => None,
     });
     Ok(received)
-}
-
-/// Takes the mount on `point` away. By force it also ends the connection, which an ordinary user
-/// cannot ask of the helper: see [`abort`].
-pub(super) fn unmount(point: &Path, how: Unmount) -> Result<(), UnmountError> {
-    match rustix::mount::unmount(point, unmount_flags(how)) {
-        Ok(()) => Ok(()),
-        Err(Errno::PERM) => unmount_with_helper(point, how != Unmount::Clean),
-        Err(error) => Err(unmount_error(point, error.into())),
-    }
-}
-
-/// The same for one mount, whichever way its path leads meanwhile: it is named from the directory that it
-/// is in, which is held open.
-pub(super) fn unmount_exactly(mount: &Mount, how: Unmount) -> Result<(), UnmountError> {
-    let (Some(parent), Some(name)) = (mount.point.parent(), mount.point.file_name()) else {
-        return unmount(&mount.point, how);
-    };
-    let fail = |error: Errno| unmount_error(&mount.point, error.into());
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = rustix::fs::open(parent, flags, Mode::empty()).map_err(fail)?;
-    // Whose attributes they are is all that is asked, of the kernel alone.
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let number = mount_number(&parent, name, flags).map_err(fail)?;
-    if number.is_some_and(|number| number != mount.id) {
-        return Err(UnmountError::NotMounted(mount.point.clone()));
-    }
-    match rustix::mount::unmount(descriptor_path(&parent).join(name), unmount_flags(how)) {
-        Ok(()) => Ok(()),
-        Err(Errno::PERM) => unmount_with_helper(&mount.point, how != Unmount::Clean),
-        Err(error) => Err(fail(error)),
-    }
-}
-
-fn unmount_flags(how: Unmount) -> UnmountFlags {
-    let flags = match how {
-        Unmount::Clean => UnmountFlags::empty(),
-        Unmount::Lazy => UnmountFlags::DETACH,
-        Unmount::Force => UnmountFlags::DETACH | UnmountFlags::FORCE,
-    };
-    flags | UnmountFlags::NOFOLLOW
-}
-
-fn unmount_error(point: &Path, source: io::Error) -> UnmountError {
-    let path = point.to_owned();
-    match source.raw_os_error() {
-        Some(libc::EBUSY) => UnmountError::Busy(path),
-        Some(libc::EINVAL | libc::ENOENT) => UnmountError::NotMounted(path),
-        _ => UnmountError::System { path, source },
-    }
-}
-
-fn unmount_with_helper(point: &Path, lazily: bool) -> Result<(), UnmountError> {
-    let Some(helper) = helper() else {
-        return Err(unmount_error(point, io::Error::other("fusermount3 is not installed")));
-    };
-    let mut command = child::command(helper);
-    command.arg("-u");
-    if lazily {
-        command.arg("-z");
-    }
-    let output =
-        command.arg("--").arg(point).output().map_err(|error| unmount_error(point, error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("busy") {
-        return Err(UnmountError::Busy(point.to_owned()));
-    }
-    if said.contains("not found in") {
-        return Err(UnmountError::NotMounted(point.to_owned()));
-    }
-    Err(unmount_error(point, io::Error::other(one_line(&said))))
-}
-
-/// Ends a connection at once: every waiting call fails with ENOTCONN. `minor` is the mount's device
-/// number. Belongs to the mounting user; needs the fusectl file system, which not every machine
-/// has mounted.
-pub(super) fn abort(minor: u32) -> io::Result<()> {
-    std::fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1")
 }

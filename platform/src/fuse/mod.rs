@@ -19,31 +19,16 @@ mod error;
 mod filesystem;
 mod held;
 mod listings;
-mod mountinfo;
-mod mountpoint;
 mod notify;
 mod server;
 mod watch;
 mod wire;
 
 pub use device::{check, helper, user_allow_other};
-pub use error::{MountError, UnmountError};
-use mountpoint::Place;
-/// Ends the connection of what this program has mounted exactly at `path`, which is resolved: every call
-/// that waits fails, whatever became of the process that serves it.
-///
-/// # Errors
-/// The mount is another user's, or the file system of FUSE's connections is not mounted.
-pub fn abort(path: &std::path::Path) -> std::io::Result<()> {
-    match mountinfo::at(path)?.filter(mountinfo::Mount::is_ours) {
-        Some(mount) => device::abort(mount.minor),
-        None => Err(std::io::ErrorKind::NotFound.into()),
-    }
-}
-
-pub use mountpoint::{Mountpoint, inspect_mountpoint, repair_stale};
+pub use error::MountError;
 
 use crate::Vfs;
+use crate::mounting::{self, Mount, Place, UnmountMode};
 use crate::owner::Owner;
 use contents::Contents;
 use device::Device;
@@ -105,24 +90,11 @@ impl Default for MountOptions {
     }
 }
 
-/// How hard to unmount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmount {
-    /// Fails with [`UnmountError::Busy`] while something is open below.
-    Clean,
-    /// Out of the tree now; what is open below keeps working, and the session ends with the last
-    /// of it.
-    Lazy,
-    /// Out of the tree now, and every open file below answers ENOTCONN. For an ordinary user on a
-    /// machine without the fusectl file system it is [`Unmount::Lazy`].
-    Force,
-}
-
 /// A mounted file system. Dropping it unmounts, by force if need be.
 #[derive(Debug)]
 pub struct Mounted {
     point: PathBuf,
-    mount: mountinfo::Mount,
+    mount: Mount,
     ended: signal::Receiver<bool>,
     unmounted: bool,
     events: Option<Arc<Queue>>,
@@ -146,9 +118,9 @@ pub fn mount<V: Vfs>(
     options: &MountOptions,
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
-    let place = clear_way(path)?;
-    let held = spare_descriptors();
-    let spare = held.map_err(|source| MountError::Inspect { path: path.to_owned(), source })?;
+    let place = Place::take(path)?;
+    let system = |source| MountError::System { what: "opening /dev/null", source };
+    let spare = spare_descriptors().map_err(system)?;
     let device = device::mount(&place, options)?;
     let mount = device.mount.clone();
     match serve(vfs, place.path, device, options, runtime) {
@@ -158,25 +130,11 @@ pub fn mount<V: Vfs>(
         }
         Err(error) => {
             drop(spare);
-            if let Err(error) = device::unmount_exactly(&mount, Unmount::Force) {
+            if let Err(error) = mounting::unmount(&mount, UnmountMode::Force) {
                 tracing::warn!(%error, "a mount that could not be served stays");
             }
             Err(error)
         }
-    }
-}
-
-/// The directory, once nothing stands in the way.
-fn clear_way(path: &Path) -> Result<Place, MountError> {
-    let inspect = |source| MountError::Inspect { path: path.to_owned(), source };
-    let mut verdict = inspect_mountpoint(path).map_err(inspect)?;
-    if verdict == Mountpoint::Stale {
-        repair_stale(path).map_err(|error| inspect(io::Error::other(error)))?;
-        verdict = inspect_mountpoint(path).map_err(inspect)?;
-    }
-    match verdict.refusal(path) {
-        Some(refusal) => Err(refusal),
-        None => Place::hold(&path.canonicalize().map_err(inspect)?),
     }
 }
 
@@ -262,8 +220,11 @@ impl Mounted {
     }
 
     /// Unmounts. Afterwards waits at most two seconds for the session to end; after
-    /// [`Unmount::Lazy`] it may go on. Blocks.
-    pub fn unmount(&mut self, how: Unmount) -> Result<(), UnmountError> {
+    /// [`UnmountMode::Lazy`] it may go on. Blocks.
+    ///
+    /// # Errors
+    /// It is in use, or the system refuses.
+    pub fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
         if self.unmounted || self.has_ended() {
             self.unmounted = true;
             return Ok(());
@@ -277,28 +238,28 @@ impl Mounted {
         unmounted
     }
 
-    fn take_off(&mut self, how: Unmount) -> Result<(), UnmountError> {
-        if how == Unmount::Force
-            && let Err(error) = device::abort(self.mount.minor)
+    fn take_off(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
+        // Before the daemon's own calls on the mount are waited for: it ends them.
+        if how == UnmountMode::Force
+            && let Err(error) = mounting::abort(&self.mount)
         {
             tracing::debug!(%error, "the connection could not be aborted");
         }
-        // Somebody else's mount on the same path is not ours to take away.
-        let system = |source| UnmountError::System { path: self.point.clone(), source };
-        if let Some(mount) = mountinfo::again(&self.mount).map_err(system)? {
-            if let Some(events) = &self.events {
-                events.pause(PAUSING);
+        if let Some(events) = &self.events {
+            events.pause(PAUSING);
+        }
+        match mounting::unmount(&self.mount, how) {
+            // Somebody else has unmounted it, and what is there now is not ours to take away.
+            Ok(()) | Err(mounting::Error::NotMounted(_)) => {}
+            Err(error) => {
+                if let Some(events) = &self.events {
+                    events.resume();
+                }
+                return Err(error);
             }
-            let unmounted = device::unmount_exactly(&mount, how);
-            if unmounted.is_err()
-                && let Some(events) = &self.events
-            {
-                events.resume();
-            }
-            unmounted?;
         }
         self.unmounted = true;
-        if how != Unmount::Lazy {
+        if how != UnmountMode::Lazy {
             self.wait_for_end();
         }
         Ok(())
@@ -314,8 +275,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if self.unmount(Unmount::Clean).is_err()
-            && let Err(error) = self.unmount(Unmount::Force)
+        if self.unmount(UnmountMode::Clean).is_err()
+            && let Err(error) = self.unmount(UnmountMode::Force)
         {
             tracing::warn!(%error, "unmounting");
         }

@@ -4,13 +4,14 @@
 //! Each option is here for a reason, which docs/nfs.md repeats for people.
 
 use super::Server;
+use crate::mounting;
+#[cfg(target_os = "linux")]
+use crate::mounting::{Place, descriptor_path};
+use crate::shell::quoted;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-
-/// What a mount's source begins with in the mount table: nobody else's looks like it.
-pub const SOURCE: &str = "127.0.0.1:/omnifs-";
 
 /// An option of the mount command, and why it is there.
 type Option = (&'static str, &'static str);
@@ -113,8 +114,7 @@ impl Source {
     pub fn command_line(&self, system: System, point: &Path) -> String {
         let (program, arguments) = self.command(system, point);
         let sudo = if system == System::Linux { "sudo " } else { "" };
-        let words: Vec<String> =
-            arguments.iter().map(|word| quoted(&word.to_string_lossy())).collect();
+        let words: Vec<String> = arguments.iter().map(quoted).collect();
         format!("{sudo}{} {}", program.display(), words.join(" "))
     }
 
@@ -129,18 +129,10 @@ impl Source {
     }
 }
 
-/// As a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:=_-+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[derive(Debug, Error)]
 pub enum AttachError {
+    #[error(transparent)]
+    Mountpoint(#[from] mounting::Error),
     #[error("this kernel has no NFS client")]
     NoClient,
     #[error("only root may mount NFS on this system")]
@@ -155,20 +147,22 @@ pub enum AttachError {
 
 impl AttachError {
     /// What to do about it.
-    pub fn hint(&self) -> std::option::Option<&'static str> {
-        match self {
-            AttachError::NoClient => Some(
-                "load it: sudo modprobe nfs (where there is none, install the distribution's full \
-                 kernel), or use --backend fuse",
-            ),
+    pub fn hint(&self) -> std::option::Option<String> {
+        Some(match self {
+            AttachError::Mountpoint(error) => return error.hint(),
+            AttachError::NoClient => {
+                "load it: sudo modprobe nfs (where there is none, install the \
+                 distribution's full kernel), or use --backend fuse"
+                    .to_owned()
+            }
             AttachError::NotPermitted => {
-                Some("run it with sudo, use --backend fuse, or `omnifs serve nfs`")
+                "run it with sudo, use --backend fuse, or `omnifs serve nfs`".to_owned()
             }
             AttachError::Unknown => {
-                Some("`omnifs serve nfs` serves another machine's or program's")
+                "`omnifs serve nfs` serves another machine's or program's".to_owned()
             }
-            AttachError::Command { .. } | AttachError::System(_) => None,
-        }
+            AttachError::Command { .. } | AttachError::System(_) => return None,
+        })
     }
 }
 
@@ -190,7 +184,7 @@ pub fn has_client() -> bool {
     cfg!(target_os = "macos")
 }
 
-/// Mounts on `point`. Blocks until the kernel has spoken with the server.
+/// Mounts on `point`, which is checked first. Blocks until the kernel has spoken with the server.
 #[cfg(target_os = "linux")]
 pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
     use rustix::io::Errno;
@@ -201,7 +195,9 @@ pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
     }
     let options = std::ffi::CString::new(source.kernel_options())
         .map_err(|error| AttachError::System(io::Error::other(error)))?;
-    mount(source.text(), point, "nfs", flags, options.as_c_str()).map_err(|error| match error {
+    let place = Place::take(point)?;
+    let held = descriptor_path(&place.directory);
+    mount(source.text(), held, "nfs", flags, options.as_c_str()).map_err(|error| match error {
         Errno::NODEV | Errno::PROTONOSUPPORT | Errno::NOTSUP => AttachError::NoClient,
         Errno::PERM | Errno::ACCESS => AttachError::NotPermitted,
         other => AttachError::System(other.into()),
@@ -223,25 +219,6 @@ pub fn attach(source: &Source, point: &Path) -> Result<(), AttachError> {
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub fn attach(_: &Source, _: &Path) -> Result<(), AttachError> {
     Err(AttachError::Unknown)
-}
-
-/// The programs that take a mount away on macOS, in the order they are tried: the second one also
-/// where files are in use.
-pub fn macos_unmount_commands(point: &Path, force: bool) -> Vec<(PathBuf, Vec<OsString>)> {
-    let plain: (PathBuf, Vec<OsString>) = ("/sbin/umount".into(), vec![point.into()]);
-    let forced = ["unmount".into(), "force".into(), point.into()];
-    let forced: (PathBuf, Vec<OsString>) = ("/usr/sbin/diskutil".into(), forced.into());
-    if force { vec![plain, forced] } else { vec![plain] }
-}
-
-/// A line of macOS's `mount`, such as `127.0.0.1:/omnifs-1f on /Users/me/x (nfs, nodev, nosuid)`: the
-/// source, the mount point and the kind of file system.
-pub fn macos_mount_line(line: &str) -> std::option::Option<(&str, &str, &str)> {
-    let (source, rest) = line.split_once(" on ")?;
-    // The last one: a mount point may hold a parenthesis too.
-    let (point, options) = rest.rsplit_once(" (")?;
-    let kind = options.trim_end_matches(')').split(',').next()?;
-    Some((source, point, kind))
 }
 
 #[cfg(test)]
@@ -267,7 +244,7 @@ mod tests {
                 "/Users/me/my omnifs",
             ]
         );
-        assert!(source().text().starts_with(SOURCE));
+        assert!(source().text().starts_with(mounting::NFS_SOURCE));
     }
 
     #[test]
@@ -292,29 +269,5 @@ mod tests {
         for (option, _) in reasons() {
             assert!(text.contains(&format!("`{option}`")), "{option}");
         }
-    }
-
-    #[test]
-    fn macos_is_unmounted_gently_first_and_by_force_only_where_asked() {
-        let words = |force| -> Vec<String> {
-            let commands = macos_unmount_commands(Path::new("/m"), force).into_iter();
-            let word = |w: OsString| w.to_string_lossy().into_owned();
-            commands
-                .map(|(program, arguments)| {
-                    let arguments: Vec<_> = arguments.into_iter().map(word).collect();
-                    format!("{} {}", program.display(), arguments.join(" "))
-                })
-                .collect()
-        };
-        assert_eq!(words(false), ["/sbin/umount /m"]);
-        assert_eq!(words(true), ["/sbin/umount /m", "/usr/sbin/diskutil unmount force /m"]);
-    }
-
-    #[test]
-    fn a_line_of_the_mount_table_of_macos_is_read() {
-        let line = "127.0.0.1:/omnifs-1f on /Users/me/a (b) (nfs, nodev, nosuid, mounted by me)";
-        let expected = ("127.0.0.1:/omnifs-1f", "/Users/me/a (b)", "nfs");
-        assert_eq!(macos_mount_line(line), Some(expected));
-        assert_eq!(macos_mount_line("map auto_home on /System/Volumes/Data/home"), None);
     }
 }

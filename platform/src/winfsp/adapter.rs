@@ -6,11 +6,12 @@
 use super::changes::Notice;
 use super::filesystem::{Context, Filesystem, Looked};
 use super::info::{FileInfo, SYMLINK_TAG, filetime};
-use super::mountpoint::{self, Mountpoint, Refusal, System};
+use super::mountpoint::{self, Mountpoint, Refusal};
 use super::security::{Descriptor, Sid};
 use super::status::Status;
 use super::{volume, volume::Volume};
 use crate::Vfs;
+use crate::mounting::{self, Machine, UnmountMode};
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
@@ -21,7 +22,6 @@ use tokio::runtime;
 use tokio::sync::watch;
 use windows::Win32::Foundation::{CloseHandle, HANDLE};
 use windows::Win32::Security::{GetTokenInformation, TOKEN_QUERY, TOKEN_USER, TokenUser};
-use windows::Win32::Storage::FileSystem::GetLogicalDrives;
 use windows::Win32::System::LibraryLoader::LoadLibraryW;
 use windows::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows::core::HSTRING;
@@ -88,18 +88,6 @@ impl<V: Vfs> Host for Running<V> {
 
 /// Asks this machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine;
-
-impl System for Machine {
-    fn drives(&self) -> u32 {
-        // SAFETY: it takes nothing and gives a number.
-        unsafe { GetLogicalDrives() }
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.symlink_metadata().is_ok()
-    }
-}
 
 /// Whether WinFsp can be used here.
 ///
@@ -200,18 +188,21 @@ impl Mounted {
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
-    /// Takes the volume away. What is open in it fails from now on. Blocks.
-    pub fn unmount(&mut self) {
+    /// Takes the volume away. What is open in it fails from now on. Blocks. Never busy: Windows keeps files
+    /// open that programs have closed, so "in use" says nothing.
+    pub fn unmount(&mut self, _: UnmountMode) -> Result<(), mounting::Error> {
         let host = self.host.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(host) = host {
             host.end();
         }
+        Ok(())
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        self.unmount();
+        // Which cannot fail.
+        let _ = self.unmount(UnmountMode::Force);
     }
 }
 

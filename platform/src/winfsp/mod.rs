@@ -24,7 +24,7 @@ pub mod status;
 pub mod volume;
 
 #[cfg(all(windows, target_env = "msvc"))]
-pub use adapter::{Machine, MountOptions, Mounted, check, mount};
+pub use adapter::{MountOptions, Mounted, check, mount};
 pub use changes::Notice;
 pub use filesystem::{Context, Filesystem, Looked, Opened};
 pub use info::FileInfo;

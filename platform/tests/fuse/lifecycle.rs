@@ -4,11 +4,9 @@ use crate::fixture::{
     Fixture, Killed, NOBODY, child, child_of, eventually, fuse_works, in_namespace, is_root,
     open_device_to_all, possible, public_program, role, runtime,
 };
-use omnifs_platform::fuse::{
-    MountError, MountOptions, Mountpoint, Unmount, UnmountError, helper, inspect_mountpoint, mount,
-    repair_stale,
-};
+use omnifs_platform::fuse::{MountError, MountOptions, helper, mount};
 use omnifs_platform::memory::{Memory, New, ROOT};
+use omnifs_platform::mounting::{self, UnmountMode, mounted_at, prepare};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -71,7 +69,7 @@ fn everything_is_given_back_when_it_is_forgotten_and_at_the_unmount() {
     }
     eventually("what was read is closed", || memory.open_count() == 0);
     walk(&fixture);
-    fixture.mounted.unmount(Unmount::Clean).unwrap();
+    fixture.mounted.unmount(UnmountMode::Clean).unwrap();
     eventually("all references are back", || memory.references() == 0);
     assert_eq!(memory.open_count(), 0);
     fixture.runtime.block_on(fixture.mounted.ended());
@@ -79,18 +77,18 @@ fn everything_is_given_back_when_it_is_forgotten_and_at_the_unmount() {
 
 #[test]
 fn a_busy_mount_is_unmounted_lazily_or_by_force_only() {
-    for how in [Unmount::Lazy, Unmount::Force] {
+    for how in [UnmountMode::Lazy, UnmountMode::Force] {
         let Some(mut fixture) = Fixture::with(one_file(), &MountOptions::default()) else { return };
         let mut held = File::open(fixture.path("f")).unwrap();
-        let busy = fixture.mounted.unmount(Unmount::Clean).unwrap_err();
-        assert!(matches!(busy, UnmountError::Busy(_)), "{busy}");
-        assert!(busy.to_string().contains("close the files"));
+        let busy = fixture.mounted.unmount(UnmountMode::Clean).unwrap_err();
+        assert!(matches!(busy, mounting::Error::Busy(_)), "{busy}");
+        assert!(busy.hint().unwrap().contains("close what uses it"));
         fixture.mounted.unmount(how).unwrap();
-        assert_eq!(inspect_mountpoint(fixture.directory.path()).unwrap(), Mountpoint::Ready);
+        assert!(!prepare(fixture.directory.path()).unwrap());
         let mut content = String::new();
         let read = held.read_to_string(&mut content);
         match how {
-            Unmount::Lazy => assert_eq!((read.unwrap(), &content[..]), (8, "content\n")),
+            UnmountMode::Lazy => assert_eq!((read.unwrap(), &content[..]), (8, "content\n")),
             _ => assert_eq!(read.unwrap_err().raw_os_error(), Some(libc::ENOTCONN)),
         }
         drop(held);
@@ -122,20 +120,19 @@ fn a_mount_point_that_does_not_serve_is_refused_with_what_to_do() {
     let runtime = fixture.runtime.handle();
     let refuse = |path: &Path| {
         let error = mount(Memory::new(), path, &MountOptions::default(), runtime).unwrap_err();
-        assert!(!error.to_string().contains('\n'), "{error}");
+        assert!(!error.to_string().contains('\n') && error.hint().is_some(), "{error}");
+        let MountError::Mountpoint(error) = error else { panic!("{error}") };
         error
     };
     let other = tempfile::tempdir().unwrap();
     fs::write(other.path().join("file"), "").unwrap();
-    assert!(matches!(refuse(&fixture.path("")), MountError::AlreadyMounted(_)));
-    assert!(matches!(refuse(&other.path().join("none")), MountError::Missing(_)));
-    assert!(matches!(refuse(&other.path().join("file")), MountError::NotADirectory(_)));
-    assert!(matches!(refuse(other.path()), MountError::NotEmpty(_)));
-    let verdict = inspect_mountpoint(fixture.directory.path()).unwrap();
-    assert_eq!(verdict, Mountpoint::AlreadyMounted { responsive: true });
+    assert!(matches!(refuse(&fixture.path("")), mounting::Error::Mounted(_)));
+    assert!(matches!(refuse(&other.path().join("none")), mounting::Error::Missing(_)));
+    assert!(matches!(refuse(&other.path().join("file")), mounting::Error::NotDirectory(_)));
+    assert!(matches!(refuse(other.path()), mounting::Error::NotEmpty(_)));
     let link = other.path().join("link");
     std::os::unix::fs::symlink(fixture.directory.path(), &link).unwrap();
-    assert_eq!(inspect_mountpoint(&link).unwrap(), verdict);
+    assert!(matches!(refuse(&link), mounting::Error::Mounted(_)));
 }
 
 #[test]
@@ -155,19 +152,18 @@ fn what_a_killed_process_left_is_found_and_repaired() {
         assert_eq!(fs::read(place.join("f")).unwrap(), b"content\n");
         drop(server);
         eventually("the mount is dead", || fs::metadata(place).is_err());
-        assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Stale);
+        assert!(mounted_at(place).unwrap().dead());
     };
     kill_one();
-    assert!(repair_stale(place).unwrap());
-    assert!(!repair_stale(place).unwrap());
-    assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Ready);
+    assert!(prepare(place).unwrap());
+    assert!(!prepare(place).unwrap());
     // The next mount repairs by itself.
     kill_one();
     let runtime = runtime();
     let mounted = mount(one_file(), place, &MountOptions::default(), runtime.handle()).unwrap();
     assert_eq!(fs::read(place.join("f")).unwrap(), b"content\n");
     drop(mounted);
-    assert_eq!(inspect_mountpoint(place).unwrap(), Mountpoint::Ready);
+    assert!(!prepare(place).unwrap());
 }
 
 /// The helper mounts for the user; nobody else gets in, root included.
@@ -347,7 +343,7 @@ fn a_mount_point_whose_parent_is_swapped_all_the_time_is_the_directory_that_was_
             {
                 mounted += 1;
                 let precious = Path::new(&held).join("m/precious").exists();
-                eventually("an unmount", || served.unmount(Unmount::Force).is_ok());
+                eventually("an unmount", || served.unmount(UnmountMode::Force).is_ok());
                 assert!(precious, "what holds something was covered");
             }
             assert_eq!(ours(), 0);

@@ -4,8 +4,9 @@ use crate::fixture::{
     Fixture, NOBODY, child, child_of, eventually, fuse_works, in_namespace, is_root,
     open_device_to_all, possible, public_program, role, runtime,
 };
-use omnifs_platform::fuse::{MountOptions, Unmount, helper, mount, repair_stale};
+use omnifs_platform::fuse::{MountOptions, helper, mount};
 use omnifs_platform::memory::{Memory, New, ROOT};
+use omnifs_platform::mounting::{UnmountMode, prepare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, CWD, Timestamps, XattrFlags};
@@ -399,7 +400,7 @@ fn a_mount_is_not_made_busy_by_its_events_and_can_do_without() {
     for index in 0..300 {
         memory.set_content(memory.find(&format!("d/{index}")).unwrap(), "more").unwrap();
     }
-    fixture.mounted.unmount(Unmount::Clean).unwrap();
+    fixture.mounted.unmount(UnmountMode::Clean).unwrap();
     fixture.runtime.block_on(fixture.mounted.ended());
     eventually("all references are back", || memory.references() == 0);
 
@@ -502,6 +503,6 @@ fn a_daemon_killed_while_it_raises_events_ends_and_leaves_a_dead_mount() {
         // A thread that waited for an answer of its own process would keep it for ever.
         eventually("the daemon has ended", || server.try_wait().unwrap().is_some());
         eventually("the mount is dead", || fs::metadata(place).is_err());
-        assert!(repair_stale(place).unwrap(), "round {round}");
+        assert!(prepare(place).unwrap(), "round {round}");
     }
 }

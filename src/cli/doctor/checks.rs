@@ -4,7 +4,8 @@ use super::super::{Context, shown, wait};
 use super::Finding;
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::{Endpoint, Manifest};
-use omnifs::{host, mountpoint, paths};
+use omnifs::{host, paths};
+use omnifs_platform::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -315,7 +316,7 @@ fn mounts(context: &Context) -> Vec<Finding> {
         .iter()
         .map(|r| Finding::good(format!("mounted at {} by process {}", r.mountpoint, r.pid)))
         .collect();
-    for mount in mountpoint::table().into_iter().filter(|mount| mount.ours() && mount.dead()) {
+    for mount in mounting::table().into_iter().filter(|mount| mount.ours() && mount.dead()) {
         let path = shown(&mount.path);
         findings.push(Finding::warning(
             format!("{path} is still mounted, and its process has ended"),

@@ -1,13 +1,19 @@
 //! What runs in the virtual machine: this test program again, which takes commands from the host over
 //! a connection of its own, and makes ordinary system calls on the mount.
 
+use crate::fixture::Fixture;
 use omnifs_platform::conformance;
+use omnifs_platform::memory::{Memory, New, ROOT};
+use omnifs_platform::mounting::{self, UnmountMode};
+use omnifs_platform::nfs::mounting::{Source, attach};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Set in the guest: the host's address and the port that commands come from.
@@ -96,6 +102,58 @@ fn perform(words: &[&str], held: &mut Option<File>) -> std::io::Result<String> {
             }
             Err(std::io::ErrorKind::TimedOut.into())
         }
+        ["swapped"] => swapped(),
         other => panic!("no such command: {other:?}"),
     }
+}
+
+/// Mounts what is served here, again and again, where somebody moves the directories above all the time.
+/// What was found empty is what is mounted on, and what was mounted is what is unmounted.
+fn swapped() -> std::io::Result<String> {
+    let memory = Memory::new();
+    memory.add(ROOT, "f", New::file("content")).map_err(std::io::Error::other)?;
+    let fixture = Fixture::with(memory, super::ROOT_USER);
+    let source = Source::of(fixture.server(), false);
+    let base = Path::new("/swapped");
+    fs::create_dir_all(base)?;
+    rustix::mount::mount("none", base, "tmpfs", MountFlags::empty(), None)?;
+    let (own, other) = (base.join("own"), base.join("other"));
+    fs::create_dir_all(own.join("m"))?;
+    fs::create_dir_all(other.join("m"))?;
+    fs::write(other.join("m/precious"), "")?;
+    // The same directory whatever it is called.
+    let full = File::open(&other)?;
+    let listed = || mounting::table().into_iter().find(|mount| mount.source == source.text());
+    let stop = AtomicBool::new(false);
+    let (mut mounted, mut refused) = (0, 0);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                renameat_with(CWD, &own, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let end = Instant::now() + Duration::from_secs(15);
+        let rounds = || {
+            while mounted < 40 && Instant::now() < end {
+                if attach(&source, &own.join("m")).is_err() {
+                    refused += 1;
+                    continue;
+                }
+                mounted += 1;
+                let seen = rustix::fs::statat(&full, "m/precious", rustix::fs::AtFlags::empty());
+                let there = listed().ok_or_else(|| std::io::Error::other("it is not mounted"))?;
+                mounting::unmount(&there, UnmountMode::Force).map_err(std::io::Error::other)?;
+                seen.map_err(|_| std::io::Error::other("what holds something was covered"))?;
+                if listed().is_some() {
+                    return Err(std::io::Error::other("it is still mounted"));
+                }
+            }
+            Ok(())
+        };
+        let outcome = { rounds }();
+        stop.store(true, Ordering::Relaxed);
+        outcome
+    });
+    rustix::mount::unmount(base, UnmountFlags::DETACH)?;
+    outcome.map(|()| format!("{mounted}\t{refused}"))
 }

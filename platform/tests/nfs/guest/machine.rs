@@ -106,7 +106,8 @@ impl Machine {
         let log = room.path().join("console");
         let process = qemu
             .unwrap()
-            .args(["-accel", "tcg", "-cpu", "qemu64,+rdrand", "-m", "768", "-nographic"])
+            .args(["-accel", "tcg", "-cpu", "qemu64,+rdrand", "-smp", "2", "-m", "768"])
+            .arg("-nographic")
             .args(["-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel"])
             .arg(&kernel.image)
             .arg("-initrd")

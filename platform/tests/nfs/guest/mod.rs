@@ -57,6 +57,16 @@ fn the_standard_tree_conforms_in_a_linux_kernel_with_plain_readdir_and_small_rea
     conforms_with(",nordirplus,rsize=4096");
 }
 
+/// Where somebody else may write above the mount point of root.
+#[test]
+fn a_mount_point_whose_parent_is_swapped_all_the_time_is_the_directory_that_was_judged() {
+    let Some(mut machine) = boot() else { return };
+    let said = machine.run(&["swapped"]).unwrap();
+    let mounted: u32 = said.split('\t').next().unwrap().parse().unwrap();
+    println!("mounted, refused: {said:?}");
+    assert!(mounted > 0);
+}
+
 #[test]
 fn changes_reach_a_linux_kernel_and_its_files_survive_a_restart() {
     let Some(mut machine) = boot() else { return };

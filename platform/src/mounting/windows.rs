@@ -1,12 +1,14 @@
 //! Drive letters, and directories that do not exist yet. A volume is there as long as its process,
 //! so nothing is ever left behind.
 
-use super::Error;
-use omnifs_platform::winfsp::mountpoint::{Mountpoint, System};
+use super::{Error, Mount, UnmountMode};
+use crate::winfsp::mountpoint::{Mountpoint, System};
 use std::path::{Path, PathBuf};
 use windows_sys::Win32::Storage::FileSystem::GetLogicalDrives;
 
-struct Machine;
+/// The machine that this runs on.
+#[derive(Debug)]
+pub(crate) struct Machine;
 
 impl System for Machine {
     fn drives(&self) -> u32 {
@@ -49,7 +51,12 @@ pub fn point(path: &Path) -> Result<Mountpoint, Error> {
 }
 
 /// A volume goes with its process.
-pub fn detach(_: &Path, _: bool) -> Result<(), Error> {
+pub fn detach(_: &Path, _: UnmountMode) -> Result<(), Error> {
+    Ok(())
+}
+
+/// A volume goes with its process.
+pub fn unmount(_: &Mount, _: UnmountMode) -> Result<(), Error> {
     Ok(())
 }
 
