@@ -14,7 +14,7 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod events;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod growing;

@@ -9,10 +9,11 @@ mod json;
 use crate::paths;
 use json::Json;
 pub use omnifs_text::printable;
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -111,7 +112,7 @@ impl Drop for Event<'_> {
         let text = String::from_utf8_lossy(&self.text);
         let line = printable(text.trim_end());
         // A full disk must not stop the mount.
-        let mut file = self.sink.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.sink.file.lock();
         let _ = file.write_line(&line);
         if self.sink.terminal {
             let _ = writeln!(io::stderr(), "{line}");

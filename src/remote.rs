@@ -3,10 +3,11 @@
 use crate::nodes::digest;
 use crate::provider::{Body, Cause, Growing, Piece, Source, Validator, Wanted};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of a piece; the last one of a content is shorter.
 pub const PIECE: u64 = 1 << 20;
@@ -241,7 +242,7 @@ impl At {
 
     fn summed(&self) -> MutexGuard<'_, Sum> {
         // No code panics between two changes that belong together.
-        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sum.lock()
     }
 
     /// What is wrong with a content that is not what its digest says.

@@ -40,12 +40,13 @@ use bytes::Bytes;
 use fetch::Flight;
 use lru::LruCache;
 use omnifs_platform::{Change, Handle, OpenId};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Directories whose last change of entries is remembered by itself.
@@ -314,12 +315,11 @@ impl Runtime {
         // A panic under the lock is a bug of ours; what the maps hold is still whole, since every
         // change to them is a single call.
         match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Some(state) => state,
             // Only who has to wait looks at the clock.
-            Err(TryLockError::WouldBlock) => {
+            None => {
                 let began = Instant::now();
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.state.lock();
                 state.waits.count += 1;
                 state.waits.time += began.elapsed();
                 state
@@ -337,7 +337,7 @@ impl Runtime {
 
     fn subscribe(&self) -> Receiver<Vec<Change>> {
         let (sender, receiver) = channel();
-        self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.observers.lock().push(sender);
         receiver
     }
 
@@ -346,7 +346,7 @@ impl Runtime {
         if changes.is_empty() {
             return;
         }
-        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observers = self.observers.lock();
         observers.retain(|observer| observer.send(changes.clone()).is_ok());
     }
 

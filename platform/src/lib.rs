@@ -18,7 +18,7 @@ pub mod child;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod fuse;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::nfs::fuzzing::*;

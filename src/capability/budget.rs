@@ -12,9 +12,10 @@ use super::Priority;
 use crate::provider::Limits;
 use headers::{Observation, Window};
 use http::HeaderMap;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Percent of each limit that background requests leave untouched.
@@ -196,7 +197,7 @@ impl Budget {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the requests cost, for `omnifs status` and for tests that assert callout counts.
 
 use crate::provider::{Cause, Failure};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Monotonic counts of one endpoint since the start.
 #[derive(Debug, Default)]
@@ -84,11 +84,11 @@ impl Counters {
     }
 
     pub fn troubled(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     pub fn snapshot(&self) -> CalloutCounts {

@@ -11,8 +11,8 @@ use crate::provider::{Cause, Failure, Piece, Validator, Wanted};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use lru::LruCache;
+use parking_lot::Mutex;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -34,11 +34,11 @@ impl Places {
     }
 
     fn get(&self, key: &Key) -> Option<Url> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.lock().get(key).cloned()
     }
 
     fn put(&self, key: Key, place: Option<Url>) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.0.lock();
         match place {
             Some(url) => drop(places.put(key, url)),
             None => drop(places.pop(&key)),

@@ -6,9 +6,10 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// What makes two requests the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -177,7 +178,7 @@ impl Validators {
 
     fn lock(&self) -> MutexGuard<'_, Store> {
         // No code panics between two changes that belong together.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock()
     }
 }
 

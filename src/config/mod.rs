@@ -4,7 +4,7 @@
 
 mod edit;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod instances;
 mod read;

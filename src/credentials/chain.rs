@@ -7,9 +7,10 @@ use super::{
     Source, file, keyring,
 };
 use crate::provider;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -383,7 +384,7 @@ impl Chain {
 
     fn lock(&self) -> MutexGuard<'_, Cache> {
         // No code panics between two changes that belong together.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock()
     }
 }
 

@@ -6,9 +6,10 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -80,7 +81,7 @@ async fn callback(
         }
         _ => (Arrived::Refused, "The login was refused. You can close this page."),
     };
-    let sender = waiting.arrived.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let sender = waiting.arrived.lock().take();
     match sender {
         Some(sender) => {
             let _ = sender.send(arrived);

@@ -2,14 +2,14 @@
 
 use super::allowance::Allowance;
 use super::schedule::{Ended, Next, Schedule, Tell, Turn};
-use super::supervisor::lock;
 use super::task::{Feeding, Standing};
 use crate::provider::{Cause, Failure, Position, Progress};
 use crate::scopes::covers;
 use lru::LruCache;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ impl Polls {
     /// Waits for a poll of a scope that is suspect, one for all who wait. Ends without one where none is
     /// due: the last one has failed just now.
     pub async fn prove(self, scope: Arc<str>) {
-        let waits = lock(&self.0.schedule).want(&scope, Instant::now());
+        let waits = self.0.schedule.lock().want(&scope, Instant::now());
         if let Some((ended, until)) = waits {
             self.0.wanted.notify_one();
             // Too late, or the feed has ended: the use asks for itself.
@@ -69,10 +69,10 @@ impl Polls {
         let mut scan = Instant::now();
         loop {
             let now = Instant::now();
-            if now >= scan || lock(&shared.schedule).has_unseen() {
+            if now >= scan || shared.schedule.lock().has_unseen() {
                 scan = now + pace.scan;
                 let active = ledger.take_active(instance, &feed.scopes);
-                let [new, gone] = lock(&shared.schedule).seen(active, now);
+                let [new, gone] = shared.schedule.lock().seen(active, now);
                 for scope in new {
                     let standing = || Standing::new(&shared.feeding, &scope);
                     standings.entry(scope.clone()).or_insert_with(standing);
@@ -80,7 +80,7 @@ impl Polls {
                 gone.iter().filter_map(|scope| standings.remove(scope)).for_each(Standing::idle);
             }
             let (tired, silent) = {
-                let mut schedule = lock(&shared.schedule);
+                let mut schedule = shared.schedule.lock();
                 (schedule.take_tired(now), schedule.take_silent(now))
             };
             for (scope, why) in tired {
@@ -90,7 +90,7 @@ impl Polls {
                 standings.entry(scope).and_modify(Standing::still_lost);
             }
             let wait = loop {
-                let next = lock(&shared.schedule).next(&mut lock(&shared.allowance), now);
+                let next = shared.schedule.lock().next(&mut shared.allowance.lock(), now);
                 match next {
                     Next::Poll(turn) => {
                         polls.spawn(self.clone().poll(turn));
@@ -113,7 +113,7 @@ impl Polls {
         let position = Position {
             feed: feeding.feed.name.clone(),
             scope: scope.to_string(),
-            cursor: lock(&self.0.cursors).get(&scope).cloned(),
+            cursor: self.0.cursors.lock().get(&scope).cloned(),
             since,
         };
         let (result, requests) = feeding.counted(feeding.provider.poll_feed(&position)).await;
@@ -130,8 +130,8 @@ impl Polls {
             }
         };
         let tell = {
-            let mut allowance = lock(&self.0.allowance);
-            lock(&self.0.schedule).ended(&scope, ended, requests, &mut allowance, Instant::now())
+            let mut allowance = self.0.allowance.lock();
+            self.0.schedule.lock().ended(&scope, ended, requests, &mut allowance, Instant::now())
         };
         if let Some(standing) = standings.get_mut(&scope) {
             match result {
@@ -142,7 +142,7 @@ impl Polls {
         }
         match tell {
             Tell::Gone => standings.remove(&scope).into_iter().for_each(Standing::idle),
-            Tell::Up | Tell::Lost | Tell::Nothing => lock(&self.0.schedule).release(&scope),
+            Tell::Up | Tell::Lost | Tell::Nothing => self.0.schedule.lock().release(&scope),
         }
     }
 
@@ -158,7 +158,7 @@ impl Polls {
         }
         standing.item(&progress, None);
         if let Some(cursor) = progress.cursor {
-            lock(&self.0.cursors).put(scope.clone(), cursor);
+            self.0.cursors.lock().put(scope.clone(), cursor);
         }
     }
 }

@@ -6,9 +6,10 @@ use super::task::Feeding;
 use super::{Ledger, Prover, push};
 use crate::capability::Outbound;
 use crate::provider::{Feed, FeedKind, Provider};
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
@@ -224,20 +225,20 @@ impl Board {
             ..FeedStatus::default()
         };
         let row = Arc::new(Mutex::new(Row { status, answered: None }));
-        lock(&self.0).push(row.clone());
+        self.0.lock().push(row.clone());
         row
     }
 
     pub fn remove(&self, row: &Arc<Mutex<Row>>) {
-        lock(&self.0).retain(|other| !Arc::ptr_eq(other, row));
+        self.0.lock().retain(|other| !Arc::ptr_eq(other, row));
     }
 
     fn status(&self) -> Vec<FeedStatus> {
-        let rows = lock(&self.0).clone();
+        let rows = self.0.lock().clone();
         let mut all: Vec<_> = rows
             .iter()
             .map(|row| {
-                let row = lock(row);
+                let row = row.lock();
                 let mut status = row.status.clone();
                 if let Some(answered) = row.answered {
                     status.lag = Some(millis(answered.elapsed()));
@@ -257,11 +258,6 @@ impl Row {
             self.status.since = now();
         }
     }
-}
-
-/// No code panics between two changes of a row that belong together.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn now() -> u64 {

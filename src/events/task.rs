@@ -1,12 +1,13 @@
 //! What push and poll have in common: calling the provider, and telling the ledger.
 
 use super::Ledger;
-use super::supervisor::{Board, FeedState, Pace, Row, lock, millis, now};
+use super::supervisor::{Board, FeedState, Pace, Row, millis, now};
 use crate::capability::{Outbound, counted, in_background};
 use crate::provider::{Cause, Change, Failure, Feed, Progress, Provider, Reply};
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One feed of one instance, with everything its task needs.
@@ -97,7 +98,7 @@ impl Standing {
         }
         self.live = true;
         self.ledger.up(&self.instance, &self.scope);
-        let mut row = lock(&self.row);
+        let mut row = self.row.lock();
         let rested = row.status.state == FeedState::Resting;
         row.enter(FeedState::Live);
         if std::mem::replace(&mut self.was_live, true) && !rested {
@@ -121,7 +122,7 @@ impl Standing {
             tracing::warn!(provider = %self.instance, scope = %self.scope, "the feed is lost: {why}");
         }
         self.ledger.lost(&self.instance, &self.scope, why);
-        let mut row = lock(&self.row);
+        let mut row = self.row.lock();
         row.enter(FeedState::Lost);
         row.status.last_error = Some(why.to_owned());
     }
@@ -140,7 +141,7 @@ impl Standing {
 
     /// Says once more what the last loss was.
     pub fn still_lost(&mut self) {
-        let why = lock(&self.row).status.last_error.clone();
+        let why = self.row.lock().status.last_error.clone();
         self.lost(&why.unwrap_or_default());
     }
 
@@ -148,7 +149,7 @@ impl Standing {
     pub fn rest(&mut self, why: &str) {
         self.live = false;
         self.ledger.rest(&self.instance, &self.scope, why);
-        lock(&self.row).enter(FeedState::Resting);
+        self.row.lock().enter(FeedState::Resting);
     }
 
     pub fn idle(mut self) {
@@ -164,7 +165,7 @@ impl Standing {
     /// Something arrived and may have been missed.
     pub fn gap(&self, why: &str) {
         self.apply(&[Change::Gap(self.scope.clone())]);
-        let mut row = lock(&self.row);
+        let mut row = self.row.lock();
         row.status.unreadable += 1;
         row.status.last_error = Some(why.to_owned());
         drop(row);
@@ -173,7 +174,7 @@ impl Standing {
 
     /// Counts an item that has taken effect.
     pub fn item(&self, progress: &Progress, arrived: Option<Instant>) {
-        let mut row = lock(&self.row);
+        let mut row = self.row.lock();
         row.status.items += 1;
         row.status.changes += progress.changes.len() as u64;
         row.status.last_item = Some(now());

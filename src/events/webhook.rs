@@ -17,25 +17,25 @@ mod seen;
 mod signature;
 mod vouching;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub use request::fuzzing;
 
 use super::Ledger;
-use super::supervisor::lock;
 use super::task::bounded;
 use crate::capability::Clock;
 use crate::credentials::{Chain, Resolved};
 use crate::provider::{Change, Delivery, Feed, FeedKind, Provider, Signature};
 use crate::scopes::covers;
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use seen::Seen;
 use serde::Serialize;
 use signature::Mark;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -282,8 +282,8 @@ impl Queue {
         (delivery, mark, late): (Delivery, Mark, bool),
         large: Option<OwnedSemaphorePermit>,
     ) -> Result<(), (StatusCode, &'static str)> {
-        let repeated = !lock(&self.seen).insert(mark);
-        if repeated && !lock(&self.repeating).insert(mark) {
+        let repeated = !self.seen.lock().insert(mark);
+        if repeated && !self.repeating.lock().insert(mark) {
             count(&self.counts.repeated);
             count(&self.counts.accepted);
             return Ok(());
@@ -301,8 +301,8 @@ impl Queue {
         if queued.is_none_or(|queued| line.try_send(queued).is_err()) {
             self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             match repeated {
-                true => drop(lock(&self.repeating).remove(&mark)),
-                false => lock(&self.seen).remove(&mark),
+                true => drop(self.repeating.lock().remove(&mark)),
+                false => self.seen.lock().remove(&mark),
             }
             count(&self.counts.overflowed);
             self.gap(shared);
@@ -345,7 +345,7 @@ impl Queue {
     }
 
     fn trouble(&self, problem: Option<String>) {
-        let mut held = lock(&self.problem);
+        let mut held = self.problem.lock();
         if *held != problem {
             if let Some(problem) = &problem {
                 tracing::warn!(provider = %self.subscriber.instance, "webhooks: {problem}");
@@ -370,7 +370,7 @@ impl Queue {
             unchecked: read(&counts.unchecked),
             unreadable: read(&counts.unreadable),
             waiting: read(&counts.waiting),
-            problem: lock(&self.problem).clone(),
+            problem: self.problem.lock().clone(),
         }
     }
 
@@ -433,7 +433,7 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, mut fresh: mpsc::Receiver<
 async fn repeat(shared: Arc<Shared>, queue: Arc<Queue>, mut repeated: mpsc::Receiver<Queued>) {
     while let Some(Queued { delivery, mark, _memory, .. }) = repeated.recv().await {
         // One that comes from here on is no longer covered by this one.
-        lock(&queue.repeating).remove(&mark);
+        queue.repeating.lock().remove(&mark);
         queue.deliver(&shared, delivery).await;
         tokio::time::sleep(REPETITION).await;
     }

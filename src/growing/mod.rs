@@ -8,7 +8,7 @@
 //! at its beginning is refused, never shifted.
 
 mod follow;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod records;
 mod spool;
@@ -16,9 +16,10 @@ mod spool;
 use crate::provider::{Cause, Failure, Growing, Provider};
 use bytes::Bytes;
 use follow::Follower;
+use parking_lot::{Mutex, MutexGuard};
 use spool::Spool;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
@@ -128,7 +129,7 @@ impl Growth {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub fn stream(&self) -> &Arc<Growing> {

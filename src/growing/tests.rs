@@ -36,14 +36,14 @@ impl Service {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 }
 
 impl Provider for Service {
     fn follow<'a>(&'a self, request: &'a Request) -> Reply<'a, Followed> {
         Box::pin(async move {
-            self.asked.lock().unwrap().push(request.path.clone());
+            self.asked.lock().push(request.path.clone());
             match self.connections.lock().await.pop_front().expect("one more was asked for") {
                 Next::Open(receiver) => {
                     let chunks = futures_util::stream::unfold(receiver, |mut receiver| async {

@@ -94,7 +94,8 @@ impl Visit for Values {
 mod tests {
     use super::super::{Format, MOST_BYTES, Rotating, Sink, layer};
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
     use tracing_subscriber::layer::SubscriberExt;
 
     #[test]

@@ -9,9 +9,10 @@ use super::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
@@ -84,7 +85,7 @@ impl Memory {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tree.lock()
     }
 
     /// Calls answered so far.
@@ -232,12 +233,12 @@ impl Memory {
     /// Holds every answer back, after it was computed, until the permits of the semaphore let it
     /// go; `None` opens the gate.
     pub fn hold(&self, gate: Option<Arc<Semaphore>>) {
-        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = gate;
+        *self.gate.lock() = gate;
     }
 
     /// Makes every call fail.
     pub fn fail(&self, cause: Option<Cause>) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+        *self.fault.lock() = cause;
     }
 
     /// Makes what is in an object fail, and not the lookup that shows it.
@@ -284,13 +285,13 @@ impl Memory {
         compute: impl FnOnce(&Tree) -> Result<T, Cause>,
     ) -> Reply<'_, Answer<T>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = *self.fault.lock();
         let result = match fault {
             Some(cause) => Err(cause),
             None => compute(&self.tree()),
         };
         let result = result.map(Answer::plain).map_err(|cause| self.failure(cause));
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let gate = self.gate.lock().clone();
         async move {
             if let Some(gate) = gate
                 && let Ok(permit) = gate.acquire().await

@@ -7,9 +7,10 @@ use crate::provider::{Cause, Failure, Growing};
 use crate::remote::Remote;
 use bytes::Bytes;
 use omnifs_platform::{Change, Error, Handle, Result};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Streams that are held although nobody is known to have their file open: a `grep` over many logs leaves
 /// no more behind.
@@ -32,7 +33,7 @@ struct Entry {
 impl Growths {
     fn lock(&self) -> MutexGuard<'_, HashMap<(InstanceId, Arc<str>), Entry>> {
         // No code panics between two changes that belong together.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     /// An event on an object: what has ended may go on.

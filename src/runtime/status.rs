@@ -6,7 +6,6 @@ use crate::nodes::Node;
 use crate::provider::Failure;
 use crate::scopes::Standing;
 use omnifs_platform::Error;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
@@ -71,7 +70,7 @@ impl Runtime {
             path.push_str(name);
         }
         tracing::warn!(path, provider = %failure.provider, cause = ?failure.cause, "{}", failure.detail);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         if let Some(last) = failures.front_mut()
             && last.path == path
             && last.failure == failure
@@ -120,7 +119,7 @@ impl Runtime {
         let (handles, open) = (state.inodes.len(), state.opens.len());
         let (events, in_flight, waits) = (state.events, state.flights.len(), state.waits);
         drop(state);
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.lock();
         Snapshot {
             capacity,
             held,

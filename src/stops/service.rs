@@ -3,11 +3,12 @@
 //! `sc create omnifs binPath= "C:\\...\\omnifs.exe mount --foreground O:"` makes a service of a mount.
 //! A process that somebody else has started is told so at once, and goes on as a program.
 
+use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_FAILED_SERVICE_CONTROLLER_CONNECT, NO_ERROR,
@@ -80,8 +81,8 @@ impl Drop for Service {
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Option<mpsc::Sender<io::Result<bool>>>> {
-    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> parking_lot::MutexGuard<'static, Option<mpsc::Sender<io::Result<bool>>>> {
+    STARTED.lock()
 }
 
 /// Called by the manager on a thread of its own. The service runs on after it returns.

@@ -2,9 +2,9 @@
 
 use super::component::{Reason, cause};
 use super::{bounds, component};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -51,7 +51,7 @@ impl Turn {
     pub(super) fn take(digest: &[u8; 32]) -> Turn {
         let mut compiling = compiling();
         while !compiling.get_or_insert_default().insert(*digest) {
-            compiling = COMPILING.1.wait(compiling).unwrap_or_else(PoisonError::into_inner);
+            COMPILING.1.wait(&mut compiling);
         }
         Turn(*digest)
     }
@@ -65,7 +65,7 @@ impl Drop for Turn {
 }
 
 fn compiling() -> MutexGuard<'static, Option<HashSet<[u8; 32]>>> {
-    COMPILING.0.lock().unwrap_or_else(PoisonError::into_inner)
+    COMPILING.0.lock()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Invariant: every name in a checked [`Manifest`] is unique and of one plain form, every URL is of a
 //! kind the host can reach, and every reference leads to something that is declared.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod into;
 mod requests;

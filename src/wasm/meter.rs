@@ -5,9 +5,9 @@
 //! was queued or a request was on its way does not count, however loaded the machine is.
 
 use super::limits::Limits;
+use parking_lot::Mutex;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -34,7 +34,7 @@ struct Requests {
 impl Meter {
     // The lock is held for these few lines only, which cannot panic.
     fn with<T>(&self, f: impl FnOnce(&mut Requests) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 
     /// Runs a request: its time is the host's, and so is the CPU it takes.

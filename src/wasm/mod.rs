@@ -34,5 +34,5 @@ pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError};
 pub use instance::Instance;
 pub use limits::Limits;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub use manifest::fuzzing;

@@ -15,9 +15,10 @@ use super::wire::Told;
 use crate::{Attr, Error, Handle, OpenId, Result, Vfs};
 use fuser::ReplyData;
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl Progress {
 
 impl<V: Vfs> Content<V> {
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 
     /// Counts what was delivered. Whether that is all.
@@ -149,7 +150,7 @@ impl<V: Vfs> Contents<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Held<V>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     fn get(&self, handle: Handle) -> Option<Arc<Content<V>>> {

@@ -5,10 +5,11 @@
 //! does not know yet is on its way there.
 
 use crate::{Attr, Handle, Inode, Kind, OpenId, Vfs};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 const SHARDS: usize = 32;
@@ -72,7 +73,7 @@ impl References {
     fn shard(&self, handle: Handle) -> MutexGuard<'_, Shard> {
         // Handles may be hashes or small numbers; fold both ends in.
         let at = (handle.0 ^ handle.0 >> 32 ^ handle.0 >> 57) as usize % SHARDS;
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[at].lock()
     }
 
     /// Records one reference that is about to be delivered. False once the session is over: the
@@ -186,7 +187,7 @@ impl References {
     pub fn close(&self) -> Vec<(Handle, u64)> {
         let mut left = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.lock();
             shard.closed = true;
             left.extend(shard.references.drain().map(|(h, held)| (Handle(h), held.count)));
         }
@@ -238,7 +239,7 @@ impl<V: Vfs> Streams<V> {
     }
 
     fn shard(&self, number: u64) -> MutexGuard<'_, StreamShard<V>> {
-        self.shards[number as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number as usize % SHARDS].lock()
     }
 
     /// Keeps a stream under a new number. Once the session is over it is released instead.
@@ -272,7 +273,7 @@ impl<V: Vfs> Streams<V> {
     /// Ends the session and releases what is still open.
     pub fn close(&self) {
         for shard in &self.shards {
-            let streams = shard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let streams = shard.lock().take();
             drop(streams);
         }
     }

@@ -8,9 +8,10 @@ use super::held::Stream;
 use super::server::Server;
 use crate::{Handle, HandleError, Vfs};
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Directories whose reading is under way. One that was left half-way is opened again at the place.
 const MOST: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
@@ -39,7 +40,7 @@ impl<V: Vfs> Listings<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held<V>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     fn get(&self, directory: Handle) -> Option<Arc<Stream<V>>> {

@@ -14,10 +14,11 @@ use super::held::References;
 use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
 use crate::{Change, Event, Fate, Handle};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ pub(super) struct Bulletin {
 
 impl Bulletin {
     fn lock(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock()
     }
 
     /// The number by which the kernel knows a handle.
@@ -254,12 +255,7 @@ impl Notifier {
                 return Some((node, job));
             }
             board.idle += 1;
-            let (back, waited) = self
-                .bulletin
-                .work
-                .wait_timeout(board, IDLE)
-                .unwrap_or_else(PoisonError::into_inner);
-            board = back;
+            let waited = self.bulletin.work.wait_for(&mut board, IDLE);
             board.idle -= 1;
             let spare = board.workers > FEWEST_WORKERS && board.ready.is_empty();
             if waited.timed_out() && spare {

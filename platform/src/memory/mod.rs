@@ -19,9 +19,10 @@ use crate::{
     Result, Statfs, Vfs,
 };
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 pub use tree::BUILT;
 use tree::Tree;
@@ -98,11 +99,11 @@ impl Memory {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tree.lock()
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Sender<Vec<Change>>>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listeners.lock()
     }
 
     /// Applies one mutation and tells what it changed.

@@ -49,7 +49,8 @@ impl Wire {
         let service = Arc::new(Service {
             objects: Objects::new(memory.clone(), positions, ROOT, 1024, 1),
             vfs: memory,
-            export: Export { uid: OWNER, gid: OWNER, fsid: 1 },
+            uid: OWNER,
+            export: Export { owner: Owner { uid: OWNER, gid: OWNER }, fsid: 1 },
             sealer,
             token: "omnifs-fuzz".into(),
             closed: Arc::default(),
@@ -136,4 +137,21 @@ fn messages(stream: &[u8], size: usize) -> (Vec<Bytes>, Result<(), Broken>) {
         }
     }
     (found, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_takes_its_corpus() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/nfs_wire");
+        let wire = Wire::new();
+        let mut taken = 0;
+        for input in std::fs::read_dir(corpus).unwrap() {
+            wire.take(&std::fs::read(input.unwrap().path()).unwrap());
+            taken += 1;
+        }
+        assert!(taken > 0);
+    }
 }

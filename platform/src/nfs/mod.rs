@@ -14,7 +14,7 @@
 //! under way, handles, positions and open files are bounded; every wait has a deadline.
 
 mod connection;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gate;
 mod handle;
@@ -35,6 +35,7 @@ use connection::Peer;
 use gate::Gate;
 use handle::Sealer;
 use objects::Objects;
+use parking_lot::{Mutex, MutexGuard};
 use positions::Positions;
 use service::Service;
 use state::Identity;
@@ -44,7 +45,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 use streams::Streams;
@@ -259,7 +260,7 @@ struct Peers(Mutex<HashMap<u64, Arc<Peer>>>);
 
 impl Peers {
     fn all(&self) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Closes the one that is missed least: idle for longest, strangers first.

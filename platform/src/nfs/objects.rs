@@ -12,10 +12,11 @@ use super::handle::{Place, Position};
 use super::positions::Positions;
 use crate::{Change, Entry, Error, Fate, Handle, Inode, Kind, Result, Vfs};
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Debug)]
@@ -108,7 +109,7 @@ impl<V: Vfs> Objects<V> {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     pub fn known(&self, place: Place) -> Option<Known> {

@@ -9,11 +9,12 @@
 use super::handle::{Position, Sealer};
 use super::state::private_file;
 use lru::LruCache;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ struct Shared {
 
 impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 
@@ -239,12 +240,10 @@ impl Journal {
         loop {
             let mut table = shared.table();
             while table.fresh.is_empty() && !table.overflown && !table.ending {
-                table = shared.written.wait(table).unwrap_or_else(PoisonError::into_inner);
+                shared.written.wait(&mut table);
             }
             if !table.ending {
-                let waited =
-                    shared.written.wait_timeout_while(table, GATHER, |table| !table.ending);
-                table = waited.unwrap_or_else(PoisonError::into_inner).0;
+                shared.written.wait_while_for(&mut table, |table| !table.ending, GATHER);
             }
             let ending = table.ending;
             let fresh = std::mem::take(&mut table.fresh);

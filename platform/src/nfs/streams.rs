@@ -8,7 +8,8 @@
 use super::handle::Place;
 use crate::{Attr, Handle, OpenFile, OpenId, Vfs};
 use lru::LruCache;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long something stays open after it was last read.
@@ -58,11 +59,11 @@ impl<V: Vfs> File<V> {
 
     /// Of what was opened.
     pub fn attr(&self) -> Attr {
-        self.attr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.attr.lock().clone()
     }
 
     pub fn set_attr(&self, attr: Attr) {
-        *self.attr.lock().unwrap_or_else(PoisonError::into_inner) = attr;
+        *self.attr.lock() = attr;
     }
 
     /// Another content can be told from this one by its attributes.
@@ -100,7 +101,7 @@ impl<T> Streams<T> {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept<T>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     pub fn get(&self, place: Place) -> Option<Arc<T>> {

@@ -12,11 +12,12 @@ use super::status::Status;
 use super::{volume, volume::Volume};
 use crate::Vfs;
 use crate::mounting::{self, Machine, UnmountMode};
+use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime;
 use tokio::sync::watch;
@@ -191,7 +192,7 @@ impl Mounted {
     /// Takes the volume away. What is open in it fails from now on. Blocks. Never busy: Windows keeps files
     /// open that programs have closed, so "in use" says nothing.
     pub fn unmount(&mut self, _: UnmountMode) -> Result<(), mounting::Error> {
-        let host = self.host.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let host = self.host.get_mut().take();
         if let Some(host) = host {
             host.end();
         }

@@ -5,9 +5,10 @@
 use super::names::{self, Group};
 use super::position::Position;
 use crate::{Handle, Vfs};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Names that are remembered, of all directories together: some 100 bytes each.
 const MOST: usize = 500_000;
@@ -72,7 +73,7 @@ impl<V: Vfs> Cases<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub fn get(&self, directory: Handle) -> Option<Arc<Index>> {

@@ -12,10 +12,11 @@ use super::cases::Cases;
 use super::names;
 use super::position::Table;
 use crate::{Change, Event, Handle, Kind, Vfs};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `FILE_NOTIFY_CHANGE_*`: what watchers can ask for.
 pub mod filter {
@@ -104,13 +105,13 @@ impl<V: Vfs> Changes<V> {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Takes in what has happened, so that nothing remembered is older than this call. The stamp
     /// moves with each change.
     pub fn take_in(&self, cases: &Cases<V>) -> u64 {
-        let incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        let incoming = self.incoming.lock();
         for batch in incoming.try_iter() {
             self.stamp.fetch_add(1, Ordering::SeqCst);
             // How names are shown is known as long as their directory is remembered; and watchers

@@ -18,7 +18,7 @@ use crate::{Attr, Entry, Error, Kind, OpenId, Vfs};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -56,7 +56,7 @@ pub struct Filesystem<V: Vfs> {
     cases: Cases<V>,
     changes: Changes<V>,
     descriptor: Vec<u8>,
-    opened: std::sync::Mutex<HashMap<u64, Weak<Inner<V>>>>,
+    opened: parking_lot::Mutex<HashMap<u64, Weak<Inner<V>>>>,
     next: AtomicU64,
 }
 
@@ -140,7 +140,7 @@ impl<V: Vfs> Filesystem<V> {
             cases: Cases::new(),
             changes,
             descriptor,
-            opened: std::sync::Mutex::default(),
+            opened: parking_lot::Mutex::default(),
             next: AtomicU64::new(0),
         })
     }
@@ -162,8 +162,7 @@ impl<V: Vfs> Filesystem<V> {
     /// Gives back all references and open files, whatever is still open.
     pub fn end(&self) {
         self.cases.clear();
-        let opened =
-            std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner));
+        let opened = std::mem::take(&mut *self.opened.lock());
         for inner in opened.into_values().filter_map(|inner| inner.upgrade()) {
             // One that is in use is given back by its user.
             if let Ok(mut state) = inner.state.try_lock() {
@@ -237,7 +236,7 @@ impl<V: Vfs> Filesystem<V> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let inner =
             Arc::new(Inner { id, state: Mutex::new(State { position, open, listing: None }) });
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock();
         opened.insert(id, Arc::downgrade(&inner));
         Ok(Opened { context: Context(inner), info, normalized, direct })
     }
@@ -249,7 +248,7 @@ impl<V: Vfs> Filesystem<V> {
 
     /// Ends what [`Filesystem::open`] began.
     pub fn close(&self, context: Context<V>) {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&context.0.id);
+        self.opened.lock().remove(&context.0.id);
     }
 
     /// Attributes as of now.

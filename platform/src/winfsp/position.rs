@@ -7,10 +7,11 @@
 
 use super::names;
 use crate::{Entry, Handle, Kind, Vfs};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// One place in the tree at which an object was found.
 pub(super) struct Position<V: Vfs> {
@@ -112,7 +113,7 @@ impl<V: Vfs> Table<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Maps<V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn add(&self, position: &Arc<Position<V>>) {

@@ -29,7 +29,7 @@ mod describe;
 mod entry;
 pub mod events;
 mod export;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod graphql;

@@ -4,8 +4,8 @@
 //! of them all places. So a new connection takes the place of the oldest one whose request has not
 //! come whole. What is whole is worked off, whoever waits.
 
-use super::lock;
-use std::sync::{Arc, Mutex, Weak};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// What has come of a connection's request.
@@ -35,29 +35,29 @@ impl Place {
 
     /// Bytes have come.
     pub(super) fn note_bytes(&self) {
-        let mut stage = lock(&self.stage);
+        let mut stage = self.stage.lock();
         if *stage == Stage::Nothing {
             *stage = Stage::Head;
         }
     }
 
     pub(super) fn note_head(&self) {
-        *lock(&self.stage) = Stage::Body;
+        *self.stage.lock() = Stage::Body;
     }
 
     pub(super) fn note_whole(&self) {
-        *lock(&self.stage) = Stage::Whole;
+        *self.stage.lock() = Stage::Whole;
     }
 
     pub(super) fn note_answer(&self) {
-        *lock(&self.stage) = Stage::Answered;
+        *self.stage.lock() = Stage::Answered;
     }
 
     /// Ends the connection. Whether nobody but the caller knows that a request is lost with it: its
     /// head was still coming.
     pub(super) fn end(&self) -> bool {
         self.ended.send_replace(true);
-        let mut stage = lock(&self.stage);
+        let mut stage = self.stage.lock();
         let lost = *stage == Stage::Head;
         if lost {
             *stage = Stage::Answered;
@@ -75,7 +75,7 @@ impl Place {
     }
 
     fn may_end(&self) -> bool {
-        *lock(&self.stage) != Stage::Whole && !self.is_ended()
+        *self.stage.lock() != Stage::Whole && !self.is_ended()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Checks one delivery, cheapest check first, and queues it.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
 use super::places::Place;
 use super::signature::{Claim, Flaw};
-use super::{Queue, Shared, count, lock};
+use super::{Queue, Shared, count};
 use crate::provider::{Delivery, Handshake, Signature};
 use axum::body::Body;
 use axum::extract::Request;
@@ -121,7 +121,7 @@ async fn check(
     if let Some(answer) = asked_by_delivery(signature, &body) {
         count(&counts.accepted);
         // One that was overheard says nothing of the present.
-        if !late && lock(&queue.seen).insert(claim.mark(&body)) {
+        if !late && queue.seen.lock().insert(claim.mark(&body)) {
             queue.asked.notify_one();
         }
         return Ok(answer.into());

@@ -9,8 +9,8 @@
 //! thread. Nobody chooses that number for himself.
 
 use crate::{Entry, Handle, Kind};
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a name is for the length of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Layout>> {
-        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+        self.layout.lock()
     }
 
     /// Makes `call` with its requests answered as laid out, and says what came of it.

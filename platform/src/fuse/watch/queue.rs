@@ -1,8 +1,8 @@
 //! Events that wait to be raised.
 
 use crate::{Event, Handle};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Events that may wait. inotify's own queue holds 16,384, and tells its reader when it overflows.
@@ -39,7 +39,7 @@ pub(in crate::fuse) struct Queue {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Adds events. Waits for nothing.
@@ -112,7 +112,7 @@ impl Queue {
                 }
             }
             if !state.stirred && !state.closed {
-                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.moved.wait(&mut state);
             }
         }
     }
@@ -128,7 +128,7 @@ impl Queue {
             if left.is_zero() {
                 return;
             }
-            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.moved.wait_for(&mut state, left);
         }
     }
 
