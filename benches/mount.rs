@@ -8,9 +8,9 @@
 mod linux {
     use omnifs::cache::Capacity;
     use omnifs::events::Ledger;
-    use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
     use omnifs::router::{Instance, Router};
     use omnifs::runtime::Runtime;
+    use omnifs_memory::{Memory, ROOT, SCOPE, Style};
     use omnifs_platform::Vfs;
     use omnifs_platform::fuse::{MountOptions, Mounted, mount};
     use serde_json::json;

@@ -18,9 +18,9 @@ fn main() {
 mod linux {
     use omnifs::cache::Capacity;
     use omnifs::events::Ledger;
-    use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
     use omnifs::router::{Instance, Router};
     use omnifs::runtime::Runtime;
+    use omnifs_memory::{Memory, ROOT, SCOPE, Style};
     use omnifs_platform::{fuse, nfs};
     use std::fs::File;
     use std::io::{Read, Write};

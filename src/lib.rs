@@ -6,6 +6,7 @@
 //! none of them touches a terminal.
 
 pub mod approval;
+mod backoff;
 pub mod cache;
 pub mod capability;
 pub mod component;

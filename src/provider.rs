@@ -1,7 +1,7 @@
 //! What the core and a provider say to each other: the host's side of `wit/`.
 //!
-//! [`Provider`] has two implementations: a sandboxed component (`wasm`) and a tree in memory that the
-//! benchmarks and the model check drive.
+//! [`Provider`] is what a sandboxed component is to the core (`wasm`). Tests and benchmarks have a tree in
+//! memory in its place.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 mod body;
 mod manifest;
-pub mod memory;
 
 pub use body::{Body, Frames, Framing, Growing, Piece, Source, Validator, Wanted};
 pub use manifest::{

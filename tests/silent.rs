@@ -3,9 +3,9 @@
 
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
-use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
+use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::{Change, Entry, Error, Fate, Handle, Vfs};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

@@ -5,9 +5,9 @@
 
 use omnifs::cache::Capacity;
 use omnifs::provider::Cause;
-use omnifs::provider::memory::{Memory, ROOT, Style};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
+use omnifs_memory::{Memory, ROOT, Style};
 use omnifs_platform::fuse::{MountOptions, mount};
 use omnifs_support::{Omnifs, skip};
 use std::fs;

@@ -3,9 +3,9 @@
 
 use omnifs::cache::Capacity;
 use omnifs::events::{Ledger, Prover};
-use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
+use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::{Handle, Result, Vfs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -11,7 +11,8 @@ use super::endpoint::Target;
 use super::request::{self, Checked};
 use super::stream::Head;
 use super::validators::{Kept, Key};
-use super::{Priority, RAISED_BY, Shared, jittered};
+use super::{Priority, RAISED_BY, Shared};
+use crate::backoff::Backoff;
 use crate::credentials::{self, Carried};
 use crate::provider::{Cause, Failure, Method, Request, Response};
 use bytes::Bytes;
@@ -258,6 +259,9 @@ impl Shared {
     }
 }
 
+/// Between two attempts; few deadlines leave room for as much.
+const RETRY_MOST: Duration = Duration::from_secs(30);
+
 impl Exchange<'_> {
     pub(super) fn key(&self) -> Key {
         Key {
@@ -273,6 +277,7 @@ impl Exchange<'_> {
         let limits = &self.shared.limits;
         let idempotent = self.checked.method != Method::Post;
         let mut retries = 0;
+        let mut backoff = Backoff::new(limits.retry_pause, RETRY_MOST);
         loop {
             // What is behind a redirect is not the endpoint's, nor is its rate limit.
             let own = self.place.is_none();
@@ -281,7 +286,7 @@ impl Exchange<'_> {
             let outcome = self.attempt().await;
             drop(permit);
             let more = retries < limits.retries;
-            let mut pause = jittered(limits.retry_pause.saturating_mul(1 << retries.min(8)));
+            let mut pause = backoff.wait(None);
             match outcome {
                 Ok(answer) if more && idempotent && matches!(answer.status.as_u16(), 502..=504) => {
                     let asked = super::budget::headers::pause_asked(

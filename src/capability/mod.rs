@@ -442,9 +442,3 @@ fn one_line(text: &str) -> String {
     }
     line
 }
-
-/// Between half and all of `most`, so that clients that failed together do not come back together.
-pub(crate) fn jittered(most: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    most / 2 + most.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
-}

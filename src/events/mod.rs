@@ -4,7 +4,6 @@
 //! failed, a task that ended or panicked. What may have been missed is a gap, never silence.
 
 mod allowance;
-mod backoff;
 mod lines;
 mod poll;
 mod push;

@@ -1,8 +1,8 @@
 //! A push feed: one stream, held open.
 
-use super::backoff::Backoff;
 use super::lines::{LINE_CAP, Line, Lines};
 use super::task::{Feeding, Standing};
+use crate::backoff::Backoff;
 use crate::provider::{Failure, Position, Progress};
 use futures_util::StreamExt;
 use std::sync::Arc;

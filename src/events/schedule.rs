@@ -6,9 +6,8 @@
 //! ever less. Its changes still reach who watches its files.
 
 use super::allowance::Allowance;
-use super::backoff::Backoff;
 use super::supervisor::Pace;
-use crate::capability::jittered;
+use crate::backoff::{Backoff, jittered};
 use crate::scopes::ActiveScope;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};

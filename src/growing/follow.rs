@@ -2,7 +2,7 @@
 
 use super::records::{Broken, Records};
 use super::{Growth, Phase};
-use crate::capability::jittered;
+use crate::backoff::Backoff;
 use crate::provider::{Cause, Chunks, Failure, Followed};
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Follower {
 
     pub async fn run(mut self) {
         let pace = self.growth.pace.clone();
-        let mut wait = pace.retry_first;
+        let mut backoff = Backoff::new(pace.retry_first, pace.retry_most);
         // The service has ended the stream before: one more without anything new is its end.
         let mut ended = false;
         loop {
@@ -64,10 +64,9 @@ impl Follower {
                     // It was opened, so what there was has come.
                     self.turn(Phase::Current);
                     if grown && began.elapsed() < pace.retry_most {
-                        tokio::time::sleep(jittered(wait)).await;
-                        wait = (wait * 2).min(pace.retry_most);
+                        tokio::time::sleep(backoff.wait(None)).await;
                     } else {
-                        wait = pace.retry_first;
+                        backoff.reset();
                     }
                 }
                 Over::Broken(failure) => {
@@ -88,14 +87,12 @@ impl Follower {
                     tracing::debug!(path = self.path(), "a log's stream broke: {}", failure.detail);
                     self.turn(Phase::Between);
                     if began.elapsed() > pace.retry_most {
-                        wait = pace.retry_first;
+                        backoff.reset();
                     }
-                    let pause = jittered(wait).max(failure.retry_after.unwrap_or_default());
                     tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
+                        () = tokio::time::sleep(backoff.wait(failure.retry_after)) => {}
                         () = self.growth.leave.notified() => {}
                     }
-                    wait = (wait * 2).min(pace.retry_most);
                     if self.is_unused() {
                         return;
                     }

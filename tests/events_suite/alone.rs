@@ -7,13 +7,13 @@ use futures_util::FutureExt;
 use omnifs::cache::Capacity;
 use omnifs::credentials::{Chain, Environment};
 use omnifs::events::webhook::{Receiver, Subscriber};
-use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
 use omnifs::provider::{
     Algorithm, Answer, Delivery, Node, Position, Progress, Provider, Reply, Request, ScopedChange,
     Signature,
 };
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
+use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::Vfs;
 
 use bytes::Bytes;

@@ -3,9 +3,9 @@
 use crate::{component, home};
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
-use omnifs::provider::memory::{Memory, ROOT, SCOPE, Style};
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
+use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::fuse::{MountOptions, mount};
 use omnifs_support::tools::list;
 use omnifs_support::{Omnifs, skip, wait_until};

@@ -1,9 +1,11 @@
-//! `cargo xtask check`: formatting, lints, also for Windows, lock files, licences, advisories.
+//! `cargo xtask check`: formatting, dependencies that nothing uses, lints, also for Windows, lock files,
+//! licences, advisories.
 
 mod advisories;
 mod licences;
 mod macos;
 mod spdx;
+mod unused;
 mod windows;
 
 pub use windows::{libclang, target_added};
@@ -34,6 +36,9 @@ pub fn run() -> Result<()> {
         note(formatting(manifest));
     }
     note(formatting(&cargo::root().join("fuzz/Cargo.toml")));
+    for manifest in sources() {
+        note(unused::dependencies(manifest));
+    }
     note(supply_chain(&manifests));
     for manifest in sources() {
         note(lints(manifest));

@@ -3,12 +3,12 @@
 //! The test holds the [`Memory`] and changes it; each change returns the events that a feed would
 //! bring, and the test decides when, whether and in what order they arrive.
 
-use super::{
+use bytes::Bytes;
+use futures_util::FutureExt;
+use omnifs::provider::{
     Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position,
     Progress, Provider, Reply, Request, ScopedChange,
 };
-use bytes::Bytes;
-use futures_util::FutureExt;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

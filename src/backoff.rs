@@ -1,10 +1,10 @@
 //! Waiting between attempts: longer each time, never exactly as long as anybody else.
 
-use crate::capability::jittered;
 use std::time::Duration;
 
+/// Doubles from the first wait up to the longest.
 #[derive(Clone, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     most: Duration,
     next: Duration,
@@ -25,6 +25,12 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.next = self.first;
     }
+}
+
+/// Between half and all of `most`, so that clients that failed together do not come back together.
+pub(crate) fn jittered(most: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    most / 2 + most.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
 #[cfg(test)]
