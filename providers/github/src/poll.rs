@@ -11,7 +11,7 @@
 //!
 //! What none of them shows is in SEMANTICS.md. For that the scope is reported as a gap once an hour.
 
-use crate::api::{self, Repository, first_page};
+use crate::api::{self, Repository, first_page, github};
 use crate::webhook::{self, Thread};
 use crate::{Id, release, repo};
 use omnifs_sdk::http::{Request, Response};
@@ -45,7 +45,7 @@ pub fn poll(position: &Position) -> Result<Progress> {
     };
     // The repository is gone, or the token may no longer see it, or not this part of it.
     match polled {
-        Err(Error::NotFound) => match api::of(repo, &[]).ok() {
+        Err(Error::NotFound) => match github::repo(repo).ok() {
             Err(Error::NotFound) => {
                 let mut progress = Progress::default();
                 progress.changes.removed([Id::Repo(repo)]).gap(position.scope.as_str());
@@ -97,7 +97,7 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
         None => {
             if position.since == 0 {
                 // For its time.
-                poll.note(api::of(repo, &[]).ok()?);
+                poll.note(github::repo(repo).ok()?);
             }
             let mark = || Mark::new(poll.beginning());
             Issues { issues: mark(), comments: mark(), events: mark(), ..Issues::default() }
@@ -107,27 +107,27 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
     cursor.turn = turn + 1;
     let in_turn = match turn {
         0 => last_by_age(repo, counted),
-        1 => first_page(api::of(repo, &["labels"])),
-        _ => first_page(api::of(repo, &["milestones"]).query("state", "all")),
+        1 => first_page(github::labels(repo)),
+        _ => first_page(github::milestones(repo).query("state", "all")),
     };
     let [changed, said, events, in_turn] = poll.ask([
-        since(repo, &["issues"], cursor.issues.from()),
-        since(repo, &["issues", "comments"], cursor.comments.from()),
-        first_page(api::of(repo, &["issues", "events"])),
+        since(all(repo), cursor.issues.from()),
+        since(github::issue(repo, "comments"), cursor.comments.from()),
+        first_page(github::issue(repo, "events")),
         in_turn,
     ]);
     let issues = api::unless_off(repo, changed?, "has_issues")?;
     let off = issues.is_none();
     let mut changed = match issues {
-        Some(first) => all_since(&mut poll, repo, &["issues"], first.json()?)?,
+        Some(first) => all_since(&mut poll, all(repo), first.json()?)?,
         // There are pull requests all the same.
         None => {
-            let pulls = api::of(repo, &["pulls"]).query("state", "all").query("sort", "updated");
+            let pulls = github::pulls(repo).query("state", "all").query("sort", "updated");
             let [pulls] = poll.ask([first_page(pulls.query("direction", "desc"))]);
             values(pulls)?
         }
     };
-    let mut said = all_since(&mut poll, repo, &["issues", "comments"], values(said)?)?;
+    let mut said = all_since(&mut poll, github::issue(repo, "comments"), values(said)?)?;
     let mut events = values(events)?;
     let number = |odd: &Odd| odd.item.parse().ok();
     let odd: Vec<u64> = changed.odd().iter().filter_map(number).collect();
@@ -186,22 +186,20 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
     Ok(poll.end(&cursor, WALK))
 }
 
-fn since(repo: u64, path: &[&str], from: u64) -> Request {
-    let request = api::of(repo, path);
-    let request = if path.len() == 1 { request.query("state", "all") } else { request };
+/// Issues and pull requests in every state.
+fn all(repo: u64) -> Request {
+    github::issues(repo).query("state", "all")
+}
+
+fn since(request: Request, from: u64) -> Request {
     let request = request.query("sort", "updated").query("direction", "asc");
     first_page(request.query("since", time::rfc3339(from)))
 }
 
-fn all_since(
-    poll: &mut Poll,
-    repo: u64,
-    path: &[&str],
-    first: Items<Value>,
-) -> Result<Items<Value>> {
+fn all_since(poll: &mut Poll, request: Request, first: Items<Value>) -> Result<Items<Value>> {
     let at = |item: &Value| at(item, "updated_at");
     since::pages(poll, first, api::PAGE, MOST, at, |poll, from| {
-        poll.note(since(repo, path, from).ok()?).json()
+        poll.note(since(request.clone(), from).ok()?).json()
     })
 }
 
@@ -209,7 +207,7 @@ fn all_since(
 /// same one, none was deleted or transferred away, and the answer is a 304. The newest one where
 /// nothing was counted.
 fn last_by_age(repo: u64, count: Option<(u64, u64)>) -> Request {
-    let request = api::of(repo, &["issues"]).query("state", "all").query("per_page", 1);
+    let request = all(repo).query("per_page", 1);
     let request = request.query("sort", "created");
     match count {
         Some((count, _)) => request.query("direction", "asc").query("page", count.max(1)),
@@ -261,12 +259,12 @@ struct Runs {
 
 fn runs(position: &Position, repo: u64) -> Result<Progress> {
     let (mut poll, held) = Poll::begin::<Runs>(position);
-    let runs = || first_page(api::of(repo, &["actions", "runs"]));
+    let runs = || first_page(github::runs(repo));
     let [page, running, queued, workflows] = poll.ask([
         runs(),
         runs().query("status", "in_progress"),
         runs().query("status", "queued"),
-        first_page(api::of(repo, &["actions", "workflows"])),
+        first_page(github::workflows(repo)),
     ]);
     let listed = |answer: Result<Response>, member: &str| -> Result<(u64, Vec<Value>)> {
         let answer: Value = answer?.ok()?.json()?;
@@ -325,9 +323,11 @@ struct Refs {
 
 fn refs(position: &Position, repo: u64) -> Result<Progress> {
     let (mut poll, held) = Poll::begin::<Refs>(position);
-    let of = |path: &[&str]| api::of(repo, path);
-    let requests = [of(&[]), first_page(of(&["branches"])), first_page(of(&["tags"]))];
-    let [answer, branches, tags] = poll.ask(requests);
+    let [answer, branches, tags] = poll.ask([
+        github::repo(repo),
+        first_page(github::branches(repo)),
+        first_page(github::tags(repo)),
+    ]);
     let (answer, branches, tags): (Repository, _, _) =
         (answer?.ok()?.json()?, branches?.ok()?, tags?.ok()?);
     // A push to what no first page shows moves the time of the last push.
@@ -360,7 +360,7 @@ fn refs(position: &Position, repo: u64) -> Result<Progress> {
 
 fn releases(position: &Position, repo: u64) -> Result<Progress> {
     let (mut poll, held) = Poll::begin::<digest::Listing>(position);
-    let [page] = poll.ask([first_page(api::of(repo, &["releases"]))]);
+    let [page] = poll.ask([first_page(github::releases(repo))]);
     let page = page?.ok()?.json::<Items<Value>>()?.map(release::stable);
     let newest = page.iter().filter_map(|release| at(release, "published_at")).max();
     let first = held.is_none();
@@ -378,7 +378,7 @@ fn releases(position: &Position, repo: u64) -> Result<Progress> {
 
 fn repository(position: &Position, repo: u64) -> Result<Progress> {
     let (mut poll, held) = Poll::begin::<u64>(position);
-    let [answer] = poll.ask([api::of(repo, &[])]);
+    let [answer] = poll.ask([github::repo(repo)]);
     let answer = api::without(answer?.ok()?.json()?, &["temp_clone_token"]);
     let now = digest::of(&answer);
     if poll.differs(held, now, at(&answer, "updated_at")) {

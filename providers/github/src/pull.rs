@@ -1,8 +1,9 @@
 //! Pull requests, and what of them is asked for by itself: commits, files, diff, patch, checks and
 //! reviews.
 
+use crate::api::{self, github};
 use crate::thread::Thread;
-use crate::{Id, View, api, issue};
+use crate::{Id, View, issue};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use serde_json::json;
 const PARTS: usize = 3_000;
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let pulls = api::first_page(api::of(repo, &["pulls"]).query("state", view.state()));
+    let pulls = api::first_page(github::pulls(repo).query("state", view.state()));
     let first = pulls.clone().send()?;
     let Some(first) = api::unless_off(repo, first, "has_pull_requests")? else {
         return Ok(api::off("pull requests"));
@@ -30,7 +31,7 @@ pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn fetch(repo: u64, number: u64) -> Result<Thread> {
-    let pull = Thread::pull(repo, api::of(repo, &["pulls", &number.to_string()]).json()?);
+    let pull = Thread::pull(repo, github::pull(repo, number).json()?);
     if pull.number() == number { Ok(pull) } else { Err(Error::NotFound) }
 }
 
@@ -46,7 +47,7 @@ fn numbers(pull: &Id) -> Result<(u64, u64)> {
 pub fn text(pull: &Id, form: &str) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
     let accept = format!("application/vnd.github.{form}");
-    let answer = api::of_as(repo, &["pulls", &number.to_string()], &accept).send()?;
+    let answer = github::pull(repo, number).header("accept", accept).send()?;
     // Not acceptable, says GitHub of a diff beyond its limits.
     if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body.into()) }
 }
@@ -66,7 +67,7 @@ struct CommitMessage {
 /// `SHA SUBJECT`, oldest first.
 pub fn commits(pull: &Id) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
-    let request = api::of(repo, &["pulls", &number.to_string(), "commits"]);
+    let request = github::commits(repo, number);
     let commits = api::pages(request, PARTS, |page: Items<Commit>| page)?.items;
     Ok(api::lines_of(commits, |c| format!("{} {}", c.sha, api::subject(&c.commit.message))))
 }
@@ -82,7 +83,7 @@ struct File {
 /// As `git diff --name-status` writes it.
 pub fn files(pull: &Id) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
-    let request = api::of(repo, &["pulls", &number.to_string(), "files"]);
+    let request = github::files(repo, number);
     let files = api::pages(request, PARTS, |page: Items<File>| page)?.items;
     Ok(api::lines_of(files, |file| {
         let letter = match file.status.as_str() {
@@ -119,7 +120,7 @@ pub fn checks(pull: &Id) -> Result<Content> {
     let Some(head) = pull.head().filter(|head| !head.is_empty()) else {
         return Ok(Content::default());
     };
-    let request = api::of(repo, &["commits", head, "check-runs"]);
+    let request = github::check_runs(repo, head);
     let mut checks = api::pages(request, PARTS, |page: CheckRuns| page.check_runs)?.items;
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(api::lines_of(checks, |check| {
@@ -156,7 +157,7 @@ impl Review {
 
 /// Part of the pull request: what changes a review moves it.
 pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
-    let request = api::of(repo, &["pulls", &number.to_string(), "reviews"]);
+    let request = github::reviews(repo, number);
     let reviews = api::pages(request, PARTS, |page: Items<Review>| page)?.items;
     Ok(reviews.map(|review| {
         Entry::file(format!("{}.md", review.id), Id::Review(repo, number, review.id))
@@ -167,6 +168,5 @@ pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
 }
 
 pub fn review(repo: u64, number: u64, id: u64) -> Result<Content> {
-    let path = ["pulls", &number.to_string(), "reviews", &id.to_string()];
-    Ok(api::of(repo, &path).json::<Review>()?.page())
+    Ok(github::review(repo, number, id).json::<Review>()?.page())
 }

@@ -1,7 +1,7 @@
 //! Repositories of an account, and `repo.json`.
 
 use crate::Id;
-use crate::api::{self, Account, Repository};
+use crate::api::{self, Account, Repository, github};
 use omnifs_sdk::http::Request;
 use omnifs_sdk::*;
 
@@ -14,18 +14,18 @@ fn entry(name: &str, repo: &Repository) -> Entry<Id> {
 /// private ones.
 pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static str)])> {
     match owner {
-        Id::Org(login) => Ok((api::get(&["orgs", login, "repos"]), &[])),
+        Id::Org(login) => Ok((github::org_repos(login), &[])),
         Id::User(login) => {
-            let me = match api::get(&["user"]).json::<Account>() {
+            let me = match github::user().json::<Account>() {
                 Ok(me) => me.login,
                 // Without a token, or with one that stands for no user.
                 Err(Error::Denied(_) | Error::NotFound) => String::new(),
                 Err(error) => return Err(error),
             };
             if me.eq_ignore_ascii_case(login) {
-                Ok((api::get(&["user", "repos"]), &[("affiliation", "owner")]))
+                Ok((github::user_repos(), &[("affiliation", "owner")]))
             } else {
-                Ok((api::get(&["users", login, "repos"]), &[]))
+                Ok((github::account_repos(login), &[]))
             }
         }
         _ => Err(Error::NotFound),
@@ -48,7 +48,7 @@ pub fn find(owner: &Id, name: &str) -> Result<Entry<Id>> {
     if name.len() > 100 || !name.bytes().all(plain) {
         return Err(Error::NotFound);
     }
-    let repo: Raw<Repository> = api::get(&["repos", login, name]).json()?;
+    let repo: Raw<Repository> = github::named_repo(login, name).json()?;
     let document = Entry::file("repo.json", Id::RepoJson(repo.id)).content(stable(&repo));
     preload::part(Id::Repo(repo.id), vec![document]);
     let current =
@@ -57,7 +57,7 @@ pub fn find(owner: &Id, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn json(repo: u64) -> Result<Content> {
-    Ok(stable(&api::of(repo, &[]).json::<Raw<Repository>>()?))
+    Ok(stable(&github::repo(repo).json::<Raw<Repository>>()?))
 }
 
 /// Without the token for cloning that GitHub hands to administrators.

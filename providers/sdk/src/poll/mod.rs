@@ -12,7 +12,7 @@
 //! ```
 //! use omnifs_sdk::poll::{Poll, digest, since};
 //! use omnifs_sdk::*;
-//! # use omnifs_sdk::http::Client;
+//! # routes! { mod api = "api" { get labels() = "/labels", get issues() = "/issues" } }
 //! # ids! { pub enum Id { _: immutable(), Issue(n: u64) = "issue", Labels = "labels" } }
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -23,8 +23,7 @@
 //!
 //! fn poll(position: &Position) -> Result<Progress> {
 //!     let (mut poll, held) = Poll::begin::<Cursor>(position);
-//!     let api = Client::new("api");
-//!     let labels = poll.note(api.get(&["labels"]).ok()?).json::<Vec<serde_json::Value>>()?;
+//!     let labels = poll.note(api::labels().ok()?).json::<Vec<serde_json::Value>>()?;
 //!     let mut cursor = held.unwrap_or_else(|| Cursor {
 //!         issues: since::Mark::new(poll.beginning()),
 //!         labels: digest::Listing::of(&labels, |label| digest::of(&label["id"])),
@@ -32,7 +31,7 @@
 //!     if cursor.labels.compare(&labels, |label| digest::of(&label["id"])).any {
 //!         poll.changes.invalidated([Id::Labels]);
 //!     }
-//!     let since = api.get(&["issues"]).query("since", time::rfc3339(cursor.issues.from()));
+//!     let since = api::issues().query("since", time::rfc3339(cursor.issues.from()));
 //!     let issues = poll.note(since.ok()?).json::<Vec<serde_json::Value>>()?;
 //!     let seen = |issue: &serde_json::Value| {
 //!         since::Seen::of(issue, time::rfc3339_ms(issue["updated_at"].as_str()?))
