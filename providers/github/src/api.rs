@@ -135,10 +135,10 @@ pub fn off(what: &str) -> Listing<Id> {
     Listing::partial(Vec::new(), format!("{what} are switched off in this repository"))
 }
 
-/// The number of the last page, which GitHub names on every page but the last.
-pub fn last_page(response: &Response) -> Option<u64> {
-    let (_, query) = response.link("last")?.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
+/// The number of the first issue or pull request of an answer; 0 where it has none.
+pub fn first_number(answer: &Response) -> Result<u64> {
+    let items: Items<Value> = answer.json()?;
+    Ok(items.first().and_then(|item| item["number"].as_u64()).unwrap_or(0))
 }
 
 /// Of the answers for which GitHub has a status of its own: an unknown ref (422), an empty

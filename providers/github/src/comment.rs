@@ -128,7 +128,7 @@ fn everyones(repo: u64, pulls: bool) -> Result<Option<Everyones>> {
     let request = api::first_page(github::issue(repo, "comments"));
     let first = request.clone().ok()?;
     let most = bound.div_ceil(api::PAGE) as u64;
-    if api::last_page(&first).is_some_and(|last| last > most) {
+    if first.last_page().is_some_and(|last| last > most) {
         return Ok(None);
     }
     let found =
@@ -153,13 +153,8 @@ fn everyones(repo: u64, pulls: bool) -> Result<Option<Everyones>> {
 
 /// The number of the newest issue or pull request.
 fn newest(repo: u64) -> Result<u64> {
-    #[derive(serde::Deserialize)]
-    struct Numbered {
-        number: u64,
-    }
-    let request = github::issues(repo).query("state", "all").query("per_page", 1);
-    let newest: Vec<Numbered> = request.json()?;
-    Ok(newest.first().map_or(0, |thread| thread.number))
+    let newest = github::issues(repo).query("state", "all").query("per_page", 1);
+    api::first_number(&newest.ok()?)
 }
 
 pub fn find(directory: &Id, repo: u64, number: u64, name: &str) -> Result<Entry<Id>> {

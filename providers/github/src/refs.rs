@@ -1,4 +1,4 @@
-//! Branches and tags: each a file with the hash of its commit. And what else a moved ref changes.
+//! Branches and tags: each a file with the hash of its commit.
 
 use crate::Id;
 use crate::api::{self, github};

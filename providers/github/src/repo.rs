@@ -12,9 +12,9 @@ fn entry(name: &str, repo: &Repository) -> Entry<Id> {
 
 /// The listing of an account's repositories that shows most: of the token's own account also the
 /// private ones.
-pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static str)])> {
+pub fn all_of(owner: &Id) -> Result<Request> {
     match owner {
-        Id::Org(login) => Ok((github::org_repos(login), &[])),
+        Id::Org(login) => Ok(github::org_repos(login)),
         Id::User(login) => {
             let me = match github::user().json::<Account>() {
                 Ok(me) => me.login,
@@ -23,9 +23,9 @@ pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static 
                 Err(error) => return Err(error),
             };
             if me.eq_ignore_ascii_case(login) {
-                Ok((github::user_repos(), &[("affiliation", "owner")]))
+                Ok(github::user_repos().query("affiliation", "owner"))
             } else {
-                Ok((github::account_repos(login), &[]))
+                Ok(github::account_repos(login))
             }
         }
         _ => Err(Error::NotFound),
@@ -33,9 +33,7 @@ pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static 
 }
 
 pub fn list(owner: &Id) -> Result<Listing<Id>> {
-    let (request, query) = all_of(owner)?;
-    let request = query.iter().fold(request, |r, (name, value)| r.query(name, value));
-    let request = request.query("sort", "pushed");
+    let request = all_of(owner)?.query("sort", "pushed");
     let repos = api::pages(request, api::listing_bound(), |page: Items<Repository>| page)?;
     Ok(api::listing(repos, "newest repositories", |repo| entry(&repo.name, &repo)))
 }

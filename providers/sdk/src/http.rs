@@ -303,6 +303,13 @@ impl Response {
         targets.next()
     }
 
+    /// The number of the last page, as the `Link` header has it in the query's `page`: on every page but
+    /// the last.
+    pub fn last_page(&self) -> Option<u64> {
+        let (_, query) = self.link("last")?.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
+    }
+
     /// This answer if its status is 2xx, else the error of the module's table, or of the request's
     /// [`Judge`].
     pub fn ok(self) -> Result<Self> {
