@@ -4,13 +4,24 @@
 use crate::api::{self, github};
 use crate::thread::Thread;
 use crate::{Id, View, issue};
+use omnifs_sdk::http::Request;
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-/// GitHub lists at most 250 commits and 3,000 files of a pull request.
-const PARTS: usize = 3_000;
+/// A part of a pull request of which GitHub lists no more than so many, and does not say so.
+struct Part {
+    what: &'static str,
+    most: usize,
+    /// The member of the pull request's own answer that counts them.
+    counted: &'static str,
+}
+
+/// docs.github.com, "List commits on a pull request" and "List pull requests files".
+const COMMITS: Part = Part { what: "commits", most: 250, counted: "commits" };
+const FILES: Part = Part { what: "files", most: 3_000, counted: "changed_files" };
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
     let pulls = api::first_page(github::pulls(repo).query("state", view.state()));
@@ -52,6 +63,32 @@ pub fn text(pull: &Id, form: &str) -> Result<Content> {
     if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body.into()) }
 }
 
+impl Part {
+    /// A line for each, and one that says where GitHub stops short.
+    fn lines<T: DeserializeOwned>(
+        &self,
+        pull: &Id,
+        listing: fn(u64, u64) -> Request,
+        line: impl Fn(&T) -> String,
+    ) -> Result<Content> {
+        let (repo, number) = numbers(pull)?;
+        let found = api::pages(listing(repo, number), usize::MAX, |page: Items<T>| page)?.items;
+        let listed = found.count();
+        let mut text = api::lines_of(found, line);
+        if listed >= self.most {
+            let pull: Value = github::pull(repo, number).json()?;
+            let (what, total) = (self.what, pull[self.counted].as_u64());
+            let note = match total {
+                Some(total) if total <= listed as u64 => return Ok(text),
+                Some(total) => format!("? GitHub lists no more than {listed} of {total} {what}"),
+                None => format!("? GitHub lists no more than {listed} {what}"),
+            };
+            text.0.extend(scalar(note).0);
+        }
+        Ok(text)
+    }
+}
+
 #[derive(Deserialize)]
 struct Commit {
     sha: String,
@@ -66,10 +103,8 @@ struct CommitMessage {
 
 /// `SHA SUBJECT`, oldest first.
 pub fn commits(pull: &Id) -> Result<Content> {
-    let (repo, number) = numbers(pull)?;
-    let request = github::commits(repo, number);
-    let commits = api::pages(request, PARTS, |page: Items<Commit>| page)?.items;
-    Ok(api::lines_of(commits, |c| format!("{} {}", c.sha, api::subject(&c.commit.message))))
+    let line = |c: &Commit| format!("{} {}", c.sha, api::subject(&c.commit.message));
+    COMMITS.lines(pull, github::commits, line)
 }
 
 #[derive(Deserialize)]
@@ -82,10 +117,7 @@ struct File {
 
 /// As `git diff --name-status` writes it.
 pub fn files(pull: &Id) -> Result<Content> {
-    let (repo, number) = numbers(pull)?;
-    let request = github::files(repo, number);
-    let files = api::pages(request, PARTS, |page: Items<File>| page)?.items;
-    Ok(api::lines_of(files, |file| {
+    FILES.lines(pull, github::files, |file: &File| {
         let letter = match file.status.as_str() {
             "added" => "A",
             "removed" => "D",
@@ -97,7 +129,7 @@ pub fn files(pull: &Id) -> Result<Content> {
             Some(previous) => format!("{letter}\t{previous}\t{}", file.filename),
             None => format!("{letter}\t{}", file.filename),
         }
-    }))
+    })
 }
 
 #[derive(Deserialize)]
@@ -121,7 +153,7 @@ pub fn checks(pull: &Id) -> Result<Content> {
         return Ok(Content::default());
     };
     let request = github::check_runs(repo, head);
-    let mut checks = api::pages(request, PARTS, |page: CheckRuns| page.check_runs)?.items;
+    let mut checks = api::pages(request, usize::MAX, |page: CheckRuns| page.check_runs)?.items;
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(api::lines_of(checks, |check| {
         format!("{}\t{}", check.conclusion.as_ref().unwrap_or(&check.status), check.name)
@@ -158,7 +190,7 @@ impl Review {
 /// Part of the pull request: what changes a review moves it.
 pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
     let request = github::reviews(repo, number);
-    let reviews = api::pages(request, PARTS, |page: Items<Review>| page)?.items;
+    let reviews = api::pages(request, usize::MAX, |page: Items<Review>| page)?.items;
     Ok(reviews.map(|review| {
         Entry::file(format!("{}.md", review.id), Id::Review(repo, number, review.id))
             .content(review.page())

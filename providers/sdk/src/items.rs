@@ -110,6 +110,11 @@ impl<T> Items<T> {
         self.odd.iter().all(|odd| odd.shown)
     }
 
+    /// How many the answer holds, those that cannot be read among them.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     pub fn odd(&self) -> &[Odd] {
         &self.odd
     }
