@@ -48,9 +48,9 @@ impl Object for RunObject {
 impl RunObject {
     /// `run.json` lacks the repositories, which are `repo.json`.
     fn new(repo: u64, answer: Raw<Run>) -> Self {
-        let (value, run) = answer.into_parts();
-        let value = api::without(value, &["repository", "head_repository"]);
-        RunObject { repo, run, document: json_value(&value) }
+        let (document, run) = answer.into_parts();
+        let document = document.content(&[&["repository"], &["head_repository"]]);
+        RunObject { repo, run, document }
     }
 
     fn entry(&self) -> Entry<Id> {
@@ -250,7 +250,7 @@ impl Object for WorkflowObject {
         leaf("created", |w: &Self| scalar(&w.workflow.created_at)).part_of(WorkflowObject::all),
         leaf("updated", |w: &Self| scalar(&w.workflow.updated_at)).part_of(WorkflowObject::all),
         leaf("url", |w: &Self| scalar(&w.workflow.html_url)).part_of(WorkflowObject::all),
-        leaf("workflow.json", |w: &Self| json(&w.workflow.json)).part_of(WorkflowObject::all),
+        leaf("workflow.json", |w: &Self| w.workflow.json.content(&[])).part_of(WorkflowObject::all),
         dir("runs", |w: &Self| Id::WorkflowRuns(w.repo, w.workflow.id)),
     ];
 

@@ -81,7 +81,7 @@ impl Object for Release {
 
 impl Release {
     fn new(repo: u64, answer: Raw<Answer>) -> Self {
-        let document = json_value(&stable(answer.json.clone()));
+        let document = json_value(&stable(answer.json.value()));
         Release { repo, answer: (*answer).clone(), document }
     }
 

@@ -60,5 +60,5 @@ pub fn json(repo: u64) -> Result<Content> {
 
 /// Without the token for cloning that GitHub hands to administrators.
 fn stable(repo: &Raw<Repository>) -> Content {
-    omnifs_sdk::json_value(&api::without(repo.json.clone(), &["temp_clone_token"]))
+    repo.json.content(&[&["temp_clone_token"]])
 }

@@ -279,7 +279,12 @@ impl Response {
 
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        let (value, odd) = json::read(&String::from_utf8_lossy(&self.body)).map_err(|why| {
+        // Most often it is UTF-8, which is quicker to see than where it is not.
+        let text = match str::from_utf8(&self.body) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(&self.body),
+        };
+        let (value, odd) = json::read(&text).map_err(|why| {
             Error::Invalid(format!("{}: the answer is not as expected: {why}", self.endpoint))
         })?;
         odd.iter().for_each(|why| log::warn(&format!("{}: {why}", self.endpoint)));
