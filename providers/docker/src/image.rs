@@ -17,7 +17,8 @@ impl Object for Image {
         detail("architecture", |i: &Self| Some(scalar(&i.full.as_ref()?.architecture))).immutable(),
         detail("os", |i: &Self| Some(scalar(&i.full.as_ref()?.os))).immutable(),
         map("labels", |i: &Self| scalars(&i.labels)).immutable(),
-        detail("inspect.json", |i: &Self| Some(json(&i.full.as_ref()?.json))).part_of(|_| Id::Tags),
+        detail("inspect.json", |i: &Self| Some(i.full.as_ref()?.json.content(&[])))
+            .part_of(|_| Id::Tags),
         own("history.json", history).immutable(),
     ];
 

@@ -1,7 +1,7 @@
 //! Accounts: the user's own and organizations are listed, any other can be looked up.
 
 use crate::Id;
-use crate::api::{self, Account, Repository};
+use crate::api::{self, Account, Repository, github};
 use omnifs_sdk::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -16,13 +16,13 @@ fn entry(account: &Account) -> Entry<Id> {
 }
 
 pub fn list() -> Result<Listing<Id>> {
-    let user = api::get(&["user"]).send()?;
+    let user = github::user().send()?;
     if user.status == 403 && !user.is_throttled() {
         return installed(&user.complaint());
     }
     let user = entry(&user.ok()?.json::<Account>()?);
     let bound = 10 * api::PAGE;
-    match api::pages(api::get(&["user", "orgs"]), bound, |page: Items<Organization>| page) {
+    match api::pages(github::user_orgs(), bound, |page: Items<Organization>| page) {
         Ok(orgs) => {
             let mut entries =
                 orgs.items.map(|org| Entry::directory(org.login.clone(), Id::Org(org.login)));
@@ -51,7 +51,7 @@ struct Installation {
 /// The token is an app's or a workflow's and stands for no user: the owners of the repositories
 /// that it was given, where it may know them.
 fn installed(why: &str) -> Result<Listing<Id>> {
-    let repositories = api::get(&["installation", "repositories"]);
+    let repositories = github::installation_repos();
     let bound = api::listing_bound();
     let owners = |page: Installation| page.repositories.map(|repo| repo.owner);
     let owners = match api::pages(repositories, bound, owners) {
@@ -72,5 +72,5 @@ pub fn find(name: &str) -> Result<Entry<Id>> {
     if name.is_empty() || name.len() > 100 || !name.bytes().all(plain) {
         return Err(Error::NotFound);
     }
-    Ok(entry(&api::get(&["users", name]).json()?))
+    Ok(entry(&github::account(name).json()?))
 }

@@ -6,7 +6,7 @@
 //! nobody keeps. A log that it has deleted (after 90 days, as a rule) is one line that says so.
 
 use crate::Id;
-use crate::api::{self, Run};
+use crate::api::{self, Run, github};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -48,9 +48,9 @@ impl Object for RunObject {
 impl RunObject {
     /// `run.json` lacks the repositories, which are `repo.json`.
     fn new(repo: u64, answer: Raw<Run>) -> Self {
-        let (value, run) = answer.into_parts();
-        let value = api::without(value, &["repository", "head_repository"]);
-        RunObject { repo, run, document: json_value(&value) }
+        let (document, run) = answer.into_parts();
+        let document = document.content(&[&["repository"], &["head_repository"]]);
+        RunObject { repo, run, document }
     }
 
     fn entry(&self) -> Entry<Id> {
@@ -66,10 +66,8 @@ struct RunPage {
 /// The runs of a repository or of one workflow, newest first.
 pub fn runs(directory: &Id) -> Result<Listing<Id>> {
     let (repo, request) = match directory {
-        Id::WorkflowRuns(repo, id) => {
-            (*repo, api::of(*repo, &["actions", "workflows", &id.to_string(), "runs"]))
-        }
-        Id::Runs(repo) => (*repo, api::of(*repo, &["actions", "runs"])),
+        Id::WorkflowRuns(repo, id) => (*repo, github::workflow_runs(repo, id)),
+        Id::Runs(repo) => (*repo, github::runs(repo)),
         _ => return Err(Error::NotFound),
     };
     let runs = api::pages(request, api::listing_bound(), |page: RunPage| {
@@ -91,7 +89,7 @@ pub fn find_run(directory: &Id, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn run(repo: u64, id: u64) -> Result<RunObject> {
-    let answer = api::of(repo, &["actions", "runs", &id.to_string()]).json()?;
+    let answer = github::run(repo, id).json()?;
     Ok(RunObject::new(repo, answer))
 }
 
@@ -173,7 +171,7 @@ struct JobPage {
 
 /// The jobs of the last attempt, in GitHub's order.
 fn fetch_jobs(repo: u64, run: u64) -> Result<Items<JobObject>> {
-    let request = api::of(repo, &["actions", "runs", &run.to_string(), "jobs"]);
+    let request = github::jobs(repo, run);
     let jobs = api::pages(request, usize::MAX, |page: JobPage| page.jobs)?.items;
     Ok(jobs.map(|job| JobObject { repo, job }))
 }
@@ -186,7 +184,7 @@ pub fn jobs(repo: u64, run: u64) -> Result<Items<Entry<Id>>> {
 }
 
 pub fn job(repo: u64, id: u64) -> Result<JobObject> {
-    let job = api::of(repo, &["actions", "jobs", &id.to_string()]).json()?;
+    let job = github::job(repo, id).json()?;
     Ok(JobObject { repo, job })
 }
 
@@ -206,7 +204,7 @@ fn log_of(repo: u64, job: &Job) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     // Leads to another host.
-    let answer = api::of(repo, &["actions", "jobs", &job.id.to_string(), "logs"]).send()?;
+    let answer = github::job_log(repo, job.id).send()?;
     let ended = job.completed_at.as_deref().and_then(api::ms);
     let now = answer.date().map(|seconds| seconds * 1000);
     match answer.status {
@@ -252,7 +250,7 @@ impl Object for WorkflowObject {
         leaf("created", |w: &Self| scalar(&w.workflow.created_at)).part_of(WorkflowObject::all),
         leaf("updated", |w: &Self| scalar(&w.workflow.updated_at)).part_of(WorkflowObject::all),
         leaf("url", |w: &Self| scalar(&w.workflow.html_url)).part_of(WorkflowObject::all),
-        leaf("workflow.json", |w: &Self| json(&w.workflow.json)).part_of(WorkflowObject::all),
+        leaf("workflow.json", |w: &Self| w.workflow.json.content(&[])).part_of(WorkflowObject::all),
         dir("runs", |w: &Self| Id::WorkflowRuns(w.repo, w.workflow.id)),
     ];
 
@@ -278,7 +276,7 @@ struct WorkflowPage {
 
 /// Two workflows may have one name: their files differ.
 pub fn workflows(repo: u64) -> Result<Items<Entry<Id>>> {
-    let request = api::of(repo, &["actions", "workflows"]);
+    let request = github::workflows(repo);
     let all = api::pages(request, usize::MAX, |page: WorkflowPage| page.workflows)?.items;
     let entry = |workflow: Raw<Workflow>| {
         let name = if workflow.name.is_empty() { &workflow.path } else { &workflow.name };
@@ -289,6 +287,6 @@ pub fn workflows(repo: u64) -> Result<Items<Entry<Id>>> {
 }
 
 pub fn workflow(repo: u64, id: u64) -> Result<WorkflowObject> {
-    let workflow = api::of(repo, &["actions", "workflows", &id.to_string()]).json()?;
+    let workflow = github::workflow(repo, id).json()?;
     Ok(WorkflowObject { repo, workflow })
 }

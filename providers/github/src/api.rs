@@ -4,7 +4,7 @@
 //! (`user: null`), bodies are empty, forks vanish.
 
 use crate::Id;
-use omnifs_sdk::http::{Client, Request, Response};
+use omnifs_sdk::http::{Request, Response};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::{
     Content, Entry, Error, Items, Listing, Next, Pages, Result, config, content, lines, time,
@@ -15,33 +15,65 @@ use serde_json::Value;
 
 mod refusal;
 
-const API: Client = Client::new("api");
-const JSON: &str = "application/vnd.github+json";
+omnifs_sdk::routes! {
+    /// What is asked of GitHub.
+    pub mod github = "api" with super::prepared {
+        get user() = "/user",
+        get user_orgs() = "/user/orgs",
+        get user_repos() = "/user/repos",
+        get installation_repos() = "/installation/repositories",
+        get account(login) = "/users/*",
+        get account_repos(login) = "/users/*/repos",
+        get org_repos(login) = "/orgs/*/repos",
+        get named_repo(owner, name) = "/repos/*/*",
+        get repo(repo) = "/repositories/*",
+        get issues(repo) = "/repositories/*/issues",
+        /// One by its number, or all `comments` or `events`.
+        get issue(repo, number) = "/repositories/*/issues/*",
+        get labels(repo) = "/repositories/*/labels",
+        get milestones(repo) = "/repositories/*/milestones",
+        get comments(repo, number) = "/repositories/*/issues/*/comments",
+        get comment(repo, id) = "/repositories/*/issues/comments/*",
+        get pulls(repo) = "/repositories/*/pulls",
+        get pull(repo, number) = "/repositories/*/pulls/*",
+        get commits(repo, pull) = "/repositories/*/pulls/*/commits",
+        get files(repo, pull) = "/repositories/*/pulls/*/files",
+        get reviews(repo, pull) = "/repositories/*/pulls/*/reviews",
+        get review(repo, pull, id) = "/repositories/*/pulls/*/reviews/*",
+        get commit(repo, name) = "/repositories/*/commits/*%2F*",
+        get check_runs(repo, commit) = "/repositories/*/commits/*/check-runs",
+        get runs(repo) = "/repositories/*/actions/runs",
+        get run(repo, id) = "/repositories/*/actions/runs/*",
+        get jobs(repo, run) = "/repositories/*/actions/runs/*/jobs",
+        get job(repo, id) = "/repositories/*/actions/jobs/*",
+        get job_log(repo, id) = "/repositories/*/actions/jobs/*/logs",
+        get workflows(repo) = "/repositories/*/actions/workflows",
+        get workflow(repo, id) = "/repositories/*/actions/workflows/*",
+        get workflow_runs(repo, id) = "/repositories/*/actions/workflows/*/runs",
+        get releases(repo) = "/repositories/*/releases",
+        get release(repo, id) = "/repositories/*/releases/*",
+        get tagged_release(repo, tag) = "/repositories/*/releases/tags/*%2F*",
+        get assets(repo, release) = "/repositories/*/releases/*/assets",
+        get asset(repo, id) = "/repositories/*/releases/assets/*",
+        get branches(repo) = "/repositories/*/branches",
+        get branch(repo, name) = "/repositories/*/branches/*%2F*",
+        get tags(repo) = "/repositories/*/tags",
+        get readme(repo) = "/repositories/*/readme",
+        get contents(repo, path) = "/repositories/*/contents/*%2F*",
+        get tree(repo, name) = "/repositories/*/git/trees/*%2F*",
+        get blob(repo, sha) = "/repositories/*/git/blobs/*",
+    }
+}
+
 /// Calendar version of the REST API that the answers are read as.
 const VERSION: &str = "2022-11-28";
 /// The largest page GitHub gives.
 pub const PAGE: usize = 100;
-/// `GET` with the media type `accept`, which is `JSON` where nothing else is asked for.
-fn request(segments: &[&str], accept: &str) -> Request {
-    let request = API.get(segments).judged_by(refusal::judge);
-    request.header("accept", accept).header("x-github-api-version", VERSION)
-}
 
-pub fn get(segments: &[&str]) -> Request {
-    request(segments, JSON)
-}
-
-/// A request below `/repositories/{repo}`.
-pub fn of(repo: u64, segments: &[&str]) -> Request {
-    of_as(repo, segments, JSON)
-}
-
-/// The same in another media type.
-pub fn of_as(repo: u64, segments: &[&str], accept: &str) -> Request {
-    let repo = repo.to_string();
-    let mut path = vec!["repositories", repo.as_str()];
-    path.extend(segments);
-    request(&path, accept)
+/// With what every request has. Another media type takes the place of this one.
+fn prepared(request: Request) -> Request {
+    let request = request.judged_by(refusal::judge).header("x-github-api-version", VERSION);
+    request.header("accept", "application/vnd.github+json")
 }
 
 /// The request for a listing's first page, as large as GitHub makes them.
@@ -80,7 +112,7 @@ pub fn unless_off(repo: u64, answer: Response, flag: &str) -> Result<Option<Resp
         return answer.ok().map(Some);
     }
     // Or the repository is gone.
-    let repository: Value = of(repo, &[]).json()?;
+    let repository: Value = github::repo(repo).json()?;
     if repository[flag] == false {
         return Ok(None);
     }
@@ -103,10 +135,10 @@ pub fn off(what: &str) -> Listing<Id> {
     Listing::partial(Vec::new(), format!("{what} are switched off in this repository"))
 }
 
-/// The number of the last page, which GitHub names on every page but the last.
-pub fn last_page(response: &Response) -> Option<u64> {
-    let (_, query) = response.link("last")?.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
+/// The number of the first issue or pull request of an answer; 0 where it has none.
+pub fn first_number(answer: &Response) -> Result<u64> {
+    let items: Items<Value> = answer.json()?;
+    Ok(items.first().and_then(|item| item["number"].as_u64()).unwrap_or(0))
 }
 
 /// Of the answers for which GitHub has a status of its own: an unknown ref (422), an empty

@@ -13,7 +13,7 @@
 //! its own. GitHub does not count the first while no comment is made: it is answered by a 304.
 
 use crate::Id;
-use crate::api::{self, Comment};
+use crate::api::{self, Comment, github};
 use omnifs_sdk::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl Said {
 pub fn list(directory: &Id, repo: u64, number: u64) -> Result<Listing<Id>> {
     let pulls = matches!(directory, Id::PullComments(..));
     let Some(mut all) = everyones(repo, pulls)? else {
-        let request = api::of(repo, &["issues", &number.to_string(), "comments"]);
+        let request = github::comments(repo, number);
         let comments = api::pages(request, usize::MAX, |page: Items<Comment>| page)?.items;
         return Ok(comments.map(|comment| entry(directory, repo, &comment)).into());
     };
@@ -125,10 +125,10 @@ impl Everyones {
 /// which numbers have none.
 fn everyones(repo: u64, pulls: bool) -> Result<Option<Everyones>> {
     let bound: usize = config::parse("comments-bound").unwrap_or(3000);
-    let request = api::first_page(api::of(repo, &["issues", "comments"]));
+    let request = api::first_page(github::issue(repo, "comments"));
     let first = request.clone().ok()?;
     let most = bound.div_ceil(api::PAGE) as u64;
-    if api::last_page(&first).is_some_and(|last| last > most) {
+    if first.last_page().is_some_and(|last| last > most) {
         return Ok(None);
     }
     let found =
@@ -153,13 +153,8 @@ fn everyones(repo: u64, pulls: bool) -> Result<Option<Everyones>> {
 
 /// The number of the newest issue or pull request.
 fn newest(repo: u64) -> Result<u64> {
-    #[derive(serde::Deserialize)]
-    struct Numbered {
-        number: u64,
-    }
-    let request = api::of(repo, &["issues"]).query("state", "all").query("per_page", 1);
-    let newest: Vec<Numbered> = request.json()?;
-    Ok(newest.first().map_or(0, |thread| thread.number))
+    let newest = github::issues(repo).query("state", "all").query("per_page", 1);
+    api::first_number(&newest.ok()?)
 }
 
 pub fn find(directory: &Id, repo: u64, number: u64, name: &str) -> Result<Entry<Id>> {
@@ -177,5 +172,5 @@ pub fn read(repo: u64, id: u64) -> Result<Content> {
 }
 
 fn fetch(repo: u64, id: u64) -> Result<Comment> {
-    api::of(repo, &["issues", "comments", &id.to_string()]).json()
+    github::comment(repo, id).json()
 }

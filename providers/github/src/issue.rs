@@ -1,12 +1,12 @@
 //! Issues. GitHub lists pull requests among them, which are left to `_prs`.
 
-use crate::api;
+use crate::api::{self, github};
 use crate::thread::Thread;
 use crate::{Id, View};
 use omnifs_sdk::*;
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let issues = api::first_page(api::of(repo, &["issues"]).query("state", view.state()));
+    let issues = api::first_page(github::issues(repo).query("state", view.state()));
     let first = issues.clone().send()?;
     let Some(first) = api::unless_off(repo, first, "has_issues")? else {
         return Ok(api::off("issues"));
@@ -60,7 +60,7 @@ pub fn shown(
 }
 
 pub fn fetch(repo: u64, number: u64) -> Result<Thread> {
-    let answer: Raw<api::Thread> = api::of(repo, &["issues", &number.to_string()]).json()?;
+    let answer: Raw<api::Thread> = github::issue(repo, number).json()?;
     // A transferred issue is answered by what it has become in another repository.
     if answer.number != number || answer.pull_request.is_some() {
         return Err(Error::NotFound);

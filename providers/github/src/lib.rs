@@ -38,9 +38,10 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+use api::github;
 use omnifs_sdk::manifest::{
     Credential, Endpoint, Feed, Limits, Method, OAuth, Probe, ResetUnit, Setting, Signature,
-    Window, WindowName, gets,
+    Window, WindowName,
 };
 use omnifs_sdk::*;
 use std::fmt;
@@ -284,52 +285,7 @@ impl Provider for GitHub {
             },
         ],
         endpoints: &[Endpoint {
-            allow: &gets([
-                "/user",
-                "/user/orgs",
-                "/user/repos",
-                "/installation/repositories",
-                "/users/*",
-                "/users/*/repos",
-                "/orgs/*/repos",
-                "/repos/*/*",
-                "/repositories/*",
-                "/repositories/*/issues",
-                // A number, `comments` or `events`.
-                "/repositories/*/issues/*",
-                "/repositories/*/labels",
-                "/repositories/*/milestones",
-                "/repositories/*/issues/*/comments",
-                "/repositories/*/issues/comments/*",
-                "/repositories/*/pulls",
-                "/repositories/*/pulls/*",
-                "/repositories/*/pulls/*/commits",
-                "/repositories/*/pulls/*/files",
-                "/repositories/*/pulls/*/reviews",
-                "/repositories/*/pulls/*/reviews/*",
-                "/repositories/*/commits/*%2F*",
-                "/repositories/*/commits/*/check-runs",
-                "/repositories/*/actions/runs",
-                "/repositories/*/actions/runs/*",
-                "/repositories/*/actions/runs/*/jobs",
-                "/repositories/*/actions/jobs/*",
-                "/repositories/*/actions/jobs/*/logs",
-                "/repositories/*/actions/workflows",
-                "/repositories/*/actions/workflows/*",
-                "/repositories/*/actions/workflows/*/runs",
-                "/repositories/*/releases",
-                "/repositories/*/releases/*",
-                "/repositories/*/releases/tags/*%2F*",
-                "/repositories/*/releases/*/assets",
-                "/repositories/*/releases/assets/*",
-                "/repositories/*/branches",
-                "/repositories/*/branches/*%2F*",
-                "/repositories/*/tags",
-                "/repositories/*/readme",
-                "/repositories/*/contents/*%2F*",
-                "/repositories/*/git/trees/*%2F*",
-                "/repositories/*/git/blobs/*",
-            ]),
+            allow: github::RULES,
             credentials: &["github"],
             // Where GitHub keeps logs and release assets.
             redirect_hosts: &[
@@ -340,7 +296,7 @@ impl Provider for GitHub {
             ],
             limits: Some(LIMITS),
             ..Endpoint::new(
-                "api",
+                github::ENDPOINT,
                 "https://api.github.com",
                 "reads repositories, issues, pull requests, workflow runs, releases and code",
             )
@@ -356,7 +312,7 @@ impl Provider for GitHub {
                 scopes: &["repo", "read:org"],
             }),
             whose: Some(Probe {
-                endpoint: "api",
+                endpoint: github::ENDPOINT,
                 method: Method::Get,
                 path: "/user",
                 body: None,
@@ -365,12 +321,12 @@ impl Provider for GitHub {
             ..Credential::new("github", "https://github.com/settings/tokens")
         }],
         feeds: &[
-            Feed::poll("issues", "issues:", "api"),
-            Feed::poll("actions", "actions:", "api"),
-            Feed::poll("refs", "refs:", "api"),
-            Feed::poll("releases", "releases:", "api"),
-            Feed::poll("repositories", "repo:", "api"),
-            Feed::poll("accounts", "owner:", "api"),
+            Feed::poll("issues", "issues:", github::ENDPOINT),
+            Feed::poll("actions", "actions:", github::ENDPOINT),
+            Feed::poll("refs", "refs:", github::ENDPOINT),
+            Feed::poll("releases", "releases:", github::ENDPOINT),
+            Feed::poll("repositories", "repo:", github::ENDPOINT),
+            Feed::poll("accounts", "owner:", github::ENDPOINT),
             // Every scope there is.
             Feed::webhook("webhooks", "", SIGNATURE),
         ],

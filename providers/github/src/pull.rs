@@ -1,18 +1,30 @@
 //! Pull requests, and what of them is asked for by itself: commits, files, diff, patch, checks and
 //! reviews.
 
+use crate::api::{self, github};
 use crate::thread::Thread;
-use crate::{Id, View, api, issue};
+use crate::{Id, View, issue};
+use omnifs_sdk::http::Request;
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-/// GitHub lists at most 250 commits and 3,000 files of a pull request.
-const PARTS: usize = 3_000;
+/// A part of a pull request of which GitHub lists no more than so many, and does not say so.
+struct Part {
+    what: &'static str,
+    most: usize,
+    /// The member of the pull request's own answer that counts them.
+    counted: &'static str,
+}
+
+/// docs.github.com, "List commits on a pull request" and "List pull requests files".
+const COMMITS: Part = Part { what: "commits", most: 250, counted: "commits" };
+const FILES: Part = Part { what: "files", most: 3_000, counted: "changed_files" };
 
 pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let pulls = api::first_page(api::of(repo, &["pulls"]).query("state", view.state()));
+    let pulls = api::first_page(github::pulls(repo).query("state", view.state()));
     let first = pulls.clone().send()?;
     let Some(first) = api::unless_off(repo, first, "has_pull_requests")? else {
         return Ok(api::off("pull requests"));
@@ -30,7 +42,7 @@ pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn fetch(repo: u64, number: u64) -> Result<Thread> {
-    let pull = Thread::pull(repo, api::of(repo, &["pulls", &number.to_string()]).json()?);
+    let pull = Thread::pull(repo, github::pull(repo, number).json()?);
     if pull.number() == number { Ok(pull) } else { Err(Error::NotFound) }
 }
 
@@ -46,9 +58,35 @@ fn numbers(pull: &Id) -> Result<(u64, u64)> {
 pub fn text(pull: &Id, form: &str) -> Result<Content> {
     let (repo, number) = numbers(pull)?;
     let accept = format!("application/vnd.github.{form}");
-    let answer = api::of_as(repo, &["pulls", &number.to_string()], &accept).send()?;
+    let answer = github::pull(repo, number).header("accept", accept).send()?;
     // Not acceptable, says GitHub of a diff beyond its limits.
     if answer.status == 406 { Err(Error::TooLarge) } else { Ok(answer.ok()?.body.into()) }
+}
+
+impl Part {
+    /// A line for each, and one that says where GitHub stops short.
+    fn lines<T: DeserializeOwned>(
+        &self,
+        pull: &Id,
+        listing: fn(u64, u64) -> Request,
+        line: impl Fn(&T) -> String,
+    ) -> Result<Content> {
+        let (repo, number) = numbers(pull)?;
+        let found = api::pages(listing(repo, number), usize::MAX, |page: Items<T>| page)?.items;
+        let listed = found.count();
+        let mut text = api::lines_of(found, line);
+        if listed >= self.most {
+            let pull: Value = github::pull(repo, number).json()?;
+            let (what, total) = (self.what, pull[self.counted].as_u64());
+            let note = match total {
+                Some(total) if total <= listed as u64 => return Ok(text),
+                Some(total) => format!("? GitHub lists no more than {listed} of {total} {what}"),
+                None => format!("? GitHub lists no more than {listed} {what}"),
+            };
+            text.0.extend(scalar(note).0);
+        }
+        Ok(text)
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,10 +103,8 @@ struct CommitMessage {
 
 /// `SHA SUBJECT`, oldest first.
 pub fn commits(pull: &Id) -> Result<Content> {
-    let (repo, number) = numbers(pull)?;
-    let request = api::of(repo, &["pulls", &number.to_string(), "commits"]);
-    let commits = api::pages(request, PARTS, |page: Items<Commit>| page)?.items;
-    Ok(api::lines_of(commits, |c| format!("{} {}", c.sha, api::subject(&c.commit.message))))
+    let line = |c: &Commit| format!("{} {}", c.sha, api::subject(&c.commit.message));
+    COMMITS.lines(pull, github::commits, line)
 }
 
 #[derive(Deserialize)]
@@ -81,10 +117,7 @@ struct File {
 
 /// As `git diff --name-status` writes it.
 pub fn files(pull: &Id) -> Result<Content> {
-    let (repo, number) = numbers(pull)?;
-    let request = api::of(repo, &["pulls", &number.to_string(), "files"]);
-    let files = api::pages(request, PARTS, |page: Items<File>| page)?.items;
-    Ok(api::lines_of(files, |file| {
+    FILES.lines(pull, github::files, |file: &File| {
         let letter = match file.status.as_str() {
             "added" => "A",
             "removed" => "D",
@@ -96,7 +129,7 @@ pub fn files(pull: &Id) -> Result<Content> {
             Some(previous) => format!("{letter}\t{previous}\t{}", file.filename),
             None => format!("{letter}\t{}", file.filename),
         }
-    }))
+    })
 }
 
 #[derive(Deserialize)]
@@ -119,8 +152,8 @@ pub fn checks(pull: &Id) -> Result<Content> {
     let Some(head) = pull.head().filter(|head| !head.is_empty()) else {
         return Ok(Content::default());
     };
-    let request = api::of(repo, &["commits", head, "check-runs"]);
-    let mut checks = api::pages(request, PARTS, |page: CheckRuns| page.check_runs)?.items;
+    let request = github::check_runs(repo, head);
+    let mut checks = api::pages(request, usize::MAX, |page: CheckRuns| page.check_runs)?.items;
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(api::lines_of(checks, |check| {
         format!("{}\t{}", check.conclusion.as_ref().unwrap_or(&check.status), check.name)
@@ -156,8 +189,8 @@ impl Review {
 
 /// Part of the pull request: what changes a review moves it.
 pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
-    let request = api::of(repo, &["pulls", &number.to_string(), "reviews"]);
-    let reviews = api::pages(request, PARTS, |page: Items<Review>| page)?.items;
+    let request = github::reviews(repo, number);
+    let reviews = api::pages(request, usize::MAX, |page: Items<Review>| page)?.items;
     Ok(reviews.map(|review| {
         Entry::file(format!("{}.md", review.id), Id::Review(repo, number, review.id))
             .content(review.page())
@@ -167,6 +200,5 @@ pub fn reviews(repo: u64, number: u64) -> Result<Items<Entry<Id>>> {
 }
 
 pub fn review(repo: u64, number: u64, id: u64) -> Result<Content> {
-    let path = ["pulls", &number.to_string(), "reviews", &id.to_string()];
-    Ok(api::of(repo, &path).json::<Review>()?.page())
+    Ok(github::review(repo, number, id).json::<Review>()?.page())
 }

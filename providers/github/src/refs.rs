@@ -1,7 +1,8 @@
-//! Branches and tags: each a file with the hash of its commit. And what else a moved ref changes.
+//! Branches and tags: each a file with the hash of its commit.
 
 use crate::Id;
-use crate::api;
+use crate::api::{self, github};
+use omnifs_sdk::http::Request;
 use omnifs_sdk::*;
 use serde::Deserialize;
 
@@ -24,10 +25,11 @@ enum Kind {
 }
 
 impl Kind {
-    fn path(self) -> &'static str {
+    /// What GitHub calls them, and the request that lists them.
+    fn listed(self, repo: u64) -> (&'static str, Request) {
         match self {
-            Kind::Branches => "branches",
-            Kind::Tags => "tags",
+            Kind::Branches => ("branches", github::branches(repo)),
+            Kind::Tags => ("tags", github::tags(repo)),
         }
     }
 
@@ -44,12 +46,12 @@ impl Kind {
     }
 
     fn fetch(self, repo: u64) -> Result<Pages<Ref>> {
-        api::pages(api::of(repo, &[self.path()]), api::listing_bound(), |page: Items<Ref>| page)
+        api::pages(self.listed(repo).1, api::listing_bound(), |page: Items<Ref>| page)
     }
 
     fn list(self, repo: u64) -> Result<Listing<Id>> {
         let entry = |one: Ref| self.entry(repo, &one.name, &one.commit.sha);
-        Ok(api::listing(self.fetch(repo)?, &format!("first {}", self.path()), entry))
+        Ok(api::listing(self.fetch(repo)?, &format!("first {}", self.listed(repo).0), entry))
     }
 }
 
@@ -74,12 +76,12 @@ pub fn trees(repo: u64) -> Result<Listing<Id>> {
 
 pub fn branch(repo: u64, name: &str) -> Result<Entry<Id>> {
     // Under a former name GitHub answers the renamed branch, which is then not this one.
-    let branch: Ref = api::of(repo, &["branches", name]).json()?;
+    let branch: Ref = github::branch(repo, name).json()?;
     Ok(Kind::Branches.entry(repo, &branch.name, &branch.commit.sha))
 }
 
 pub fn branch_head(repo: u64, name: &str) -> Result<Content> {
-    let branch: Ref = api::of(repo, &["branches", name]).json()?;
+    let branch: Ref = github::branch(repo, name).json()?;
     if branch.name == name { Ok(scalar(branch.commit.sha)) } else { Err(Error::NotFound) }
 }
 
@@ -93,8 +95,8 @@ pub fn tag_head(repo: u64, name: &str) -> Result<Content> {
 
 /// The commit of a tag, also of an annotated one, as the listing shows it.
 fn tag_commit(repo: u64, name: &str) -> Result<String> {
-    let name = format!("tags/{name}");
-    let answer = api::of_as(repo, &["commits", &name], "application/vnd.github.sha").send()?;
+    let commit = github::commit(repo, format!("tags/{name}"));
+    let answer = commit.header("accept", "application/vnd.github.sha").send()?;
     let sha = String::from_utf8(api::known_ref(answer)?.body).unwrap_or_default();
     let hash = sha.len() >= 40 && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
     if hash { Ok(sha) } else { Err(Error::Invalid("api: a commit's hash is not one".to_owned())) }
@@ -102,7 +104,7 @@ fn tag_commit(repo: u64, name: &str) -> Result<String> {
 
 /// The document GitHub shows below the files, whatever its name; empty where there is none.
 pub fn readme(repo: u64) -> Result<Content> {
-    match api::of_as(repo, &["readme"], "application/vnd.github.raw").ok() {
+    match github::readme(repo).header("accept", "application/vnd.github.raw").ok() {
         Ok(answer) => Ok(answer.body.into()),
         Err(Error::NotFound) => Ok(Content::default()),
         Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! Releases by their tag, and their assets. Drafts have no tag yet and are not shown.
 
 use crate::Id;
-use crate::api;
+use crate::api::{self, github};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -81,7 +81,7 @@ impl Object for Release {
 
 impl Release {
     fn new(repo: u64, answer: Raw<Answer>) -> Self {
-        let document = json_value(&stable(answer.json.clone()));
+        let document = json_value(&stable(answer.json.value()));
         Release { repo, answer: (*answer).clone(), document }
     }
 
@@ -106,7 +106,7 @@ pub fn stable(value: Value) -> Value {
 }
 
 pub fn list(repo: u64) -> Result<Listing<Id>> {
-    let request = api::of(repo, &["releases"]);
+    let request = github::releases(repo);
     let found = api::pages(request, api::listing_bound(), |page: Items<Raw<Answer>>| {
         page.flat_map(|answer| (!answer.inner.draft).then(|| Release::new(repo, answer)))
     })?;
@@ -114,12 +114,12 @@ pub fn list(repo: u64) -> Result<Listing<Id>> {
 }
 
 pub fn find(repo: u64, tag: &str) -> Result<Entry<Id>> {
-    let answer = api::of(repo, &["releases", "tags", tag]).json()?;
+    let answer = github::tagged_release(repo, tag).json()?;
     Ok(Release::new(repo, answer).entry())
 }
 
 pub fn fetch(repo: u64, id: u64) -> Result<Release> {
-    Ok(Release::new(repo, api::of(repo, &["releases", &id.to_string()]).json()?))
+    Ok(Release::new(repo, github::release(repo, id).json()?))
 }
 
 /// What replaces an asset has another id, so one never changes. Its content may be of 2 GiB, and is read in
@@ -128,8 +128,8 @@ fn entries(repo: u64, assets: Items<Asset>) -> Items<Entry<Id>> {
     assets.flat_map(|asset| {
         let there = matches!(asset.state.as_str(), "" | "uploaded");
         there.then(|| {
-            let path = ["releases", "assets", &asset.id.to_string()];
-            let request = api::of_as(repo, &path, "application/octet-stream");
+            let request =
+                github::asset(repo, asset.id).header("accept", "application/octet-stream");
             Entry::file(asset.name.as_str(), Id::Asset(repo, asset.id))
                 .at(request.content(asset.size).digest(asset.digest.as_deref()))
                 .modified(asset.updated_at.as_deref().and_then(api::ms))
@@ -138,6 +138,6 @@ fn entries(repo: u64, assets: Items<Asset>) -> Items<Entry<Id>> {
 }
 
 pub fn assets(repo: u64, release: u64) -> Result<Items<Entry<Id>>> {
-    let request = api::of(repo, &["releases", &release.to_string(), "assets"]);
+    let request = github::assets(repo, release);
     Ok(entries(repo, api::pages(request, usize::MAX, |page| page)?.items))
 }

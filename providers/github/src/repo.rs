@@ -1,7 +1,7 @@
 //! Repositories of an account, and `repo.json`.
 
 use crate::Id;
-use crate::api::{self, Account, Repository};
+use crate::api::{self, Account, Repository, github};
 use omnifs_sdk::http::Request;
 use omnifs_sdk::*;
 
@@ -12,20 +12,20 @@ fn entry(name: &str, repo: &Repository) -> Entry<Id> {
 
 /// The listing of an account's repositories that shows most: of the token's own account also the
 /// private ones.
-pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static str)])> {
+pub fn all_of(owner: &Id) -> Result<Request> {
     match owner {
-        Id::Org(login) => Ok((api::get(&["orgs", login, "repos"]), &[])),
+        Id::Org(login) => Ok(github::org_repos(login)),
         Id::User(login) => {
-            let me = match api::get(&["user"]).json::<Account>() {
+            let me = match github::user().json::<Account>() {
                 Ok(me) => me.login,
                 // Without a token, or with one that stands for no user.
                 Err(Error::Denied(_) | Error::NotFound) => String::new(),
                 Err(error) => return Err(error),
             };
             if me.eq_ignore_ascii_case(login) {
-                Ok((api::get(&["user", "repos"]), &[("affiliation", "owner")]))
+                Ok(github::user_repos().query("affiliation", "owner"))
             } else {
-                Ok((api::get(&["users", login, "repos"]), &[]))
+                Ok(github::account_repos(login))
             }
         }
         _ => Err(Error::NotFound),
@@ -33,9 +33,7 @@ pub fn all_of(owner: &Id) -> Result<(Request, &'static [(&'static str, &'static 
 }
 
 pub fn list(owner: &Id) -> Result<Listing<Id>> {
-    let (request, query) = all_of(owner)?;
-    let request = query.iter().fold(request, |r, (name, value)| r.query(name, value));
-    let request = request.query("sort", "pushed");
+    let request = all_of(owner)?.query("sort", "pushed");
     let repos = api::pages(request, api::listing_bound(), |page: Items<Repository>| page)?;
     Ok(api::listing(repos, "newest repositories", |repo| entry(&repo.name, &repo)))
 }
@@ -48,7 +46,7 @@ pub fn find(owner: &Id, name: &str) -> Result<Entry<Id>> {
     if name.len() > 100 || !name.bytes().all(plain) {
         return Err(Error::NotFound);
     }
-    let repo: Raw<Repository> = api::get(&["repos", login, name]).json()?;
+    let repo: Raw<Repository> = github::named_repo(login, name).json()?;
     let document = Entry::file("repo.json", Id::RepoJson(repo.id)).content(stable(&repo));
     preload::part(Id::Repo(repo.id), vec![document]);
     let current =
@@ -57,10 +55,10 @@ pub fn find(owner: &Id, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn json(repo: u64) -> Result<Content> {
-    Ok(stable(&api::of(repo, &[]).json::<Raw<Repository>>()?))
+    Ok(stable(&github::repo(repo).json::<Raw<Repository>>()?))
 }
 
 /// Without the token for cloning that GitHub hands to administrators.
 fn stable(repo: &Raw<Repository>) -> Content {
-    omnifs_sdk::json_value(&api::without(repo.json.clone(), &["temp_clone_token"]))
+    repo.json.content(&[&["temp_clone_token"]])
 }

@@ -9,8 +9,9 @@
 
 use crate::api::{self, Account, Label};
 use crate::{Id, pull};
+use omnifs_sdk::json::{Document, Shown};
 use omnifs_sdk::*;
-use serde_json::{Map as Members, Value, json};
+use serde_json::json;
 
 /// An issue, or a pull request as a listing or its own answer shows it.
 pub struct Thread {
@@ -73,16 +74,19 @@ impl Object for Thread {
 impl Thread {
     /// `answer` is an issue of a listing of issues or of its own.
     pub fn issue(repo: u64, answer: Raw<api::Thread>) -> Self {
-        let (value, inner) = answer.into_parts();
-        Thread { repo, inner, document: json_value(&stable(value)), issue_document: None }
+        let (document, inner) = answer.into_parts();
+        Thread { repo, inner, document: document.content(MOVING), issue_document: None }
     }
 
     /// `answer` is a pull request of a listing of pull requests or of its own.
     pub fn pull(repo: u64, answer: Raw<api::Thread>) -> Self {
-        let (value, inner) = answer.into_parts();
-        let value = stable_pull(value, inner.merged_at.is_some());
-        let issue_document = Some(json_value(&as_issue(&value)));
-        Thread { repo, inner, document: json_value(&value), issue_document }
+        let (document, inner) = answer.into_parts();
+        // A trial merge, made anew whenever the base moves.
+        let trial: &[&[&str]] =
+            if inner.merged_at.is_some() { &[] } else { &[&["merge_commit_sha"]] };
+        let issue_document = Some(as_issue(&document).content(MOVING));
+        let document = document.content(&[MOVING, OF_A_PULL, trial].concat());
+        Thread { repo, inner, document, issue_document }
     }
 
     fn is_pull(&self) -> bool {
@@ -164,48 +168,37 @@ impl Thread {
 }
 
 /// What moves without moving the issue.
-const COUNTED: [&str; 4] =
-    ["reactions", "closed_by", "sub_issues_summary", "issue_dependencies_summary"];
+const MOVING: &[&[&str]] = &[
+    &["reactions"],
+    &["closed_by"],
+    &["sub_issues_summary"],
+    &["issue_dependencies_summary"],
+    &["milestone", "open_issues"],
+    &["milestone", "closed_issues"],
+    &["milestone", "updated_at"],
+];
 
-fn stable(value: Value) -> Value {
-    let mut value = api::without(value, &COUNTED);
-    if let Some(milestone) = value.get_mut("milestone") {
-        *milestone = api::named(milestone.take());
-    }
-    value
-}
+/// What only a pull request's own answer has, and the repositories.
+const OF_A_PULL: &[&[&str]] = &[
+    &["merged"],
+    &["mergeable"],
+    &["rebaseable"],
+    &["mergeable_state"],
+    &["merged_by"],
+    &["comments"],
+    &["review_comments"],
+    &["maintainer_can_modify"],
+    &["commits"],
+    &["additions"],
+    &["deletions"],
+    &["changed_files"],
+    &["auto_merge"],
+    &["base", "repo"],
+    &["head", "repo"],
+];
 
-fn stable_pull(value: Value, merged: bool) -> Value {
-    const OWN: [&str; 13] = [
-        "merged",
-        "mergeable",
-        "rebaseable",
-        "mergeable_state",
-        "merged_by",
-        "comments",
-        "review_comments",
-        "maintainer_can_modify",
-        "commits",
-        "additions",
-        "deletions",
-        "changed_files",
-        "auto_merge",
-    ];
-    let mut value = api::without(stable(value), &OWN);
-    if !merged {
-        // A trial merge, made anew whenever the base moves.
-        value = api::without(value, &["merge_commit_sha"]);
-    }
-    for side in ["base", "head"] {
-        if let Some(branch) = value.get_mut(side) {
-            *branch = api::without(branch.take(), &["repo"]);
-        }
-    }
-    value
-}
-
-fn as_issue(pull: &Value) -> Value {
-    const SHARED: [&str; 17] = [
+fn as_issue(pull: &Document) -> Shown<'_> {
+    const SHARED: [&str; 18] = [
         "active_lock_reason",
         "assignee",
         "assignees",
@@ -223,13 +216,13 @@ fn as_issue(pull: &Value) -> Value {
         "state",
         "title",
         "updated_at",
+        "user",
     ];
-    let member = |name: &str| Some((name.to_owned(), pull.get(name)?.clone()));
-    let mut issue: Members<_, _> = SHARED.iter().filter_map(|name| member(name)).collect();
-    issue.insert("url".to_owned(), pull["issue_url"].clone());
-    issue.insert("user".to_owned(), pull["user"].clone());
+    let member = |name: &str| Some(Shown::Part(pull.member(name)?));
+    let named = |name: &&'static str| Some((*name, member(name)?));
+    let mut issue: Vec<_> = SHARED.iter().filter_map(named).collect();
+    issue.extend(member("issue_url").map(|url| ("url", url)));
     let links = ["url", "html_url", "diff_url", "patch_url", "merged_at"];
-    let links: Members<_, _> = links.iter().filter_map(|name| member(name)).collect();
-    issue.insert("pull_request".to_owned(), links.into());
-    Value::Object(issue)
+    issue.push(("pull_request", Shown::Object(links.iter().filter_map(named).collect())));
+    Shown::Object(issue)
 }

@@ -7,7 +7,7 @@
 //! answers no such question.
 
 use crate::Id;
-use crate::api;
+use crate::api::{self, github};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ const DIRECTORY: &str = "040000";
 /// `reference` is whatever GitHub takes for a tree: a hash of one or of a commit, a branch, a tag,
 /// `HEAD`.
 pub fn at(repo: u64, reference: &str) -> Result<Listing<Id>> {
-    let request = api::of(repo, &["git", "trees", reference]);
+    let request = github::tree(repo, reference);
     let answer = request.clone().query("recursive", 1).send()?;
     if answer.status == 409 {
         // A repository without a commit.
@@ -70,7 +70,8 @@ struct Found {
 /// An entry that the listing of a tree stops short of. GitHub does not say here which files are
 /// executable.
 pub fn beyond(repo: u64, reference: &str, name: &str) -> Result<Entry<Id>> {
-    let request = api::of_as(repo, &["contents", name], "application/vnd.github.object+json");
+    let request = github::contents(repo, name);
+    let request = request.header("accept", "application/vnd.github.object+json");
     let request = if reference == "HEAD" { request } else { request.query("ref", reference) };
     let answer = request.send()?;
     if answer.status == 404 && answer.complaint().contains("No commit found") {
@@ -160,5 +161,6 @@ pub fn find(repo: u64, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn blob(repo: u64, sha: &str) -> Result<Content> {
-    Ok(api::of_as(repo, &["git", "blobs", sha], "application/vnd.github.raw").ok()?.body.into())
+    let request = github::blob(repo, sha).header("accept", "application/vnd.github.raw");
+    Ok(request.ok()?.body.into())
 }

@@ -33,16 +33,14 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
             let subject = if event == "issues" { "issue" } else { "pull_request" };
             let number = payload[subject]["number"].as_u64()?;
             let thread = Thread { number, is_pull: event == "pull_request" };
+            let gone = matches!(action, "deleted" | "transferred");
             let views: &[View] = match action {
                 "opened" => &[View::Open, View::All],
                 "closed" | "reopened" => &[View::Open, View::Closed],
-                "deleted" | "transferred" => &View::EACH,
+                _ if gone => &View::EACH,
                 _ => &[],
             };
-            match action {
-                "deleted" | "transferred" => out.removed([thread.id(repo)]),
-                _ => out.invalidated([thread.id(repo)]),
-            };
+            out.moved([thread.id(repo)], gone);
             out.children_changed(views.iter().map(|view| thread.list(repo, *view)));
             if let Some(to) = payload["changes"]["new_repository"]["id"].as_u64() {
                 let views = [View::Open, View::All];
@@ -53,13 +51,9 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
             let (thread, comment) = (Thread::of(&payload["issue"])?, id("comment")?);
             // Its `updated` and the JSON's count move as well.
             out.invalidated([thread.id(repo)]);
-            match action {
-                "edited" => out.invalidated([Id::Comment(repo, comment)]),
-                "deleted" => out
-                    .removed([Id::Comment(repo, comment)])
-                    .children_changed([thread.comments(repo)]),
-                _ => out.children_changed([thread.comments(repo)]),
-            };
+            let known = matches!(action, "edited" | "deleted");
+            out.moved(known.then_some(Id::Comment(repo, comment)), action == "deleted");
+            out.children_changed((action != "edited").then(|| thread.comments(repo)));
         }
         "pull_request_review" | "pull_request_review_comment" | "pull_request_review_thread" => {
             let number = payload["pull_request"]["number"].as_u64()?;
@@ -97,12 +91,9 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
             ref_moved(out, repo, default, &full, made);
         }
         "release" => {
-            let release = Id::Release(repo, id("release")?);
-            out.children_changed([Id::Releases(repo), Id::Assets(repo, id("release")?)]);
-            match action {
-                "deleted" => out.removed([release]),
-                _ => out.invalidated([release]),
-            };
+            let release = id("release")?;
+            out.children_changed([Id::Releases(repo), Id::Assets(repo, release)]);
+            out.moved([Id::Release(repo, release)], action == "deleted");
         }
         "repository" => repository_moved(action, payload, repo, out),
         "fork" | "star" | "watch" | "public" | "branch_protection_configuration" => {

@@ -28,6 +28,11 @@ impl Changes {
         self.extend(ids, Change::Removed)
     }
 
+    /// These objects changed, or are gone.
+    pub fn moved<I: NodeId>(&mut self, ids: impl IntoIterator<Item = I>, gone: bool) -> &mut Self {
+        if gone { self.removed(ids) } else { self.invalidated(ids) }
+    }
+
     /// These directories' entry sets changed; the objects in them did not.
     pub fn children_changed<I: NodeId>(&mut self, ids: impl IntoIterator<Item = I>) -> &mut Self {
         self.extend(ids, Change::ChildrenChanged)

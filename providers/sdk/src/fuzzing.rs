@@ -1,8 +1,8 @@
 //! What fuzz/ drives of the decoders: whatever a service may answer.
 
-use crate::http::{Client, Response};
+use crate::http::Response;
 use crate::items::note;
-use crate::manifest::{Endpoint, Manifest, Method, Rule};
+use crate::manifest::{Endpoint, Manifest};
 use crate::testing::{Recorded, host};
 use crate::{Items, Members, Next, Raw, json, time};
 use serde::Deserialize;
@@ -73,9 +73,12 @@ pub fn header(text: &str) {
 /// A service's answers: a line is the `Link` header of one and the next line its body, over and over.
 pub fn pages(text: &str) {
     const BOUND: usize = 40;
-    const ALLOW: &[Rule] = &[Rule { method: Method::Get, path: "/items" }];
+    crate::routes! { mod api = "api" { get items() = "/items" } }
     const MANIFEST: Manifest = Manifest {
-        endpoints: &[Endpoint { allow: ALLOW, ..Endpoint::new("api", "https://a.example", "") }],
+        endpoints: &[Endpoint {
+            allow: api::RULES,
+            ..Endpoint::new(api::ENDPOINT, "https://a.example", "")
+        }],
         ..Manifest::new("fuzz", "0.1.0", "")
     };
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -96,7 +99,7 @@ pub fn pages(text: &str) {
     let mut upstream = Recorded::new().otherwise(service);
     let (found, _) = host::run(MANIFEST, &mut upstream, || {
         let all = |page: Items<Value>| page;
-        Client::new("api").get(&["items"]).query("per_page", 10).pages(&Next::link(10), BOUND, all)
+        api::items().query("per_page", 10).pages(&Next::link(10), BOUND, all)
     });
     if let Ok(pages) = found {
         assert!(pages.items.len() <= BOUND);

@@ -1,4 +1,4 @@
-//! Requests to declared endpoints.
+//! Requests to declared endpoints, as [`routes!`](crate::routes) states them.
 //!
 //! | status | error |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! A refusal that the manifest's `limits` describe never gets here: the host answers the request itself.
 
 use crate::bindings::service::omnifs::provider::http::Response as Answer;
-use crate::bindings::service::omnifs::provider::types::{self as wit, Header, Method};
+use crate::bindings::service::omnifs::provider::types::{self as wit, Header};
 use crate::manifest::{self, Rule};
 use crate::{Error, Framing, Growing, Result, content, host, json, log, time};
 use serde::Serialize;
@@ -22,22 +22,6 @@ use std::fmt::{Display, Write as _};
 
 /// What a segment of a path may hold as it stands, beside letters and digits.
 const SEGMENT: &[u8] = b"-._~:@";
-
-/// A declared endpoint, by its name in the manifest.
-#[derive(Clone, Copy, Debug)]
-pub struct Client(&'static str);
-
-impl Client {
-    pub const fn new(endpoint: &'static str) -> Self {
-        Client(endpoint)
-    }
-
-    /// `get(&["repos", owner, repo])`: each segment is percent-encoded, so none can become two. A
-    /// segment that is empty, `.` or `..` names nothing: the request answers "not found" unsent.
-    pub fn get(self, segments: &[&str]) -> Request {
-        Request::new(self.0, Method::Get, segments)
-    }
-}
 
 /// A request on its way. Nothing is sent before one of the methods that answer a `Result`.
 #[derive(Clone, Debug)]
@@ -52,27 +36,19 @@ pub struct Request {
 pub type Judge = fn(&Request, &Response) -> Option<Error>;
 
 impl Request {
-    fn new(endpoint: &str, method: Method, segments: &[&str]) -> Self {
-        let mut path = String::new();
-        for segment in segments {
-            path.push('/');
-            encode_into(&mut path, segment, SEGMENT);
-        }
-        let nowhere = segments.iter().any(|segment| matches!(*segment, "" | "." | ".."));
-        let endpoint = endpoint.to_owned();
-        Request {
-            wire: wit::Request { endpoint, method, path, headers: Vec::new(), body: None },
-            nowhere,
-            judge: None,
-        }
-    }
-
     /// The request that a row of [`routes!`](crate::routes) states: each `*` of its path is one of
     /// `segments`, percent-encoded, so that none can become two. What has a slash is no segment of a `*`.
     #[doc(hidden)]
     pub fn of(endpoint: &str, rule: &Rule, segments: &[&dyn Display]) -> Self {
         let mut segments = segments.iter();
-        let mut request = Request::new(endpoint, rule.method.into(), &[]);
+        let wire = wit::Request {
+            endpoint: endpoint.to_owned(),
+            method: rule.method.into(),
+            path: String::new(),
+            headers: Vec::new(),
+            body: None,
+        };
+        let mut request = Request { wire, nowhere: false, judge: None };
         for (at, part) in rule.path.split('/').enumerate() {
             if at > 0 {
                 request.wire.path.push('/');
@@ -117,8 +93,9 @@ impl Request {
         self
     }
 
-    /// One of those that `wit/types.wit` names.
+    /// Sets one of those that `wit/types.wit` names.
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        self.wire.headers.retain(|header| header.name != name);
         self.wire.headers.push(Header { name: name.to_owned(), value: value.to_string() });
         self
     }
@@ -286,7 +263,7 @@ impl Response {
         let header =
             |&(name, value): &(&str, &str)| Header { name: name.into(), value: value.into() };
         let headers = headers.iter().map(header).collect();
-        let request = Client::new("api").get(&[]);
+        let request = Request::of("api", &manifest::get("/"), &[]);
         Response::of(&request, Answer { status: 200, headers, body: Vec::new() })
     }
 
@@ -302,7 +279,12 @@ impl Response {
 
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        let (value, odd) = json::read(&String::from_utf8_lossy(&self.body)).map_err(|why| {
+        // Most often it is UTF-8, which is quicker to see than where it is not.
+        let text = match str::from_utf8(&self.body) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(&self.body),
+        };
+        let (value, odd) = json::read(&text).map_err(|why| {
             Error::Invalid(format!("{}: the answer is not as expected: {why}", self.endpoint))
         })?;
         odd.iter().for_each(|why| log::warn(&format!("{}: {why}", self.endpoint)));
@@ -324,6 +306,13 @@ impl Response {
             params.split(';').any(named).then_some(target)
         });
         targets.next()
+    }
+
+    /// The number of the last page, as the `Link` header has it in the query's `page`: on every page but
+    /// the last.
+    pub fn last_page(&self) -> Option<u64> {
+        let (_, query) = self.link("last")?.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
     }
 
     /// This answer if its status is 2xx, else the error of the module's table, or of the request's

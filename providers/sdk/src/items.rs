@@ -20,7 +20,8 @@ const NAMED: usize = 5;
 /// The items of a list that could be read, in order, and what is wrong with the others.
 ///
 /// Turned into a [`Listing`](crate::Listing) by [`map`](Items::map) and `into`, which carries the
-/// note along. `null` is an empty list.
+/// note along. `null` is an empty list. It is read from a text, of which an item is a piece, and from
+/// no tree of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Items<T> {
@@ -108,6 +109,11 @@ impl<T> Items<T> {
     /// Whether nothing was left out.
     pub fn is_whole(&self) -> bool {
         self.odd.iter().all(|odd| odd.shown)
+    }
+
+    /// How many the answer holds, those that cannot be read among them.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     pub fn odd(&self) -> &[Odd] {
@@ -215,7 +221,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Items<T> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<T>, A::Error> {
                 let mut items = Items::default();
-                while let Some(text) = list.next_element::<Box<RawValue>>()? {
+                while let Some(text) = list.next_element::<&RawValue>()? {
                     let place = items.count + 1;
                     let item = items.read(text.get(), || format!("item {place}"));
                     items.found.extend(item);
@@ -263,7 +269,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Members<T> {
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members<T>, A::Error> {
                 let mut items: Items<T> = Items::default();
                 let mut names = Vec::new();
-                while let Some((name, text)) = object.next_entry::<String, Box<RawValue>>()? {
+                while let Some((name, text)) = object.next_entry::<String, &RawValue>()? {
                     if let Some(value) = items.read(text.get(), || name.clone()) {
                         items.found.push(value);
                         names.push(name);

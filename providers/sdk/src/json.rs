@@ -1,18 +1,20 @@
 //! Reading the service's JSON.
 
+pub use crate::document::{Document, Part, Shown};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde_json::value::RawValue;
 use std::ops::Deref;
 
 /// An answer with both faces: the fields that the provider reads, and the whole document for an
-/// `inspect.json`.
+/// `inspect.json`. It is read from a text, as [`Items`](crate::Items) are, and from no tree of values.
 #[derive(Clone, Debug, Default)]
 pub struct Raw<T> {
-    pub json: serde_json::Value,
+    pub json: Document,
     typed: T,
 }
 
 impl<T> Raw<T> {
-    pub fn into_parts(self) -> (serde_json::Value, T) {
+    pub fn into_parts(self) -> (Document, T) {
         (self.json, self.typed)
     }
 }
@@ -27,11 +29,9 @@ impl<T> Deref for Raw<T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Raw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = serde_json::Value::deserialize(deserializer)?;
-        // Where in the document it fails is looked for only once it has.
-        let typed = T::deserialize(&json)
-            .or_else(|_| serde_path_to_error::deserialize(&json))
-            .map_err(|error| D::Error::custom(say(error)))?;
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let json = once(text).map_err(D::Error::custom)?;
+        let typed = once(text).map_err(D::Error::custom)?;
         Ok(Raw { json, typed })
     }
 }
@@ -50,18 +50,19 @@ where
 /// cuts texts by UTF-16 units (`"\ud83d"` without its second half), the document is read with
 /// U+FFFD in that place, and the reason is told with it. The error names the field and the reason.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<(T, Option<String>), String> {
-    fn once<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    once(text).map(|value| (value, None)).or_else(|why| {
+        let whole = whole_characters(text).ok_or_else(|| why.clone())?;
+        once(&whole).map(|value| (value, Some(why)))
+    })
+}
+
+/// Reads a text. Where in it that fails is looked for only once it has.
+fn once<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).or_else(|_| {
         let mut document = serde_json::Deserializer::from_str(text);
         let value = serde_path_to_error::deserialize(&mut document).map_err(say)?;
         document.end().map_err(|error| error.to_string())?;
         Ok(value)
-    }
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok((value, None));
-    }
-    once(text).map(|value| (value, None)).or_else(|why| {
-        let whole = whole_characters(text).ok_or_else(|| why.clone())?;
-        once(&whole).map(|value| (value, Some(why)))
     })
 }
 
@@ -141,7 +142,7 @@ mod tests {
         let raw: Raw<Issue> =
             serde_json::from_str(r#"{"number":3,"labels":null,"x":[1]}"#).unwrap();
         assert_eq!((raw.number, raw.labels.len()), (3, 0));
-        assert_eq!(raw.json["x"], json!([1]));
+        assert_eq!(raw.json.value()["x"], json!([1]));
         assert!(serde_json::from_str::<Raw<Issue>>("{}").is_err());
     }
 }

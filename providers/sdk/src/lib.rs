@@ -26,6 +26,7 @@ mod component;
 pub mod config;
 pub mod content;
 mod describe;
+mod document;
 mod entry;
 pub mod events;
 mod export;

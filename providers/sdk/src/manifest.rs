@@ -148,17 +148,6 @@ pub const fn get(path: &'static str) -> Rule {
     Rule { method: Method::Get, path }
 }
 
-/// A rule for each path.
-pub const fn gets<const N: usize>(paths: [&'static str; N]) -> [Rule; N] {
-    let mut rules = [get(""); N];
-    let mut at = 0;
-    while at < N {
-        rules[at] = get(paths[at]);
-        at += 1;
-    }
-    rules
-}
-
 pub const fn head(path: &'static str) -> Rule {
     Rule { method: Method::Head, path }
 }

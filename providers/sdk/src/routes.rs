@@ -7,7 +7,8 @@
 /// Each `*` of a path takes the next argument as one segment, each `*%2F*` as one that may have slashes,
 /// which are escaped, and a last `**` takes one as any number of segments; all are percent-encoded. An
 /// argument with a segment that is empty, `.` or `..` names nothing, nor does one with a slash for a `*`:
-/// the request answers "not found" unsent. A path may end in a slash, and is asked so.
+/// the request answers "not found" unsent. A path may end in a slash, and is asked so. What all requests
+/// have in common (headers, a judge of answers) is added by the function after `with`.
 ///
 /// ```
 /// omnifs_sdk::routes! {
@@ -34,7 +35,7 @@
 /// ```
 #[macro_export]
 macro_rules! routes {
-    ($(#[$meta:meta])* $vis:vis mod $module:ident = $endpoint:literal { $(
+    ($(#[$meta:meta])* $vis:vis mod $module:ident = $endpoint:literal $(with $prepare:path)? { $(
         $(#[$row:meta])* $method:ident $name:ident ( $($param:ident),* $(,)? ) = $path:literal
     ),* $(,)? }) => {
         $(#[$meta])*
@@ -49,6 +50,11 @@ macro_rules! routes {
                 $( $crate::manifest::$method($path) ),*
             ];
 
+            fn prepare_request(request: $crate::http::Request) -> $crate::http::Request {
+                $( let request = $prepare(request); )?
+                request
+            }
+
             $(
                 $(#[$row])*
                 pub fn $name( $( $param: impl ::std::fmt::Display ),* ) -> $crate::http::Request {
@@ -60,7 +66,7 @@ macro_rules! routes {
                             "the path has another number of places than the function has parameters"
                         );
                     }
-                    $crate::http::Request::of($endpoint, &RULE, &[ $( &$param ),* ])
+                    prepare_request($crate::http::Request::of($endpoint, &RULE, &[ $( &$param ),* ]))
                 }
             )*
         }

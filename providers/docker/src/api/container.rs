@@ -116,7 +116,7 @@ impl ContainerInspect {
         if !runs(&inspect.state.status) {
             unannounced.push(&networks);
         }
-        let mut inspect = json::without(inspect.json.clone(), &unannounced);
+        let mut inspect = json::without(inspect.json.value(), &unannounced);
         if let Some(mounts) = inspect["Mounts"].as_array_mut() {
             mounts.sort_by_key(|mount| mount["Destination"].to_string());
         }

@@ -228,7 +228,7 @@ impl Volume {
     /// The whole answer without what changes with no event.
     pub fn stable(&self) -> Content {
         let changing: &[&[&str]] = &[&["CreatedAt"], &["Status"], &["UsageData"]];
-        json(&json::without(self.0.json.clone(), changing))
+        self.0.json.content(changing)
     }
 }
 
@@ -277,7 +277,7 @@ impl Network {
 
     /// The whole answer without what changes with no event.
     pub fn stable(&self) -> Option<Content> {
-        let whole = self.answer.json.clone();
+        let whole = self.answer.json.value();
         self.full.then(|| json(&json::without(whole, &[&["Status"], &["Peers"]])))
     }
 }

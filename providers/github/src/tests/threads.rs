@@ -289,3 +289,50 @@ fn the_bound_on_comments_holds_where_no_link_says_which_page_is_the_last() {
     assert_eq!(mount.list(&format!("{OPEN}/1/comments")).unwrap(), ["9.md"]);
     assert_eq!(mount.requests().len(), 3 + 2 + 1, "two pages of all, one of its own");
 }
+
+/// A pull request with so many files and commits, of which GitHub lists these.
+fn large(files: &[Value], commits: &[Value], counted: Value) -> Mount<GitHub> {
+    let at = format!("{REPO}/pulls/6");
+    let mut full = pull(6);
+    full["changed_files"] = counted.clone();
+    full["commits"] = counted;
+    let upstream = acme().get(&at, full.to_string());
+    let upstream = pages(upstream, &format!("{at}/files"), "per_page=100", files);
+    mount(pages(upstream, &format!("{at}/commits"), "per_page=100", commits))
+}
+
+#[test]
+fn commits_beyond_those_that_github_lists_are_told_in_a_line() {
+    let commit = |n: usize| json!({"sha": format!("c{n}"), "commit": {"message": "x"}});
+    let commits = |count| (0..count).map(commit).collect::<Vec<_>>();
+    let last = |commits: &[Value], counted: Value| {
+        let text = large(&[], commits, counted).read("acme/api/_prs/_all/6/commits").unwrap();
+        (text.lines().count(), text.lines().last().unwrap().to_owned())
+    };
+    let note = |text: &str| (251, text.to_owned());
+    assert_eq!(
+        last(&commits(250), json!(312)),
+        note("? GitHub lists no more than 250 of 312 commits")
+    );
+    assert_eq!(last(&commits(250), json!(null)), note("? GitHub lists no more than 250 commits"));
+    assert_eq!(last(&commits(250), json!(250)), (250, "c249 x".to_owned()));
+    let mount = large(&[], &commits(249), json!(249));
+    mount.stat("acme/api/_prs/_all/6").unwrap();
+    mount.requests();
+    mount.read("acme/api/_prs/_all/6/commits").unwrap();
+    assert_eq!(mount.requests().len(), 3, "three pages, which are all");
+}
+
+#[test]
+fn files_beyond_those_that_github_lists_are_told_in_a_line() {
+    let file = |n: usize| match n {
+        // One that cannot be read is one of them all the same.
+        7 => json!({"sha": "f7"}),
+        n => json!({"filename": format!("f{n}"), "status": "added"}),
+    };
+    let files: Vec<_> = (0..3_000).map(file).collect();
+    let text = large(&files, &[], json!(4_100)).read("acme/api/_prs/_all/6/files").unwrap();
+    assert_eq!(text.lines().count(), 3_001);
+    assert!(text.contains("\n? f7 is left out"), "{}", &text[text.len() - 200..]);
+    assert!(text.ends_with("\n? GitHub lists no more than 3000 of 4100 files\n"));
+}

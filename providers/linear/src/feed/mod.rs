@@ -13,10 +13,11 @@ use crate::api::{Nodes, OfComments, OfIssues, Page, ask_dated, ask_some, query};
 use crate::{ISSUES, Id, OBJECTS};
 use moved::{Kind, Moved, Node};
 use omnifs_sdk::poll::since::Mark;
-use omnifs_sdk::poll::{Poll, digest};
+use omnifs_sdk::poll::{Poll, count, digest};
 use omnifs_sdk::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::mem::replace;
 
 /// Seconds after which a poll says that it may have missed something.
 const RECHECK: u64 = 600;
@@ -35,11 +36,11 @@ const MOST: usize = 2_000;
 /// Teams that [`query::CHANGED`] asks for. A full page may not be all.
 const FIRST_TEAMS: usize = 50;
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 struct Cursor {
     mark: Mark<OVERLAP>,
     /// Issues there were in all teams, archived ones too, where they could be counted.
-    issues: Option<u64>,
+    issues: count::Total,
     /// The teams and their keys.
     teams: Option<u64>,
     /// What could not be read of the last answer.
@@ -74,44 +75,37 @@ pub fn poll(position: &Position) -> Result<Progress> {
         OBJECTS => query::CHANGED_OBJECTS,
         other => return Err(Error::Invalid(format!("there is no scope {other:?}"))),
     };
-    let (mut poll, held) = Poll::begin::<Cursor>(position);
-    let since = match (&held, position.since) {
-        (Some(cursor), _) => time::rfc3339(cursor.mark.from()),
-        (None, 0) => RECENTLY.to_owned(),
-        (None, since) => time::rfc3339((since * 1000).saturating_sub(OVERLAP)),
+    let (mut poll, mut cursor) = Poll::begin::<Cursor>(position);
+    let since = match position.since {
+        _ if poll.resumed => time::rfc3339(cursor.mark.from()),
+        0 => RECENTLY.to_owned(),
+        since => time::rfc3339((since * 1000).saturating_sub(OVERLAP)),
     };
     let (changed, date): (Changed, _) = ask_dated(text, json!({ "since": since }))?;
     poll.note_time(date.ok_or_else(|| Error::Invalid("api: the answer has no Date".to_owned()))?);
+    // What was made after this may not have been listed before.
+    let (from, before) = (cursor.mark.from(), cursor.mark.at());
+    cursor.mark.start(poll.beginning());
     let teams = changed.teams.nodes.clone();
     let teams = (teams.is_whole() && teams.len() < FIRST_TEAMS).then_some(teams);
-    let known = teams.iter().flat_map(|teams| teams.iter());
-    let mut cursor = Cursor {
-        mark: held.as_ref().map_or_else(|| Mark::new(poll.beginning()), |held| held.mark.clone()),
-        issues: teams.as_ref().map(|_| known.clone().map(|team| team.issue_count).sum()),
-        teams: teams.as_ref().map(|_| digest::sum(known.map(|t| digest::of(&(&t.id, &t.key))))),
-        odd: 0,
-    };
+    let keys =
+        teams.as_ref().map(|all| digest::sum(all.iter().map(|t| digest::of(&(&t.id, &t.key)))));
+    let issues = teams.as_ref().map(|all| all.iter().map(|team| team.issue_count).sum());
 
-    // What was made after this may not have been listed before.
-    let from = held.as_ref().map_or(0, |held| held.mark.from());
     let answer = changed.moved(from);
     let fresh = cursor.mark.clone().pass(poll.now(), answer.to_vec(), Moved::seen);
     let (answer, whole) = the_rest(answer, &fresh, &since, from)?;
-    cursor.odd = digest::of(&answer.odd().iter().map(Odd::to_string).collect::<Vec<_>>());
+    let odd = digest::of(&answer.odd().iter().map(Odd::to_string).collect::<Vec<_>>());
     let news = cursor.mark.pass(poll.now(), answer.to_vec(), Moved::seen);
 
+    let made = news.iter().filter(|moved| moved.is_issue_made_after(before)).count();
     let mut missed = !whole;
-    if let Some(held) = &held {
-        missed |= held.odd != cursor.odd && !answer.is_whole();
-        // A team's key is part of the identifier of its issues.
-        if held.teams != cursor.teams {
-            missed = true;
-            poll.changes.children_changed((position.scope == OBJECTS).then_some(Id::Teams));
-        }
-        let made = news.iter().filter(|moved| moved.is_issue_made_after(held.mark.at())).count();
-        if let (Some(before), Some(now), ISSUES) = (held.issues, cursor.issues, &*position.scope) {
-            missed |= now < before + made as u64;
-        }
+    missed |= cursor.issues.fell(issues, made) && position.scope == ISSUES;
+    missed |= replace(&mut cursor.odd, odd) != odd && poll.resumed && !answer.is_whole();
+    // A team's key is part of the identifier of its issues.
+    if replace(&mut cursor.teams, keys) != keys && poll.resumed {
+        missed = true;
+        poll.changes.children_changed((position.scope == OBJECTS).then_some(Id::Teams));
     }
     if missed {
         poll.gap();

@@ -165,8 +165,7 @@ fn tell_of(moved: &Moved, all: Option<&[String]>, changes: &mut Changes) {
     _ = match moved.kind {
         Kind::Issue if moved.gone => changes.removed([Id::Issue(id.clone()), Id::Comments(id)]),
         Kind::Issue => changes.invalidated([Id::Issue(id)]),
-        Kind::Comment if moved.gone => changes.removed([Id::Comment(id)]),
-        Kind::Comment => changes.invalidated([Id::Comment(id)]),
+        Kind::Comment => changes.moved([Id::Comment(id)], moved.gone),
         Kind::State => changes.invalidated([Id::State(id)]),
         Kind::Cycle => changes.invalidated([Id::Cycle(id)]),
         Kind::Project => changes.invalidated([Id::Project(id)]).children_changed([Id::Projects]),

@@ -43,6 +43,14 @@ pub struct News<'a, T> {
     pub gone: usize,
 }
 
+impl<'a, T> News<'a, T> {
+    /// Those that changed and those that came, and whether it is one that came.
+    pub fn each(&self) -> impl Iterator<Item = (&'a T, bool)> {
+        let changed = self.changed.iter().map(|item| (*item, false));
+        changed.chain(self.came.iter().map(|item| (*item, true)))
+    }
+}
+
 const KEY: u64 = 0xffff_ffff_0000_0000;
 
 impl Listing {

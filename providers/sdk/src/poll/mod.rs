@@ -1,38 +1,36 @@
 //! Polling: what changed in a scope since the last time, for services that tell of nothing.
 //!
-//! Two ways to ask, each with what has to be known of the last answer:
+//! Three ways to ask, each with what has to be known of the last answer:
 //!
 //! - [`since`]: what was updated from a time on;
-//! - [`digest`]: a listing that is compared with what it was.
+//! - [`digest`]: a listing that is compared with what it was;
+//! - [`count`]: how many there are, which shows what was deleted.
 //!
-//! Both are kept in the provider's cursor, which [`Poll`] reads and writes. What neither shows (what is
+//! They are kept in the provider's cursor, which [`Poll`] reads and writes. What neither shows (what is
 //! gone, what moves no time) is bounded by `recheck`: every so many seconds of the service's clock the
 //! scope is reported as a gap, and everything in it is asked for again as it is used.
 //!
 //! ```
 //! use omnifs_sdk::poll::{Poll, digest, since};
 //! use omnifs_sdk::*;
-//! # use omnifs_sdk::http::Client;
+//! # routes! { mod api = "api" { get labels() = "/labels", get issues() = "/issues" } }
 //! # ids! { pub enum Id { _: immutable(), Issue(n: u64) = "issue", Labels = "labels" } }
 //!
-//! #[derive(serde::Serialize, serde::Deserialize)]
+//! #[derive(Default, serde::Serialize, serde::Deserialize)]
 //! struct Cursor {
 //!     issues: since::Mark<60_000>,
 //!     labels: digest::Listing,
 //! }
 //!
 //! fn poll(position: &Position) -> Result<Progress> {
-//!     let (mut poll, held) = Poll::begin::<Cursor>(position);
-//!     let api = Client::new("api");
-//!     let labels = poll.note(api.get(&["labels"]).ok()?).json::<Vec<serde_json::Value>>()?;
-//!     let mut cursor = held.unwrap_or_else(|| Cursor {
-//!         issues: since::Mark::new(poll.beginning()),
-//!         labels: digest::Listing::of(&labels, |label| digest::of(&label["id"])),
-//!     });
-//!     if cursor.labels.compare(&labels, |label| digest::of(&label["id"])).any {
+//!     let (mut poll, mut cursor) = Poll::begin::<Cursor>(position);
+//!     let [labels] = poll.read::<Items<serde_json::Value>, 1>([api::labels()])?;
+//!     let moved = cursor.labels.compare(&labels, |label| digest::of(&label["id"])).any;
+//!     if poll.resumed && moved {
 //!         poll.changes.invalidated([Id::Labels]);
 //!     }
-//!     let since = api.get(&["issues"]).query("since", time::rfc3339(cursor.issues.from()));
+//!     cursor.issues.start(poll.beginning());
+//!     let since = api::issues().query("since", time::rfc3339(cursor.issues.from()));
 //!     let issues = poll.note(since.ok()?).json::<Vec<serde_json::Value>>()?;
 //!     let seen = |issue: &serde_json::Value| {
 //!         since::Seen::of(issue, time::rfc3339_ms(issue["updated_at"].as_str()?))
@@ -44,6 +42,7 @@
 //! }
 //! ```
 
+pub mod count;
 pub mod digest;
 pub mod since;
 
@@ -72,13 +71,14 @@ pub struct Poll<'a> {
 }
 
 impl<'a> Poll<'a> {
-    /// Begins a poll, with the cursor that the last one left. A cursor that cannot be read, by
-    /// another version of the provider say, is a gap.
-    pub fn begin<C: DeserializeOwned>(position: &'a Position) -> (Self, Option<C>) {
+    /// Begins a poll, with the cursor that the last one left, or an empty one where this is the first
+    /// (`resumed` is false then). A cursor that cannot be read, by another version of the provider
+    /// say, is a gap.
+    pub fn begin<C: DeserializeOwned + Default>(position: &'a Position) -> (Self, C) {
         let text = position.cursor.as_deref();
         let held: Option<(u64, C)> = text.and_then(|text| serde_json::from_str(text).ok());
-        let (checked, cursor) = held.map_or((0, None), |(checked, cursor)| (checked, Some(cursor)));
-        let resumed = cursor.is_some();
+        let resumed = held.is_some();
+        let (checked, cursor) = held.unwrap_or_default();
         let changes = Changes::default();
         let mut poll = Poll { position, changes, now: 0, checked, wait: None, resumed };
         if text.is_some() && !resumed {
@@ -103,6 +103,17 @@ impl<'a> Poll<'a> {
             let answer = answers.next().unwrap_or(Err(Error::NotFound));
             answer.map(|answer| self.note(answer))
         })
+    }
+
+    /// The same, where each has to succeed with JSON of one type.
+    pub fn read<T: DeserializeOwned, const N: usize>(
+        &mut self,
+        requests: [Request; N],
+    ) -> Result<[T; N]> {
+        let answers = self.ask(requests).into_iter().map(|answer| answer?.ok()?.json());
+        let answers: Vec<T> = answers.collect::<Result<_>>()?;
+        // There is an answer to each request.
+        answers.try_into().map_err(|_| Error::NotFound)
     }
 
     /// As [`note`](Poll::note) of an answer of which only the time is at hand, in seconds since the
@@ -130,13 +141,17 @@ impl<'a> Poll<'a> {
         self.changes.gap(self.position.scope.as_str());
     }
 
-    /// Whether `now` is another digest than the last poll's or, where there was none, whether the time
-    /// of the last change, in milliseconds, is one that the first fetch may have missed.
-    pub fn differs(&self, held: Option<u64>, now: u64, newest: Option<u64>) -> bool {
-        match held {
-            Some(held) => held != now,
-            None => newest.is_some_and(|newest| newest >= self.beginning()),
-        }
+    /// Moves `held`, which is part of the cursor, on to the digest `now`. Whether it was another one, or
+    /// the last change, at `newest`, [may have been missed](Poll::may_have_missed).
+    pub fn moved(&self, held: &mut u64, now: u64, newest: Option<u64>) -> bool {
+        let before = std::mem::replace(held, now);
+        self.resumed && before != now || self.may_have_missed(newest)
+    }
+
+    /// Whether this is the first poll, and the time of the last change, in milliseconds, one that the
+    /// first fetch may have missed.
+    pub fn may_have_missed(&self, newest: Option<u64>) -> bool {
+        !self.resumed && newest.is_some_and(|newest| newest >= self.beginning())
     }
 
     /// Ends the poll. Once in `recheck` seconds it is a gap too.

@@ -74,6 +74,13 @@ impl<const OVERLAP: u64> Mark<OVERLAP> {
         Mark { at, ..Mark::default() }
     }
 
+    /// As [`new`](Mark::new), unless it has moved since.
+    pub fn start(&mut self, at: u64) {
+        if *self == Mark::default() {
+            self.at = at;
+        }
+    }
+
     /// The time to ask from, itself included, in milliseconds since the Unix epoch.
     pub fn from(&self) -> u64 {
         self.at.saturating_sub(OVERLAP)
