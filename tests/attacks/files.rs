@@ -1,6 +1,6 @@
 //! Files that are not what they seem.
 
-use crate::home;
+use omnifs_support::home;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Other users of the same machine.
 
-use crate::{STRANGER, as_a_stranger, home, is_root, open_to_all, provider};
-use omnifs_support::{Omnifs, wait_until};
+use crate::{STRANGER, as_a_stranger, is_root, open_to_all};
+use omnifs_support::{Omnifs, home, provider, wait_until};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
