@@ -134,8 +134,9 @@ impl Registry {
             // Removed while the shared lock is held: no new mount can have written it.
             Ok((Ok(()), _)) | Err(_) => {
                 let _ = std::fs::remove_file(&path);
-                if cfg!(unix) {
-                    let _ = std::fs::remove_file(self.directory.join(format!("{key}.sock")));
+                #[cfg(unix)]
+                if let Ok(channel) = channel::place(&self.directory, key) {
+                    let _ = std::fs::remove_file(channel);
                 }
                 return None;
             }
