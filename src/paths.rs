@@ -122,11 +122,12 @@ pub fn private_file() -> OpenOptions {
 }
 
 /// Replaces the file as a whole: a reader sees the old or the new content, never a part of it. An
-/// existing file keeps its permissions, and a symbolic link stays one.
+/// existing file keeps its permissions, and a symbolic link stays one: what it leads to is replaced, or
+/// made where it does not exist yet.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::io::Write;
     trust::check(&std::path::absolute(path)?)?;
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target(path)?;
     let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
     // A name that nobody can have taken, for the user alone.
     let fresh = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
@@ -137,6 +138,21 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fresh.as_file().sync_all()?;
     fresh.persist(&target)?;
     Ok(())
+}
+
+/// What a path leads to through symbolic links at its end, whether or not that exists.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    /// As the kernel follows.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(to) => path = path.parent().unwrap_or(Path::new("")).join(to),
+            // No link, or nothing there.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
 }
 
 /// Opens a file to read it: a regular one, without waiting should it be a FIFO that nobody writes to.
@@ -159,13 +175,21 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     /// More than any list of certificate authorities has.
     const MOST: u64 = 16 << 20;
     let mut bytes = Vec::new();
-    open_regular(path)?.take(MOST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    open_regular(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB")),
+        false => Ok(bytes),
+    }
 }
 
 /// A path as a shell takes it, for a command that a message shows.
 pub fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
+    // What a message would not show as it is, or what is no text: its bytes, in `$'...'` (POSIX.1-2024).
+    #[cfg(unix)]
+    if path.to_str().is_none() || omnifs_text::hidden(&text).next().is_some() {
+        return bytes_quoted(path);
+    }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%:".contains(&b);
     let simple = !text.is_empty() && text.bytes().all(|b| plain(b) || cfg!(windows) && b == b'\\');
     match simple {
@@ -173,6 +197,22 @@ pub fn quoted(path: &Path) -> String {
         false if cfg!(windows) => format!("\"{text}\""),
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }
+}
+
+#[cfg(unix)]
+fn bytes_quoted(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut quoted = String::from("$'");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'\'' | b'\\' => quoted.extend(['\\', byte.into()]),
+            0x20..0x7f => quoted.push(byte.into()),
+            // Three octal digits take none of what follows along.
+            _ => write!(quoted, "\\{byte:03o}").unwrap_or_default(),
+        }
+    }
+    quoted + "'"
 }
 
 #[cfg(all(test, unix))]
@@ -241,6 +281,25 @@ mod tests {
     }
 
     #[test]
+    fn a_link_to_a_file_that_does_not_exist_yet_stays_one_and_the_file_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("dotfiles")).unwrap();
+        std::os::unix::fs::symlink("dotfiles/second", path("link")).unwrap();
+        std::os::unix::fs::symlink("real", path("dotfiles/second")).unwrap();
+        replace(&path("link"), b"new").unwrap();
+        assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(path("dotfiles/second")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(path("dotfiles/real")).unwrap(), "new");
+        // Into a directory that does not exist, and round in a circle, nothing is written.
+        std::os::unix::fs::symlink("none/real", path("deep")).unwrap();
+        assert_eq!(replace(&path("deep"), b"new").unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        assert!(replace(&path("loop"), b"new").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
+    }
+
+    #[test]
     fn a_path_in_a_command_is_quoted_where_a_shell_would_take_it_apart() {
         for (path, shown) in [
             ("/mnt/o", "/mnt/o"),
@@ -250,6 +309,18 @@ mod tests {
             ("", "''"),
         ] {
             assert_eq!(quoted(Path::new(path)), shown);
+        }
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        for path in [&b"/mnt/\xe2\x80\xaegnp\n1\t"[..], b"/mnt/it's \\ \xff1", b"/\xe2\x80\x8b7"] {
+            let path = PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()));
+            let quoted = quoted(&path);
+            assert_eq!(omnifs_text::printable(&quoted), quoted);
+            let command = format!("printf %s {quoted}");
+            let Ok(output) = std::process::Command::new("bash").args(["-c", &command]).output()
+            else {
+                return;
+            };
+            assert_eq!(output.stdout, path.as_os_str().as_bytes(), "{quoted}");
         }
     }
 }
