@@ -43,7 +43,7 @@ impl Paths {
     /// them.
     ///
     /// # Errors
-    /// There are none, or somebody else could change what they lead to.
+    /// There are none.
     pub fn of_user() -> Result<Paths, Unusable> {
         let dirs = directories::ProjectDirs::from("", "", "omnifs");
         // A mount runs in another directory than the one it was started in.
@@ -52,17 +52,21 @@ impl Paths {
         // a login, sudo and cron, and each of them must find the same mounts.
         let state =
             dirs.state_dir().map_or_else(|| dirs.data_local_dir().join("state"), Path::to_owned);
-        let paths = Paths {
+        Ok(Paths {
             config: dirs.config_dir().join("config.toml"),
             data: dirs.data_dir().to_owned(),
             cache: dirs.cache_dir().to_owned(),
             state,
-        };
-        // The configuration itself is looked at when it is read.
-        for place in [dirs.config_dir(), &paths.data, &paths.cache, &paths.state] {
+        })
+    }
+
+    /// Whether nobody else could change what is kept here. The configuration is looked at when it is read,
+    /// and without the cache everything else goes on.
+    pub fn check(&self) -> Result<(), Unusable> {
+        for place in [&self.data, &self.state] {
             trust::check(place)?;
         }
-        Ok(paths)
+        Ok(())
     }
 
     /// Components that the user added: `NAME.wasm`.
@@ -92,15 +96,11 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        use std::os::unix::fs::DirBuilderExt;
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         builder.mode(0o700).create(&path).map_err(named)?;
-        let (owner, user) = (fs::metadata(&path)?.uid(), rustix::process::geteuid().as_raw());
-        if owner != user {
-            return Err(Distrust::Foreign { path, owner, user }.into());
-        }
-        Ok(())
+        Ok(trust::check_own(&path)?)
     }
     #[cfg(not(unix))]
     builder.create(&path)

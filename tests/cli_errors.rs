@@ -142,29 +142,17 @@ fn a_mountpoint_that_cannot_be_used_is_code_4_and_says_what_to_do() {
 #[test]
 fn a_mountpoint_of_somebody_else_is_code_4_and_says_what_to_do() {
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         omnifs_support::skip("a_mountpoint_of_somebody_else", "becoming another user needs root");
         return;
     }
     let home = Home::new();
-    let open = |path: &Path| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let theirs = home.path("theirs");
     std::fs::create_dir(&theirs).unwrap();
-    open(&theirs);
-    open(&home.path(""));
-    // The build directory may be closed to other users.
-    let binary = home.path("omnifs");
-    std::fs::copy(env!("CARGO_BIN_EXE_omnifs"), &binary).unwrap();
-    open(&binary);
-    for name in ["config", "data", "state", "cache"] {
-        std::os::unix::fs::chown(home.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    let mut command = std::process::Command::new(&binary);
-    home.environment(&mut command).args(["mount", "theirs"]).uid(NOBODY).gid(NOBODY);
+    std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let own = ["config", "data", "state", "cache"];
+    let mut command = home.command_as(NOBODY, &own, ["mount", "theirs"]);
     cli::ran(command.output().unwrap()).fails(4, "theirs", "name a directory that is yours");
 }
 

@@ -24,6 +24,8 @@ use omnifs::config::{Config, Instance};
 use omnifs::control::Registry;
 use omnifs::host;
 use omnifs::paths::Paths;
+use omnifs::trust;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,6 +58,9 @@ struct Global {
     /// The configuration file, in place of the user's own
     #[arg(long, global = true, value_name = "FILE", env = "OMNIFS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
+    /// Believe what is in DIR whoever may change it, as in a container's volume; may be given several times
+    #[arg(long, global = true, value_name = "DIR")]
+    trust_path: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,10 +94,19 @@ struct Context {
     named: bool,
     /// This process reports to a waiting `omnifs mount`.
     ready_on_stdout: bool,
+    /// It was looked at, and said should it not be believed.
+    cache_judged: OnceCell<()>,
 }
 
 impl Context {
     fn new(cli: &Cli) -> Result<Context, Failure> {
+        let context = Context::unchecked(cli)?;
+        context.paths.check()?;
+        Ok(context)
+    }
+
+    /// For the doctor, which looks at the directories itself.
+    fn unchecked(cli: &Cli) -> Result<Context, Failure> {
         let mut paths = Paths::of_user()?;
         // An empty variable counts as unset, as everywhere else.
         let named = cli.global.config.as_ref().filter(|file| !file.as_os_str().is_empty());
@@ -100,7 +114,27 @@ impl Context {
             let absolute = std::path::absolute(file);
             paths.config = absolute.map_err(|e| Failure::new(format!("--config: {e}")))?;
         }
-        Ok(Context { paths, named: named.is_some(), ready_on_stdout: cli.ready_on_stdout })
+        let ready_on_stdout = cli.ready_on_stdout;
+        Ok(Context {
+            paths,
+            named: named.is_some(),
+            ready_on_stdout,
+            cache_judged: OnceCell::new(),
+        })
+    }
+
+    /// Where compiled components are kept. One that is not believed is not used: that costs time alone.
+    fn cache(&self) -> &Path {
+        self.cache_judged.get_or_init(|| match trust::check(&self.paths.cache) {
+            // To a log it is said as the components are loaded.
+            Err(distrust) if !self.ready_on_stdout => {
+                let hint = distrust.hint();
+                let text = format!("compiled components are not kept: {distrust} ({hint})");
+                terminal::tell("warning", &text);
+            }
+            _ => {}
+        });
+        &self.paths.cache
     }
 
     fn config(&self) -> Result<Config, Failure> {
@@ -177,24 +211,44 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let context = Context::new(&cli)?;
-    let context = &context;
-    match cli.command {
-        Command::Mount(args) => mount::run(context, &args),
-        Command::Unmount(args) => unmount::run(context, &args),
-        Command::Status(args) => status::run(context, &args),
-        Command::Metrics(args) => metrics::run(context, &args),
-        Command::Refresh(args) => refresh::run(context, &args),
-        Command::Serve(args) => serve::run(context, &args),
-        Command::Providers(args) => providers::run(context, &args),
-        Command::Auth(args) => auth::run(context, &args),
-        Command::Logs(args) => logs::run(context, &args),
-        Command::Doctor(args) => doctor::run(context, &args),
-        Command::Config(args) => config::run(context, &args),
-        Command::Demo(args) => demo::run(context, &args),
-        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
-        Command::Reference(args) => reference::run(&args, Cli::command()),
+    except(&cli)?;
+    let context = || Context::new(&cli);
+    match &cli.command {
+        Command::Mount(args) => mount::run(&context()?, args),
+        Command::Unmount(args) => unmount::run(&context()?, args),
+        Command::Status(args) => status::run(&context()?, args),
+        Command::Metrics(args) => metrics::run(&context()?, args),
+        Command::Refresh(args) => refresh::run(&context()?, args),
+        Command::Serve(args) => serve::run(&context()?, args),
+        Command::Providers(args) => providers::run(&context()?, args),
+        Command::Auth(args) => auth::run(&context()?, args),
+        Command::Logs(args) => logs::run(&context()?, args),
+        Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
+        Command::Config(args) => config::run(&context()?, args),
+        Command::Demo(args) => demo::run(&context()?, args),
+        Command::Completions(args) => completions::run(args, &mut Cli::command()),
+        Command::Reference(args) => reference::run(args, Cli::command()),
     }
+}
+
+/// `--trust-path`.
+fn except(cli: &Cli) -> Result<(), Failure> {
+    let paths = &cli.global.trust_path;
+    let wrong = |error| Failure::new(format!("--trust-path {error}")).exit(Exit::Usage);
+    trust::except(paths).map_err(wrong)?;
+    // The background process says it to nobody.
+    if !paths.is_empty() && !cli.ready_on_stdout {
+        let shown: Vec<_> = paths.iter().map(|path| shown(path)).collect();
+        terminal::tell(
+            "warning",
+            &format!(
+                "--trust-path: whoever may change what is in {} decides what omnifs runs and where it sends \
+                 your credentials",
+                shown.join(", ")
+            ),
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     let label = args.name.as_deref().unwrap_or("NAME");
     let component = component::read(&args.file).map_err(|e| Failure::component(&e, label))?;
     let shown_file = shown(&args.file);
-    let manifest = host::describe(&shown_file, &component, &context.paths.cache)?;
+    let manifest = host::describe(&shown_file, &component, context.cache())?;
     let name = args.name.as_ref().unwrap_or(&manifest.name);
     if !valid_name(name) {
         return Err(omnifs::config::Error::Name { name: name.clone() }.into());

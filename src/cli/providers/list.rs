@@ -77,7 +77,7 @@ fn row(context: &Context, instance: &Instance) -> Row {
     let found = component::find(instance, host::shipped());
     let checked = found.and_then(|found| component::approve(instance, &found).map(|()| found));
     let described = match checked {
-        Ok(found) => host::describe(&instance.name, &found, &context.paths.cache),
+        Ok(found) => host::describe(&instance.name, &found, context.cache()),
         Err(error) => return row.refused(&error),
     };
     match described {
