@@ -184,13 +184,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // It repeats what was written, which may act on the terminal.
-            let text = error.render().to_string();
-            let lines = text.lines().map(omnifs::logs::printable);
-            let _ = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("{}\n", lines.collect::<Vec<_>>().join("\n")),
-            );
+            use std::io::Write;
+            let text = usage(&error.render().to_string(), hides_something());
+            let _ = writeln!(std::io::stderr(), "{text}");
             return ExitCode::from(Exit::Usage as u8);
         }
         // Help and version.
@@ -208,6 +204,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// What is wrong with the command line, for the terminal. It repeats what was written: where that hides
+/// something, a line's end for one, all of it is one line, so that no part passes for a line of ours.
+fn usage(text: &str, hides: bool) -> String {
+    let separator = if hides { " " } else { "\n" };
+    let lines: Vec<_> = text.lines().map(omnifs::logs::printable).collect();
+    lines.join(separator).trim_end().to_owned()
+}
+
+/// Whether an argument or a variable that stands for one has a character that nobody can see.
+fn hides_something() -> bool {
+    let variables =
+        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OMNIFS_"));
+    let mut all = std::env::args_os().chain(variables.map(|(_, value)| value));
+    all.any(|text| omnifs_text::hidden(&text.to_string_lossy()).next().is_some())
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
@@ -254,6 +266,13 @@ fn except(cli: &Cli) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_argument_hides_makes_no_line_of_its_own_in_an_error() {
+        let parsed = Cli::try_parse_from(["omnifs", "x\nhint: run this\u{202e}"]);
+        let text = usage(&parsed.unwrap_err().render().to_string(), true);
+        assert!(text.contains("hint: run this\u{fffd}") && !text.contains('\n'), "{text}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
