@@ -141,7 +141,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// What a path leads to through symbolic links at its end, whether or not that exists.
-fn target(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     /// As the kernel follows.
     const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
@@ -197,6 +197,11 @@ pub fn quoted(path: &Path) -> String {
         false if cfg!(windows) => format!("\"{text}\""),
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }
+}
+
+/// The same of a path that is kept as text. One that was not Unicode cannot be had from that.
+pub fn quoted_text(path: &str) -> String {
+    if path.contains(char::REPLACEMENT_CHARACTER) { "PATH".into() } else { quoted(Path::new(path)) }
 }
 
 #[cfg(unix)]

@@ -42,6 +42,7 @@ fn forms(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(forms)
 }
 
+#[cfg(unix)]
 fn excepted() -> &'static [PathBuf] {
     EXCEPTED.get().map_or(&[], Vec::as_slice)
 }

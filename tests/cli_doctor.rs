@@ -12,6 +12,14 @@ use std::os::unix::fs::PermissionsExt;
 /// A user without a name and a home, as in many containers.
 const NAMELESS: u32 = 54_321;
 
+/// A home in which no provider is looked at, which would take the time of compiling it.
+fn home() -> Home {
+    let home = Home::new();
+    let off = |name| format!("[instances.{name}]\nenabled = false\n");
+    home.config(&["docker", "github", "linear"].map(off).concat());
+    home
+}
+
 /// The row about something, with the line that says what to do.
 fn row(ran: &Ran, about: &str) -> String {
     let mut lines = ran.stdout.lines().skip_while(|line| !line.contains(about));
@@ -22,7 +30,7 @@ fn row(ran: &Ran, about: &str) -> String {
 #[test]
 fn a_directory_that_others_may_write_is_a_row_and_the_other_rows_are_there() {
     for (name, verdict) in [("state", "BAD"), ("data", "BAD"), ("cache", "warning")] {
-        let home = Home::new();
+        let home = home();
         let shared = home.path(name);
         set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
         let ran = home.run(["doctor"]);
@@ -52,7 +60,7 @@ fn a_user_without_a_name_and_a_home_is_told_what_to_do() {
     if !rustix::process::geteuid().is_root() {
         return skip("a_user_without_a_name", "becoming another user needs root");
     }
-    let home = Home::new();
+    let home = home();
     let mut command = home.command_as(NAMELESS, &["config", "data", "state"], ["doctor"]);
     let ran = cli::ran(
         command.env_remove("XDG_CACHE_HOME").env("HOME", "/nonexistent").output().unwrap(),

@@ -340,40 +340,6 @@ fn a_file_that_is_no_component_is_not_added() {
 }
 
 #[test]
-fn removing_a_provider_keeps_the_comments() {
-    let home = Home::new();
-    let digest = "0".repeat(64);
-    let kept = "# mine\n[cache]\nnodes = 1000 # few\n";
-    home.config(&format!(
-        "{kept}\n[instances.jira]\nprovider = \"jira\"\ngrant = \"sha256:{digest}\"\n"
-    ));
-    let component = home.path("data/omnifs/providers/jira.wasm");
-    std::fs::create_dir_all(component.parent().unwrap()).unwrap();
-    std::fs::write(&component, b"\0asm\x0d\0\x01\0").unwrap();
-
-    let ran = home.run(["providers", "list"]);
-    assert!(words(ran.works()).contains("jira changed "), "{ran:?}");
-    assert!(ran.stdout.contains("jira.wasm --name jira"), "{ran:?}");
-    home.run(["providers", "remove", "jria"]).fails(2, "is named 'jria'", "did you mean 'jira'?");
-    home.run(["providers", "remove", "jira"]).works();
-    assert_eq!(cli::text(&home.config_file()), kept);
-    assert!(!component.exists());
-}
-
-#[test]
-fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
-    let home = Home::new();
-    let directory = home.path("data/omnifs/providers");
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("jira.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-    let ran = home.run(["providers", "list"]);
-    assert!(words(ran.works()).contains("jira not approved "), "{ran:?}");
-    let ran = home.run(["doctor"]);
-    assert!(ran.stdout.contains("warning  provider jira: the capabilities of"), "{ran:?}");
-    assert!(ran.stdout.contains("to mend it: see what it asks for"), "{ran:?}");
-}
-
-#[test]
 fn the_doctor_names_a_mistake_of_the_configuration() {
     let home = Home::new();
     home.config("[mount]\nthread = 4\n");
