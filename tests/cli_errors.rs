@@ -325,6 +325,33 @@ fn a_mount_that_does_not_answer_is_named_with_its_process() {
     home.run(["unmount", "mnt/docker"]).fails(3, "is inside the mount", "omnifs unmount /");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_command_in_a_hint_is_for_the_path_that_was_meant() {
+    let home = Home::new();
+    let strange = home.path("a\u{202e}b\u{200b} it's\t1");
+    let ran = home.run(["mount", strange.to_str().unwrap()]);
+    ran.fails(4, "does not exist", "create it: mkdir -p $'");
+    let command =
+        ran.stderr.lines().find_map(|line| line.strip_prefix("hint: create it: ")).unwrap();
+    let status = std::process::Command::new("bash").args(["-c", command]).status().unwrap();
+    assert!(status.success() && strange.is_dir(), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_config_prints_hides_nothing() {
+    let home = Home::new();
+    home.config("[instances.github]\ncredential-file = \"/x\\u202Ey\u{202e}z\"\n");
+    let ran = home.run(["config", "show"]);
+    assert!(ran.works().contains("credential-file = \"/x\\U0000202Ey\\U0000202Ez\""), "{ran:?}");
+    let ran = home.run(["--config", "/x\u{202e}y", "config", "path"]);
+    assert_eq!(ran.works(), "$'/x\\342\\200\\256y'\n");
+    let plain = home.path("my files/c.toml");
+    let ran = home.run(["--config", plain.to_str().unwrap(), "config", "path"]);
+    assert_eq!(ran.works(), format!("{}\n", plain.display()));
+}
+
 #[test]
 fn a_file_that_is_no_component_is_not_added() {
     let home = Home::new();

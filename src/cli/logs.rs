@@ -4,6 +4,7 @@ use clap::Args;
 use omnifs::control::{Record, key};
 use omnifs::logs::{self, Tail};
 use omnifs::mountpoint;
+use omnifs::paths::quoted_text;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,7 +66,7 @@ fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 /// It has to be said which one of these a command is for.
 pub fn several(records: &[Record], command: &str) -> Failure {
     let failure = Failure::new("several mounts are running").exit(Exit::Usage);
-    let hint = |record: &Record| format!("omnifs {command} {}", record.mountpoint);
+    let hint = |record: &Record| format!("omnifs {command} {}", quoted_text(&record.mountpoint));
     records.iter().map(hint).fold(failure, Failure::hint)
 }
 

@@ -172,6 +172,16 @@ fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(future))
 }
 
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
 /// A path for a message.
 fn shown(path: &Path) -> String {
     omnifs::logs::printable(&path.to_string_lossy()).into_owned()

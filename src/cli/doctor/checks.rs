@@ -1,6 +1,6 @@
 //! What the doctor looks at. Each check is bounded: none asks a service or enters a mount.
 
-use super::super::{Context, shown, wait};
+use super::super::{Context, is_root, shown, wait};
 use super::{Finding, directories};
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::{Endpoint, Manifest};
@@ -121,16 +121,6 @@ fn nfs_client() -> Finding {
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
-}
-
-#[cfg(unix)]
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
 }
 
 #[cfg(unix)]
@@ -271,8 +261,9 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
                 format!("{what} may not be used"),
                 format!(
-                    "join the group that owns it (ls -l {socket}; sudo usermod -aG GROUP $USER), \
-                     then log in again"
+                    "join the group that owns it (ls -l {}; sudo usermod -aG GROUP $USER), \
+                     then log in again",
+                    paths::quoted_text(socket)
                 ),
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
