@@ -1,4 +1,5 @@
 use super::failure::{Exit, Failure};
+use super::locate::{self, Located};
 use super::{Context, shown};
 use clap::Args;
 use omnifs::control::{Record, key};
@@ -49,10 +50,9 @@ pub fn run(context: &Context, args: &Logs) -> Result<ExitCode, Failure> {
 fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let directory = context.paths.logs();
     if let Some(path) = path {
-        let found = context.registry().containing(path).ok().flatten();
-        let log = match found {
-            Some((record, _)) => record.log,
-            None => logs::path(&directory, &key(&mountpoint::resolve(path)?)),
+        let log = match locate::find(context, path) {
+            Ok(Located::Here(record, _)) => record.log,
+            _ => logs::path(&directory, &key(&mountpoint::resolve(path)?)),
         };
         return if log.exists() { Ok(log) } else { Err(none(&format!("for {}", shown(path)))) };
     }

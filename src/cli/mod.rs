@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod failure;
+mod locate;
 mod logs;
 mod metrics;
 mod mount;

@@ -328,3 +328,30 @@ fn a_certificate_authority_of_another_user_is_not_believed() {
     let said = status(&["--trust-path", &ca]);
     assert!(said.contains("github") && !said.contains("ca-file"), "{said}");
 }
+
+/// It is not entered either: nobody serves this one, so that whoever asks it for a name waits for ever.
+#[test]
+fn a_path_in_a_mount_of_another_user_is_said_to_be_his() {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    use std::os::fd::AsRawFd;
+    let test = "a_path_in_a_mount_of_another_user_is_said_to_be_his";
+    let (true, Some(omnifs)) = (is_root(test), home(test)) else { return };
+    let device = fs::File::options().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
+    let options = format!(
+        "fd={},rootmode=40000,user_id={STRANGER},group_id={STRANGER},allow_other",
+        device.as_raw_fd()
+    );
+    let options = std::ffi::CString::new(options).expect("no zero");
+    let at = omnifs.mount_point();
+    mount("omnifs", &at, "fuse.omnifs", MountFlags::empty(), options.as_c_str()).expect("mount");
+    let below = at.join("hub/x").display().to_string();
+    let ran = [&["status", &below][..], &["refresh", &below], &["metrics", &below]]
+        .map(|arguments| omnifs.run(arguments));
+    drop(device);
+    unmount(&at, UnmountFlags::DETACH).expect("unmount");
+    for ran in ran {
+        let ran = ran.expect("within a minute");
+        assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+        assert!(ran.stderr.contains("is in a mount of user 54321"), "{ran:?}");
+    }
+}
