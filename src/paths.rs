@@ -3,7 +3,7 @@
 //! Invariant: what this module creates belongs to the user alone (directories 0700, files 0600).
 
 use crate::trust::{self, Distrust};
-pub use omnifs_platform::shell::quoted;
+pub use omnifs_platform::shell::{quoted, quoted_text};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ impl Paths {
     /// them.
     ///
     /// # Errors
-    /// There are none, or somebody else could change what they lead to.
+    /// There are none.
     pub fn of_user() -> Result<Paths, Unusable> {
         let dirs = directories::ProjectDirs::from("", "", "omnifs");
         // A mount runs in another directory than the one it was started in.
@@ -53,17 +53,21 @@ impl Paths {
         // a login, sudo and cron, and each of them must find the same mounts.
         let state =
             dirs.state_dir().map_or_else(|| dirs.data_local_dir().join("state"), Path::to_owned);
-        let paths = Paths {
+        Ok(Paths {
             config: dirs.config_dir().join("config.toml"),
             data: dirs.data_dir().to_owned(),
             cache: dirs.cache_dir().to_owned(),
             state,
-        };
-        // The configuration itself is looked at when it is read.
-        for place in [dirs.config_dir(), &paths.data, &paths.cache, &paths.state] {
+        })
+    }
+
+    /// Whether nobody else could change what is kept here. The configuration is looked at when it is read,
+    /// and without the cache everything else goes on.
+    pub fn check(&self) -> Result<(), Unusable> {
+        for place in [&self.data, &self.state] {
             trust::check(place)?;
         }
-        Ok(paths)
+        Ok(())
     }
 
     /// Components that the user added: `NAME.wasm`.
@@ -93,15 +97,11 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        use std::os::unix::fs::DirBuilderExt;
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         builder.mode(0o700).create(&path).map_err(named)?;
-        let (owner, user) = (fs::metadata(&path)?.uid(), rustix::process::geteuid().as_raw());
-        if owner != user {
-            return Err(Distrust::Foreign { path, owner, user }.into());
-        }
-        Ok(())
+        Ok(trust::check_own(&path)?)
     }
     #[cfg(not(unix))]
     builder.create(&path)
@@ -123,11 +123,12 @@ pub fn private_file() -> OpenOptions {
 }
 
 /// Replaces the file as a whole: a reader sees the old or the new content, never a part of it. An
-/// existing file keeps its permissions, and a symbolic link stays one.
+/// existing file keeps its permissions, and a symbolic link stays one: what it leads to is replaced, or
+/// made where it does not exist yet.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::io::Write;
     trust::check(&std::path::absolute(path)?)?;
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target(path)?;
     let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
     // A name that nobody can have taken, for the user alone.
     let fresh = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
@@ -138,6 +139,21 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fresh.as_file().sync_all()?;
     fresh.persist(&target)?;
     Ok(())
+}
+
+/// What a path leads to through symbolic links at its end, whether or not that exists.
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+    /// As the kernel follows.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(to) => path = path.parent().unwrap_or(Path::new("")).join(to),
+            // No link, or nothing there.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
 }
 
 /// Opens a file to read it: a regular one, without waiting should it be a FIFO that nobody writes to.
@@ -160,8 +176,11 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     /// More than any list of certificate authorities has.
     const MOST: u64 = 16 << 20;
     let mut bytes = Vec::new();
-    open_regular(path)?.take(MOST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    open_regular(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB")),
+        false => Ok(bytes),
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -227,5 +246,24 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_to_a_file_that_does_not_exist_yet_stays_one_and_the_file_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("dotfiles")).unwrap();
+        std::os::unix::fs::symlink("dotfiles/second", path("link")).unwrap();
+        std::os::unix::fs::symlink("real", path("dotfiles/second")).unwrap();
+        replace(&path("link"), b"new").unwrap();
+        assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(path("dotfiles/second")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(path("dotfiles/real")).unwrap(), "new");
+        // Into a directory that does not exist, and round in a circle, nothing is written.
+        std::os::unix::fs::symlink("none/real", path("deep")).unwrap();
+        assert_eq!(replace(&path("deep"), b"new").unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        assert!(replace(&path("loop"), b"new").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 }

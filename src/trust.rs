@@ -5,9 +5,47 @@
 //! written by no other; so what is read there, and what is written there by path, cannot be swapped
 //! meanwhile. Under `sudo -E` the home directory is another user's, and all that lies in it is not
 //! root's to believe.
+//!
+//! The one exception is what the command line names with `--trust-path` ([`except`]): in a container, owners
+//! and modes of what was mounted into it say nothing about who can get at it. No file can make one.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// At or below these nothing is judged.
+static EXCEPTED: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// Has what is at or below this path believed from now on, whoever may change it. For the start of the
+/// process: of several calls the first counts.
+///
+/// # Errors
+/// One of the paths does not exist.
+pub fn except(paths: &[PathBuf]) -> io::Result<()> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(forms(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?);
+    }
+    EXCEPTED.get_or_init(|| all);
+    Ok(())
+}
+
+/// The path as [`check`] comes to it: itself, should it be a link, and what it leads to.
+fn forms(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let absolute = std::path::absolute(path)?;
+    let mut forms = vec![std::fs::canonicalize(&absolute)?];
+    if let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) {
+        forms.push(std::fs::canonicalize(parent)?.join(name));
+    }
+    Ok(forms)
+}
+
+#[cfg(unix)]
+fn excepted() -> &'static [PathBuf] {
+    EXCEPTED.get().map_or(&[], Vec::as_slice)
+}
 
 /// Why a path is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,16 +62,23 @@ impl Distrust {
     /// What to do about it.
     pub fn hint(&self) -> String {
         use crate::paths::quoted;
+        let except = |path: &Path| {
+            format!(
+                "where nobody else can get at it, as in a container: --trust-path {}",
+                quoted(path)
+            )
+        };
         match self {
-            Distrust::Foreign { user: 0, .. } => {
-                "run it as that user, or with root's own directories: sudo -H omnifs ...".into()
-            }
+            Distrust::Foreign { user: 0, path, .. } => format!(
+                "run it as that user, or with root's own directories: sudo -H omnifs ...; {}",
+                except(path)
+            ),
             // Left behind by a command that was run as root.
             Distrust::Foreign { path, owner: 0, .. } => {
                 format!("it is root's; to have it back: sudo chown -R \"$USER\" {}", quoted(path))
             }
-            Distrust::Foreign { .. } => "use a place of your own".into(),
-            Distrust::Shared(path) => format!("run: chmod go-w {}", quoted(path)),
+            Distrust::Foreign { path, .. } => format!("use a place of your own; {}", except(path)),
+            Distrust::Shared(path) => format!("run: chmod go-w {}; {}", quoted(path), except(path)),
             Distrust::Unreadable { .. } => "`omnifs doctor` checks the directories".into(),
         }
     }
@@ -48,6 +93,36 @@ impl From<Distrust> for io::Error {
 /// Checks an absolute path as far as it exists. Whoever may make the rest of it is believed.
 #[cfg(unix)]
 pub fn check(path: &Path) -> Result<(), Distrust> {
+    check_except(path, excepted())
+}
+
+/// [`check`], and that a directory which exists is this user's own, not root's.
+#[cfg(unix)]
+pub fn check_own(path: &Path) -> Result<(), Distrust> {
+    use std::os::unix::fs::MetadataExt;
+    check(path)?;
+    let user = rustix::process::geteuid().as_raw();
+    // Of a link to it, where that leads is meant.
+    match std::fs::canonicalize(path).and_then(|real| Ok((std::fs::metadata(&real)?.uid(), real))) {
+        Ok((owner, real)) if owner != user && !is_excepted(&real, excepted()) => {
+            Err(Distrust::Foreign { path: path.to_owned(), owner, user })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+pub fn check_own(_: &Path) -> Result<(), Distrust> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_excepted(path: &Path, excepted: &[PathBuf]) -> bool {
+    excepted.iter().any(|except| path.starts_with(except))
+}
+
+#[cfg(unix)]
+fn check_except(path: &Path, excepted: &[PathBuf]) -> Result<(), Distrust> {
     use std::collections::VecDeque;
     use std::path::Component;
     /// As the kernel follows.
@@ -59,7 +134,7 @@ pub fn check(path: &Path) -> Result<(), Distrust> {
     };
     let mut place = PathBuf::from("/");
     let mut rest: VecDeque<PathBuf> = path.components().filter_map(own).collect();
-    judge(&place)?;
+    judge(&place, excepted)?;
     let mut links = 0;
     while let Some(part) = rest.pop_front() {
         if part.as_os_str() == ".." {
@@ -69,7 +144,7 @@ pub fn check(path: &Path) -> Result<(), Distrust> {
         let next = place.join(&part);
         let fail =
             |error: io::Error| Distrust::Unreadable { path: next.clone(), why: error.to_string() };
-        match judge(&next)? {
+        match judge(&next, excepted)? {
             None => return Ok(()),
             Some(found) if found.is_symlink() => {
                 links += 1;
@@ -97,7 +172,7 @@ pub fn check(_: &Path) -> Result<(), Distrust> {
 
 /// Looks at the last part of a path whose other parts have been judged. `None`: it does not exist.
 #[cfg(unix)]
-fn judge(path: &Path) -> Result<Option<std::fs::FileType>, Distrust> {
+fn judge(path: &Path, excepted: &[PathBuf]) -> Result<Option<std::fs::FileType>, Distrust> {
     use std::os::unix::fs::MetadataExt;
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -110,6 +185,9 @@ fn judge(path: &Path) -> Result<Option<std::fs::FileType>, Distrust> {
             return Err(Distrust::Unreadable { path: path.to_owned(), why: error.to_string() });
         }
     };
+    if is_excepted(path, excepted) {
+        return Ok(Some(found.file_type()));
+    }
     let user = rustix::process::geteuid().as_raw();
     let owner = found.uid();
     if owner != user && owner != 0 && !is_unmapped(owner) {
@@ -215,6 +293,37 @@ mod tests {
         // A link out of it leads to what is judged as well.
         symlink(&below, root.join("link")).unwrap();
         assert_eq!(check(&root.join("link")), Err(Distrust::Shared(below)));
+    }
+
+    #[test]
+    fn what_is_excepted_is_believed_and_nothing_beside_or_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let volume = root.join("volume");
+        for name in ["volume", "volumes", "else"] {
+            fs::create_dir_all(root.join(name).join("x")).unwrap();
+            set_mode(&root.join(name), 0o777);
+        }
+        symlink(&volume, root.join("link")).unwrap();
+        let below = volume.join("x/y");
+        assert!(check_except(&below, &[]).is_err());
+        // By the directory's own name, and by that of a link to it.
+        for name in ["volume", "link", "else/../volume"] {
+            let excepted = forms(&root.join(name)).unwrap();
+            assert_eq!(check_except(&below, &excepted), Ok(()), "{name}");
+            for other in ["volumes/x", "else/x"] {
+                assert!(check_except(&root.join(other), &excepted).is_err(), "{name}: {other}");
+            }
+        }
+        // A link out of it is judged where it leads; and so is what is above it.
+        symlink(root.join("else/x"), volume.join("out")).unwrap();
+        let excepted = forms(&volume).unwrap();
+        let outside = Distrust::Shared(root.join("else"));
+        assert_eq!(check_except(&volume.join("out"), &excepted), Err(outside));
+        set_mode(&root, 0o777);
+        assert_eq!(check_except(&below, &excepted), Err(Distrust::Shared(root.clone())));
+        assert!(forms(&root.join("none")).is_err());
+        assert!(Distrust::Shared(volume).hint().contains("--trust-path "));
     }
 
     #[test]

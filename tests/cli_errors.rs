@@ -142,29 +142,17 @@ fn a_mountpoint_that_cannot_be_used_is_code_4_and_says_what_to_do() {
 #[test]
 fn a_mountpoint_of_somebody_else_is_code_4_and_says_what_to_do() {
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         omnifs_support::skip("a_mountpoint_of_somebody_else", "becoming another user needs root");
         return;
     }
     let home = Home::new();
-    let open = |path: &Path| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let theirs = home.path("theirs");
     std::fs::create_dir(&theirs).unwrap();
-    open(&theirs);
-    open(&home.path(""));
-    // The build directory may be closed to other users.
-    let binary = home.path("omnifs");
-    std::fs::copy(env!("CARGO_BIN_EXE_omnifs"), &binary).unwrap();
-    open(&binary);
-    for name in ["config", "data", "state", "cache"] {
-        std::os::unix::fs::chown(home.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    let mut command = std::process::Command::new(&binary);
-    home.environment(&mut command).args(["mount", "theirs"]).uid(NOBODY).gid(NOBODY);
+    std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let own = ["config", "data", "state", "cache"];
+    let mut command = home.command_as(NOBODY, &own, ["mount", "theirs"]);
     cli::ran(command.output().unwrap()).fails(4, "theirs", "name a directory that is yours");
 }
 
@@ -337,6 +325,33 @@ fn a_mount_that_does_not_answer_is_named_with_its_process() {
     home.run(["unmount", "mnt/docker"]).fails(3, "is inside the mount", "omnifs unmount /");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_command_in_a_hint_is_for_the_path_that_was_meant() {
+    let home = Home::new();
+    let strange = home.path("a\u{202e}b\u{200b} it's\t1");
+    let ran = home.run(["mount", strange.to_str().unwrap()]);
+    ran.fails(4, "does not exist", "create it: mkdir -p $'");
+    let command =
+        ran.stderr.lines().find_map(|line| line.strip_prefix("hint: create it: ")).unwrap();
+    let status = std::process::Command::new("bash").args(["-c", command]).status().unwrap();
+    assert!(status.success() && strange.is_dir(), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_config_prints_hides_nothing() {
+    let home = Home::new();
+    home.config("[instances.github]\ncredential-file = \"/x\\u202Ey\u{202e}z\"\n");
+    let ran = home.run(["config", "show"]);
+    assert!(ran.works().contains("credential-file = \"/x\\U0000202Ey\\U0000202Ez\""), "{ran:?}");
+    let ran = home.run(["--config", "/x\u{202e}y", "config", "path"]);
+    assert_eq!(ran.works(), "$'/x\\342\\200\\256y'\n");
+    let plain = home.path("my files/c.toml");
+    let ran = home.run(["--config", plain.to_str().unwrap(), "config", "path"]);
+    assert_eq!(ran.works(), format!("{}\n", plain.display()));
+}
+
 #[test]
 fn a_file_that_is_no_component_is_not_added() {
     let home = Home::new();
@@ -349,40 +364,6 @@ fn a_file_that_is_no_component_is_not_added() {
     add(".").fails(1, "it is not a regular file", "");
     assert!(!home.config_file().exists());
     assert!(!home.path("data/omnifs/providers").exists());
-}
-
-#[test]
-fn removing_a_provider_keeps_the_comments() {
-    let home = Home::new();
-    let digest = "0".repeat(64);
-    let kept = "# mine\n[cache]\nnodes = 1000 # few\n";
-    home.config(&format!(
-        "{kept}\n[instances.jira]\nprovider = \"jira\"\ngrant = \"sha256:{digest}\"\n"
-    ));
-    let component = home.path("data/omnifs/providers/jira.wasm");
-    std::fs::create_dir_all(component.parent().unwrap()).unwrap();
-    std::fs::write(&component, b"\0asm\x0d\0\x01\0").unwrap();
-
-    let ran = home.run(["providers", "list"]);
-    assert!(words(ran.works()).contains("jira changed "), "{ran:?}");
-    assert!(ran.stdout.contains("jira.wasm --name jira"), "{ran:?}");
-    home.run(["providers", "remove", "jria"]).fails(2, "is named 'jria'", "did you mean 'jira'?");
-    home.run(["providers", "remove", "jira"]).works();
-    assert_eq!(cli::text(&home.config_file()), kept);
-    assert!(!component.exists());
-}
-
-#[test]
-fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
-    let home = Home::new();
-    let directory = home.path("data/omnifs/providers");
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("jira.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-    let ran = home.run(["providers", "list"]);
-    assert!(words(ran.works()).contains("jira not approved "), "{ran:?}");
-    let ran = home.run(["doctor"]);
-    assert!(ran.stdout.contains("warning  provider jira: the capabilities of"), "{ran:?}");
-    assert!(ran.stdout.contains("to mend it: see what it asks for"), "{ran:?}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::Limits;
 use super::address::{Guard, Refused};
 use super::endpoint::Base;
-use crate::paths;
 use crate::provider::Cause;
+use crate::{paths, trust};
 use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
@@ -66,8 +66,11 @@ pub(super) fn build(
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     if let Some(path) = ca_file {
         let shown = path.display();
-        let pem =
-            paths::read_regular(path).map_err(|e| format!("cannot read ca-file {shown}: {e}"))?;
+        let failed = |error: io::Error| format!("cannot read ca-file {shown}: {error}");
+        // Who can write it can stand between this machine and the service.
+        trust::check(&std::path::absolute(path).map_err(failed)?)
+            .map_err(|distrust| format!("ca-file {shown}: {distrust} ({})", distrust.hint()))?;
+        let pem = paths::read_regular(path).map_err(failed)?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|_| format!("ca-file {shown} holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(roots);

@@ -73,7 +73,7 @@ pub fn run(context: &Context, args: &Auth) -> Result<ExitCode, Failure> {
 
 /// The instance with what its component says of itself.
 fn described(context: &Context, instance: Instance) -> Result<(Instance, Manifest), Failure> {
-    let (_, manifest) = host::described(&instance, &context.paths.cache)?;
+    let (_, manifest) = host::described(&instance, context.cache())?;
     Ok((instance, manifest))
 }
 

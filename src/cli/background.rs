@@ -76,7 +76,7 @@ pub fn start(mountpoint: &Path, log: &Path) -> Result<(), Failure> {
         };
         let _ = sender.send((report, answers));
     });
-    let log_hint = format!("its log is {}", log.display());
+    let log_hint = format!("its log is {}", paths::quoted(log));
     match receiver.recv_timeout(PATIENCE) {
         Ok((Some(Report { failure: Some(failure), .. }), _)) => {
             let _ = child.wait();

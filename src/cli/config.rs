@@ -3,6 +3,8 @@ use super::mount::MountOptions;
 use super::{Context, shown, terminal};
 use clap::{Args, Command, FromArgMatches, Subcommand};
 use omnifs::config::{Config, Source};
+use omnifs::paths::quoted;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Show and check the configuration
@@ -21,13 +23,21 @@ pub enum ConfigCommand {
 
 pub fn run(context: &Context, args: &ConfigCommand) -> Result<ExitCode, Failure> {
     match args {
-        ConfigCommand::Path => terminal::print(&format!("{}\n", context.paths.config.display()))?,
+        ConfigCommand::Path => terminal::print(&format!("{}\n", file(&context.paths.config)))?,
         ConfigCommand::Show => {
             terminal::print(&context.config()?.over(&environment()?.overrides()).to_string())?;
         }
         ConfigCommand::Check => return check(context),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As it is, for `"$(omnifs config path)"`; where that would not be seen, as a shell takes it.
+fn file(path: &Path) -> String {
+    match path.to_str().filter(|path| omnifs_text::hidden(path).next().is_none()) {
+        Some(path) => path.to_owned(),
+        None => quoted(path),
+    }
 }
 
 /// What the environment says, read by the parser of `mount`'s own options.

@@ -1,8 +1,10 @@
 use super::failure::{Exit, Failure};
+use super::locate::{self, Located};
 use super::{Context, shown};
 use clap::Args;
 use omnifs::control::{Record, key};
 use omnifs::logs::{self, Tail};
+use omnifs::paths::quoted_text;
 use omnifs_platform::mounting;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -48,10 +50,9 @@ pub fn run(context: &Context, args: &Logs) -> Result<ExitCode, Failure> {
 fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let directory = context.paths.logs();
     if let Some(path) = path {
-        let found = context.registry().containing(path).ok().flatten();
-        let log = match found {
-            Some((record, _)) => record.log,
-            None => logs::path(&directory, &key(&mounting::resolve(path)?)),
+        let log = match locate::find(context, path) {
+            Ok(Located::Here(record, _)) => record.log,
+            _ => logs::path(&directory, &key(&mounting::resolve(path)?)),
         };
         return if log.exists() { Ok(log) } else { Err(none(&format!("for {}", shown(path)))) };
     }
@@ -65,7 +66,7 @@ fn find(context: &Context, path: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 /// It has to be said which one of these a command is for.
 pub fn several(records: &[Record], command: &str) -> Failure {
     let failure = Failure::new("several mounts are running").exit(Exit::Usage);
-    let hint = |record: &Record| format!("omnifs {command} {}", record.mountpoint);
+    let hint = |record: &Record| format!("omnifs {command} {}", quoted_text(&record.mountpoint));
     records.iter().map(hint).fold(failure, Failure::hint)
 }
 

@@ -1,7 +1,7 @@
 use super::failure::{Exit, Failure};
+use super::locate::mount_of;
 use super::logs::several;
-use super::refresh::not_in_a_mount;
-use super::{Context, shown, terminal, wait};
+use super::{Context, terminal, wait};
 use clap::Args;
 use omnifs::control::{Client, Record};
 use std::path::PathBuf;
@@ -24,13 +24,10 @@ pub fn run(context: &Context, args: &Metrics) -> Result<ExitCode, Failure> {
 }
 
 fn find(context: &Context, path: Option<&PathBuf>) -> Result<Record, Failure> {
-    let registry = context.registry();
     if let Some(path) = path {
-        let unusable = |e| Failure::new(format!("{}: {e}", shown(path)));
-        let found = registry.containing(path).map_err(unusable)?;
-        return found.map(|(record, _)| record).ok_or_else(|| not_in_a_mount(path));
+        return Ok(mount_of(context, path)?.0);
     }
-    match &registry.list()[..] {
+    match &context.registry().list()[..] {
         [] => Err(Failure::new("nothing is mounted")
             .hint("`omnifs mount PATH` mounts")
             .exit(Exit::NotMounted)),

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod failure;
+mod locate;
 mod logs;
 mod metrics;
 mod mount;
@@ -24,6 +25,8 @@ use omnifs::config::{Config, Instance};
 use omnifs::control::Registry;
 use omnifs::host;
 use omnifs::paths::Paths;
+use omnifs::trust;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,6 +59,9 @@ struct Global {
     /// The configuration file, in place of the user's own
     #[arg(long, global = true, value_name = "FILE", env = "OMNIFS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
+    /// Believe what is in DIR whoever may change it, as in a container's volume; may be given several times
+    #[arg(long, global = true, value_name = "DIR")]
+    trust_path: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,10 +95,19 @@ struct Context {
     named: bool,
     /// This process reports to a waiting `omnifs mount`.
     ready_on_stdout: bool,
+    /// It was looked at, and said should it not be believed.
+    cache_judged: OnceCell<()>,
 }
 
 impl Context {
     fn new(cli: &Cli) -> Result<Context, Failure> {
+        let context = Context::unchecked(cli)?;
+        context.paths.check()?;
+        Ok(context)
+    }
+
+    /// For the doctor, which looks at the directories itself.
+    fn unchecked(cli: &Cli) -> Result<Context, Failure> {
         let mut paths = Paths::of_user()?;
         // An empty variable counts as unset, as everywhere else.
         let named = cli.global.config.as_ref().filter(|file| !file.as_os_str().is_empty());
@@ -100,7 +115,27 @@ impl Context {
             let absolute = std::path::absolute(file);
             paths.config = absolute.map_err(|e| Failure::new(format!("--config: {e}")))?;
         }
-        Ok(Context { paths, named: named.is_some(), ready_on_stdout: cli.ready_on_stdout })
+        let ready_on_stdout = cli.ready_on_stdout;
+        Ok(Context {
+            paths,
+            named: named.is_some(),
+            ready_on_stdout,
+            cache_judged: OnceCell::new(),
+        })
+    }
+
+    /// Where compiled components are kept. One that is not believed is not used: that costs time alone.
+    fn cache(&self) -> &Path {
+        self.cache_judged.get_or_init(|| match trust::check(&self.paths.cache) {
+            // To a log it is said as the components are loaded.
+            Err(distrust) if !self.ready_on_stdout => {
+                let hint = distrust.hint();
+                let text = format!("compiled components are not kept: {distrust} ({hint})");
+                terminal::tell("warning", &text);
+            }
+            _ => {}
+        });
+        &self.paths.cache
     }
 
     fn config(&self) -> Result<Config, Failure> {
@@ -138,6 +173,16 @@ fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(future))
 }
 
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
 /// A path for a message.
 fn shown(path: &Path) -> String {
     omnifs::logs::printable(&path.to_string_lossy()).into_owned()
@@ -150,13 +195,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // It repeats what was written, which may act on the terminal.
-            let text = error.render().to_string();
-            let lines = text.lines().map(omnifs::logs::printable);
-            let _ = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("{}\n", lines.collect::<Vec<_>>().join("\n")),
-            );
+            use std::io::Write;
+            let text = usage(&error.render().to_string(), hides_something());
+            let _ = writeln!(std::io::stderr(), "{text}");
             return ExitCode::from(Exit::Usage as u8);
         }
         // Help and version.
@@ -176,30 +217,73 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is wrong with the command line, for the terminal. It repeats what was written: where that hides
+/// something, a line's end for one, all of it is one line, so that no part passes for a line of ours.
+fn usage(text: &str, hides: bool) -> String {
+    let separator = if hides { " " } else { "\n" };
+    let lines: Vec<_> = text.lines().map(omnifs::logs::printable).collect();
+    lines.join(separator).trim_end().to_owned()
+}
+
+/// Whether an argument or a variable that stands for one has a character that nobody can see.
+fn hides_something() -> bool {
+    let variables =
+        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OMNIFS_"));
+    let mut all = std::env::args_os().chain(variables.map(|(_, value)| value));
+    all.any(|text| omnifs_text::hidden(&text.to_string_lossy()).next().is_some())
+}
+
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let context = Context::new(&cli)?;
-    let context = &context;
-    match cli.command {
-        Command::Mount(args) => mount::run(context, &args),
-        Command::Unmount(args) => unmount::run(context, &args),
-        Command::Status(args) => status::run(context, &args),
-        Command::Metrics(args) => metrics::run(context, &args),
-        Command::Refresh(args) => refresh::run(context, &args),
-        Command::Serve(args) => serve::run(context, &args),
-        Command::Providers(args) => providers::run(context, &args),
-        Command::Auth(args) => auth::run(context, &args),
-        Command::Logs(args) => logs::run(context, &args),
-        Command::Doctor(args) => doctor::run(context, &args),
-        Command::Config(args) => config::run(context, &args),
-        Command::Demo(args) => demo::run(context, &args),
-        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
-        Command::Reference(args) => reference::run(&args, Cli::command()),
+    except(&cli)?;
+    let context = || Context::new(&cli);
+    match &cli.command {
+        Command::Mount(args) => mount::run(&context()?, args),
+        Command::Unmount(args) => unmount::run(&context()?, args),
+        Command::Status(args) => status::run(&context()?, args),
+        Command::Metrics(args) => metrics::run(&context()?, args),
+        Command::Refresh(args) => refresh::run(&context()?, args),
+        Command::Serve(args) => serve::run(&context()?, args),
+        Command::Providers(args) => providers::run(&context()?, args),
+        Command::Auth(args) => auth::run(&context()?, args),
+        Command::Logs(args) => logs::run(&context()?, args),
+        Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
+        Command::Config(args) => config::run(&context()?, args),
+        Command::Demo(args) => demo::run(&context()?, args),
+        Command::Completions(args) => completions::run(args, &mut Cli::command()),
+        Command::Reference(args) => reference::run(args, Cli::command()),
     }
+}
+
+/// `--trust-path`.
+fn except(cli: &Cli) -> Result<(), Failure> {
+    let paths = &cli.global.trust_path;
+    let wrong = |error| Failure::new(format!("--trust-path {error}")).exit(Exit::Usage);
+    trust::except(paths).map_err(wrong)?;
+    // The background process says it to nobody.
+    if !paths.is_empty() && !cli.ready_on_stdout {
+        let shown: Vec<_> = paths.iter().map(|path| shown(path)).collect();
+        terminal::tell(
+            "warning",
+            &format!(
+                "--trust-path: whoever may change what is in {} decides what omnifs runs and where it sends \
+                 your credentials",
+                shown.join(", ")
+            ),
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_argument_hides_makes_no_line_of_its_own_in_an_error() {
+        let parsed = Cli::try_parse_from(["omnifs", "x\nhint: run this\u{202e}"]);
+        let text = usage(&parsed.unwrap_err().render().to_string(), true);
+        assert!(text.contains("hint: run this\u{fffd}") && !text.contains('\n'), "{text}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -180,6 +180,7 @@ pub fn options(
         return Err(Failure::new(format!("--provider {name} is given twice")).exit(Exit::Usage));
     }
     let instances = context.instances(&config, &flags)?;
+    context.cache();
     let mountpoint = mounting::resolve(path)?;
     Ok(daemon::Options {
         log: logs::path(&context.paths.logs(), &control::key(&mountpoint)),

@@ -1,8 +1,9 @@
-use super::failure::{Exit, Failure};
-use super::{Context, shown, terminal, wait};
+use super::failure::Failure;
+use super::locate::mount_of;
+use super::{Context, terminal, wait};
 use clap::Args;
 use omnifs::control::Client;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Ask the services again for what is below PATH
@@ -16,20 +17,11 @@ pub struct Refresh {
 }
 
 pub fn run(context: &Context, args: &Refresh) -> Result<ExitCode, Failure> {
-    let unusable = |e| Failure::new(format!("{}: {e}", shown(&args.path)));
-    let found = context.registry().containing(&args.path).map_err(unusable)?;
-    let (record, below) = found.ok_or_else(|| not_in_a_mount(&args.path))?;
+    let (record, below) = mount_of(context, &args.path)?;
     let below = below.to_str().map(|path| path.replace(std::path::MAIN_SEPARATOR, "/"));
     let below = below.ok_or_else(|| Failure::new("names in a mount are Unicode"))?;
     let refreshed = wait(Client::new(record)?.refresh(&below))??;
     let nodes = refreshed.nodes;
     terminal::print(&format!("{nodes} cached nodes will be asked for again\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Nothing of ours is there.
-pub fn not_in_a_mount(path: &Path) -> Failure {
-    Failure::new(format!("{} is not in a running mount", shown(path)))
-        .hint("`omnifs status` lists the mounts")
-        .exit(Exit::NotMounted)
 }

@@ -1,5 +1,5 @@
 use super::failure::{Exit, Failure};
-use super::refresh::not_in_a_mount;
+use super::locate::mount_of;
 use super::{Context, terminal, wait};
 use clap::Args;
 use futures_util::future::join_all;
@@ -32,14 +32,9 @@ pub struct Status {
 }
 
 pub fn run(context: &Context, args: &Status) -> Result<ExitCode, Failure> {
-    let registry = context.registry();
     let records = match &args.path {
-        None => registry.list(),
-        Some(path) => {
-            let unusable = |e| Failure::new(format!("{}: {e}", super::shown(path)));
-            let found = registry.containing(path).map_err(unusable)?;
-            vec![found.ok_or_else(|| not_in_a_mount(path))?.0]
-        }
+        None => context.registry().list(),
+        Some(path) => vec![mount_of(context, path)?.0],
     };
     let answers = wait(ask(&records))?;
     let text = if args.json { json(&answers, args.path.is_some())? } else { text(&answers) };

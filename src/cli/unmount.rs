@@ -1,5 +1,6 @@
 use super::failure::{Exit, Failure};
-use super::{Context, shown, wait};
+use super::locate::{self, Located};
+use super::{Context, is_root, shown, wait};
 use clap::Args;
 use omnifs::control::{self, Client, Record};
 use omnifs::paths;
@@ -25,10 +26,9 @@ pub struct Unmount {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
-    let registry = context.registry();
     let unusable = |e| Failure::new(format!("{}: {e}", shown(&args.path)));
-    match registry.containing(&args.path).map_err(unusable)? {
-        Some((record, below)) if below.as_os_str().is_empty() => {
+    match locate::find(context, &args.path).map_err(unusable)? {
+        Located::Here(record, below) if below.as_os_str().is_empty() => {
             let client = Client::new(record.clone())?;
             match wait(client.unmount(args.force))? {
                 Ok(()) => gone(context, &record)?,
@@ -42,14 +42,22 @@ pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Some((record, _)) => {
+        Located::Here(record, _) => {
             let text =
                 format!("{} is inside the mount at {}", shown(&args.path), record.mountpoint);
             return Err(Failure::new(text)
-                .hint(format!("to end that mount: omnifs unmount {}", record.mountpoint))
+                .hint(format!(
+                    "to end that mount: omnifs unmount {}",
+                    paths::quoted_text(&record.mountpoint)
+                ))
                 .exit(Exit::NotMounted));
         }
-        None => without_process(&args.path, args.force)?,
+        Located::Others(user) if !is_root() => {
+            return Err(locate::in_mount_of(&args.path, user)
+                .hint("only that user and root can end it")
+                .exit(Exit::Mountpoint));
+        }
+        Located::Others(_) | Located::Nowhere => without_process(&args.path, args.force)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -57,12 +65,13 @@ pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
 /// Waits until the mount's process has given its claim back.
 fn gone(context: &Context, record: &Record) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
-    let mountpoint = Path::new(&record.mountpoint);
     while context.registry().list().iter().any(|other| other == record) {
         if Instant::now() > deadline {
             let text = format!("process {} goes on after the unmount", record.pid);
-            return Err(Failure::new(text)
-                .hint(format!("to end it: omnifs unmount --force {}", paths::quoted(mountpoint))));
+            return Err(Failure::new(text).hint(format!(
+                "to end it: omnifs unmount --force {}",
+                paths::quoted_text(&record.mountpoint)
+            )));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,5 +1,6 @@
 //! Every way the configuration can be wrong. No message repeats a value that may be a secret.
 
+use crate::paths::{self, quoted};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,10 +54,16 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Error::Read { file, source } if source.kind() == std::io::ErrorKind::NotFound => {
-                format!("create {} or leave --config and OMNIFS_CONFIG away", file.display())
+                format!("create {} or leave --config and OMNIFS_CONFIG away", quoted(file))
             }
             Error::Read { .. } | Error::Syntax { .. } => return None,
-            Error::Write { file, .. } => format!("check the permissions of {}", parent(file)),
+            // It says so itself.
+            Error::Write { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
+                return None;
+            }
+            Error::Write { file, .. } => {
+                format!("check the permissions of {}", quoted(&written_in(file)))
+            }
             Error::Distrust(distrust) => distrust.hint(),
             Error::UnknownKey { nearest: Some(nearest), .. } => {
                 format!("did you mean '{nearest}'?")
@@ -83,8 +90,12 @@ impl Error {
 pub(super) const NAME_RULE: &str = "use 1 to 63 lower-case letters, digits and '-', beginning with a letter \
                          or a digit";
 
-fn parent(file: &Path) -> String {
-    file.parent().unwrap_or(file).display().to_string()
+/// The directory in which a new file would be made: of a link, where it leads, and of directories that
+/// are missing the one above them.
+fn written_in(file: &Path) -> PathBuf {
+    let target = paths::target(file).unwrap_or_else(|_| file.to_owned());
+    let directory = target.ancestors().skip(1).find(|directory| directory.is_dir());
+    directory.unwrap_or(&target).to_owned()
 }
 
 /// The known name that is nearest to what was written, if one is near.
@@ -97,4 +108,27 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name.to_owned())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_names_the_directory_that_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, dotfiles) = (dir.path().join("own"), dir.path().join("dotfiles"));
+        for directory in [&own, &dotfiles] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        std::os::unix::fs::symlink("../dotfiles/omnifs.toml", own.join("link")).unwrap();
+        let hint = |file: PathBuf| {
+            Error::Write { file, source: std::io::ErrorKind::PermissionDenied.into() }.hint()
+        };
+        let names =
+            |directory: &Path| Some(format!("check the permissions of {}", directory.display()));
+        assert_eq!(hint(own.join("config.toml")), names(&own));
+        assert_eq!(hint(own.join("not/there/config.toml")), names(&own));
+        assert_eq!(hint(own.join("link")), names(&own.join("../dotfiles")));
+    }
 }

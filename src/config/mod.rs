@@ -237,12 +237,16 @@ impl Config {
         trust::check(&absolute).map_err(|distrust| vec![distrust.into()])?;
         let mut text = String::new();
         match paths::open_regular(file) {
-            Ok(opened) => opened.take(MOST_BYTES).read_to_string(&mut text).map_err(read)?,
+            Ok(opened) => opened.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(read)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
                 return Ok(Config::default());
             }
             Err(error) => return Err(read(error)),
         };
+        if text.len() as u64 > MOST_BYTES {
+            let why = format!("it is larger than {} MiB", MOST_BYTES >> 20);
+            return Err(read(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why)));
+        }
         read::parse(file, &text)
     }
 
@@ -288,6 +292,21 @@ mod tests {
                 panic!("{}\n{example}", errors[0]);
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_and_not_read_in_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let most = MOST_BYTES as usize;
+        let text = format!("# {}\n[cache]\nnodes = 1000\n", "x".repeat(most));
+        std::fs::write(&file, &text).unwrap();
+        let error = Config::load(&file, true).unwrap_err();
+        assert!(error[0].to_string().ends_with("it is larger than 4 MiB"), "{}", error[0]);
+        std::fs::write(&file, &text[text.len() - most..]).unwrap();
+        assert!(!Config::load(&file, true).unwrap_err()[0].to_string().contains("larger"));
+        std::fs::write(&file, format!("#{}", &text[text.len() - most + 1..])).unwrap();
+        assert_eq!(Config::load(&file, true).unwrap().cache.nodes, 1000);
     }
 
     #[test]

@@ -56,9 +56,29 @@ fn span(length: Duration) -> String {
     }
 }
 
-/// A TOML string: quoted and escaped.
+/// A basic string of TOML: quoted, and nothing hidden in it that is not escaped.
 fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    let mut hidden = omnifs_text::hidden(text).map(|(at, _)| at).peekable();
+    let mut quoted = String::from("\"");
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if hidden.next_if_eq(&at).is_some() => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// A key, bare where that is possible.
+fn key(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match !name.is_empty() && name.bytes().all(bare) {
+        true => name.to_owned(),
+        false => quoted(name),
+    }
 }
 
 fn path(path: &Path) -> String {
@@ -67,7 +87,6 @@ fn path(path: &Path) -> String {
 
 fn instance(instance: &InstanceConfig) -> String {
     let mut lines = Vec::new();
-    let key = |name: &str| toml_edit::Key::new(name).display_repr().into_owned();
     lines.extend(instance.provider.as_ref().map(|p| format!("provider = {}", quoted(p))));
     lines.extend(instance.enabled.map(|on| format!("enabled = {on}")));
     for (name, endpoint) in &instance.endpoints {
@@ -119,5 +138,20 @@ mod tests {
             ["grant", "asks"].map(|key| format!("{key} = 'sha256:{}'\n", "0f".repeat(32)));
         let config = read::parse(file, &format!("{text}{}", digests.concat())).unwrap();
         assert_eq!(read::parse(file, &config.to_string()).unwrap(), config);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_hides_something_and_it_reads_back_as_the_same() {
+        let strange = "a\u{202e}b\u{200b}c\u{7f}\n\t'\"\\ \u{645}\u{200c}\u{647} \u{e0041}";
+        let mut instance = InstanceConfig::default();
+        instance.settings.insert("s".into(), strange.into());
+        instance.credential_files.insert(strange.into(), strange.into());
+        let config = Config { written: [("a".into(), instance)].into(), ..Config::default() };
+        let shown = config.to_string();
+        assert!(omnifs_text::hidden(&shown).all(|(_, c)| c == '\n'), "{shown}");
+        let read = read::parse(Path::new("/c.toml"), &shown).unwrap();
+        assert_eq!(read.written["a"].settings["s"], strange);
+        let name = read.written["a"].credential_files.keys().next();
+        assert_eq!(name.map(String::as_str), Some(strange));
     }
 }

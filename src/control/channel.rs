@@ -9,10 +9,12 @@ pub(super) use unix::{Listener, Reached};
 #[cfg(windows)]
 pub(super) use windows::{Listener, Reached};
 
-/// Where the channel of the mount with this key is.
+/// Where the channel of the mount with this key is. By the key's digest alone: a socket's path is bounded,
+/// and its length is to depend on the directory and on no mountpoint.
 #[cfg(unix)]
 pub(super) fn place(directory: &Path, key: &str) -> io::Result<PathBuf> {
-    Ok(directory.join(format!("{key}.sock")))
+    let digest = key.rsplit('-').next().unwrap_or(key);
+    Ok(directory.join(format!("{digest}.sock")))
 }
 
 /// Pipes have names of their own, which cannot be guessed here: nobody can have taken it.
@@ -62,15 +64,21 @@ mod unix {
                     _directory: Some(directory),
                 });
             }
-            let text = format!(
-                "the path {} is too long for a socket: set HOME or XDG_STATE_HOME to a shorter one",
-                path.display()
-            );
+            let text =
+                format!("the path {} is too long for a socket: {}", path.display(), shorter());
             Err(io::Error::new(io::ErrorKind::InvalidInput, text))
         }
 
         pub fn path(&self) -> &Path {
             &self.path
+        }
+    }
+
+    /// What to do where the directory is too long. macOS takes no notice of `XDG_STATE_HOME`.
+    fn shorter() -> &'static str {
+        match cfg!(target_os = "macos") {
+            true => "set HOME to a shorter one",
+            false => "set HOME or XDG_STATE_HOME to a shorter one",
         }
     }
 
@@ -119,6 +127,31 @@ mod unix {
         fn local_addr(&self) -> io::Result<()> {
             Ok(())
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::control::key;
+
+    /// A home of macOS, whose sockets have paths of at most 103 bytes.
+    #[test]
+    fn the_length_of_a_sockets_path_depends_on_the_directory_alone() {
+        let home = "/Users/somebody.with-a-name/Library/Application Support/omnifs/state/mounts";
+        let length = |mountpoint: &str| {
+            place(Path::new(home), &key(Path::new(mountpoint))).unwrap().as_os_str().len()
+        };
+        let mountpoints = ["/", "/m", "/mnt/a-name-that-is-as-long-as-a-key-takes-of-it"];
+        assert_eq!(mountpoints.map(length), [home.len() + "/0123456789abcdef.sock".len(); 3]);
+        assert!(length("/m") <= 103);
+    }
+
+    #[cfg(target_os = "macos")]
+    #[test]
+    fn no_hint_names_a_variable_that_the_system_takes_no_notice_of() {
+        let error = Reached::new(Path::new(&"x".repeat(200))).unwrap_err();
+        assert!(!error.to_string().contains("XDG"), "{error}");
     }
 }
 

@@ -17,17 +17,17 @@ mod status;
 
 pub use client::Client;
 pub(crate) use registry::hex;
-pub use registry::{Claim, Record, Registry, key};
+pub use registry::{Claim, Record, Registry, key, lies_in};
 pub use scrape::Scrape;
 pub use server::{Server, Unmount};
 pub use status::*;
 
-use crate::paths::quoted;
+use crate::paths::{quoted, quoted_text};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The mounted core, as the control channel sees it.
 pub trait Daemon: Send + Sync + 'static {
@@ -89,7 +89,7 @@ impl Error {
             }
             Error::NotHolder(pid) => Some(format!("look at it, and end it yourself: kill {pid}")),
             Error::Silent { mountpoint, .. } => {
-                Some(format!("`omnifs unmount --force {}` ends it", quoted(Path::new(mountpoint))))
+                Some(format!("`omnifs unmount --force {}` ends it", quoted_text(mountpoint)))
             }
             Error::Refused(refused) => refused.hint.clone(),
         }

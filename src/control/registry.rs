@@ -134,8 +134,9 @@ impl Registry {
             // Removed while the shared lock is held: no new mount can have written it.
             Ok((Ok(()), _)) | Err(_) => {
                 let _ = std::fs::remove_file(&path);
-                if cfg!(unix) {
-                    let _ = std::fs::remove_file(self.directory.join(format!("{key}.sock")));
+                #[cfg(unix)]
+                if let Ok(channel) = channel::place(&self.directory, key) {
+                    let _ = std::fs::remove_file(channel);
                 }
                 return None;
             }
@@ -183,36 +184,39 @@ impl Registry {
         };
         Ok(())
     }
+}
 
-    /// The mount that `path` lies in, and the rest of the path below it. Only directories outside
-    /// of any mount are asked for, so a mount that hangs does not hang the caller.
-    pub fn containing(&self, path: &Path) -> io::Result<Option<(Record, PathBuf)>> {
-        let path = std::path::absolute(path)?;
-        let mut parts = path.components();
-        let (mut outside, mut below) = (PathBuf::new(), PathBuf::new());
-        let mut found = None;
-        for part in parts.by_ref() {
-            step(&mut outside, part);
-            found = self.get(&outside);
-            // On Windows that gives another form of the path, `\\?\C:\`, and mountpoints are no links.
-            if found.is_none() && cfg!(not(windows)) {
-                // Leads through symbolic links to the real directory.
-                outside = std::fs::canonicalize(&outside).unwrap_or(outside);
-                found = self.get(&outside);
-            }
-            if found.is_some() {
-                break;
-            }
+/// What `known` has of the first place on the way to `path`, and the rest of the path below it. Where `known`
+/// knows each mount, only directories outside of any are asked for, so one that hangs does not hang the caller.
+pub fn lies_in<T>(
+    path: &Path,
+    known: impl Fn(&Path) -> Option<T>,
+) -> io::Result<Option<(T, PathBuf)>> {
+    let path = std::path::absolute(path)?;
+    let mut parts = path.components();
+    let (mut outside, mut below) = (PathBuf::new(), PathBuf::new());
+    let mut found = None;
+    for part in parts.by_ref() {
+        step(&mut outside, part);
+        found = known(&outside);
+        // On Windows that gives another form of the path, `\\?\C:\`, and mountpoints are no links.
+        if found.is_none() && cfg!(not(windows)) {
+            // Leads through symbolic links to the real directory.
+            outside = std::fs::canonicalize(&outside).unwrap_or(outside);
+            found = known(&outside);
         }
-        let Some(record) = found else { return Ok(None) };
-        for part in parts {
-            if matches!(part, Component::ParentDir) && below.as_os_str().is_empty() {
-                return Ok(None);
-            }
-            step(&mut below, part);
+        if found.is_some() {
+            break;
         }
-        Ok(Some((record, below)))
     }
+    let Some(found) = found else { return Ok(None) };
+    for part in parts {
+        if matches!(part, Component::ParentDir) && below.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        step(&mut below, part);
+    }
+    Ok(Some((found, below)))
 }
 
 /// Whether a process holds a lock on the file with this inode number, by the lines of proc_locks(5):
@@ -374,8 +378,9 @@ mod tests {
         std::os::unix::fs::symlink(&at, root.join("direct")).unwrap();
         let claim = registry.claim(&at).unwrap();
         claim.publish(&record(&at)).unwrap();
-        let below =
-            |path: &str| registry.containing(&root.join(path)).unwrap().map(|(_, below)| below);
+        let below = |path: &str| {
+            lies_in(&root.join(path), |place| registry.get(place)).unwrap().map(|(_, below)| below)
+        };
         assert_eq!(below("real/m"), Some("".into()));
         assert_eq!(below("link/m/a/./b/../c"), Some("a/c".into()));
         assert_eq!(below("direct/a"), Some("a".into()));

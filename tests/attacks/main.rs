@@ -8,19 +8,8 @@ mod files;
 mod mount;
 mod neighbours;
 
-use omnifs_support::{Omnifs, skip};
+use omnifs_support::skip;
 use std::path::PathBuf;
-
-/// A home to mount from, unless nothing can be mounted here.
-fn home(test: &str) -> Option<Omnifs> {
-    match Omnifs::unavailable() {
-        Some(reason) => {
-            skip(test, &reason);
-            None
-        }
-        None => Some(Omnifs::new().expect("a home")),
-    }
-}
 
 /// Only root can act as another user.
 fn is_root(test: &str) -> bool {
@@ -29,12 +18,6 @@ fn is_root(test: &str) -> bool {
         skip(test, "only root can act as another user");
     }
     root
-}
-
-/// A component that `cargo xtask test` has built, as `--provider`.
-fn provider(name: &str) -> [String; 2] {
-    let directory = omnifs_support::components().expect("components are built: cargo xtask test");
-    ["--provider".into(), format!("{name}={}", directory.join(format!("{name}.wasm")).display())]
 }
 
 /// A user who owns nothing here.

@@ -1,7 +1,7 @@
 //! What a service shows, in a real mount.
 
-use crate::{home, provider};
 use omnifs_support::tools::list;
+use omnifs_support::{home, provider};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 

@@ -1,7 +1,7 @@
 //! Other users of the same machine.
 
-use crate::{STRANGER, as_a_stranger, home, is_root, open_to_all, provider};
-use omnifs_support::{Omnifs, wait_until};
+use crate::{STRANGER, as_a_stranger, is_root, open_to_all};
+use omnifs_support::{Omnifs, home, provider, wait_until};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -250,4 +250,108 @@ fn whoever_holds_the_lock_of_a_configuration_is_not_waited_for_for_ever() {
     directory.lock().expect("flock");
     let ran = omnifs.run(&["providers", "remove", "docker"]).expect("within a minute");
     assert!(!ran.status.success() && ran.stderr.contains("try again"), "{ran:?}");
+}
+
+/// As a Kubernetes `emptyDir` is.
+#[test]
+fn what_others_may_write_is_believed_only_where_the_command_line_says_so() {
+    let test = "what_others_may_write_is_believed_only_where_the_command_line_says_so";
+    let Some(omnifs) = home(test) else { return };
+    let shared = omnifs.path("state");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let directory = shared.display().to_string();
+    let omnifs = omnifs.env("OMNIFS_TRUST_PATH", &directory);
+    let point = omnifs.mount_point().display().to_string();
+    let hint = format!("--trust-path {directory}");
+    for arguments in [&["status"][..], &["mount", &point], &["config", "show"]] {
+        let ran = omnifs.run(arguments).expect("within a minute");
+        assert!(!ran.status.success() && ran.stderr.contains(&hint), "{arguments:?}: {ran:?}");
+    }
+    let [flag, hello] = provider("hello");
+    for arguments in [
+        &["mount", &point, &flag, &hello, "--trust-path", &directory][..],
+        &["--trust-path", &directory, "status", &point],
+        &["unmount", &point, "--trust-path", &directory],
+    ] {
+        let ran = omnifs.run(arguments).expect("within a minute");
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+        assert_eq!(ran.stderr.matches("warning: --trust-path").count(), 1, "{ran:?}");
+    }
+    let ran = omnifs.run(&["--trust-path", "/none", "status"]).expect("status");
+    assert!(ran.status.code() == Some(2) && ran.stderr.contains("/none"), "{ran:?}");
+    omnifs.config("trust-path = \"/\"\n").expect("a configuration");
+    let ran = omnifs.run(&["--trust-path", &directory, "config", "check"]).expect("check");
+    assert!(ran.stderr.contains("unknown key 'trust-path'"), "{ran:?}");
+}
+
+#[test]
+fn a_cache_that_others_may_write_costs_a_warning_and_the_cache() {
+    let test = "a_cache_that_others_may_write_costs_a_warning_and_the_cache";
+    let Some(omnifs) = home(test) else { return };
+    let cache = omnifs.path("cache");
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let warning = "warning: compiled components are not kept: ";
+    let point = omnifs.mount_point().display().to_string();
+    let [flag, hello] = provider("hello");
+    for (arguments, warnings) in [
+        (&["providers", "list"][..], 1),
+        (&["mount", &point, &flag, &hello], 1),
+        (&["status", &point], 0),
+        (&["unmount", &point], 0),
+    ] {
+        let ran = omnifs.run(arguments).expect("within a minute");
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+        assert_eq!(ran.stderr.matches(warning).count(), warnings, "{arguments:?}: {ran:?}");
+    }
+    assert_eq!(fs::read_dir(&cache).expect("the cache").count(), 0, "nothing is kept there");
+}
+
+#[test]
+fn a_certificate_authority_of_another_user_is_not_believed() {
+    let test = "a_certificate_authority_of_another_user_is_not_believed";
+    let (true, Some(omnifs)) = (is_root(test), home(test)) else { return };
+    let omnifs = omnifs.env("GITHUB_TOKEN", "no-token-of-anybody");
+    let (config, ca) = (omnifs.path("c.toml"), omnifs.path("ca.pem"));
+    fs::write(&ca, "no certificate\n").expect("ca.pem");
+    let text = "[instances.github.endpoints.api]\nca-file = \"ca.pem\"\n";
+    fs::write(&config, text).expect("c.toml");
+    let (config, ca) = (config.display().to_string(), ca.display().to_string());
+    let status = |more: &[&str]| {
+        let arguments = [&["--config", &config, "auth", "status", "github"], more].concat();
+        let ran = omnifs.run(&arguments).expect("within a minute");
+        ran.stdout + &ran.stderr
+    };
+    assert!(!status(&[]).contains("ca-file"), "{}", status(&[]));
+    lchown(&ca, Some(STRANGER), None).expect("chown");
+    let said = status(&[]);
+    assert!(said.contains("belongs to user 54321") && said.contains("ca.pem"), "{said}");
+    let said = status(&["--trust-path", &ca]);
+    assert!(said.contains("github") && !said.contains("ca-file"), "{said}");
+}
+
+/// It is not entered either: nobody serves this one, so that whoever asks it for a name waits for ever.
+#[test]
+fn a_path_in_a_mount_of_another_user_is_said_to_be_his() {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    use std::os::fd::AsRawFd;
+    let test = "a_path_in_a_mount_of_another_user_is_said_to_be_his";
+    let (true, Some(omnifs)) = (is_root(test), home(test)) else { return };
+    let device = fs::File::options().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
+    let options = format!(
+        "fd={},rootmode=40000,user_id={STRANGER},group_id={STRANGER},allow_other",
+        device.as_raw_fd()
+    );
+    let options = std::ffi::CString::new(options).expect("no zero");
+    let at = omnifs.mount_point();
+    mount("omnifs", &at, "fuse.omnifs", MountFlags::empty(), options.as_c_str()).expect("mount");
+    let below = at.join("hub/x").display().to_string();
+    let ran = [&["status", &below][..], &["refresh", &below], &["metrics", &below]]
+        .map(|arguments| omnifs.run(arguments));
+    drop(device);
+    unmount(&at, UnmountFlags::DETACH).expect("unmount");
+    for ran in ran {
+        let ran = ran.expect("within a minute");
+        assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+        assert!(ran.stderr.contains("is in a mount of user 54321"), "{ran:?}");
+    }
 }

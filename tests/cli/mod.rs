@@ -64,6 +64,34 @@ impl Home {
         command
     }
 
+    /// Runs it as another user, who owns the directories of this home that are named. For root alone.
+    #[cfg(target_os = "linux")]
+    pub fn command_as<A: AsRef<OsStr>>(
+        &self,
+        user: u32,
+        own: &[&str],
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::process::CommandExt;
+        let open = |path: &Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        // The build directory may be closed to other users.
+        let binary = self.path("omnifs");
+        if !binary.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_omnifs"), &binary).unwrap();
+        }
+        open(&self.path(""));
+        open(&binary);
+        for name in own {
+            std::os::unix::fs::chown(self.path(name), Some(user), Some(user)).unwrap();
+        }
+        let mut command = Command::new(&binary);
+        self.environment(&mut command).args(arguments).uid(user).gid(user);
+        command
+    }
+
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
         ran(self.command(arguments).output().unwrap())
     }

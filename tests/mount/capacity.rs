@@ -1,6 +1,5 @@
 //! A small cache under a large tree.
 
-use crate::{component, home};
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
 use omnifs::router::{Instance, Router};
@@ -8,7 +7,7 @@ use omnifs::runtime::Runtime;
 use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::fuse::{MountOptions, mount};
 use omnifs_support::tools::list;
-use omnifs_support::{Omnifs, skip, wait_until};
+use omnifs_support::{Omnifs, component, home, skip, wait_until};
 use std::fs;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 

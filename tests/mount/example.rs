@@ -1,10 +1,9 @@
 //! The example of providers/README.md behind a real mount, with a service on loopback that signs its
 //! webhooks.
 
-use crate::{component, home};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use omnifs_support::tools::{await_content, list, read};
-use omnifs_support::wait_until;
+use omnifs_support::{component, home, wait_until};
 use sha2::Sha256;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,7 +1,7 @@
 //! Providers that misbehave, beside one that does not.
 
-use crate::{component, home};
 use omnifs_support::tools::list;
+use omnifs_support::{home, provider};
 use std::fs;
 use std::path::Path;
 
@@ -15,11 +15,7 @@ fn mount_argument(name: &str, file: &Path) -> [String; 2] {
 #[test]
 fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else() {
     let Some(omnifs) = home("hostile") else { return };
-    let arguments = [
-        mount_argument("hostile", &component("hostile")),
-        mount_argument("hello", &component("hello")),
-    ]
-    .concat();
+    let arguments = [provider("hostile"), provider("hello")].concat();
     let mounted = omnifs.mount(&arguments).expect("mount");
     let before: Vec<_> = list(mounted.path()).expect("list");
     // What is listed, the errno, the cause in `omnifs status`.
@@ -81,7 +77,7 @@ fn each_misdeed_is_an_error_that_names_provider_and_cause_and_harms_nothing_else
 #[test]
 fn a_directory_that_contains_itself_is_refused() {
     let Some(omnifs) = home("self") else { return };
-    let mounted = omnifs.mount(&mount_argument("hostile", &component("hostile"))).expect("mount");
+    let mounted = omnifs.mount(&provider("hostile")).expect("mount");
     let error = list(&mounted.join("hostile/self")).expect_err("a tree without end");
     assert_eq!(error.raw_os_error(), Some(EIO));
     let status = mounted.status().expect("status");
@@ -97,8 +93,7 @@ fn a_file_that_is_no_provider_is_named_and_nothing_is_mounted() {
     fs::write(&module, b"\0asm\x01\0\0\0").expect("write");
     let absent = omnifs.path("absent.wasm");
     for (name, file) in [("text", &file), ("module", &module), ("absent", &absent)] {
-        let arguments =
-            [mount_argument(name, file), mount_argument("hello", &component("hello"))].concat();
+        let arguments = [mount_argument(name, file), provider("hello")].concat();
         let error = match omnifs.mount(&arguments) {
             Err(error) => error.to_string(),
             Ok(mounted) => panic!("{name}: mounted at {}", mounted.path().display()),

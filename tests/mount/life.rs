@@ -1,8 +1,8 @@
 //! A mount from its first moment to its last, and how a provider gets into it.
 
-use crate::{component, home};
 use omnifs_support::mount::is_mounted;
 use omnifs_support::tools::list;
+use omnifs_support::{component, home, provider};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 fn a_mount_goes_to_the_background_when_it_answers_and_unmount_ends_it() {
     let Some(omnifs) = home("background") else { return };
     let point = omnifs.mount_point();
-    let provider = format!("hello={}", component("hello").display());
+    let [flag, hello] = provider("hello");
     let text = point.to_string_lossy().into_owned();
-    let ran = omnifs.run(&["mount", &text, "--provider", &provider]).expect("run");
+    let ran = omnifs.run(&["mount", &text, &flag, &hello]).expect("run");
     assert!(ran.status.success(), "{}", ran.stderr);
     let greeting = fs::read_to_string(point.join("hello/hello.txt"));
     assert_eq!(greeting.expect("it answers at once"), "Hello, world!\n");
@@ -28,13 +28,12 @@ fn a_mount_goes_to_the_background_when_it_answers_and_unmount_ends_it() {
 #[test]
 fn what_a_killed_process_left_mounted_is_repaired_by_the_next_mount() {
     let Some(omnifs) = home("killed") else { return };
-    let provider = format!("hello={}", component("hello").display());
-    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount");
+    let mounted = omnifs.mount(&provider("hello")).expect("mount");
     let inode = fs::metadata(mounted.join("hello/hello.txt")).expect("stat").ino();
     mounted.kill();
     let point = omnifs.mount_point();
     assert!(is_mounted(&point), "a killed process leaves its mount");
-    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount again");
+    let mounted = omnifs.mount(&provider("hello")).expect("mount again");
     assert_eq!(fs::metadata(mounted.join("hello/hello.txt")).expect("stat").ino(), inode);
     assert!(mounted.unmount());
 }
@@ -96,8 +95,7 @@ fn each_signal_unmounts_and_ends_the_process() {
 #[test]
 fn every_write_is_refused_as_a_read_only_file_system() {
     let Some(omnifs) = home("writes") else { return };
-    let provider = format!("hello={}", component("hello").display());
-    let mounted = omnifs.mount(&["--provider", &provider]).expect("mount");
+    let mounted = omnifs.mount(&provider("hello")).expect("mount");
     let file = mounted.join("hello/hello.txt");
     let attempts: [(&str, std::io::Result<()>); 5] = [
         ("open for writing", fs::OpenOptions::new().write(true).open(&file).map(drop)),

@@ -1,6 +1,6 @@
 //! What the metrics of a mount say of reads through it, and its log as JSON.
 
-use crate::home;
+use omnifs_support::home;
 use omnifs_support::tools::{list, read};
 use omnifs_support::wait_until;
 use omnifs_twins::{GithubSetup, GithubTwin};

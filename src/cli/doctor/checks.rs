@@ -1,10 +1,10 @@
 //! What the doctor looks at. Each check is bounded: none asks a service or enters a mount.
 
-use super::super::{Context, shown, wait};
-use super::Finding;
+use super::super::{Context, is_root, shown, wait};
+use super::{Finding, directories};
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::{Endpoint, Manifest};
-use omnifs::{host, paths};
+use omnifs::{host, paths, trust};
 use omnifs_platform::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub fn all(context: &Context) -> Vec<Finding> {
             }
         });
     }
-    findings.extend(directories(context));
+    findings.extend(directories::all(&context.paths));
     match config {
         Ok(config) => {
             let file = shown(&context.paths.config);
@@ -41,6 +41,8 @@ pub fn all(context: &Context) -> Vec<Finding> {
                 if config.file.is_some() { "is right" } else { "does not exist, which is fine" };
             findings.push(Finding::good(format!("the configuration {file} {state}")));
             match context.instances(&config, &[]) {
+                // Nothing in a directory that is not believed is looked at.
+                Ok(_) if trust::check(&context.paths.data).is_err() => {}
                 Ok(instances) => {
                     let enabled = instances.iter().filter(|instance| instance.enabled);
                     findings.extend(enabled.flat_map(|i| provider(context, i)));
@@ -123,16 +125,6 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(unix)]
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
-}
-
-#[cfg(unix)]
 fn runs_as_root(file: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(file).is_ok_and(|m| m.uid() == 0 && m.mode() & 0o4000 != 0)
@@ -153,10 +145,34 @@ fn fusermount() -> Finding {
         None => Finding::bad("fusermount3 is not installed", INSTALL),
         Some(file) if !is_root() && !runs_as_root(&file) => Finding::bad(
             format!("{} does not run as root", shown(&file)),
-            format!("sudo chown root {0} && sudo chmod u+s {0}", shown(&file)),
+            format!("sudo chown root {0} && sudo chmod u+s {0}", paths::quoted(&file)),
         ),
+        Some(_) if nameless_user().is_some() => {
+            let user = nameless_user().unwrap_or_default();
+            Finding::bad(
+                format!("fusermount3 mounts for nobody without a name, and user {user} has none"),
+                format!(
+                    "add the user to /etc/passwd, as by: useradd -u {user} NAME; or mount as root"
+                ),
+            )
+        }
         Some(file) => Finding::good(format!("{} is installed", shown(&file))),
     }
+}
+
+/// The number of this user, should the system know no name for it: fusermount3 then says "could not
+/// determine username". Containers are often run so.
+#[cfg(unix)]
+fn nameless_user() -> Option<u32> {
+    let user = rustix::process::geteuid();
+    // SAFETY: no other thread of this process asks for users, and the answer is not read.
+    let entry = unsafe { libc::getpwuid(user.as_raw()) };
+    (!user.is_root() && entry.is_null()).then_some(user.as_raw())
+}
+
+#[cfg(not(unix))]
+fn nameless_user() -> Option<u32> {
+    None
 }
 
 fn user_allow_other(wanted: bool) -> Finding {
@@ -172,31 +188,6 @@ fn user_allow_other(wanted: bool) -> Finding {
             "add the line user_allow_other to /etc/fuse.conf, or set allow-other to false",
         ),
     }
-}
-
-fn directories(context: &Context) -> Vec<Finding> {
-    let paths = &context.paths;
-    [("state", &paths.state), ("cache", &paths.cache), ("data", &paths.data)]
-        .into_iter()
-        .map(|(name, path)| match writable(path) {
-            Ok(()) => Finding::good(format!("the {name} directory {} can be written", shown(path))),
-            Err(error) => Finding::bad(
-                format!("the {name} directory {} cannot be written: {error}", shown(path)),
-                if cfg!(windows) {
-                    format!("icacls {0} /grant %USERNAME%:(OI)(CI)F", shown(path))
-                } else {
-                    format!("sudo chown -R $(id -u) {0} && chmod -R u+rwX {0}", shown(path))
-                },
-            ),
-        })
-        .collect()
-}
-
-fn writable(directory: &Path) -> io::Result<()> {
-    paths::private_dir(directory)?;
-    let probe = directory.join(format!(".doctor.{}", std::process::id()));
-    paths::private_file().write(true).create_new(true).open(&probe)?;
-    std::fs::remove_file(&probe)
 }
 
 /// The component, its approval, its sockets and its credentials.
@@ -271,8 +262,9 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
                 format!("{what} may not be used"),
                 format!(
-                    "join the group that owns it (ls -l {socket}; sudo usermod -aG GROUP $USER), \
-                     then log in again"
+                    "join the group that owns it (ls -l {}; sudo usermod -aG GROUP $USER), \
+                     then log in again",
+                    paths::quoted_text(socket)
                 ),
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
@@ -311,7 +303,10 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
 }
 
 fn mounts(context: &Context) -> Vec<Finding> {
-    let running = context.registry().list();
+    let running = match trust::check(&context.paths.state) {
+        Ok(()) => context.registry().list(),
+        Err(_) => Vec::new(),
+    };
     let mut findings: Vec<_> = running
         .iter()
         .map(|r| Finding::good(format!("mounted at {} by process {}", r.mountpoint, r.pid)))

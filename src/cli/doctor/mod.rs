@@ -1,4 +1,5 @@
 mod checks;
+mod directories;
 
 use super::failure::Failure;
 use super::{Context, terminal};
@@ -49,8 +50,11 @@ impl Finding {
     }
 }
 
-pub fn run(context: &Context, args: &Doctor) -> Result<ExitCode, Failure> {
-    let findings = checks::all(context);
+pub fn run(context: Result<Context, Failure>, args: &Doctor) -> Result<ExitCode, Failure> {
+    let findings = match context {
+        Ok(context) => checks::all(&context),
+        Err(Failure { message, hints, .. }) => vec![Finding::bad(message, hints.join("; "))],
+    };
     let text = if args.json {
         let json = serde_json::to_string_pretty(&findings);
         json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"

@@ -33,7 +33,7 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     let label = args.name.as_deref().unwrap_or("NAME");
     let component = component::read(&args.file).map_err(|e| Failure::component(&e, label))?;
     let shown_file = shown(&args.file);
-    let manifest = host::describe(&shown_file, &component, &context.paths.cache)?;
+    let manifest = host::describe(&shown_file, &component, context.cache())?;
     let name = args.name.as_ref().unwrap_or(&manifest.name);
     if !valid_name(name) {
         return Err(omnifs::config::Error::Name { name: name.clone() }.into());
@@ -60,14 +60,27 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
             return Err(Failure::new("nothing was granted"));
         }
     }
-    let installed = install(&context.paths.providers(), &args.file, name, &component)?;
+    // Before anything is copied: most of what keeps the configuration from being changed shows here.
     let mut editor = Editor::open(&context.paths.config)?;
-    let path = context.paths.providers().join(format!("{installed}.wasm"));
-    let record = approval::record(&path);
-    let fail = |e| Failure::new(format!("cannot write to {}: {e}", shown(&record)));
-    paths::replace(&record, asks.text().as_bytes()).map_err(fail)?;
-    editor.grant(name, &installed, &component.digest, &asks.digest());
-    editor.save()?;
+    let directory = context.paths.providers();
+    let dir = |e| Failure::new(format!("cannot make {}: {e}", shown(&directory)));
+    paths::private_dir(&directory).map_err(dir)?;
+    let in_place = in_place(&directory, &args.file);
+    let installed = in_place.as_deref().unwrap_or(name);
+    let path = directory.join(format!("{installed}.wasm"));
+    let mut written = Written::default();
+    let save = || {
+        if in_place.is_none() {
+            written.replace(&path, &component.bytes)?;
+        }
+        written.replace(&approval::record(&path), asks.text().as_bytes())?;
+        editor.grant(name, installed, &component.digest, &asks.digest());
+        editor.save().map_err(Failure::from)
+    };
+    if let Err(failure) = save() {
+        written.take_back();
+        return Err(failure);
+    }
     terminal::print(&format!(
         "added '{name}' to {}; mounts show it from their next start\n",
         shown(&context.paths.config)
@@ -97,24 +110,36 @@ fn replaces(instance: &Instance, component: &Component, asks: &Asks) -> Option<V
     Some(lines)
 }
 
-/// Puts the component where a later change of FILE does not reach it. Answers what the
-/// configuration calls it.
-fn install(
-    directory: &Path,
-    file: &Path,
-    name: &str,
-    component: &Component,
-) -> Result<String, Failure> {
-    let fail = |e| Failure::new(format!("cannot write to {}: {e}", shown(directory)));
-    paths::private_dir(directory).map_err(fail)?;
-    // A file that was dropped into the directory stays where it is.
-    let real = std::fs::canonicalize(file).map_err(fail)?;
-    if real.parent() == std::fs::canonicalize(directory).ok().as_deref() {
-        let stem = real.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".wasm"));
-        if let Some(stem) = stem.filter(|stem| valid_name(stem)) {
-            return Ok(stem.to_owned());
+/// What the configuration calls a file that was dropped into the provider directory: it stays where it is.
+fn in_place(directory: &Path, file: &Path) -> Option<String> {
+    let real = std::fs::canonicalize(file).ok()?;
+    if real.parent() != std::fs::canonicalize(directory).ok().as_deref() {
+        return None;
+    }
+    let stem = real.file_name()?.to_str()?.strip_suffix(".wasm")?;
+    valid_name(stem).then(|| stem.to_owned())
+}
+
+/// Files that were written, each with what it held before.
+#[derive(Default)]
+struct Written(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Written {
+    fn replace(&mut self, path: &Path, content: &[u8]) -> Result<(), Failure> {
+        let before = std::fs::read(path).ok();
+        let fail = |e| Failure::new(format!("cannot write {}: {e}", shown(path)));
+        paths::replace(path, content).map_err(fail)?;
+        self.0.push((path.to_owned(), before));
+        Ok(())
+    }
+
+    /// As if nothing had been written. What cannot be taken back is no more than a file that nobody approved.
+    fn take_back(self) {
+        for (path, before) in self.0 {
+            let _ = match before {
+                Some(content) => paths::replace(&path, &content),
+                None => std::fs::remove_file(&path),
+            };
         }
     }
-    paths::replace(&directory.join(format!("{name}.wasm")), &component.bytes).map_err(fail)?;
-    Ok(name.to_owned())
 }

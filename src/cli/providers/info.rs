@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
         let found = found.map_err(|e| Failure::component(&e, &instance.name))?;
         (args.name.clone(), found, Some(instance))
     };
-    let manifest = host::describe(&name, &found, &context.paths.cache)?;
+    let manifest = host::describe(&name, &found, context.cache())?;
     let elsewhere = instance.as_ref().map(|i| host::elsewhere(i, &manifest)).transpose()?;
     let here = instance.as_ref().zip(elsewhere.as_ref());
     terminal::print(&describe(&manifest, &found, here, &config.mount))?;

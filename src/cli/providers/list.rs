@@ -16,6 +16,8 @@ pub struct List {
     json: bool,
 }
 
+const DISABLED: &str = "disabled";
+
 /// A row of the list.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -48,14 +50,22 @@ pub fn run(context: &Context, args: &List) -> Result<ExitCode, Failure> {
 }
 
 impl Row {
-    fn refused(mut self, error: &component::Error) -> Row {
-        self.state = match error {
+    fn refused(self, error: &component::Error) -> Row {
+        let state = match error {
             component::Error::Unapproved(_) => "not approved",
             component::Error::Changed(_) | component::Error::AsksElse { .. } => "changed",
             _ => "broken",
         };
-        self.summary = error.to_string();
-        self.hint = error.hint(&self.name);
+        let hint = error.hint(&self.name);
+        self.fails(state, error.to_string(), hint)
+    }
+
+    /// Why it cannot be used. One that is switched off need not work, and there is nothing to do about it.
+    fn fails(mut self, state: &'static str, summary: String, hint: Option<String>) -> Row {
+        self.summary = summary;
+        if self.state != DISABLED {
+            (self.state, self.hint) = (state, hint);
+        }
         self
     }
 }
@@ -69,7 +79,7 @@ fn row(context: &Context, instance: &Instance) -> Row {
     let mut row = Row {
         name: instance.name.clone(),
         source,
-        state: if instance.enabled { "mounted" } else { "disabled" },
+        state: if instance.enabled { "mounted" } else { DISABLED },
         component: None,
         summary: String::new(),
         hint: None,
@@ -77,7 +87,7 @@ fn row(context: &Context, instance: &Instance) -> Row {
     let found = component::find(instance, host::shipped());
     let checked = found.and_then(|found| component::approve(instance, &found).map(|()| found));
     let described = match checked {
-        Ok(found) => host::describe(&instance.name, &found, &context.paths.cache),
+        Ok(found) => host::describe(&instance.name, &found, context.cache()),
         Err(error) => return row.refused(&error),
     };
     match described {
@@ -88,11 +98,7 @@ fn row(context: &Context, instance: &Instance) -> Row {
             row.component = Some(format!("{} {}", manifest.name, manifest.version));
             row.summary = manifest.summary;
         }
-        Err(refused) => {
-            row.state = "broken";
-            row.summary = refused.message;
-            row.hint = refused.hint;
-        }
+        Err(refused) => return row.fails("broken", refused.message, refused.hint),
     }
     row
 }

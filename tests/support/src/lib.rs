@@ -26,7 +26,7 @@ pub mod wait;
 #[cfg(target_os = "linux")]
 pub use engine::{Container, Engine};
 #[cfg(target_os = "linux")]
-pub use mount::{Mounted, Omnifs, Ran};
+pub use mount::{Mounted, Omnifs, Ran, home};
 #[cfg(unix)]
 pub use proxy::{Fault, Proxy, Request};
 pub use skip::skip;
@@ -65,6 +65,17 @@ pub fn components() -> Option<PathBuf> {
     entries
         .any(|entry| entry.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "wasm")))
         .then_some(directory)
+}
+
+/// A component that `cargo xtask test` has built.
+pub fn component(name: &str) -> PathBuf {
+    let directory = components().expect("components are built: cargo xtask test");
+    directory.join(format!("{name}.wasm"))
+}
+
+/// The arguments that mount [`component`] under its own name.
+pub fn provider(name: &str) -> [String; 2] {
+    ["--provider".into(), format!("{name}={}", component(name).display())]
 }
 
 /// The target directory above the running test (`TARGET/debug/deps/name-hash`).

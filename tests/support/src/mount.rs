@@ -1,6 +1,6 @@
 //! The built `omnifs` binary on a home of its own, and real mounts made with it.
 
-use crate::{program, sweep, tied, wait_until};
+use crate::{program, skip, sweep, tied, wait_until};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -57,6 +57,17 @@ pub struct Ran {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// A home to mount from, unless nothing can be mounted here: the test then says so.
+pub fn home(test: &str) -> Option<Omnifs> {
+    match Omnifs::unavailable() {
+        Some(reason) => {
+            skip(test, &reason);
+            None
+        }
+        None => Some(Omnifs::new().expect("a home")),
+    }
 }
 
 impl Omnifs {

@@ -1,0 +1,93 @@
+//! How providers are added, listed and removed.
+
+mod cli;
+
+use cli::Home;
+use std::path::Path;
+
+/// Only as somebody else than root can a directory be closed.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_the_configuration_cannot_be_written_no_component_is_left_behind() {
+    let test = "where_the_configuration_cannot_be_written_no_component_is_left_behind";
+    let components = std::env::var_os("OMNIFS_COMPONENTS");
+    let (true, Some(components)) = (rustix::process::geteuid().is_root(), components) else {
+        return omnifs_support::skip(test, "needs root, and OMNIFS_COMPONENTS");
+    };
+    const NOBODY: u32 = 65_534;
+    let home = Home::new();
+    let file = home.path("x.wasm");
+    std::fs::copy(Path::new(&components).join("hello.wasm"), &file).unwrap();
+    let add = ["providers", "add", file.to_str().unwrap(), "--name", "greeter", "--yes"];
+    // Root's, as `sudo omnifs` leaves it behind: it can be read and not be written.
+    home.config("");
+    let hint = format!("check the permissions of {}", home.path("config/omnifs").display());
+    let ran = cli::ran(home.command_as(NOBODY, &["data", "state", "cache"], add).output().unwrap());
+    ran.fails(2, "cannot write the configuration", &hint);
+    let left = std::fs::read_dir(home.path("data/omnifs/providers")).unwrap();
+    assert_eq!(left.map(|entry| entry.unwrap().path()).collect::<Vec<_>>(), [""; 0].map(Path::new));
+    // One that was added before stays as it was.
+    let own = ["config", "config/omnifs", "config/omnifs/config.toml"];
+    cli::ran(home.command_as(NOBODY, &own, add).output().unwrap()).works();
+    let component = home.path("data/omnifs/providers/greeter.wasm");
+    let before = std::fs::read(&component).unwrap();
+    std::os::unix::fs::chown(home.path("config/omnifs"), Some(0), Some(0)).unwrap();
+    std::fs::copy(Path::new(&components).join("hostile.wasm"), &file).unwrap();
+    let ran = cli::ran(home.command_as(NOBODY, &[], add).output().unwrap());
+    ran.fails(2, "cannot write the configuration", &hint);
+    assert!(std::fs::read(&component).unwrap() == before, "another component was left there");
+}
+
+#[test]
+fn a_provider_that_is_switched_off_is_disabled_whether_or_not_it_works() {
+    let home = Home::new();
+    home.config("[instances.gone]\nprovider = \"gone\"\n");
+    let row = || {
+        let ran = home.run(["providers", "list", "--json"]);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(ran.works()).unwrap();
+        let row = rows.iter().find(|row| row["name"] == "gone").unwrap();
+        (row["state"].clone(), row["hint"].is_string())
+    };
+    assert_eq!(row(), ("broken".into(), true));
+    home.config("[instances.gone]\nprovider = \"gone\"\nenabled = false\n");
+    assert_eq!(row(), ("disabled".into(), false));
+}
+
+#[test]
+fn removing_a_provider_keeps_the_comments() {
+    let home = Home::new();
+    let digest = "0".repeat(64);
+    let kept = "# mine\n[cache]\nnodes = 1000 # few\n";
+    home.config(&format!(
+        "{kept}\n[instances.jira]\nprovider = \"jira\"\ngrant = \"sha256:{digest}\"\n"
+    ));
+    let component = home.path("data/omnifs/providers/jira.wasm");
+    std::fs::create_dir_all(component.parent().unwrap()).unwrap();
+    std::fs::write(&component, b"\0asm\x0d\0\x01\0").unwrap();
+
+    let ran = home.run(["providers", "list"]);
+    assert!(words(ran.works()).contains("jira changed "), "{ran:?}");
+    assert!(ran.stdout.contains("jira.wasm --name jira"), "{ran:?}");
+    home.run(["providers", "remove", "jria"]).fails(2, "is named 'jria'", "did you mean 'jira'?");
+    home.run(["providers", "remove", "jira"]).works();
+    assert_eq!(cli::text(&home.config_file()), kept);
+    assert!(!component.exists());
+}
+
+#[test]
+fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
+    let home = Home::new();
+    let directory = home.path("data/omnifs/providers");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("jira.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    let ran = home.run(["providers", "list"]);
+    assert!(words(ran.works()).contains("jira not approved "), "{ran:?}");
+    let ran = home.run(["doctor"]);
+    assert!(ran.stdout.contains("warning  provider jira: the capabilities of"), "{ran:?}");
+    assert!(ran.stdout.contains("to mend it: see what it asks for"), "{ran:?}");
+}
+
+/// A table's text without the padding of its columns.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
