@@ -62,7 +62,7 @@ impl Error {
                 return None;
             }
             Error::Write { file, .. } => {
-                format!("check the permissions of {}", quoted(&written_in(file)))
+                format!("check the permissions of {}", quoted(written_in(file)))
             }
             Error::Distrust(distrust) => distrust.hint(),
             Error::UnknownKey { nearest: Some(nearest), .. } => {

@@ -87,9 +87,6 @@ impl<V: Vfs> Host for Running<V> {
     }
 }
 
-/// Asks this machine.
-#[derive(Clone, Copy, Debug)]
-
 /// Whether WinFsp can be used here.
 ///
 /// # Errors
