@@ -3,6 +3,7 @@
 mod cli;
 
 use cli::Home;
+#[cfg(target_os = "linux")]
 use std::path::Path;
 
 /// Only as somebody else than root can a directory be closed.
