@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::address::{Guard, Refused};
-use super::endpoint::Base;
+use super::place::Base;
 use crate::provider::Cause;
 use crate::{paths, trust};
 use std::error::Error as StdError;

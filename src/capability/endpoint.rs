@@ -1,16 +1,13 @@
 //! The servers an instance talks to: declared by its manifest, placed by its user.
-//!
-//! **Invariant:** an address the manifest declares is never plain http and never a local network's;
-//! those the user must configure.
 
-use super::address::{Guard, judge_literal};
+use super::address::Guard;
 use super::counters::Counters;
+use super::place::{Base, Placed, RedirectHost, check_host};
 use super::{Setup, client};
 use crate::credentials::Elsewhere;
 use crate::provider::Endpoint;
 use std::collections::HashSet;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use tokio::sync::{OnceCell, Semaphore};
 use url::{Host, Url};
@@ -49,54 +46,9 @@ pub enum SetupError {
     Address { endpoint: String, source_name: String, reason: String },
 }
 
-/// Who said where the endpoint is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Placed {
-    Default,
-    Environment(String),
-    Configuration,
-}
-
-impl fmt::Display for Placed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Placed::Default => f.write_str("default"),
-            Placed::Environment(name) => write!(f, "environment variable {name}"),
-            Placed::Configuration => f.write_str("configuration"),
-        }
-    }
-}
-
-/// The address of an endpoint.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Base {
-    /// An http or https origin with a path prefix; no query, no user info.
-    Web(Url),
-    Unix(PathBuf),
-    /// A Windows named pipe, `\\.\pipe\NAME`.
-    Pipe(String),
-}
-
-/// What a credential belongs to, and all that is shown of an address: scheme, host and port, or the socket.
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Base::Web(url) => f.write_str(&client::origin(url)),
-            Base::Unix(path) => write!(f, "unix://{}", path.display()),
-            Base::Pipe(path) => write!(f, "npipe:{}", path.replace('\\', "/")),
-        }
-    }
-}
-
-impl fmt::Debug for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Base({self})")
-    }
-}
-
 /// What may be shown of an endpoint's URL that somebody wrote: its origin, or nothing of it.
 pub fn shown(url: &str) -> String {
-    base(url, &Placed::Configuration)
+    Base::parse(url, &Placed::Configuration)
         .map_or_else(|_| "an address that cannot be used".to_owned(), |base| base.to_string())
 }
 
@@ -119,17 +71,6 @@ pub(super) struct Target {
     client: OnceCell<reqwest::Client>,
     /// Requests that may be under way.
     pub turns: Semaphore,
-}
-
-/// `HOST`, `HOST:PORT`, `*.SUFFIX` (https), or a whole origin where the user wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct RedirectHost {
-    scheme: &'static str,
-    host: String,
-    port: u16,
-    /// Any subdomain of `host`, and not `host` itself.
-    wildcard: bool,
-    configured: bool,
 }
 
 pub(super) fn targets(setup: &Setup) -> Result<Vec<Target>, SetupError> {
@@ -162,13 +103,13 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         source_name: source.to_string(),
         reason: super::one_line(&reason),
     };
-    let base = base(&text, &source).map_err(fail)?;
+    let base = Base::parse(&text, &source).map_err(fail)?;
     let mut redirects = Vec::new();
     for host in &spec.redirect_hosts {
-        redirects.push(redirect_host(host, false).map_err(fail)?);
+        redirects.push(RedirectHost::parse(host, false).map_err(fail)?);
     }
     for host in &given.redirect_hosts {
-        redirects.push(redirect_host(host, true).map_err(fail)?);
+        redirects.push(RedirectHost::parse(host, true).map_err(fail)?);
     }
     let mut configured = HashSet::new();
     if source != Placed::Default
@@ -180,7 +121,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     for host in redirects.iter().filter(|host| host.configured && !host.wildcard) {
         configured.insert(host.host.clone());
     }
-    let own = self::base(&spec.default_url, &Placed::Default).ok();
+    let own = Base::parse(&spec.default_url, &Placed::Default).ok();
     let origin = base.to_string();
     let elsewhere = (own.map(|own| own.to_string()).as_ref() != Some(&origin))
         .then(|| Elsewhere { endpoint: spec.name.clone(), origin });
@@ -197,139 +138,6 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         client: OnceCell::new(),
         turns: Semaphore::new(setup.limits.parallel.max(1)),
     })
-}
-
-/// The path of the named pipe in `npipe:////./pipe/NAME` or `npipe://./pipe/NAME`.
-pub fn pipe(url: &str) -> Option<String> {
-    let path = url.strip_prefix("npipe:")?.replace('/', "\\");
-    let name = path.trim_start_matches('\\').strip_prefix(".\\pipe\\")?;
-    let right = !name.is_empty() && !name.contains(['\\', '\0']);
-    right.then(|| format!("\\\\.\\pipe\\{name}"))
-}
-
-/// The reasons repeat nothing of the text: a variable that a manifest names may hold a secret, and what a user
-/// wrote a password.
-fn base(text: &str, source: &Placed) -> Result<Base, String> {
-    if let Some(path) = text.strip_prefix("unix://") {
-        if !path.starts_with('/') || path.contains('\0') {
-            return Err("it must be unix:///PATH with an absolute path".to_owned());
-        }
-        return Ok(Base::Unix(PathBuf::from(path)));
-    }
-    if text.starts_with("npipe:") {
-        let fail = || "it must be npipe:////./pipe/NAME".to_owned();
-        return pipe(text).map(Base::Pipe).ok_or_else(fail);
-    }
-    let tcp = text.strip_prefix("tcp://").map(|rest| format!("http://{rest}"));
-    let mut url = Url::parse(tcp.as_deref().unwrap_or(text))
-        .map_err(|error| format!("it is not a URL ({error})"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("the URL holds a user name or password; use a credential instead".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("the URL must have no query and no fragment".to_owned());
-    }
-    let secure = match url.scheme() {
-        "https" => true,
-        "http" => false,
-        _ => {
-            return Err("it must begin with https://, unix:/// or npipe:////./pipe/".to_owned());
-        }
-    };
-    if !secure && *source != Placed::Configuration {
-        return Err("it is not encrypted; to use it, write it as the endpoint's url in the \
-                    configuration file"
-            .to_owned());
-    }
-    check_host(&url, *source != Placed::Default)?;
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(Base::Web(url))
-}
-
-/// Whether this host may be connected to at all; names are judged again when they are resolved.
-fn check_host(url: &Url, configured: bool) -> Result<(), String> {
-    let address = match url.host() {
-        Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-        Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-        Some(Host::Domain(_)) => None,
-        None => return Err("the URL has no host".to_owned()),
-    };
-    if url.scheme() == "http" {
-        let local = match address {
-            Some(address) => super::address::reach(address) == super::address::Reach::Loopback,
-            None => url.domain() == Some("localhost"),
-        };
-        if !local {
-            return Err(format!(
-                "plain http is spoken to loopback only, and {} is not; use https",
-                url.host_str().unwrap_or_default()
-            ));
-        }
-    }
-    match address {
-        Some(address) => judge_literal(address, configured).map_err(|error| error.to_string()),
-        None => Ok(()),
-    }
-}
-
-fn redirect_host(text: &str, configured: bool) -> Result<RedirectHost, String> {
-    let wrong = || {
-        // What a user wrote may be anything.
-        let named = if configured { String::new() } else { format!(" {text:?}") };
-        format!("a redirect host{named} must be HOST[:PORT] or *.HOST")
-    };
-    let (text, wildcard) = match text.strip_prefix("*.") {
-        Some(rest) => (rest, true),
-        None => (text, false),
-    };
-    let whole = text.contains("://");
-    if whole && (!configured || wildcard) {
-        return Err(wrong());
-    }
-    let url = if whole { Url::parse(text) } else { Url::parse(&format!("https://{text}")) };
-    let url = url.map_err(|_| wrong())?;
-    // Parsing lets characters through that no host name has, a second `*` among them.
-    let named = url.host_str().is_some_and(|host| {
-        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    });
-    let plain = named
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    let scheme = match url.scheme() {
-        "https" => "https",
-        "http" if configured => "http",
-        _ => return Err(wrong()),
-    };
-    // A wildcard over a whole top-level domain would be no bound at all.
-    if !plain || (wildcard && !url.domain().is_some_and(|domain| domain.contains('.'))) {
-        return Err(wrong());
-    }
-    check_host(&url, configured)?;
-    Ok(RedirectHost {
-        scheme,
-        host: url.host_str().ok_or_else(wrong)?.to_ascii_lowercase(),
-        port: url.port_or_known_default().ok_or_else(wrong)?,
-        wildcard,
-        configured,
-    })
-}
-
-impl RedirectHost {
-    fn admits(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        url.scheme() == self.scheme
-            && url.port_or_known_default() == Some(self.port)
-            && match host.strip_suffix(&self.host) {
-                Some("") => !self.wildcard,
-                Some(rest) => self.wildcard && rest.ends_with('.') && rest.len() > 1,
-                None => false,
-            }
-    }
 }
 
 impl Target {
@@ -431,133 +239,5 @@ impl Target {
                 .unwrap_or_else(|error| Err(format!("cannot set up the client: {error}")))
             })
             .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_manifest_cannot_place_an_endpoint_in_a_local_network() {
-        for bad in [
-            "http://127.0.0.1:8080",
-            "http://api.github.com",
-            "https://127.0.0.1",
-            "https://[::1]",
-            "https://0x7f.1",
-            "https://2130706433",
-            "https://10.0.0.1",
-            "https://169.254.169.254",
-            "https://[::ffff:169.254.169.254]",
-            "https://[fd00:ec2::254]",
-            "https://0.0.0.0",
-            "tcp://127.0.0.1:2375",
-            "file:///etc/passwd",
-            "ftp://example.com",
-            "https://user:secret@example.com",
-            "https://example.com?x=y",
-            "unix://relative",
-            "npipe://",
-            "nonsense",
-            "",
-        ] {
-            assert!(base(bad, &Placed::Default).is_err(), "{bad:?} passed");
-        }
-        assert!(base("https://api.github.com", &Placed::Default).is_ok());
-        assert!(base("unix:///var/run/docker.sock", &Placed::Default).is_ok());
-    }
-
-    #[test]
-    fn an_environment_variable_may_name_a_socket_and_not_plain_tcp() {
-        let source = Placed::Environment("DOCKER_HOST".to_owned());
-        assert_eq!(
-            base("unix:///run/user/1000/docker.sock", &source),
-            Ok(Base::Unix("/run/user/1000/docker.sock".into()))
-        );
-        let error = base("tcp://127.0.0.1:2375", &source).expect_err("tcp");
-        assert!(error.contains("configuration file"), "{error}");
-        assert!(base("https://ghe.corp/api/v3", &source).is_ok());
-    }
-
-    #[test]
-    fn nothing_of_an_address_is_shown_but_its_origin() {
-        let environment = Placed::Environment("EXAMPLE_URL".to_owned());
-        for bad in [
-            "SeCrEt",
-            "SeCrEt://x",
-            "unix://SeCrEt",
-            "npipe:SeCrEt",
-            "tcp://SeCrEt:1",
-            "http://SeCrEt",
-            "ftp://example.com/SeCrEt",
-            "https://SeCrEt:x@example.com",
-            "https://x:SeCrEt@example.com",
-            "https://example.com?SeCrEt",
-            "https://example.com/#SeCrEt",
-            "https://exa mple/SeCrEt",
-            "https://example.com:SeCrEt",
-            "https://0.0.0.0/SeCrEt",
-        ] {
-            let error = base(bad, &environment).expect_err(bad);
-            assert!(!error.to_lowercase().contains("secret"), "{bad}: {error}");
-            let debug = format!("{:?}", Override::from(bad)).to_lowercase();
-            assert!(!debug.contains("secret"), "{bad}: {debug}");
-            if let Err(error) = redirect_host(bad, true) {
-                assert!(!error.contains("SeCrEt"), "{bad}: {error}");
-            }
-        }
-        let good = base("https://ghe.example:8443/api/SeCrEt", &environment).expect("good");
-        assert_eq!(good.to_string(), "https://ghe.example:8443");
-        assert_eq!(format!("{good:?}"), "Base(https://ghe.example:8443)");
-        assert_eq!(shown("tcp://127.0.0.1:2375/SeCrEt"), "http://127.0.0.1:2375");
-        assert_eq!(shown("unix:///run/docker.sock"), "unix:///run/docker.sock");
-    }
-
-    #[test]
-    fn the_user_may_configure_loopback_without_encryption() {
-        let source = Placed::Configuration;
-        for good in
-            ["http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:80", "https://10.1.2.3"]
-        {
-            assert!(base(good, &source).is_ok(), "{good}");
-        }
-        let tcp = base("tcp://127.0.0.1:2375", &source).expect("tcp on loopback");
-        assert_eq!(tcp.to_string(), "http://127.0.0.1:2375");
-        for bad in
-            ["http://10.0.0.1", "tcp://10.0.0.1:2375", "http://example.com", "http://0.0.0.0:1"]
-        {
-            assert!(base(bad, &source).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn named_pipes_are_read_as_docker_writes_them() {
-        for text in ["npipe:////./pipe/docker_engine", "npipe://./pipe/docker_engine"] {
-            let pipe = base(text, &Placed::Default).expect(text);
-            assert_eq!(pipe, Base::Pipe(r"\\.\pipe\docker_engine".to_owned()));
-        }
-        assert!(base("npipe:////server/pipe/x", &Placed::Default).is_err());
-        assert!(base("npipe:////./pipe/a/b", &Placed::Default).is_err());
-    }
-
-    #[test]
-    fn a_redirect_host_is_compared_by_whole_labels() {
-        let star = redirect_host("*.blob.core.windows.net", false).expect("wildcard");
-        let url = |text: &str| Url::parse(text).expect("url");
-        assert!(star.admits(&url("https://logs1.blob.core.windows.net/x?sig=y")));
-        assert!(!star.admits(&url("https://blob.core.windows.net/")));
-        assert!(!star.admits(&url("https://evilblob.core.windows.net/")));
-        assert!(!star.admits(&url("https://a.blob.core.windows.net.evil.example/")));
-        assert!(!star.admits(&url("http://logs1.blob.core.windows.net/")));
-        assert!(!star.admits(&url("https://logs1.blob.core.windows.net:444/")));
-        let one = redirect_host("codeload.github.com", false).expect("host");
-        assert!(one.admits(&url("https://codeload.github.com/x")));
-        assert!(!one.admits(&url("https://a.codeload.github.com/x")));
-        for bad in ["*.com", "*", "http://127.0.0.1:1", "169.254.169.254", "a/b", "u@h", ""] {
-            assert!(redirect_host(bad, false).is_err(), "{bad:?} passed");
-        }
-        assert!(redirect_host("http://127.0.0.1:1", true).is_ok());
-        assert!(redirect_host("http://10.0.0.1:1", true).is_err());
     }
 }

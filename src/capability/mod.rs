@@ -5,7 +5,8 @@
 //! origin and nowhere else, and no secret enters an answer, an error, a log or `Debug`. A secret that
 //! the environment holds for the service itself goes to no endpoint that leads elsewhere.
 //!
-//! [`Outbound`] is the door; `request` checks what the guest asks, `endpoint` knows the servers,
+//! [`Outbound`] is the door; `place` and `pattern` read where requests may go, as manifests and users write it,
+//! `request` checks what the guest asks, `endpoint` knows the servers,
 //! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
 //! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
 
@@ -17,6 +18,8 @@ pub mod counters;
 mod endpoint;
 mod exchange;
 mod part;
+pub(crate) mod pattern;
+mod place;
 mod request;
 mod stream;
 pub mod validators;
@@ -24,8 +27,9 @@ mod whose;
 
 pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
-pub use endpoint::{Override, SetupError, pipe, shown};
-pub(crate) use request::ANY_PATH;
+pub use endpoint::{Override, SetupError, shown};
+pub use place::pipe;
+pub(crate) use place::{Base, Placed, RedirectHost};
 use stream::Head;
 pub use stream::Opened;
 

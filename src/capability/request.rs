@@ -3,12 +3,9 @@
 //! **Invariant:** what passes is sent byte for byte: no later step decodes, normalizes or joins the
 //! path, so the server sees the path that was compared with the rules.
 
-use super::Limits;
+use super::{Limits, pattern};
 use crate::provider::{Endpoint, Method, Request};
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-/// Of a path rule: a segment that may hold escaped slashes.
-pub(crate) const ANY_PATH: &str = "*%2F*";
 
 /// A request that may be sent.
 #[derive(Debug)]
@@ -70,7 +67,8 @@ pub(super) fn rule(
 ) -> Result<usize, String> {
     check_path(target, limits)?;
     let path = target.split('?').next().unwrap_or_default();
-    let allows = |(own, pattern): &(Method, String)| *own == method && matches(pattern, path);
+    let allows =
+        |(own, pattern): &(Method, String)| *own == method && pattern::matches(pattern, path);
     endpoint.allow.iter().position(allows).ok_or_else(|| {
         format!("the manifest allows no {} {path} at endpoint {:?}", name(method), endpoint.name)
     })
@@ -152,7 +150,7 @@ fn decodings(segment: &str) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Whether a server could take this segment for several.
-fn holds_slash(segment: &str) -> bool {
+pub(super) fn holds_slash(segment: &str) -> bool {
     decodings(segment).any(|text| text.iter().any(|byte| matches!(byte, b'/' | b'\\')))
 }
 
@@ -179,25 +177,6 @@ fn escape(text: &[u8]) -> Option<u8> {
 fn is_well_escaped(target: &str) -> bool {
     let text = target.as_bytes();
     (0..text.len()).all(|at| text[at] != b'%' || escape(&text[at..]).is_some())
-}
-
-/// `*` stands for one segment that is not empty and that no server takes for several, `*%2F*` for one that
-/// may hold escaped slashes, a last `**` for any number of segments.
-fn matches(pattern: &str, path: &str) -> bool {
-    let mut pattern = pattern.split('/').peekable();
-    let mut path = path.split('/');
-    while let Some(expected) = pattern.next() {
-        if expected == "**" && pattern.peek().is_none() {
-            return true;
-        }
-        match path.next() {
-            Some(segment) if expected == "*" && !segment.is_empty() && !holds_slash(segment) => {}
-            Some(segment) if expected == ANY_PATH && !segment.is_empty() => {}
-            Some(segment) if expected == segment && !expected.contains('*') => {}
-            _ => return false,
-        }
-    }
-    path.next().is_none()
 }
 
 fn check_headers<'a>(
@@ -314,42 +293,6 @@ mod tests {
         ] {
             assert_eq!(path(good), Ok(()), "{good}");
         }
-    }
-
-    #[test]
-    fn rules_are_compared_segment_by_segment() {
-        assert!(matches("/repos/*/*/issues", "/repos/acme/api/issues"));
-        assert!(!matches("/repos/*/*/issues", "/repos/acme/api/issues/1"));
-        assert!(!matches("/repos/*/*/issues", "/repos/acme/issues"));
-        assert!(!matches("/repos/*", "/repos/"));
-        assert!(!matches("/repos/*", "/reposx/a"));
-        assert!(matches("/repos/**", "/repos/a/b/c"));
-        assert!(matches("/repos/**", "/repos"));
-        assert!(!matches("/repos/**", "/repository/a"));
-        assert!(matches("/**", "/anything/at/all"));
-        assert!(matches("/", "/"));
-        assert!(!matches("/", "/a"));
-        assert!(!matches("/a", "/a/"));
-        assert!(!matches("/containers/*/json", "/containers/a%2Fb/c/json"));
-        // A literal star is no wildcard for the request's side.
-        assert!(!matches("/a/b", "/a/*"));
-    }
-
-    #[test]
-    fn only_a_rule_that_says_so_stands_for_a_segment_with_a_slash_however_it_is_escaped() {
-        for slash in ["%2F", "%2f", "%5C", "%252F", "%25252f", "%255c", "%2F%25zz"] {
-            let path = format!("/repos/a/b{slash}collaborators");
-            assert!(!matches("/repos/*/*", &path), "{path}");
-            assert!(matches("/repos/*/*%2F*", &path), "{path}");
-            assert!(matches("/repos/**", &path), "{path}");
-        }
-        assert!(matches("/repos/*/*%2F*", "/repos/a/b"));
-        assert!(!matches("/repos/*/*%2F*", "/repos/a/"));
-        assert!(!matches("/repos/*/*%2F*", "/repos/a/b/c"));
-        assert!(matches("/repos/*/*", "/repos/a/100%25"));
-        assert!(matches("/repos/*/*", "/repos/a/%252G"));
-        // Its own name is nothing but a name.
-        assert!(!matches("/repos/*", "/repos/*%2F*"));
     }
 
     #[test]

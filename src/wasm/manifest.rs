@@ -11,9 +11,10 @@ mod requests;
 use super::bindings::exports::omnifs::provider::manifest as raw;
 use super::convert::{self, Fault};
 use super::limits;
+use crate::capability::{Base, Placed, RedirectHost, pattern};
 use crate::names::Quoted;
 use crate::provider::{Cause, Manifest};
-use requests::{check_variable, is_hosts, pattern};
+use requests::{check_variable, is_hosts};
 use std::collections::HashSet;
 use url::{Host, Url};
 
@@ -206,40 +207,29 @@ fn web(text: &str, what: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The base URL of an endpoint.
+/// The base URL of an endpoint. What is plain http to this machine is for its user to confirm, in the
+/// configuration.
 fn base(text: &str) -> Result<(), Fault> {
     let bad = |why: &str| refuse(format_args!("the endpoint URL {}: {why}", Quoted(text)));
-    if let Some(path) = text.strip_prefix("unix://").or(text.strip_prefix("npipe://")) {
-        if !path.starts_with('/') || path.len() < 2 || path.len() > limits::TEXT_MAX {
-            return bad("a socket's or pipe's path is absolute");
-        }
-        if omnifs_text::hidden(path).next().is_some() {
-            return bad("it contains a character that nobody can see");
-        }
-        return Ok(());
+    if text.len() > limits::TEXT_MAX {
+        return bad("it is too long");
     }
-    web(text, "endpoint URL")?;
-    if text.contains('?') {
-        return bad("it has a query");
+    if omnifs_text::hidden(text).next().is_some() {
+        return bad("it contains a character that nobody can see");
     }
-    Ok(())
-}
-
-fn is_redirect_host(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
+    // In another script a host can look like one that the user knows.
+    if !text.starts_with("unix:") && !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return bad("write it in ASCII, the host as xn--...");
+    }
+    let source = match text.starts_with("http://") {
+        true => Placed::Configuration,
+        false => Placed::Default,
     };
-    let (domain, wild) = match host.strip_prefix("*.") {
-        Some(domain) => (domain, true),
-        None => (host, false),
-    };
-    // A host written in another form than the URL parser's would never match, and `*.com` would
-    // match too much.
-    port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
-        && !domain.contains('*')
-        && (!wild || domain.contains('.'))
-        && Host::parse(domain).is_ok_and(|parsed| parsed.to_string() == domain)
+    match Base::parse(text, &source) {
+        Ok(Base::Unix(path)) if path.as_os_str().len() < 2 => bad("it names no socket"),
+        Ok(_) => Ok(()),
+        Err(why) => bad(&why),
+    }
 }
 
 fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
@@ -254,11 +244,16 @@ fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
         return refuse(format_args!("an endpoint has more than {max} rules"));
     }
     for rule in &endpoint.allow {
-        pattern(&rule.path)?;
+        let path = &rule.path;
+        let wrong = |why| refuse(format_args!("the path pattern {}: {why}", Quoted(path)));
+        if path.len() > limits::TEXT_MAX {
+            return wrong("it is too long");
+        }
+        pattern::check(path).or_else(wrong)?;
     }
     short(&endpoint.redirect_hosts, "redirect hosts")?;
     for host in &endpoint.redirect_hosts {
-        if !is_redirect_host(host) {
+        if RedirectHost::parse(host, false).is_err() {
             return refuse(format_args!(
                 "{} is no host: use HOST, HOST:PORT or *.DOMAIN.TLD, in lower case",
                 Quoted(host)

@@ -170,15 +170,19 @@ fn an_endpoint_is_https_a_socket_or_this_machine() {
         assert!(manifest(raw).is_ok(), "{good_url}");
     }
     for (bad, reason) in [
-        ("", "it is no URL"),
-        ("api.github.com", "it is no URL"),
-        ("http://example.com", "http is for this machine only"),
-        ("http://localhost.example.com", "http is for this machine only"),
-        ("ftp://example.com", "it is none of"),
-        ("file:///etc/passwd", "it names no host"),
+        ("", "it is not a URL"),
+        ("api.github.com", "it is not a URL"),
+        ("http://example.com", "plain http is spoken to loopback only"),
+        ("http://localhost.example.com", "plain http is spoken to loopback only"),
+        ("http://user@localhost", "user name or password"),
+        ("tcp://127.0.0.1:2375", "it is not encrypted"),
+        ("https://10.0.0.1", "10.0.0.1"),
+        ("npipe:////server/pipe/x", "npipe"),
+        ("ftp://example.com", "it must begin with"),
+        ("file:///etc/passwd", "it must begin with"),
         ("https://user:pw@example.com", "user name or password"),
-        ("https://example.com/#x", "a fragment"),
-        ("https://example.com/?q=1", "a query"),
+        ("https://example.com/#x", "no fragment"),
+        ("https://example.com/?q=1", "no query"),
         ("unix://relative", "absolute"),
         ("unix://", "absolute"),
         ("unix:///a\nb", "nobody can see"),
@@ -238,12 +242,27 @@ fn nothing_is_declared_twice_or_without_end() {
 
 #[test]
 fn hosts_and_variables_have_their_form() {
-    for host in ["example.com", "127.0.0.1:8080", "example.com:443", "*.blob.example.net"] {
+    for host in ["example.com", "example.com:8080", "example.com:443", "*.blob.example.net"] {
         let mut raw = good();
         raw.endpoints[0].redirect_hosts = vec![host.into()];
         assert!(manifest(raw).is_ok(), "{host}");
     }
-    for bad in ["", "*", "*.com", "a.*.com", "Example.com", "a/b", "host:0", "host:x", "a b"] {
+    for bad in [
+        "",
+        "*",
+        "*.com",
+        "a.*.com",
+        "Example.com",
+        "a/b",
+        "host:0",
+        "host:x",
+        "a b",
+        "127.0.0.1:1",
+        "10.0.0.1",
+        "0x7f.1",
+        "u@host.com",
+        "host.com?a",
+    ] {
         let detail = why(|raw| raw.endpoints[0].redirect_hosts = vec![bad.into()]);
         assert!(detail.contains("is no host"), "{bad}: {detail}");
     }

@@ -1,33 +1,7 @@
 //! Which requests a manifest may ask for, and in which headers a credential may travel.
 
-use super::{Fault, limits, raw, refuse};
-use crate::capability::ANY_PATH;
+use super::{Fault, raw, refuse};
 use crate::names::{Quoted, names_a_secret};
-
-/// A path pattern: segments, `*` and `*%2F*` for any one, a last `**` for any number.
-pub(super) fn pattern(path: &str) -> Result<(), Fault> {
-    let bad = |why: &str| refuse(format_args!("the path pattern {}: {why}", Quoted(path)));
-    let Some(rest) = path.strip_prefix('/') else {
-        return bad("it does not begin with `/`");
-    };
-    if path.len() > limits::TEXT_MAX {
-        return bad("it is too long");
-    }
-    if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#' && b != b'\\') {
-        return bad("it is not a percent-encoded path without a query");
-    }
-    let mut segments = rest.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "**" if segments.peek().is_some() => return bad("`**` stands only at the end"),
-            "*" | "**" | ANY_PATH => {}
-            "." | ".." => return bad("`.` and `..` match nothing"),
-            _ if segment.contains('*') => return bad("`*` stands for a whole segment"),
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// Headers by which a request is framed, routed or made conditional. Servers behind CGI and its heirs take
 /// `a_b` and `a-b` for one name.
