@@ -42,6 +42,11 @@ pub fn escape(text: &str) -> String {
     }
     if out.len() > LONGEST {
         out.truncate(cut(&out));
+        // A joiner that has lost what it joined is hidden.
+        let hidden = |out: &str| omnifs_text::hidden(out).next().map(|(at, _)| at);
+        while let Some(at) = hidden(&out) {
+            out.truncate(at);
+        }
         out.push_str(&format!("%~{:016x}", fnv1a(text)));
     }
     out
@@ -165,6 +170,15 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), TEXTS.len());
+    }
+
+    #[test]
+    fn a_name_that_is_cut_ends_in_no_joiner() {
+        for start in 0..12 {
+            let text = "a".repeat(start) + &"\u{1f469}\u{200d}\u{1f4bb}".repeat(60);
+            let name = escape(&text);
+            assert!(is_cut(&name) && omnifs_text::hidden(&name).next().is_none(), "{name:?}");
+        }
     }
 
     #[test]
