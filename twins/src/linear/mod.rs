@@ -21,6 +21,7 @@ pub use generate::TeamShape;
 pub use schema::SCHEMA;
 
 use crate::clock::{Clock, lock};
+#[cfg(feature = "faults")]
 use crate::fault::{Fault, Times};
 use crate::history::Version;
 use crate::requests::{Counts, Request};
@@ -127,11 +128,13 @@ impl LinearTwin {
         &self.shared.harness.clock
     }
 
+    #[cfg(feature = "faults")]
     /// Lets a fault hit requests whose path matches; the only path is `/graphql`.
     pub fn inject(&self, fault: Fault, path: &str, times: Times) {
         lock(&self.shared.harness.faults).add(fault, path, times);
     }
 
+    #[cfg(feature = "faults")]
     pub fn clear_faults(&self) {
         lock(&self.shared.harness.faults).clear();
     }

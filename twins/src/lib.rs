@@ -1,5 +1,6 @@
 //! Loopback twins of GitHub and Linear: servers that answer as the services do, over data that is
-//! generated from a seed, with a handle that changes the data, injects faults and counts requests.
+//! generated from a seed, with a handle that changes the data and counts requests, and with the feature
+//! `faults` makes requests fail.
 //!
 //! A twin runs on threads of its own, so it serves synchronous tests, asynchronous ones and the
 //! demo alike, and `stop` cuts its connections as a crash would.
@@ -10,6 +11,7 @@
 
 mod clock;
 pub mod demo;
+#[cfg_attr(not(feature = "faults"), allow(dead_code))]
 mod fault;
 pub mod github;
 mod history;
@@ -21,6 +23,7 @@ mod text;
 mod webhook;
 
 pub use clock::Clock;
+#[cfg(feature = "faults")]
 pub use fault::{Fault, Times};
 pub use github::{GithubSetup, GithubTwin};
 pub use history::Version;

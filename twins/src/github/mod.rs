@@ -27,6 +27,7 @@ pub use change_issues::{IssueEdit, NewIssue};
 pub use generate::RepoShape;
 
 use crate::clock::{Clock, lock};
+#[cfg(feature = "faults")]
 use crate::fault::{Fault, Times};
 use crate::history::Version;
 use crate::requests::{Counts, Request};
@@ -153,12 +154,14 @@ impl GithubTwin {
         &self.shared.harness.clock
     }
 
+    #[cfg(feature = "faults")]
     /// Lets a fault hit requests whose path matches: `*` stands for any run of characters. The
     /// second host's paths begin with `/jobs/`, `/runs/` and `/assets/`.
     pub fn inject(&self, fault: Fault, path: &str, times: Times) {
         lock(&self.shared.harness.faults).add(fault, path, times);
     }
 
+    #[cfg(feature = "faults")]
     pub fn clear_faults(&self) {
         lock(&self.shared.harness.faults).clear();
     }
