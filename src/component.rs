@@ -109,6 +109,16 @@ pub fn find(
     }
 }
 
+/// The component of an instance that may run it, as far as its bytes go.
+pub fn approved(
+    instance: &Instance,
+    shipped: &[(&'static str, &'static [u8])],
+) -> Result<Component, Error> {
+    let component = find(instance, shipped)?;
+    approve(instance, &component)?;
+    Ok(component)
+}
+
 /// Whether an instance may run this component, as far as its bytes go; see [`crate::approval`].
 pub fn approve(instance: &Instance, component: &Component) -> Result<(), Error> {
     let Source::File(path) = &instance.source else { return Ok(()) };

@@ -55,8 +55,7 @@ pub fn described(instance: &Instance, cache: &Path) -> Result<(Component, Manife
         message: error.to_string(),
         hint: error.hint(&instance.name),
     };
-    let component = component::find(instance, shipped()).map_err(hinted)?;
-    component::approve(instance, &component).map_err(hinted)?;
+    let component = component::approved(instance, shipped()).map_err(hinted)?;
     let manifest = describe(&instance.name, &component, cache)?;
     approval::bind(instance, &manifest).map_err(hinted)?;
     Ok((component, manifest))

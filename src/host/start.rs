@@ -183,8 +183,7 @@ async fn load(
         message: error.to_string(),
         hint: error.hint(&instance.name),
     };
-    let component = component::find(instance, shipped()).map_err(hinted)?;
-    component::approve(instance, &component).map_err(hinted)?;
+    let component = component::approved(instance, shipped()).map_err(hinted)?;
     let compiling = {
         let (engine, name, cache) = (engine.clone(), instance.name.clone(), cache.to_owned());
         tokio::task::spawn_blocking(move || {

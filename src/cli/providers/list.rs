@@ -84,9 +84,7 @@ fn row(context: &Context, instance: &Instance) -> Row {
         summary: String::new(),
         hint: None,
     };
-    let found = component::find(instance, host::shipped());
-    let checked = found.and_then(|found| component::approve(instance, &found).map(|()| found));
-    let described = match checked {
+    let described = match component::approved(instance, host::shipped()) {
         Ok(found) => host::describe(&instance.name, &found, context.cache()),
         Err(error) => return row.refused(&error),
     };
