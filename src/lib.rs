@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod growing;
 pub mod host;
 pub mod inodes;
+mod listener;
 pub mod logs;
 pub mod names;
 pub mod nodes;

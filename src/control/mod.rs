@@ -6,7 +6,6 @@
 //! Invariants: another user's connection learns nothing, changes nothing and takes nobody's place; a web
 //! page cannot make one; and no client can hold the mount up.
 
-mod bounded;
 mod channel;
 mod client;
 mod metrics;

@@ -5,8 +5,8 @@
 //! made at most once a second, and nothing that the control channel needs is shared. A web page cannot
 //! read them: its own name is not a name of this port.
 
-use super::bounded::Bounded;
 use super::{Daemon, Error, MountStatus, Status, metrics, server};
+use crate::listener::{self, Bounded, Of};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -64,11 +64,13 @@ impl Scrape {
             .route("/metrics", get(answer))
             .layer(middleware::from_fn(local_name))
             .layer(middleware::from_fn(server::bound))
+            .layer(middleware::from_fn(listener::hold))
             .with_state(shared);
         let listener = Bounded::new(self.0, CONNECTIONS, CONNECTION_TIME);
         let mut task = JoinSet::new();
         task.spawn(async move {
             // It ends only with its task.
+            let router = router.into_make_service_with_connect_info::<Of>();
             let _ = axum::serve(listener, router).await;
         });
         Serving { _task: task }

@@ -1,10 +1,10 @@
 //! The mount's side of the control channel.
 
-use super::bounded::Bounded;
 use super::{
     Claim, Daemon, Error, MOST_REQUEST, MountStatus, Record, RefreshRequest, Refused, Status,
     UnmountRequest, channel, metrics,
 };
+use crate::listener::{self, Bounded, Of};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -83,10 +83,12 @@ impl Server {
             .route("/v1/unmount", post(unmount_handler))
             .layer(DefaultBodyLimit::max(MOST_REQUEST))
             .layer(middleware::from_fn(bound))
+            .layer(middleware::from_fn(listener::hold))
             .with_state(shared);
         let listener = Bounded::new(listener, CONNECTIONS, CONNECTION_TIME);
         let (end, ended) = oneshot::channel();
         let task = tokio::spawn(async move {
+            let router = router.into_make_service_with_connect_info::<Of>();
             let serve = axum::serve(listener, router).with_graceful_shutdown(async {
                 // An error is the drop of a server that was not stopped.
                 let _ = ended.await;

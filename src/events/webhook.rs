@@ -11,7 +11,6 @@
 //! nobody.
 
 mod listener;
-mod places;
 mod request;
 mod seen;
 mod signature;

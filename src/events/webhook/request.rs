@@ -3,9 +3,9 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
-use super::places::Place;
 use super::signature::{Claim, Flaw};
 use super::{Queue, Shared, count};
+use crate::listener::Place;
 use crate::provider::{Delivery, Handshake, Signature};
 use axum::body::Body;
 use axum::extract::Request;

@@ -23,7 +23,7 @@ enum Stage {
 
 /// One connection's place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     stage: Mutex<Stage>,
     ended: watch::Sender<bool>,
 }
@@ -34,28 +34,28 @@ impl Place {
     }
 
     /// Bytes have come.
-    pub(super) fn note_bytes(&self) {
+    pub(crate) fn note_bytes(&self) {
         let mut stage = self.stage.lock();
         if *stage == Stage::Nothing {
             *stage = Stage::Head;
         }
     }
 
-    pub(super) fn note_head(&self) {
+    pub(crate) fn note_head(&self) {
         *self.stage.lock() = Stage::Body;
     }
 
-    pub(super) fn note_whole(&self) {
+    pub(crate) fn note_whole(&self) {
         *self.stage.lock() = Stage::Whole;
     }
 
-    pub(super) fn note_answer(&self) {
+    pub(crate) fn note_answer(&self) {
         *self.stage.lock() = Stage::Answered;
     }
 
     /// Ends the connection. Whether nobody but the caller knows that a request is lost with it: its
     /// head was still coming.
-    pub(super) fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         self.ended.send_replace(true);
         let mut stage = self.stage.lock();
         let lost = *stage == Stage::Head;
@@ -65,11 +65,11 @@ impl Place {
         lost
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         *self.ended.borrow()
     }
 
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // The sender is of this place.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
@@ -80,19 +80,19 @@ impl Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     room: Arc<Semaphore>,
     /// Oldest first.
     taken: Vec<Weak<Place>>,
 }
 
 impl Places {
-    pub(super) fn new(number: usize) -> Places {
+    pub(crate) fn new(number: usize) -> Places {
         Places { room: Arc::new(Semaphore::new(number)), taken: Vec::new() }
     }
 
     /// A place, held as long as its permit is.
-    pub(super) async fn take(&mut self) -> (Arc<Place>, Option<OwnedSemaphorePermit>) {
+    pub(crate) async fn take(&mut self) -> (Arc<Place>, Option<OwnedSemaphorePermit>) {
         self.taken.retain(|place| place.strong_count() > 0);
         let permit = match self.room.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
