@@ -11,13 +11,26 @@ pub fn quoted(word: impl AsRef<OsStr>) -> String {
     if word.to_str().is_none() || omnifs_text::hidden(&text).next().is_some() {
         return bytes_quoted(word);
     }
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%:,=".contains(&b);
-    let simple = !text.is_empty() && text.bytes().all(|b| plain(b) || cfg!(windows) && b == b'\\');
-    match simple {
+    if !cfg!(windows) {
+        return posix_quoted(&text);
+    }
+    match is_plain(&text.replace('\\', "/")) {
         true => text.into_owned(),
-        false if cfg!(windows) => format!("\"{text}\""),
+        false => format!("\"{text}\""),
+    }
+}
+
+/// A word as the shell of another machine takes it, which is no Windows.
+pub(crate) fn posix_quoted(text: &str) -> String {
+    match is_plain(text) {
+        true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%:,=".contains(&b);
+    !text.is_empty() && text.bytes().all(plain)
 }
 
 /// The same of a word that is kept as text. One that was not Unicode cannot be had from that.

@@ -7,7 +7,7 @@ use super::Server;
 use crate::mounting;
 #[cfg(target_os = "linux")]
 use crate::mounting::{Place, descriptor_path};
-use crate::shell::quoted;
+use crate::shell::posix_quoted;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -114,7 +114,8 @@ impl Source {
     pub fn command_line(&self, system: System, point: &Path) -> String {
         let (program, arguments) = self.command(system, point);
         let sudo = if system == System::Linux { "sudo " } else { "" };
-        let words: Vec<String> = arguments.iter().map(quoted).collect();
+        let words: Vec<String> =
+            arguments.iter().map(|word| posix_quoted(&word.to_string_lossy())).collect();
         format!("{sudo}{} {}", program.display(), words.join(" "))
     }
 

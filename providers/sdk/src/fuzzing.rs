@@ -107,3 +107,27 @@ pub fn pages(text: &str) {
     // Each page holds an item or is the last; side by side, no more are asked for than are wanted.
     assert!(*asked.borrow() <= 2 * BOUND + 2, "{} requests", asked.borrow());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_takes_its_corpus() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/sdk");
+        let mut taken = 0;
+        for input in std::fs::read_dir(corpus).unwrap() {
+            let input = std::fs::read(input.unwrap().path()).unwrap();
+            let input = String::from_utf8_lossy(&input);
+            let (kind, text) = input.split_once('\n').unwrap();
+            match kind {
+                "items" => items(text),
+                "header" => header(text),
+                "pages" => pages(text),
+                other => panic!("no such kind: {other}"),
+            }
+            taken += 1;
+        }
+        assert!(taken > 0);
+    }
+}

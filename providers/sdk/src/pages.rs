@@ -150,7 +150,7 @@ impl Request {
 fn side_by_side(next: &Request, last: &Request, more: usize) -> BTreeMap<String, Result<Response>> {
     let number = |request: &Request| request.query_value("page")?.parse::<usize>().ok();
     let (Some(from), Some(to)) = (number(next), number(last)) else { return BTreeMap::new() };
-    let to = to.min((from + more).saturating_sub(1));
+    let to = to.min(from.saturating_add(more).saturating_sub(1));
     let page = |number| next.clone().in_query("page", number);
     let pages: Vec<Request> = (from..=to).map(page).collect();
     if pages.len() < 2 {

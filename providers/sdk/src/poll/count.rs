@@ -14,7 +14,7 @@ impl Total {
     /// no where either number is not known.
     pub fn fell(&mut self, now: Option<u64>, came: usize) -> bool {
         let before = std::mem::replace(&mut self.0, now);
-        before.zip(now).is_some_and(|(before, now)| now < before + came as u64)
+        before.zip(now).is_some_and(|(before, now)| now < before.saturating_add(came as u64))
     }
 }
 
@@ -37,7 +37,7 @@ impl Last {
     /// An item came. A later one has a higher `id`.
     pub fn came(&mut self, id: u64) {
         if let Some((count, last)) = &mut self.0 {
-            (*count, *last) = (*count + 1, id.max(*last));
+            (*count, *last) = (count.saturating_add(1), id.max(*last));
         }
     }
 
