@@ -47,7 +47,8 @@ pub fn unmount(mount: &Mount, how: UnmountMode) -> Result<(), Error> {
             Err(why) => return Err(Error::Detach { path: mount.path, why: why.to_string() }),
         }
     }
-    let why = "the directories above it are moved all the time".to_owned();
+    let why = "something is mounted over it, or the directories above it are moved all the time";
+    let why = why.to_owned();
     Err(Error::Detach { path: mount.path.clone(), why })
 }
 
