@@ -3,7 +3,7 @@
 
 use crate::nfs::Export;
 use crate::{API, OFTEN, SOON, Wish, World, issues};
-use omnifs_support::{Mounted, program, skip, tied, wait_until};
+use omnifs_support::{Mounted, program, skip, user, wait_until};
 use omnifs_twins::{Fault, Times};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +11,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Set for the same test run by an ordinary user.
-const AS_USER: &str = "OMNIFS_TEST_AS_USER";
-const NOBODY: &str = "65534";
 const OPEN: usize = 5;
 /// What every listing of issues asks for, and every poll for changes of them.
 const LISTING: &str = "/repositories/*/issues";
@@ -121,30 +118,12 @@ fn a_backup_by_rsync_survives_a_service_that_fails() {
     a_backup_survives("a_backup_by_rsync_survives_a_service_that_fails");
 }
 
-/// An ordinary user's kernel says what it opens, so that other requests fail than root's.
 #[test]
 fn an_ordinary_users_backup_by_rsync_survives_a_service_that_fails() {
-    let test = "an_ordinary_users_backup_by_rsync_survives_a_service_that_fails";
-    if std::env::var_os(AS_USER).is_some() || !rustix::process::geteuid().is_root() {
-        return a_backup_survives(test);
+    let test = "backups::an_ordinary_users_backup_by_rsync_survives_a_service_that_fails";
+    if user::is_ordinary(test) {
+        a_backup_survives(test);
     }
-    if let Some(missing) =
-        ["unshare", "setpriv", "fusermount3"].iter().find(|p| program(p).is_none())
-    {
-        return skip(test, &format!("{missing} is not installed"));
-    }
-    let room = tempfile::tempdir().expect("a directory");
-    // The FUSE device as it is on most machines: one that any user may open.
-    let script = "mount -t tmpfs none \"$0\" && mknod -m 666 \"$0/fuse\" c 10 229 && \
-                  mount --bind \"$0/fuse\" /dev/fuse && \
-                  exec setpriv --reuid \"$1\" --regid \"$1\" --clear-groups \"$2\" --exact \
-                  \"backups::$3\" --nocapture --test-threads=1";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(room.path()).arg(NOBODY);
-    command.arg(std::env::current_exe().expect("this program")).arg(test).env(AS_USER, "1");
-    let mut child = tied::spawn(command).expect("unshare");
-    let ended = tied::wait(&mut child, Duration::from_secs(300));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }
 
 /// By libnfs's own walk: the machine that runs the tests may have no NFS client in its kernel.

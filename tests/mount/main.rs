@@ -8,3 +8,4 @@ mod example;
 mod hostile;
 mod life;
 mod metrics;
+mod writes;

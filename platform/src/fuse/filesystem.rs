@@ -430,10 +430,12 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply.error(Errno::EROFS);
     }
 
+    /// A kernel that opens files by itself opens them for writing too, where the mount is writable for the
+    /// calls of ours. What was written to a mapping stands in the file's pages, so they go.
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        node: INodeNo,
         _: FileHandle,
         _: u64,
         _: &[u8],
@@ -443,6 +445,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply: ReplyWrite,
     ) {
         reply.error(Errno::EROFS);
+        self.0.notifier.bulletin.drop_pages(node.0);
     }
 
     fn fallocate(

@@ -5,8 +5,8 @@
 //! [`Handle`](crate::Handle)s, one for each position of a directory, and st_ino is the
 //! [`Inode`](crate::Inode).
 //!
-//! Where the mount is read-only in the kernel's own eyes, files and directories are opened
-//! without a word (contents.rs, listings.rs).
+//! Files and directories are opened without a word (contents.rs, listings.rs), but in a writable mount that
+//! others than its user may enter.
 //!
 //! Invariants: a request is answered by the thread that reads it unless the answer has to wait for
 //! something outside; notifications are sent by threads that hold no lock, and no read waits for an
@@ -174,7 +174,8 @@ fn serve<V: Vfs>(
         streams: Streams::new(),
         contents: Contents::new(),
         listings: Listings::new(),
-        may_silence: read_only && !options.announce_opens,
+        // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
+        may_silence: (read_only || !options.allow_other) && !options.announce_opens,
         notifier,
         desk,
     });

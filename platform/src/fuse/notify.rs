@@ -95,6 +95,12 @@ impl Bulletin {
         !board.jobs.contains_key(&node) && !board.busy.contains(&node)
     }
 
+    /// Has the kernel read a file again.
+    pub fn drop_pages(&self, node: u64) {
+        self.lock().job(node).inode = Some(Extent::Everything);
+        self.work.notify_one();
+    }
+
     /// Has the kernel look a name up again.
     pub fn expire(&self, parent: u64, name: &str) {
         self.lock().job(parent).add(name.to_owned(), Fate::Doubtful);

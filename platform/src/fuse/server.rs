@@ -44,7 +44,7 @@ pub(super) struct Server<V: Vfs> {
     pub streams: Streams<V>,
     pub contents: Contents<V>,
     pub listings: Listings<V>,
-    /// The kernel refuses by itself whatever would write, so it need not ask before it opens a file.
+    /// The kernel need not ask before it opens a file.
     pub may_silence: bool,
     pub notifier: Arc<Notifier>,
     pub desk: Arc<Desk>,

@@ -21,6 +21,8 @@ mod sweep;
 pub mod tied;
 #[cfg(unix)]
 pub mod tools;
+#[cfg(target_os = "linux")]
+pub mod user;
 pub mod wait;
 
 #[cfg(target_os = "linux")]

@@ -13,4 +13,6 @@ pub fn skip(test: &str, reason: &str) {
         // One write call, so that lines of parallel tests do not mix.
         let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
     }
+    #[cfg(target_os = "linux")]
+    crate::user::end_if_ordinary();
 }
