@@ -10,6 +10,7 @@
 //! another one the write is ([`super::filesystem::OmniFilesystem`]).
 
 use super::held::{Shown, Stream};
+use super::owed::Owed;
 use super::server::Server;
 use super::wire::Told;
 use crate::{Attr, Error, Handle, OpenId, Result, Vfs};
@@ -278,11 +279,11 @@ impl<V: Vfs> Server<V> {
         handle: Handle,
         offset: u64,
         size: u32,
-        reply: ReplyData,
+        owed: Owed<ReplyData>,
     ) {
         match self.read_part(handle, offset, size).await {
-            Ok(bytes) => reply.data(&bytes),
-            Err(error) => reply.error(super::attr::errno_by_handle(error)),
+            Ok(bytes) => owed.take().into_iter().for_each(|reply| reply.data(&bytes)),
+            Err(error) => owed.refuse(super::attr::errno_by_handle(error)),
         }
     }
 
@@ -298,6 +299,7 @@ impl<V: Vfs> Server<V> {
         let bytes = self.vfs.read(content.stream.id, offset, length).await?;
         if content.deliver(offset, bytes.len()) && !content.volatile {
             self.contents.remove(handle);
+            self.relist_around(handle);
         }
         Ok(bytes)
     }

@@ -5,8 +5,7 @@
 //! (fuse_allow_current_process in fs/fuse/dir.c), and `fuser` checks the user of each request
 //! again.
 //!
-//! `fuser` answers the kernel's interrupts with ENOSYS, so a caller waits until its request is
-//! answered; the deadlines of the [`Vfs`] bound that.
+//! What cannot be answered at once waits in [`Server::run`], where a signal may end it.
 
 use super::attr::{errno, errno_by_handle};
 use super::server::Server;
@@ -113,7 +112,8 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
             return self.0.own_lookup(parent, name, reply);
         }
         let parent = self.0.handle(parent);
-        self.0.run(self.server().lookup(parent, name.to_owned(), reply));
+        let server = self.server();
+        self.0.run(request, reply, |owed| server.lookup(parent, name.to_owned(), owed));
     }
 
     fn forget(&self, _: &Request, node: INodeNo, count: u64) {
@@ -125,17 +125,23 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
 
     /// The kernel gives a file handle where it asks on its own account, for the size that a read has
     /// to know; stat and fstat give none (fuse_do_getattr in fs/fuse/dir.c).
-    fn getattr(&self, _: &Request, node: INodeNo, open: Option<FileHandle>, reply: ReplyAttr) {
-        self.0.run(self.server().getattr(self.0.handle(node), open.is_some(), reply));
+    fn getattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        open: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.getattr(handle, open.is_some(), owed));
     }
 
-    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
-        let server = self.server();
-        let handle = self.0.handle(node);
-        self.0.run(async move {
+    fn readlink(&self, request: &Request, node: INodeNo, reply: ReplyData) {
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| async move {
             match server.vfs.readlink(handle).await {
-                Ok(target) => reply.data(&target),
-                Err(error) => reply.error(errno_by_handle(error)),
+                Ok(target) => owed.take().into_iter().for_each(|reply| reply.data(&target)),
+                Err(error) => owed.refuse(errno_by_handle(error)),
             }
         });
     }
@@ -151,12 +157,13 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
             return reply.error(Errno::EROFS);
         }
-        self.0.run(self.server().open(self.0.handle(node), reply));
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.open(handle, owed));
     }
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         number: FileHandle,
         offset: u64,
@@ -168,14 +175,14 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         let server = self.server();
         if server.contents.are_silent() {
             let handle = server.handle(node);
-            return self.0.run(server.read_silently(handle, offset, size, reply));
+            let read = |owed| server.read_silently(handle, offset, size, owed);
+            return self.0.run(request, reply, read);
         }
-        let stream = server.streams.get(number.0);
-        self.0.run(async move {
-            let Some(stream) = stream else { return reply.error(Errno::EBADF) };
+        let Some(stream) = server.streams.get(number.0) else { return reply.error(Errno::EBADF) };
+        self.0.run(request, reply, |owed| async move {
             match server.vfs.read(stream.id, offset, size).await {
-                Ok(bytes) => reply.data(&bytes),
-                Err(error) => reply.error(errno_by_handle(error)),
+                Ok(bytes) => owed.take().into_iter().for_each(|reply| reply.data(&bytes)),
+                Err(error) => owed.refuse(errno_by_handle(error)),
             }
         });
     }
@@ -194,33 +201,36 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply.ok();
     }
 
-    fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         if self.0.listings.are_silent() {
             return reply.error(Errno::ENOSYS);
         }
-        self.0.run(self.server().opendir(self.0.handle(node), reply));
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.opendir(handle, owed));
     }
 
     fn readdir(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         number: FileHandle,
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        self.0.run(self.server().readdir(self.0.handle(node), number.0, offset, reply));
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.readdir(handle, number.0, offset, owed));
     }
 
     fn readdirplus(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         number: FileHandle,
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        self.0.run(self.server().readdirplus(self.0.handle(node), number.0, offset, reply));
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.readdirplus(handle, number.0, offset, owed));
     }
 
     fn releasedir(
@@ -242,20 +252,19 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     }
 
     /// Asked for access(2) and chdir(2) only; everything may be read by whoever may enter.
-    fn access(&self, _: &Request, node: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+    fn access(&self, request: &Request, node: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
         if mask.contains(AccessFlags::W_OK) {
             return reply.error(Errno::EROFS);
         }
         if !mask.contains(AccessFlags::X_OK) {
             return reply.ok();
         }
-        let server = self.server();
-        let handle = self.0.handle(node);
-        self.0.run(async move {
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| async move {
             match server.vfs.getattr(handle).await {
-                Ok(attr) if attr.kind == Kind::File => reply.error(errno(Error::Denied)),
-                Ok(_) => reply.ok(),
-                Err(error) => reply.error(errno_by_handle(error)),
+                Ok(attr) if attr.kind == Kind::File => owed.refuse(errno(Error::Denied)),
+                Ok(_) => owed.take().into_iter().for_each(ReplyEmpty::ok),
+                Err(error) => owed.refuse(errno_by_handle(error)),
             }
         });
     }

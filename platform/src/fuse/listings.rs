@@ -9,12 +9,16 @@ use super::server::Server;
 use crate::{Handle, HandleError, Vfs};
 use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Directories whose reading is under way. One that was left half-way is opened again at the place.
 const MOST: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// Files of a directory that are read for the first time before the kernel is to list it again.
+const READ_BEFORE_RELISTING: u32 = 4;
 
 /// `None` once the session is over.
 type Held<V> = Option<LruCache<u64, Arc<Stream<V>>>>;
@@ -23,11 +27,14 @@ type Held<V> = Option<LruCache<u64, Arc<Stream<V>>>>;
 pub(super) struct Listings<V: Vfs> {
     silent: AtomicBool,
     held: Mutex<Held<V>>,
+    /// Files that were read for the first time, by directory, since it was listed.
+    read: Mutex<HashMap<u64, u32>>,
 }
 
 impl<V: Vfs> Listings<V> {
     pub fn new() -> Listings<V> {
-        Listings { silent: AtomicBool::new(false), held: Mutex::new(Some(LruCache::new(MOST))) }
+        let held = Mutex::new(Some(LruCache::new(MOST)));
+        Listings { silent: AtomicBool::new(false), held, read: Mutex::default() }
     }
 
     pub fn silence(&self, silent: bool) {
@@ -51,6 +58,30 @@ impl<V: Vfs> Listings<V> {
     pub fn put(&self, directory: Handle, stream: Arc<Stream<V>>) {
         let old = self.lock().as_mut().and_then(|held| held.push(directory.0, stream));
         drop(old);
+    }
+
+    /// Counts a file of this directory that was read. True once for each listing, when it were better
+    /// fetched again.
+    fn was_read(&self, directory: Handle) -> bool {
+        let mut read = self.read.lock();
+        let Some(files) = read.get_mut(&directory.0) else { return false };
+        *files += 1;
+        let enough = *files >= READ_BEFORE_RELISTING;
+        if enough {
+            read.remove(&directory.0);
+        }
+        enough
+    }
+
+    /// Notes that a directory is listed from its start.
+    pub fn begin(&self, directory: Handle) {
+        self.read.lock().insert(directory.0, 0);
+    }
+
+    /// The kernel holds this directory no more.
+    pub fn forget(&self, directory: Handle) {
+        self.read.lock().remove(&directory.0);
+        self.remove(directory);
     }
 
     pub fn remove(&self, directory: Handle) {
@@ -84,6 +115,18 @@ impl<V: Vfs> Server<V> {
         self.references.begin(directory);
         self.listings.put(directory, stream.clone());
         Ok(stream)
+    }
+
+    /// Notes that the kernel has read a file for the first time. From then on it asks for its attributes
+    /// again, because the time of the last access may have changed (fuse_invalidate_atime in fs/fuse/dir.c), which
+    /// it does on any superblock that is not read-only, whatever the mount is. One listing brings those of
+    /// all files of a directory, so it is fetched again before the next walk.
+    pub(super) fn relist_around(&self, file: Handle) {
+        for (directory, _) in self.vfs.places(file) {
+            if self.listings.was_read(directory) {
+                self.notifier.bulletin.drop_pages(self.notifier.node(directory));
+            }
+        }
     }
 
     /// Has the kernel drop what it keeps of a directory's entries.

@@ -20,6 +20,7 @@ mod filesystem;
 mod held;
 mod listings;
 mod notify;
+mod owed;
 mod server;
 mod watch;
 mod wire;

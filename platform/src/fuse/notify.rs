@@ -95,7 +95,7 @@ impl Bulletin {
         !board.jobs.contains_key(&node) && !board.busy.contains(&node)
     }
 
-    /// Has the kernel read a file again.
+    /// Has the kernel read a file, or list a directory, again.
     pub fn drop_pages(&self, node: u64) {
         self.lock().job(node).inode = Some(Extent::Everything);
         self.work.notify_one();

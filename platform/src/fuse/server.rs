@@ -8,13 +8,14 @@ use super::contents::Contents;
 use super::held::{References, Stream, Streams};
 use super::listings::Listings;
 use super::notify::Notifier;
+use super::owed::{Owed, Refuse, told_to_stop};
 use super::watch::Desk;
 use super::wire::Told;
 use crate::owner::Owner;
 use crate::{Attr, DirPage, Entry, Error, Handle, HandleError, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
-    FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEntry, ReplyOpen,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEntry, ReplyOpen, Request,
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,17 +56,32 @@ impl<V: Vfs> Server<V> {
         if node == INodeNo::ROOT { self.vfs.root() } else { Handle(node.0) }
     }
 
-    /// Runs a handler on this thread as far as it goes; if it has to wait, the runtime finishes it.
+    /// Runs a handler on this thread as far as it goes; if it has to wait, the runtime finishes it, and the
+    /// caller may be told to stop meanwhile (owed.rs).
     ///
-    /// A handler owns its reply. If it panics, or the runtime shuts down, the reply is dropped,
-    /// which answers EIO, and this thread goes on.
-    pub fn run(&self, handler: impl Future<Output = ()> + Send + 'static) {
-        let mut handler = Box::pin(handler);
+    /// If a handler panics, or the runtime shuts down, the reply is dropped, which answers EIO, and this
+    /// thread goes on.
+    pub fn run<R: Refuse, F>(&self, request: &Request, reply: R, handler: impl FnOnce(Owed<R>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let owed = Owed::new(reply);
+        let mut handler = Box::pin(handler(owed.clone()));
         let _inside = self.runtime.enter();
         let mut context = Context::from_waker(Waker::noop());
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut context))) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => drop(self.runtime.spawn(handler)),
+            Ok(Poll::Pending) => {
+                let caller = request.pid();
+                drop(self.runtime.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = &mut handler => return,
+                        () = told_to_stop(caller) => owed.refuse(Errno::EINTR),
+                    }
+                    handler.await;
+                }));
+            }
             Err(_) => tracing::error!("a request handler panicked; it was answered with EIO"),
         }
     }
@@ -99,18 +115,22 @@ impl<V: Vfs> Server<V> {
         if taken > 0 {
             if !self.references.contains(handle) {
                 self.contents.remove(handle);
-                self.listings.remove(handle);
+                self.listings.forget(handle);
             }
             self.vfs.forget(handle, taken);
         }
     }
 
-    pub async fn lookup(self: Arc<Self>, parent: Handle, name: String, reply: ReplyEntry) {
+    pub async fn lookup(self: Arc<Self>, parent: Handle, name: String, owed: Owed<ReplyEntry>) {
         let stamp = self.notifier.stamp();
-        match self.vfs.lookup(parent, &name).await {
+        let found = self.vfs.lookup(parent, &name).await;
+        let Some(reply) = owed.take() else {
+            return found.ok().flatten().iter().for_each(|entry| self.forget(entry));
+        };
+        match found {
             Ok(Some(entry)) => {
                 if !self.deliver(&entry, stamp) {
-                    return reply.error(fuser::Errno::ENODEV);
+                    return reply.error(Errno::ENODEV);
                 }
                 let (attr, kept) = self.entry_attr(&entry);
                 let fresh = stamp == self.notifier.stamp();
@@ -131,7 +151,7 @@ impl<V: Vfs> Server<V> {
     }
 
     /// `reading`: by a read that is about to begin.
-    pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, reply: ReplyAttr) {
+    pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, owed: Owed<ReplyAttr>) {
         let stamp = self.notifier.stamp();
         let found = if reading && self.contents.are_silent() {
             self.attr_to_read(handle).await
@@ -144,18 +164,19 @@ impl<V: Vfs> Server<V> {
                 if listed && !attr.cacheable {
                     self.drop_listing(handle).await;
                 }
+                let Some(reply) = owed.take() else { return };
                 self.references.tell(handle, &attr, stamp);
                 reply.attr(&keep(attr.cacheable), &self.owner.of(&attr));
             }
             // A kernel that is about to read its copy of a directory passes this on to the reader.
-            Err(error) => reply.error(errno_by_handle(error)),
+            Err(error) => owed.refuse(errno_by_handle(error)),
         }
     }
 
-    pub async fn open(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {
+    pub async fn open(self: Arc<Self>, handle: Handle, owed: Owed<ReplyOpen>) {
         let opened = match self.vfs.open(handle).await {
             Ok(opened) => opened,
-            Err(error) => return reply.error(errno_by_handle(error)),
+            Err(error) => return owed.refuse(errno_by_handle(error)),
         };
         let mut flags = FopenFlags::FOPEN_NOFLUSH;
         if opened.direct {
@@ -168,7 +189,7 @@ impl<V: Vfs> Server<V> {
             && self.references.may_lack_size(handle, self.notifier.stamp())
             && let Err(error) = self.settle_size(handle, opened.id, opened.size).await
         {
-            return reply.error(errno_by_handle(error));
+            return owed.refuse(errno_by_handle(error));
         }
         let stands = opened.direct || opened.keep_cache;
         if !stands && !self.references.knows_size(handle, opened.size) {
@@ -177,6 +198,8 @@ impl<V: Vfs> Server<V> {
             // that is being opened waits for nothing, so it may be done from here.
             self.notifier.wire.inval_inode(self.notifier.node(handle), false);
         }
+        // Without it the stream is released here.
+        let Some(reply) = owed.take() else { return };
         let number = self.streams.add(stream);
         reply.opened(FileHandle(number), flags);
     }
@@ -198,17 +221,19 @@ impl<V: Vfs> Server<V> {
         Ok(())
     }
 
-    pub async fn opendir(self: Arc<Self>, handle: Handle, reply: ReplyOpen) {
+    pub async fn opendir(self: Arc<Self>, handle: Handle, owed: Owed<ReplyOpen>) {
         match self.vfs.opendir(handle).await {
             Ok(opened) => {
                 let mut flags = FopenFlags::FOPEN_CACHE_DIR;
                 if opened.keep_cache {
                     flags |= FopenFlags::FOPEN_KEEP_CACHE;
                 }
-                let number = self.streams.add(Stream::new(&self.vfs, opened.id));
+                let stream = Stream::new(&self.vfs, opened.id);
+                let Some(reply) = owed.take() else { return };
+                let number = self.streams.add(stream);
                 reply.opened(FileHandle(number), flags);
             }
-            Err(error) => reply.error(errno_by_handle(error)),
+            Err(error) => owed.refuse(errno_by_handle(error)),
         }
     }
 
@@ -266,15 +291,18 @@ impl<V: Vfs> Server<V> {
         dir: Handle,
         number: u64,
         offset: u64,
-        mut reply: ReplyDirectory,
+        owed: Owed<ReplyDirectory>,
     ) {
+        // A page that nobody waits for is full.
+        let add = |inode: Inode, next, kind, name: &str| {
+            owed.with(|reply| reply.add(INodeNo(inode.0), next, kind, name)).unwrap_or(true)
+        };
         let filled = async {
             if offset < AFTER_DOTS {
                 let (own, parent) = self.dots(dir).await?;
                 let kind = fuser::FileType::Directory;
-                let full = (offset < AFTER_DOT
-                    && reply.add(INodeNo(own.inode.0), AFTER_DOT, kind, "."))
-                    || reply.add(INodeNo(parent.0), AFTER_DOTS, kind, "..");
+                let full = (offset < AFTER_DOT && add(own.inode, AFTER_DOT, kind, "."))
+                    || add(parent, AFTER_DOTS, kind, "..");
                 if full {
                     return Ok(());
                 }
@@ -286,8 +314,7 @@ impl<V: Vfs> Server<V> {
                 at = last.cookie + AFTER_DOTS;
                 for entry in &page.entries {
                     let next = entry.cookie + AFTER_DOTS;
-                    let kind = file_type(entry.kind);
-                    if reply.add(INodeNo(entry.inode.0), next, kind, &entry.name) {
+                    if add(entry.inode, next, file_type(entry.kind), &entry.name) {
                         return Ok(());
                     }
                 }
@@ -295,8 +322,8 @@ impl<V: Vfs> Server<V> {
         };
         let filled: Result<(), HandleError> = filled.await;
         match filled {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(errno_by_handle(error)),
+            Ok(()) => owed.take().into_iter().for_each(ReplyDirectory::ok),
+            Err(error) => owed.refuse(errno_by_handle(error)),
         }
     }
 
@@ -305,15 +332,18 @@ impl<V: Vfs> Server<V> {
         dir: Handle,
         number: u64,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        owed: Owed<ReplyDirectoryPlus>,
     ) {
-        // What the reply carries so far, to be taken back if it turns into an error.
+        // What the reply carries so far, to be taken back if nobody gets it.
         let mut carried = Vec::new();
-        match self.fill_plus(dir, number, offset, &mut reply, &mut carried).await {
-            Ok(()) => reply.ok(),
-            Err(error) => {
+        let filled = self.fill_plus(dir, number, offset, &owed, &mut carried).await;
+        match (filled, owed.take()) {
+            (Ok(()), Some(reply)) => reply.ok(),
+            (filled, reply) => {
                 carried.iter().for_each(|entry| self.take_back(entry.handle, 1));
-                reply.error(errno_by_handle(error));
+                if let (Err(error), Some(reply)) = (filled, reply) {
+                    reply.error(errno_by_handle(error));
+                }
             }
         }
     }
@@ -323,15 +353,19 @@ impl<V: Vfs> Server<V> {
         dir: Handle,
         number: u64,
         offset: u64,
-        reply: &mut ReplyDirectoryPlus,
+        owed: &Owed<ReplyDirectoryPlus>,
         carried: &mut Vec<Entry>,
     ) -> Result<(), HandleError> {
         if offset < AFTER_DOTS {
+            self.listings.begin(dir);
             let (own, parent) = self.dots(dir).await?;
             let dot = |inode: Inode| self.owner.attr(inode.0, own.kind, 0, own.modified);
             // The kernel takes only the names and the numbers of these two, and no reference.
-            let mut add = |inode: Inode, next, name| {
-                reply.add(INodeNo(inode.0), next, name, &NEVER, &dot(inode), GENERATION)
+            let add = |inode: Inode, next, name| {
+                let add = |reply: &mut ReplyDirectoryPlus| {
+                    reply.add(INodeNo(inode.0), next, name, &NEVER, &dot(inode), GENERATION)
+                };
+                owed.with(add).unwrap_or(true)
             };
             let full = (offset < AFTER_DOT && add(own.inode, AFTER_DOT, "."))
                 || add(parent, AFTER_DOTS, "..");
@@ -370,7 +404,10 @@ impl<V: Vfs> Server<V> {
                 // One timeout for the name and the attributes.
                 let ttl = keep(entry.cacheable && kept && fresh);
                 let next = listed.cookie + AFTER_DOTS;
-                full = reply.add(attr.ino, next, &listed.name, &ttl, &attr, GENERATION);
+                let add = |reply: &mut ReplyDirectoryPlus| {
+                    reply.add(attr.ino, next, &listed.name, &ttl, &attr, GENERATION)
+                };
+                full = owed.with(add).unwrap_or(true);
                 if full {
                     self.take_back(entry.handle, 1);
                 } else {
