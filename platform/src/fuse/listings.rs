@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Directories whose reading is under way. One that was left half-way is opened again at the place.
 const MOST: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
-/// Files of a directory that are read for the first time before the kernel is to list it again.
+/// Entries of a directory that are read for the first time before the kernel is to list it again.
 const READ_BEFORE_RELISTING: u32 = 4;
 
 /// `None` once the session is over.
@@ -27,7 +27,7 @@ type Held<V> = Option<LruCache<u64, Arc<Stream<V>>>>;
 pub(super) struct Listings<V: Vfs> {
     silent: AtomicBool,
     held: Mutex<Held<V>>,
-    /// Files that were read for the first time, by directory, since it was listed.
+    /// Entries that were read for the first time, by directory, since it was listed.
     read: Mutex<HashMap<u64, u32>>,
 }
 
@@ -60,7 +60,7 @@ impl<V: Vfs> Listings<V> {
         drop(old);
     }
 
-    /// Counts a file of this directory that was read. True once for each listing, when it were better
+    /// Counts an entry of this directory that was read. True once for each listing, when it were better
     /// fetched again.
     fn was_read(&self, directory: Handle) -> bool {
         let mut read = self.read.lock();
@@ -117,12 +117,12 @@ impl<V: Vfs> Server<V> {
         Ok(stream)
     }
 
-    /// Notes that the kernel has read a file for the first time. From then on it asks for its attributes
+    /// Notes that the kernel has read a file, or listed a directory, for the first time. From then on it asks for its attributes
     /// again, because the time of the last access may have changed (fuse_invalidate_atime in fs/fuse/dir.c), which
     /// it does on any superblock that is not read-only, whatever the mount is. One listing brings those of
-    /// all files of a directory, so it is fetched again before the next walk.
-    pub(super) fn relist_around(&self, file: Handle) {
-        for (directory, _) in self.vfs.places(file) {
+    /// all entries of a directory, so it is fetched again before the next walk.
+    pub(super) fn relist_around(&self, entry: Handle) {
+        for (directory, _) in self.vfs.places(entry) {
             if self.listings.was_read(directory) {
                 self.notifier.bulletin.drop_pages(self.notifier.node(directory));
             }

@@ -254,6 +254,7 @@ impl<V: Vfs> Server<V> {
         let page = self.vfs.readdir(stream.id, cookie, limit, plus).await?;
         if number == NOTHING_OPEN && page.entries.is_empty() {
             self.listings.remove(dir);
+            self.relist_around(dir);
         }
         if offset > 0 || page.modified.is_none() {
             return Ok(page);
