@@ -13,7 +13,7 @@ mod linux {
     use omnifs_memory::{Memory, ROOT, SCOPE, Style};
     use omnifs_platform::Vfs;
     use omnifs_platform::fuse::{MountOptions, Mounted, mount};
-    use omnifs_support::user;
+    use omnifs_support::{Omnifs, user};
     use serde_json::json;
     use std::fs;
     use std::hint::black_box;
@@ -383,6 +383,36 @@ mod linux {
         );
     }
 
+    /// `omnifs status --json` of a mount with 10,000 scopes, from the command's start to its end.
+    fn status(rows: &mut Vec<Row>) {
+        const SCOPES: usize = 10_000;
+        let absent = "the binary or a mount cannot be had here, or OMNIFS_COMPONENTS is not set";
+        let component = std::env::var_os("OMNIFS_COMPONENTS")
+            .map(|directory| PathBuf::from(directory).join("hostile.wasm"))
+            .filter(|component| component.is_file() && Omnifs::unavailable().is_none());
+        let Some(component) = component else {
+            return eprintln!(
+                "DID NOT RUN: status of 10,000 scopes: {absent}; run cargo xtask bench"
+            );
+        };
+        let omnifs = Omnifs::new().expect("a home");
+        let provider = format!("hostile={}", component.display());
+        let mounted = omnifs.mount(&["--provider".into(), provider]).expect("mount");
+        let listed = fs::read_dir(mounted.join("hostile/many-scopes")).expect("list").count();
+        assert_eq!(listed, SCOPES);
+        let ask = || {
+            let told = omnifs.run(&["status", "--json"]).expect("status").stdout;
+            assert_eq!(told.matches("\"scope\": \"scope:").count(), SCOPES);
+        };
+        rows.push(Row {
+            name: "status of 10,000 scopes".into(),
+            omnifs: best(ROUNDS, ask).as_secs_f64() * 1e3,
+            tmpfs: None,
+            unit: "ms".into(),
+            aim: Some((100.0, "ms".into())),
+        });
+    }
+
     pub fn main() {
         let tokio =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
@@ -396,6 +426,7 @@ mod linux {
         as_an_ordinary_user(&mut rows);
         cold_reads(&tokio, &mut rows);
         provider_call(&tokio, &mut rows);
+        status(&mut rows);
         println!("{:<52} {:>10} {:>10} {:>8}  aim", "", "omnifs", "tmpfs", "ratio");
         let mut report = Vec::new();
         for row in &rows {

@@ -131,17 +131,21 @@ pub enum Told {
     Absent,
 }
 
+/// Handles and keys are numbers already, looked up for each entry of each listing. Where a service could choose
+/// them, it does not know the seed.
+type Numbers = foldhash::fast::RandomState;
+
 #[derive(Debug)]
 pub struct Inodes {
-    slots: HashMap<Handle, Slot>,
+    slots: HashMap<Handle, Slot, Numbers>,
     /// The current handles of an object: one for a file, one for each position of a directory.
-    by_object: HashMap<Key, Vec<Handle>>,
+    by_object: HashMap<Key, Vec<Handle>, Numbers>,
     /// The mirror of the kernel's directory entry cache, by directory position.
-    told: HashMap<Handle, HashMap<Arc<str>, Told>>,
+    told: HashMap<Handle, HashMap<Arc<str>, Told>, Numbers>,
     /// Inodes given to objects whose hash was taken by another object.
     collisions: HashMap<(InstanceId, Arc<str>), Inode>,
     /// Hashed inodes in use, with the object each belongs to, as far as a handle refers to it.
-    owners: HashMap<Inode, (InstanceId, Arc<str>, usize)>,
+    owners: HashMap<Inode, (InstanceId, Arc<str>, usize), Numbers>,
     next_handle: u64,
     mask: u64,
     /// Names of directories that have got another one since [`Inodes::left`] was asked.
@@ -155,11 +159,11 @@ pub struct Inodes {
 impl Inodes {
     pub fn new(root: Arc<Node>) -> Self {
         let mut inodes = Inodes {
-            slots: HashMap::new(),
-            by_object: HashMap::new(),
-            told: HashMap::new(),
+            slots: HashMap::default(),
+            by_object: HashMap::default(),
+            told: HashMap::default(),
             collisions: HashMap::new(),
-            owners: HashMap::new(),
+            owners: HashMap::default(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
             left: Vec::new(),

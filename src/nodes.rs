@@ -317,7 +317,7 @@ pub fn digest(bytes: &[u8]) -> u64 {
 /// owner's.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_key: HashMap<Key, Vec<Weak<Node>>>,
+    by_key: HashMap<Key, Vec<Weak<Node>>, foldhash::fast::RandomState>,
     /// References stored, dead ones included; drives the sweep.
     stored: usize,
     sweep_at: usize,

@@ -8,7 +8,7 @@ use crate::provider::{
 };
 use futures_util::stream::StreamExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 type Feed = mpsc::UnboundedSender<Result<Bytes, Failure>>;
 
@@ -25,6 +25,8 @@ enum Next {
     Status(u16),
     /// The headers never come.
     Headless,
+    /// No headers come, and in the end a failure.
+    Fails(oneshot::Receiver<Failure>),
 }
 
 impl Service {
@@ -56,6 +58,7 @@ impl Provider for Service {
                     Ok(Followed { status, chunks: futures_util::stream::empty().boxed() })
                 }
                 Next::Headless => std::future::pending().await,
+                Next::Fails(failure) => Err(failure.await.expect("the test says when")),
             }
         })
     }
@@ -141,6 +144,21 @@ fn quick() -> Pace {
     }
 }
 
+/// A line of after the request that shows it.
+fn now() -> Bytes {
+    let now = jiff::Timestamp::now() + Duration::from_secs(1);
+    Bytes::from(format!("{now} now\n"))
+}
+
+/// Somebody who opens it: what it came to, and how long it was then.
+fn waiting(scene: &Scene) -> tokio::task::JoinHandle<(Result<bool, Failure>, u64)> {
+    let growth = scene.growth.clone();
+    tokio::spawn(async move {
+        let current = growth.current(true).await;
+        (current, growth.end())
+    })
+}
+
 impl Scene {
     fn content(&self) -> String {
         let end = u32::try_from(self.growth.end()).unwrap();
@@ -183,14 +201,10 @@ async fn a_line_of_after_the_request_shows_that_all_before_it_has_come() {
     let pace = Pace { quiet: Duration::from_secs(60), ..quick() };
     let scene = scene(vec![connection], pace);
     lines(&feed, 0..3);
-    let waiting = tokio::spawn({
-        let growth = scene.growth.clone();
-        async move { growth.current(true).await }
-    });
+    let waiting = waiting(&scene);
     scene.until("the request is made", |scene| !scene.service.asked().is_empty()).await;
-    let now = jiff::Timestamp::now() + Duration::from_secs(1);
-    feed.send(Ok(Bytes::from(format!("{now} now\n")))).unwrap();
-    waiting.await.unwrap().expect("long before a minute of silence");
+    feed.send(Ok(now())).unwrap();
+    waiting.await.unwrap().0.expect("long before a minute of silence");
 }
 
 #[tokio::test]
@@ -291,6 +305,70 @@ async fn a_stream_that_nobody_uses_is_given_up_and_taken_up_again() {
     lines(&second, 2..6);
     scene.growth.current(true).await.unwrap();
     assert_eq!(scene.content(), text(0..6), "with what it missed, each line once");
+}
+
+/// A `grep` over many logs has those given up that nobody has open, while somebody waits for what this
+/// one holds.
+#[tokio::test]
+async fn a_log_that_is_waited_for_is_not_given_up_for_others() {
+    let (feed, connection) = connection();
+    let pace = Pace { quiet: Duration::from_secs(60), ..quick() };
+    let scene = scene(vec![connection], pace);
+    let waiting = waiting(&scene);
+    scene.until("the request is made", |scene| !scene.service.asked().is_empty()).await;
+    for number in 0..10 {
+        scene.growth.rest();
+        lines(&feed, number..number + 1);
+        // It was told to leave before it took the line.
+        scene.until("a line comes", |scene| scene.content() == text(0..number + 1)).await;
+        assert!(scene.growth.is_held() && scene.growth.is_open());
+    }
+    feed.send(Ok(now())).unwrap();
+    assert!(waiting.await.unwrap().0.expect("it has come"));
+    assert_eq!(scene.service.asked().len(), 1);
+    assert!(!scene.growth.is_open(), "who waited has gone");
+    scene.growth.rest();
+    scene.until("it rests", |scene| !scene.growth.is_held()).await;
+}
+
+#[tokio::test]
+async fn an_open_waits_for_a_stream_that_broke_and_a_read_at_its_end_does_not() {
+    let ((first, one), (second, two)) = (connection(), connection());
+    let pace = Pace { quiet: Duration::from_secs(60), ..quick() };
+    let scene = scene(vec![one, two], pace);
+    lines(&first, 0..3);
+    first.send(Ok(now())).unwrap();
+    scene.growth.current(true).await.unwrap();
+    let before = scene.growth.end();
+    let failure = scene.growth.failure(Cause::Unavailable, "reset".into());
+    first.send(Err(failure)).unwrap();
+    scene.until("it asks again", |scene| scene.service.asked().len() == 2).await;
+    assert!(matches!(scene.growth.phase(), Phase::Between), "{:?}", scene.growth);
+    assert!(scene.growth.is_current(false) && !scene.growth.is_current(true));
+    assert!(scene.growth.current(false).await.unwrap());
+    assert_eq!(scene.growth.end(), before, "what it missed is still to come");
+    let waiting = waiting(&scene);
+    scene.until("somebody waits", |scene| scene.growth.is_open()).await;
+    second.send(Ok(now())).unwrap();
+    let (current, end) = waiting.await.unwrap();
+    assert!(current.unwrap());
+    assert!(end > before, "it went on before what was missed had come");
+}
+
+/// Nothing has come, and for want of an answer that was taken for all. It was no stream that broke.
+#[tokio::test]
+async fn a_service_that_held_its_headers_back_and_then_fails_has_failed() {
+    let ((fail, failure), (feed, connection)) = (oneshot::channel(), connection());
+    let scene = scene(vec![Next::Fails(failure), connection], quick());
+    assert!(scene.growth.current(true).await.expect("there is nothing yet"));
+    assert!(matches!(scene.growth.phase(), Phase::Current));
+    fail.send(scene.growth.failure(Cause::Unavailable, "refused".into())).unwrap();
+    scene.until("it is over", |scene| !scene.growth.is_held()).await;
+    assert!(matches!(scene.growth.phase(), Phase::Failed(_)), "{:?}", scene.growth);
+    assert_eq!(scene.service.asked().len(), 1, "nobody uses it");
+    lines(&feed, 0..3);
+    scene.growth.current(true).await.unwrap();
+    assert_eq!(scene.content(), text(0..3));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::convert::{self, Fault, check_content, invalid, over};
 use super::limits;
 use crate::provider::{Body, Frames, Framing, Growing, Kind, Method, Source};
 use bytes::Bytes;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// The content of `what`.
@@ -12,7 +13,7 @@ pub(super) fn body(
     raw: types::Body,
     kind: Kind,
     volatile: bool,
-    what: &str,
+    what: &dyn Display,
 ) -> Result<Body, Fault> {
     let file = matches!(kind, Kind::File | Kind::Executable);
     match raw {
@@ -37,7 +38,7 @@ pub(super) fn body(
     }
 }
 
-fn source(raw: types::Source, what: &str) -> Result<Source, Fault> {
+fn source(raw: types::Source, what: &dyn Display) -> Result<Source, Fault> {
     let request = convert::request(raw.request);
     if request.method != Method::Get || request.body.is_some() {
         return invalid(format!("gave {what} a place that is not reached by GET"));
@@ -64,7 +65,7 @@ fn source(raw: types::Source, what: &str) -> Result<Source, Fault> {
     Ok(Source { request, offset, length, validator, digest })
 }
 
-fn sha256(text: &str, what: &str) -> Result<[u8; 32], Fault> {
+fn sha256(text: &str, what: &dyn Display) -> Result<[u8; 32], Fault> {
     let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.is_ascii());
     let mut digest = [0; 32];
     let read = hex.is_some_and(|hex| {
@@ -78,7 +79,7 @@ fn sha256(text: &str, what: &str) -> Result<[u8; 32], Fault> {
     if read { Ok(digest) } else { invalid(format!("gave {what} a digest that is no sha256:HEX")) }
 }
 
-fn growing(raw: types::Growing, what: &str) -> Result<Growing, Fault> {
+fn growing(raw: types::Growing, what: &dyn Display) -> Result<Growing, Fault> {
     let request = convert::request(raw.request);
     if request.method != Method::Get || request.body.is_some() {
         return invalid(format!("gave {what} a stream that is not opened by GET"));
@@ -96,7 +97,7 @@ fn growing(raw: types::Growing, what: &str) -> Result<Growing, Fault> {
     Ok(Growing { request, framing, timed: raw.timed, since: raw.since })
 }
 
-fn check_frames(raw: types::Frames, what: &str) -> Result<Frames, Fault> {
+fn check_frames(raw: types::Frames, what: &dyn Display) -> Result<Frames, Fault> {
     let (header, number_at) = (usize::from(raw.header), usize::from(raw.number_at));
     let length_at = usize::from(raw.length_at);
     if header > 64 || number_at >= header || length_at + 4 > header {

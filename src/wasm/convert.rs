@@ -12,6 +12,7 @@ use crate::provider::{
     Along, Body, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
 };
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -33,14 +34,14 @@ pub(super) fn over<T>(detail: String) -> Result<T, Fault> {
 }
 
 /// Checks the form of an id; `what` says whose it is.
-pub(super) fn id(id: &str, what: &str) -> Result<(), Fault> {
+pub(super) fn id(id: &str, what: &dyn Display) -> Result<(), Fault> {
     if id.is_empty() {
         return invalid(format!("gave an empty id for {what}"));
     }
     within(id, limits::ID_MAX, "id", what)
 }
 
-fn within(text: &str, max: usize, field: &str, what: &str) -> Result<(), Fault> {
+fn within(text: &str, max: usize, field: &str, what: &dyn Display) -> Result<(), Fault> {
     if text.len() > max {
         return over(format!("the {field} of {what} has {} bytes, more than {max}", text.len()));
     }
@@ -70,7 +71,7 @@ pub(super) fn listing(raw: Vec<types::Node>, parent: &str) -> Result<Vec<Node>, 
     for raw in raw {
         nodes.push(node(raw, parent)?);
     }
-    let mut names = HashSet::with_capacity(nodes.len());
+    let mut names = HashSet::with_capacity_and_hasher(nodes.len(), RandomState::default());
     if let Some(twice) = nodes.iter().find(|node| !names.insert(node.name.as_str())) {
         let (name, parent) = (Quoted(&twice.name), Quoted(parent));
         return invalid(format!("listed the name {name} twice in {parent}"));
@@ -83,19 +84,19 @@ pub(super) fn offer(
     children: Vec<types::Node>,
     whole: bool,
 ) -> Result<Offer, Fault> {
-    id(&parent, "the directory of an offer")?;
+    id(&parent, &"the directory of an offer")?;
     let children = listing(children, &parent)?;
     Ok(Offer { parent: parent.into(), children, whole })
 }
 
 pub(super) fn along(node: String, bytes: Vec<u8>, most: usize) -> Result<Along, Fault> {
-    id(&node, "an offered content")?;
+    id(&node, &"an offered content")?;
     fits(bytes.len(), most, &Quoted(&node))?;
     Ok(Along { node: node.into(), bytes: bytes.into() })
 }
 
 pub(super) fn partial(directory: String, shown: u32, note: &str) -> Result<Partial, Fault> {
-    id(&directory, "a partial listing")?;
+    id(&directory, &"a partial listing")?;
     let note = one_line(note, limits::TEXT_MAX);
     Ok(Partial { directory: directory.into(), shown, note })
 }
@@ -108,7 +109,9 @@ pub(super) fn consistent(
     nodes: &[Node],
     offers: &[Offer],
 ) -> Result<(), Fault> {
-    let mut directories = HashMap::from([(parent, directory)]);
+    let count = nodes.len() + offers.iter().map(|offer| offer.children.len() + 1).sum::<usize>();
+    let mut directories = HashMap::with_capacity_and_hasher(count + 1, RandomState::default());
+    directories.insert(parent, directory);
     for offer in offers {
         if !*directories.entry(&offer.parent).or_insert(true) {
             let id = Quoted(&offer.parent);
@@ -139,7 +142,8 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
             _ => invalid(detail),
         };
     }
-    let what = format!("{}", Quoted(&raw.name));
+    // Written only where something is wrong: a listing holds tens of thousands.
+    let what = Quoted(&raw.name);
     id(&raw.id, &what)?;
     let kind = match raw.kind {
         types::Kind::Directory => Kind::Directory,
@@ -163,7 +167,7 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
         within(version, limits::VERSION_MAX, "version", &what)?;
     }
     if let Some(whole) = &raw.part_of {
-        id(whole, &format!("what {what} is part of"))?;
+        id(whole, &format_args!("what {what} is part of"))?;
     }
     let modified = match raw.modified {
         None => None,
@@ -210,7 +214,11 @@ fn fits(bytes: usize, most: usize, what: &dyn Display) -> Result<(), Fault> {
     Err(Fault { cause: Cause::TooLarge, detail })
 }
 
-pub(super) fn check_content(content: &[u8], symlink: bool, what: &str) -> Result<(), Fault> {
+pub(super) fn check_content(
+    content: &[u8],
+    symlink: bool,
+    what: &dyn Display,
+) -> Result<(), Fault> {
     if symlink && (content.is_empty() || content.contains(&0)) {
         return invalid(format!(
             "gave the symbolic link {what} a target that is empty or has a NUL"

@@ -63,7 +63,7 @@ fn bounded(count: usize) -> Result<(), Fault> {
 }
 
 fn checked(id: String, what: &str) -> Result<Arc<str>, Fault> {
-    convert::id(&id, what).map(|()| id.into())
+    convert::id(&id, &what).map(|()| id.into())
 }
 
 fn change(raw: events::Change) -> Result<Change, Fault> {

@@ -50,7 +50,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
         ));
     }
     line(&identity.summary, "summary")?;
-    convert::id(&raw.root, "its root")?;
+    convert::id(&raw.root, &"its root")?;
 
     short(&raw.config, "config keys")?;
     unique(raw.config.iter().map(|key| key.name.as_str()), "config key")?;

@@ -334,6 +334,53 @@ fn a_delivery_says_how_it_is_signed() {
 }
 
 #[test]
+fn the_time_of_a_delivery_is_one_that_the_signature_covers() {
+    use raw::{Part, TimestampPlace};
+    let of = |signed: &[Part], at: TimestampPlace, algorithm| {
+        let mut raw = good();
+        let signature = raw.feeds[1].signature.as_mut().expect("good");
+        signature.signed = signed.to_vec();
+        signature.algorithm = algorithm;
+        signature.timestamp.as_mut().expect("good").at = at;
+        manifest(raw).map(|_| ()).map_err(|fault| fault.detail)
+    };
+    let header = || TimestampPlace::Header("x-time".into());
+    let element = || TimestampPlace::Element("t".into());
+    let body = || TimestampPlace::Body("/time".into());
+    let hmac = raw::Algorithm::HmacSha256;
+    for (signed, at) in [
+        (&[Part::Timestamp, Part::Body][..], header()),
+        (&[Part::Header("x-time".into()), Part::Body], header()),
+        (&[Part::Timestamp, Part::Body], element()),
+        (&[Part::Body], body()),
+    ] {
+        assert_eq!(of(signed, at, hmac), Ok(()), "{signed:?}");
+    }
+    // Whoever repeats such a delivery says any time.
+    for (signed, at, algorithm) in [
+        (&[Part::Body][..], header(), hmac),
+        (&[Part::Header("x-other".into()), Part::Body], header(), hmac),
+        (&[Part::Body], element(), hmac),
+        (&[], header(), raw::Algorithm::Plain),
+        (&[], element(), raw::Algorithm::Plain),
+        (&[], body(), raw::Algorithm::Plain),
+    ] {
+        let why = of(signed, at, algorithm).expect_err("nothing signs the time");
+        assert!(why.contains("proves nothing"), "{signed:?}: {why}");
+    }
+}
+
+/// The keyring has both as `INSTANCE/NAME`.
+#[test]
+fn no_credential_is_named_as_the_secret_of_deliveries_is() {
+    let named = |raw: &mut raw::Description| {
+        raw.credentials[0].name = "webhook".into();
+        raw.endpoints[0].credentials = vec!["webhook".into()];
+    };
+    assert!(why(named).contains("no credential is named webhook"));
+}
+
+#[test]
 fn an_instance_has_one_address_and_a_poll_no_silence() {
     let second = |raw: &mut raw::Description| {
         let feed = raw::Feed { name: "other".into(), ..raw.feeds[1].clone() };

@@ -56,6 +56,31 @@ async fn the_file_comes_before_the_environment_and_the_environment_before_the_ke
     assert_eq!(found(&chain(None, &[], None)).await, None);
 }
 
+/// An instance's secrets are told apart by what stands behind its name, and no credential is named as the
+/// secret of its deliveries. So an instance may have that name.
+#[tokio::test]
+async fn an_instance_may_be_named_webhook() {
+    let lookup = Lookup::from_fn(|entry| Some(Secret::new(format!("kept as {entry}"))));
+    let sources = Sources {
+        elsewhere: Vec::new(),
+        file: None,
+        environment: environment(&[]),
+        keyring: Some(lookup.clone()),
+    };
+    let variable = ("OMNIFS_WEBHOOK_SECRET_WEBHOOK", "of the deliveries");
+    let of = |instance: &str, variables: &[(&str, &str)], keyring| {
+        Chain::webhook(instance, None, environment(variables), keyring)
+    };
+    let secret = async |chain: Chain| found(&chain).await.map(|(secret, _)| secret);
+    let token = Chain::new("webhook", &credential(), sources);
+    assert_eq!(secret(token).await.unwrap(), "kept as webhook/token");
+    let deliveries = of("webhook", &[], Some(lookup.clone()));
+    assert_eq!(secret(deliveries).await.unwrap(), "kept as webhook/webhook");
+    let other = of("token", &[variable], Some(lookup));
+    assert_eq!(secret(other).await.unwrap(), "kept as token/webhook");
+    assert_eq!(secret(of("webhook", &[variable], None)).await.unwrap(), "of the deliveries");
+}
+
 #[tokio::test]
 async fn a_file_is_read_again_when_it_changes() {
     let directory = tempfile::tempdir().unwrap();

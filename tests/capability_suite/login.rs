@@ -223,7 +223,7 @@ fn kept(access: &str, expires_at: u64) -> Secret {
 }
 
 /// A credential whose keyring holds `entry`, and what it holds afterwards.
-fn keyring_chain(oauth: OAuth, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
+fn keyring_chain(oauth: impl Into<Option<OAuth>>, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
     let held = Arc::new(Mutex::new(entry));
     let (read, write) = (held.clone(), held.clone());
     let lookup = Lookup::from_fns(
@@ -236,10 +236,19 @@ fn keyring_chain(oauth: OAuth, entry: Secret) -> (Chain, Arc<Mutex<Secret>>) {
             Ok(())
         },
     );
-    let spec = Credential { oauth: Some(oauth), ..credential() };
+    let spec = Credential { oauth: oauth.into(), ..credential() };
     let environment = Environment::empty();
     let sources = Sources { elsewhere: Vec::new(), file: None, environment, keyring: Some(lookup) };
     (Chain::new("example", &spec, sources), held)
+}
+
+/// A login was kept, and a later version of the provider has no login any more.
+#[tokio::test]
+async fn of_a_login_whose_manifest_has_none_any_more_only_the_access_token_is_sent() {
+    let entry = kept("access-1", 1_000);
+    let (chain, held) = keyring_chain(None, entry.clone());
+    assert_eq!(chain.resolve().await.unwrap().unwrap().secret.expose(), "access-1");
+    assert_eq!(held.lock().unwrap().expose(), entry.expose(), "the entry stays");
 }
 
 #[tokio::test]

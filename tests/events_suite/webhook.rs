@@ -9,7 +9,7 @@ use omnifs::credentials::{Chain, Environment};
 use omnifs::events::webhook::{
     Options, Receiver, Subscriber, WebhookError, WebhookStatus, stands_alone,
 };
-use omnifs::provider::{Signature, Timestamp, TimestampPlace, TimestampUnit};
+use omnifs::provider::{Handshake, Signature, Timestamp, TimestampPlace, TimestampUnit};
 use sha2::Sha256;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
@@ -582,6 +582,52 @@ async fn silence_beyond_the_manifests_bound_and_a_machine_that_slept_end_what_a_
     until("it is lost again", || scene.lives().is_empty()).await;
     assert!(began.elapsed() >= silence);
     assert!(scene.last_rest().unwrap().contains("no delivery has arrived for 0.5 s"));
+}
+
+/// The service asks whether somebody listens, and that makes the only scope live. Somebody who has
+/// overheard it sends it again after the scope was lost.
+#[tokio::test]
+async fn a_handshake_that_is_replayed_is_answered_and_makes_nothing_live() {
+    let (slept, looked) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (sleep, looks) = (slept.clone(), looked.clone());
+    let clock = options().clock.sleeping(move || {
+        looks.fetch_add(1, Ordering::SeqCst);
+        Duration::from_secs(sleep.load(Ordering::SeqCst))
+    });
+    let options = Options { clock, watch: Duration::from_millis(10), ..options() };
+    let handshake = Some(Handshake::Delivery {
+        at: "/type".into(),
+        value: "asking".into(),
+        answer: "/challenge".into(),
+    });
+    let signature = Signature { handshake, ..hook() };
+    let scene = scene_of("example", signature, "repo", Some(SECRET), options).await;
+    // The receiver has worked off what it was told before it looks for the second time.
+    let worked_off = async || {
+        let before = looked.load(Ordering::SeqCst);
+        until("it looks", || looked.load(Ordering::SeqCst) >= before + 3).await;
+    };
+    let asking = format!(r#"{{"type":"asking","challenge":"x","at":{NOW}}}"#);
+    assert_eq!(scene.deliver(SECRET, &asking).await, 200);
+    until("it is live", || scene.lives() == ["repo"]).await;
+    slept.fetch_add(3600, Ordering::SeqCst);
+    until("it is lost", || scene.lives().is_empty()).await;
+    for _ in 0..3 {
+        assert_eq!(scene.deliver(SECRET, &asking).await, 200);
+        worked_off().await;
+    }
+    assert_eq!((scene.lives().len(), scene.ledger.ups()), (0, 1));
+    // One that the service has not sent before counts.
+    let again = asking.replace("\"x\"", "\"y\"");
+    assert_eq!(scene.deliver(SECRET, &again).await, 200);
+    until("it is live again", || scene.ledger.ups() == 2).await;
+    // Nor does one count that was overheard on its way, and never came.
+    slept.fetch_add(3600, Ordering::SeqCst);
+    until("it is lost again", || scene.lives().is_empty()).await;
+    let late = asking.replace(&NOW.to_string(), &(NOW - 600).to_string());
+    assert_eq!(scene.deliver(SECRET, &late).await, 200);
+    worked_off().await;
+    assert_eq!((scene.lives().len(), scene.status().late), (0, 1));
 }
 
 #[tokio::test]

@@ -61,29 +61,41 @@ fn a_mount_with_room_for_a_thousand_nodes_walked_over_twenty_thousand_stays_with
     drop(mounted);
 }
 
+/// `cargo xtask bench` says how long it takes. Here it is compared with itself, since a busy machine
+/// slows both. Most of what few scopes take is the command's start; with what grew with the square,
+/// 10,000 took two thousand times as long.
 #[test]
-fn the_status_of_ten_thousand_scopes_takes_a_fraction_of_a_second() {
+fn the_status_of_ten_thousand_scopes_takes_at_most_forty_times_as_long_as_that_of_fifty() {
+    const FEW: usize = 50;
     const SCOPES: usize = 10_000;
     let Some(omnifs) = home("many_scopes") else { return };
     let provider = format!("hostile={}", component("hostile").display());
     let mounted = omnifs.mount(&["--provider".into(), provider]).expect("mount");
-    let names = list(&mounted.join("hostile/many-scopes")).expect("list");
-    assert_eq!(names.len(), SCOPES);
-    let shown = || {
-        let status = mounted.status().ok()?;
-        (status["scopes"].as_array()?.len() >= SCOPES).then_some(())
+    let directory = mounted.join("hostile/many-scopes");
+    let status = |scopes: usize| {
+        let shown = || {
+            let status = mounted.status().ok()?;
+            (status["scopes"].as_array()?.len() >= scopes).then_some(())
+        };
+        assert!(wait_until(Duration::from_secs(60), shown).is_some(), "{:?}", mounted.status());
+        // The best of five: whoever shares the machine slows down none of them or some.
+        let times = (0..5).map(|_| {
+            let asked = Instant::now();
+            let told = omnifs.run(&["status", "--json"]).expect("status");
+            let took = asked.elapsed();
+            let told = told.stdout.matches("\"scope\": \"scope:").count();
+            assert!(told >= scopes && told < scopes + FEW, "{told} of {scopes}");
+            took
+        });
+        let best = times.min().expect("five");
+        println!("the status of {scopes} scopes: {} ms", best.as_millis());
+        best
     };
-    assert!(wait_until(Duration::from_secs(60), shown).is_some(), "{:?}", mounted.status());
-    // The best of five: whoever shares the machine slows down none of them or some.
-    let status = (0..5).map(|_| {
-        let asked = Instant::now();
-        let told = omnifs.run(&["status", "--json"]).expect("status");
-        let took = asked.elapsed();
-        assert!(told.stdout.matches("\"scope\": \"scope:").count() == SCOPES, "{}", told.stderr);
-        took
-    });
-    let best = status.min().expect("five");
-    println!("the status of {SCOPES} scopes: {} ms", best.as_millis());
-    // A tenth of a second where nobody else works; what grows with their square takes many.
-    assert!(best < Duration::from_millis(500), "{best:?}");
+    for name in 0..FEW {
+        fs::metadata(directory.join(name.to_string())).expect("stat");
+    }
+    let few = status(FEW);
+    assert_eq!(list(&directory).expect("list").len(), SCOPES);
+    let all = status(SCOPES);
+    assert!(all < 40 * few, "{FEW} scopes: {few:?}, {SCOPES} scopes: {all:?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::Id;
 use crate::api::{self, Account, Repository, github};
+use omnifs_sdk::http::if_any;
 use omnifs_sdk::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -54,11 +55,7 @@ fn installed(why: &str) -> Result<Listing<Id>> {
     let repositories = github::installation_repos();
     let bound = api::listing_bound();
     let owners = |page: Installation| page.repositories.map(|repo| repo.owner);
-    let owners = match api::pages(repositories, bound, owners) {
-        Ok(owners) => owners.items,
-        Err(Error::Denied(_) | Error::NotFound) => Items::default(),
-        Err(error) => return Err(error),
-    };
+    let owners = if_any(api::pages(repositories, bound, owners))?.unwrap_or_default().items;
     let named = owners.iter().filter(|owner| !owner.login.is_empty());
     let owners: BTreeMap<&str, &Account> = named.map(|o| (o.login.as_str(), o)).collect();
     let entries: Vec<_> = owners.into_values().map(entry).collect();

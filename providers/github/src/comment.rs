@@ -14,6 +14,7 @@
 
 use crate::Id;
 use crate::api::{self, Comment, github};
+use crate::thread::Number;
 use omnifs_sdk::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -51,9 +52,8 @@ impl Said {
             Said::Comment(comment) => (&comment.issue_url, &comment.html_url),
             Said::Odd { issue_url, html_url, .. } => (issue_url, html_url),
         };
-        let (number, on_pull) = (api::number_in(issue)?, api::is_of_pull(page));
-        let directory = if on_pull { Id::PullComments } else { Id::Comments };
-        Some((number, directory(repo, number)))
+        let (number, is_pull) = (api::number_in(issue)?, api::is_of_pull(page));
+        Some((number, Number { repo, number, is_pull }.comments()))
     }
 }
 

@@ -12,10 +12,12 @@
 //! What none of them shows is in SEMANTICS.md. For that the scope is reported as a gap once an hour.
 
 use crate::api::{self, Repository, first_page, github};
-use crate::webhook::{self, Thread};
+use crate::thread::Number;
+use crate::webhook;
 use crate::{Id, release, repo};
-use omnifs_sdk::http::{Request, Response};
-use omnifs_sdk::poll::{Poll, count, digest, since};
+use omnifs_sdk::http::{Request, Response, if_any};
+use omnifs_sdk::poll::{Poll, count, digest, since, unless_gone};
+use omnifs_sdk::time::member_ms as at;
 use omnifs_sdk::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,40 +45,17 @@ pub fn poll(position: &Position) -> Result<Progress> {
         "repo" => repository(position, repo),
         _ => return Err(unknown()),
     };
-    // The repository is gone, or the token may no longer see it, or not this part of it.
-    match polled {
-        Err(Error::NotFound) => match github::repo(repo).ok() {
-            Err(Error::NotFound) => {
-                let mut progress = Progress::default();
-                progress.changes.removed([Id::Repo(repo)]).gap(position.scope.as_str());
-                Ok(progress)
-            }
-            Err(error) => Err(error),
-            Ok(_) => Err(Error::Denied("api: 404 in a repository that is shown".to_owned())),
-        },
-        other => other,
-    }
+    unless_gone(position, polled, github::repo(repo), Id::Repo(repo))
 }
 
-/// An answer, or nothing where the repository has none of it.
-fn if_any(answer: Result<Response>) -> Result<Option<Response>> {
-    match answer.and_then(Response::ok) {
-        Err(Error::NotFound | Error::Denied(_)) => Ok(None),
-        answer => answer.map(Some),
-    }
-}
-
-/// What a listing holds, those that cannot be read aside.
+/// What a listing holds, those that cannot be read aside; nothing where the repository has none.
 fn values(answer: Result<Response>) -> Result<Items<Value>> {
-    if_any(answer)?.map_or_else(|| Ok(Items::default()), |answer| answer.json())
-}
-
-fn at(item: &Value, member: &str) -> Option<u64> {
-    api::ms(item[member].as_str()?)
+    let found = if_any(answer.and_then(Response::ok))?;
+    found.map_or_else(|| Ok(Items::default()), |answer| answer.json())
 }
 
 fn updated(item: &Value) -> Option<since::Seen> {
-    since::Seen::of(item, at(item, "updated_at"))
+    since::Seen::member(item, "updated_at")
 }
 
 fn id(item: &Value) -> u64 {
@@ -147,7 +126,7 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
     };
     let (from, now) = (cursor.issues.at(), poll.now());
     for item in cursor.issues.pass(now, take(&mut changed), updated) {
-        let Some(thread) = Thread::of(&item) else { continue };
+        let Some(thread) = Number::of(repo, &item) else { continue };
         let is_new = thread.number > known;
         if is_new {
             cursor.count.came(thread.number);
@@ -156,9 +135,9 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
         let closed = at(&item, "closed_at").is_some_and(|at| at >= from);
         // That an issue has become a pull request shows nowhere else.
         let back = item["state_reason"] == "reopened" || thread.is_pull && item["state"] == "open";
-        thread.moved(&mut poll.changes, repo, is_new || closed || back);
+        webhook::thread_moved(&mut poll.changes, thread, is_new || closed || back);
         // Nothing says which of its comments was edited.
-        poll.changes.invalidated(off.then(|| thread.comments(repo)));
+        poll.changes.invalidated(off.then(|| thread.comments()));
     }
     for item in cursor.comments.pass(now, take(&mut said), updated) {
         if let Ok(comment) = api::Comment::deserialize(item) {
@@ -172,13 +151,13 @@ fn issues(position: &Position, repo: u64) -> Result<Progress> {
         poll.gap();
     }
     for event in events {
-        let Some(thread) = Thread::of(&event["issue"]) else { continue };
+        let Some(thread) = Number::of(repo, &event["issue"]) else { continue };
         let moves =
             ["closed", "reopened", "transferred"].iter().any(|name| event["event"] == *name);
-        thread.moved(&mut poll.changes, repo, moves);
+        webhook::thread_moved(&mut poll.changes, thread, moves);
     }
     if turn == 0 {
-        if let Some(answer) = if_any(in_turn)? {
+        if let Some(answer) = if_any(in_turn.and_then(Response::ok))? {
             let again = last_by_age(repo, count::Last::default());
             let counted = (counted, answer);
             let newest = cursor.count.check(&mut poll, counted, api::first_number, again)?;
@@ -206,9 +185,7 @@ fn since(request: Request, from: u64) -> Request {
 
 fn all_since(poll: &mut Poll, request: Request, first: Items<Value>) -> Result<Items<Value>> {
     let at = |item: &Value| at(item, "updated_at");
-    since::pages(poll, first, api::PAGE, MOST, at, |poll, from| {
-        poll.note(since(request.clone(), from).ok()?).json()
-    })
+    since::pages(poll, first, api::PAGE, MOST, at, |from| since(request.clone(), from))
 }
 
 fn last_by_age(repo: u64, counted: count::Last) -> Request {

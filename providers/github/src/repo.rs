@@ -2,7 +2,7 @@
 
 use crate::Id;
 use crate::api::{self, Account, Repository, github};
-use omnifs_sdk::http::Request;
+use omnifs_sdk::http::{Request, if_any};
 use omnifs_sdk::*;
 
 fn entry(name: &str, repo: &Repository) -> Entry<Id> {
@@ -16,13 +16,9 @@ pub fn all_of(owner: &Id) -> Result<Request> {
     match owner {
         Id::Org(login) => Ok(github::org_repos(login)),
         Id::User(login) => {
-            let me = match github::user().json::<Account>() {
-                Ok(me) => me.login,
-                // Without a token, or with one that stands for no user.
-                Err(Error::Denied(_) | Error::NotFound) => String::new(),
-                Err(error) => return Err(error),
-            };
-            if me.eq_ignore_ascii_case(login) {
+            // None without a token, or with one that stands for no user.
+            let me = if_any(github::user().json::<Account>())?;
+            if me.is_some_and(|me| me.login.eq_ignore_ascii_case(login)) {
                 Ok(github::user_repos().query("affiliation", "owner"))
             } else {
                 Ok(github::account_repos(login))

@@ -8,10 +8,38 @@
 //! has too.
 
 use crate::api::{self, Account, Label};
-use crate::{Id, pull};
+use crate::{Id, View, pull};
 use omnifs_sdk::json::{Document, Shown};
 use omnifs_sdk::*;
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// Which issue or pull request.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    pub repo: u64,
+    pub number: u64,
+    pub is_pull: bool,
+}
+
+impl Number {
+    /// Of `item` as GitHub lists issues, or pull requests.
+    pub fn of(repo: u64, item: &Value) -> Option<Self> {
+        let is_pull = !item["pull_request"].is_null() || item["head"].is_object();
+        Some(Number { repo, number: item["number"].as_u64()?, is_pull })
+    }
+
+    pub fn id(self) -> Id {
+        (if self.is_pull { Id::Pull } else { Id::Issue })(self.repo, self.number)
+    }
+
+    pub fn comments(self) -> Id {
+        (if self.is_pull { Id::PullComments } else { Id::Comments })(self.repo, self.number)
+    }
+
+    pub fn list(self, view: View) -> Id {
+        (if self.is_pull { Id::PullList } else { Id::IssueList })(self.repo, view)
+    }
+}
 
 /// An issue, or a pull request as a listing or its own answer shows it.
 pub struct Thread {
@@ -62,8 +90,7 @@ impl Object for Thread {
     ];
 
     fn id(&self) -> Id {
-        let number = self.inner.number;
-        if self.is_pull() { Id::Pull(self.repo, number) } else { Id::Issue(self.repo, number) }
+        self.which().id()
     }
 
     fn modified(&self) -> Option<u64> {
@@ -106,13 +133,12 @@ impl Thread {
         self.inner.head.as_ref().map(|head| head.sha.as_str())
     }
 
+    fn which(&self) -> Number {
+        Number { repo: self.repo, number: self.inner.number, is_pull: self.is_pull() }
+    }
+
     fn comments(&self) -> Id {
-        let number = self.inner.number;
-        if self.is_pull() {
-            Id::PullComments(self.repo, number)
-        } else {
-            Id::Comments(self.repo, number)
-        }
+        self.which().comments()
     }
 
     fn author(&self) -> Option<&str> {

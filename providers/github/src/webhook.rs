@@ -5,6 +5,7 @@
 //! which the host takes for a gap.
 
 use crate::api;
+use crate::thread::Number;
 use crate::{Id, View};
 use omnifs_sdk::*;
 use serde_json::Value;
@@ -32,7 +33,7 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
         "issues" | "pull_request" => {
             let subject = if event == "issues" { "issue" } else { "pull_request" };
             let number = payload[subject]["number"].as_u64()?;
-            let thread = Thread { number, is_pull: event == "pull_request" };
+            let thread = Number { repo, number, is_pull: event == "pull_request" };
             let gone = matches!(action, "deleted" | "transferred");
             let views: &[View] = match action {
                 "opened" => &[View::Open, View::All],
@@ -40,20 +41,20 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
                 _ if gone => &View::EACH,
                 _ => &[],
             };
-            out.moved([thread.id(repo)], gone);
-            out.children_changed(views.iter().map(|view| thread.list(repo, *view)));
+            out.moved([thread.id()], gone);
+            out.children_changed(views.iter().map(|view| thread.list(*view)));
             if let Some(to) = payload["changes"]["new_repository"]["id"].as_u64() {
-                let views = [View::Open, View::All];
-                out.children_changed(views.map(|view| thread.list(to, view)));
+                let there = Number { repo: to, ..thread };
+                out.children_changed([View::Open, View::All].map(|view| there.list(view)));
             }
         }
         "issue_comment" => {
-            let (thread, comment) = (Thread::of(&payload["issue"])?, id("comment")?);
+            let (thread, comment) = (Number::of(repo, &payload["issue"])?, id("comment")?);
             // Its `updated` and the JSON's count move as well.
-            out.invalidated([thread.id(repo)]);
+            out.invalidated([thread.id()]);
             let known = matches!(action, "edited" | "deleted");
             out.moved(known.then_some(Id::Comment(repo, comment)), action == "deleted");
-            out.children_changed((action != "edited").then(|| thread.comments(repo)));
+            out.children_changed((action != "edited").then(|| thread.comments()));
         }
         "pull_request_review" | "pull_request_review_comment" | "pull_request_review_thread" => {
             let number = payload["pull_request"]["number"].as_u64()?;
@@ -126,44 +127,18 @@ fn repository_moved(action: &str, payload: &Value, repo: u64, out: &mut Changes)
     }
 }
 
-/// An issue or a pull request.
-pub struct Thread {
-    pub number: u64,
-    pub is_pull: bool,
-}
-
-impl Thread {
-    /// `item` as GitHub lists issues, or pull requests.
-    pub fn of(item: &Value) -> Option<Self> {
-        let is_pull = !item["pull_request"].is_null() || item["head"].is_object();
-        Some(Thread { number: item["number"].as_u64()?, is_pull })
+/// An issue or a pull request changed in some way; `lists` where it may have come into or left a listing.
+pub fn thread_moved(out: &mut Changes, thread: Number, lists: bool) {
+    out.invalidated([thread.id()]);
+    // A comment that was deleted shows nowhere else.
+    out.children_changed([thread.comments()]);
+    if thread.is_pull {
+        out.invalidated([Id::Reviews(thread.repo, thread.number)]);
+        // An issue may have become a pull request.
+        out.removed([Id::Issue(thread.repo, thread.number)]);
     }
-
-    fn id(&self, repo: u64) -> Id {
-        (if self.is_pull { Id::Pull } else { Id::Issue })(repo, self.number)
-    }
-
-    pub fn comments(&self, repo: u64) -> Id {
-        (if self.is_pull { Id::PullComments } else { Id::Comments })(repo, self.number)
-    }
-
-    fn list(&self, repo: u64, view: View) -> Id {
-        (if self.is_pull { Id::PullList } else { Id::IssueList })(repo, view)
-    }
-
-    /// It changed in some way; `lists` where it may have come into or left a listing.
-    pub fn moved(&self, out: &mut Changes, repo: u64, lists: bool) {
-        out.invalidated([self.id(repo)]);
-        // A comment that was deleted shows nowhere else.
-        out.children_changed([self.comments(repo)]);
-        if self.is_pull {
-            out.invalidated([Id::Reviews(repo, self.number)]);
-            // An issue may have become a pull request.
-            out.removed([Id::Issue(repo, self.number)]);
-        }
-        if lists {
-            out.children_changed(View::EACH.map(|view| self.list(repo, view)));
-        }
+    if lists {
+        out.children_changed(View::EACH.map(|view| thread.list(view)));
     }
 }
 
@@ -171,9 +146,8 @@ impl Thread {
 pub fn said(out: &mut Changes, repo: u64, comment: &api::Comment) {
     let Some(number) = comment.number() else { return };
     out.invalidated([Id::Comment(repo, comment.id)]);
-    out.children_changed([
-        Thread { number, is_pull: api::is_of_pull(&comment.html_url) }.comments(repo)
-    ]);
+    let is_pull = api::is_of_pull(&comment.html_url);
+    out.children_changed([Number { repo, number, is_pull }.comments()]);
 }
 
 pub fn run_moved(out: &mut Changes, repo: u64, run: u64) {

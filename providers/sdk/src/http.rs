@@ -250,6 +250,14 @@ pub fn fetch_all(requests: impl IntoIterator<Item = Request>) -> Vec<Result<Resp
     requests.iter().map(&mut answer).collect()
 }
 
+/// What was asked for, or nothing where the service has none of it or shows none to this credential.
+pub fn if_any<T>(asked: Result<T>) -> Result<Option<T>> {
+    match asked {
+        Err(Error::NotFound | Error::Denied(_)) => Ok(None),
+        asked => asked.map(Some),
+    }
+}
+
 impl Response {
     fn of(request: &Request, answer: Answer) -> Self {
         let (Answer { status, headers, body }, endpoint) = (answer, request.wire.endpoint.clone());

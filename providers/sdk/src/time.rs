@@ -30,6 +30,11 @@ pub fn rfc3339_ms(text: &str) -> Option<u64> {
     u64::try_from(seconds * 1000 + ms).ok()
 }
 
+/// [`rfc3339_ms`] of what a member of an object says.
+pub fn member_ms(object: &serde_json::Value, name: &str) -> Option<u64> {
+    rfc3339_ms(object[name].as_str()?)
+}
+
 /// The RFC 3339 time in UTC of so many milliseconds since the Unix epoch: `2026-11-22T13:09:20Z`, or
 /// `2026-11-22T13:09:20.250Z` where it is no whole second.
 pub fn rfc3339(ms: u64) -> String {

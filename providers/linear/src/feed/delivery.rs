@@ -4,31 +4,18 @@
 use super::moved::{self, Kind, Moved};
 use crate::{ISSUES, OBJECTS};
 use omnifs_sdk::*;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload {
-    #[serde(default)]
-    action: String,
-    #[serde(rename = "type")]
-    kind: String,
-    /// Absent where it is about no object: service levels, apps, notifications.
-    #[serde(default, deserialize_with = "omnifs_sdk::json::null_as_default")]
-    data: Map<String, Value>,
-    #[serde(default, deserialize_with = "omnifs_sdk::json::null_as_default")]
-    updated_from: Map<String, Value>,
-}
-
-fn text(object: &Map<String, Value>, field: &str) -> Option<String> {
-    object.get(field)?.as_str().map(str::to_owned)
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 pub fn deliver(delivery: &Delivery) -> Result<Changes> {
-    let payload: Payload = delivery.json()?;
+    let payload: Value = delivery.json()?;
+    let missing = |what: &str| Error::Invalid(format!("a delivery without {what}"));
+    let kind = payload["type"].as_str().ok_or_else(|| missing("a type"))?;
     let mut changes = Changes::default();
-    let kind = match payload.kind.as_str() {
+    let kind = match kind {
         "Issue" => Kind::Issue,
         "Comment" => Kind::Comment,
         "IssueLabel" => Kind::Label,
@@ -38,23 +25,22 @@ pub fn deliver(delivery: &Delivery) -> Result<Changes> {
         // Reactions, attachments, documents, service levels, notifications: shown nowhere.
         _ => return Ok(changes),
     };
-    let Some(id) = text(&payload.data, "id") else {
-        return Err(Error::Invalid(format!("a {:?} delivery names no object", payload.kind)));
-    };
-    let old = &payload.updated_from;
+    let data = &payload["data"];
+    let id = text(&data["id"]).ok_or_else(|| missing(&format!("the {kind:?} that it is about")))?;
+    let old = payload["updatedFrom"].as_object();
+    let was = |field: &str| old.and_then(|old| old.get(field));
     // `teamId`, or `team` with its `id`.
-    let neighbour = |name: &str| {
-        let inside = || text(payload.data.get(name)?.as_object()?, "id");
-        text(&payload.data, &format!("{name}Id")).or_else(inside)
-    };
-    let teams = match (kind, payload.data.get("teamIds").and_then(Value::as_array)) {
+    let neighbour =
+        |name: &str| text(&data[&format!("{name}Id")]).or_else(|| text(&data[name]["id"]));
+    let teams = match (kind, data["teamIds"].as_array()) {
         // Which teams a project leaves is not said.
-        (Kind::Project, Some(teams)) => (!old.contains_key("teamIds"))
-            .then(|| teams.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        (Kind::Project, Some(teams)) => {
+            was("teamIds").is_none().then(|| teams.iter().filter_map(text).collect())
+        }
         _ => neighbour("team")
-            .map(|team| [Some(team), text(old, "teamId")].into_iter().flatten().collect()),
+            .map(|team| [Some(team), was("teamId").and_then(text)].into_iter().flatten().collect()),
     };
-    let updated = payload.action == "update";
+    let updated = payload["action"] == "update";
     // Without the old values a name may be another one.
     let fields = ["name", "displayName", "number"];
     let moved = Moved {
@@ -64,11 +50,11 @@ pub fn deliver(delivery: &Delivery) -> Result<Changes> {
         made: None,
         teams,
         renamed: match kind {
-            Kind::Issue => old.contains_key("teamId"),
-            _ => updated && (old.is_empty() || fields.iter().any(|field| old.contains_key(*field))),
+            Kind::Issue => was("teamId").is_some(),
+            _ if old.is_none_or(Map::is_empty) => updated,
+            _ => updated && fields.iter().any(|field| was(field).is_some()),
         },
-        gone: payload.action == "remove"
-            || payload.data.get("trashed").and_then(Value::as_bool) == Some(true),
+        gone: payload["action"] == "remove" || data["trashed"] == true,
         // Of a comment on a project there is no issue.
         listed: neighbour("issue").filter(|_| kind == Kind::Comment && !updated),
     };

@@ -32,9 +32,7 @@
 //!     cursor.issues.start(poll.beginning());
 //!     let since = api::issues().query("since", time::rfc3339(cursor.issues.from()));
 //!     let issues = poll.note(since.ok()?).json::<Vec<serde_json::Value>>()?;
-//!     let seen = |issue: &serde_json::Value| {
-//!         since::Seen::of(issue, time::rfc3339_ms(issue["updated_at"].as_str()?))
-//!     };
+//!     let seen = |issue: &serde_json::Value| since::Seen::member(issue, "updated_at");
 //!     for issue in cursor.issues.pass(poll.now(), issues, seen) {
 //!         poll.changes.invalidated(issue["number"].as_u64().map(Id::Issue));
 //!     }
@@ -47,7 +45,7 @@ pub mod digest;
 pub mod since;
 
 use crate::http::{self, Request, Response};
-use crate::{Changes, Error, Position, Progress, Result};
+use crate::{Changes, Error, NodeId, Position, Progress, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,6 +66,27 @@ pub struct Poll<'a> {
     wait: Option<u32>,
     /// The cursor proves that nothing was missed since.
     pub resumed: bool,
+}
+
+/// What was polled of a scope that is about one object, unless that is gone: then it is removed, and the
+/// scope is a gap. `subject` asks for the object. Where the service shows it, and a poll is answered by
+/// 404 all the same, the credential does not reach that part of it.
+pub fn unless_gone<I: NodeId>(
+    position: &Position,
+    polled: Result<Progress>,
+    subject: Request,
+    id: I,
+) -> Result<Progress> {
+    let Err(Error::NotFound) = polled else { return polled };
+    match subject.ok() {
+        Ok(_) => Err(Error::Denied("404 for a part of what the service shows".to_owned())),
+        Err(Error::NotFound) => {
+            let mut progress = Progress::default();
+            progress.changes.removed([id]).gap(position.scope.as_str());
+            Ok(progress)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl<'a> Poll<'a> {
@@ -179,6 +198,8 @@ impl<'a> Poll<'a> {
 mod tests {
     use super::*;
     use crate::events::Change;
+    use crate::manifest::{Endpoint, Manifest};
+    use crate::testing::{Recorded, host};
 
     fn position(cursor: Option<&str>) -> Position {
         Position { scope: "s".into(), cursor: cursor.map(str::to_owned), ..Position::default() }
@@ -208,6 +229,33 @@ mod tests {
     fn a_cursor_that_cannot_be_read_is_a_gap_and_no_resumption() {
         let odd = at("Sun, 22 Nov 2026 13:00:00 GMT", Some("{\"mark\":1}"));
         assert_eq!((odd.changes.0, odd.resumed), (vec![Change::Gap("s".into())], false));
+    }
+
+    #[test]
+    fn a_scope_is_over_with_its_object_and_not_with_a_part_that_is_hidden() {
+        crate::routes! { mod api = "api" { get repo() = "/repo" } }
+        crate::ids! { pub enum Id { _: crate::immutable(), Repo(id: u64) = "repo" } }
+        const MANIFEST: Manifest = Manifest {
+            endpoints: &[Endpoint {
+                allow: api::RULES,
+                ..Endpoint::new(api::ENDPOINT, "https://a.example", "")
+            }],
+            ..Manifest::new("poll", "0.1.0", "")
+        };
+        let position = position(None);
+        let of = |polled: Result<Progress>, status: u16| {
+            let mut upstream = Recorded::new().answer("GET /repo", status, &[], "{}");
+            let asked = || unless_gone(&position, polled, api::repo(), Id::Repo(7));
+            let (progress, trace) = host::run(MANIFEST, &mut upstream, asked);
+            (progress.map(|progress| progress.changes.0), trace.requests.len())
+        };
+        let (gone, _) = of(Err(Error::NotFound), 404);
+        assert_eq!(gone.unwrap(), [Change::Removed("repo/7".into()), Change::Gap("s".into())]);
+        assert!(matches!(of(Err(Error::NotFound), 200), (Err(Error::Denied(_)), 1)));
+        assert!(matches!(of(Err(Error::NotFound), 502), (Err(Error::Unavailable(_)), 1)));
+        assert!(matches!(of(Err(Error::TimedOut), 404), (Err(Error::TimedOut), 0)));
+        let (told, asked) = of(Ok(Progress::default()), 404);
+        assert_eq!((told.unwrap(), asked), (vec![], 0), "who polled in vain asks, and nobody else");
     }
 
     #[test]

@@ -7,8 +7,11 @@
 
 use super::Poll;
 use super::digest::{self, Digests};
-use crate::{Items, Result};
+use crate::http::Request;
+use crate::{Items, Result, time};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Updates that are known one by one, the newest first. Beyond that a change within the overlap tells
 /// the older ones again, which costs requests and shows nothing wrong. Several marks fit into a cursor.
@@ -37,19 +40,25 @@ impl Seen {
     pub fn of(item: &impl Serialize, at: Option<u64>) -> Option<Self> {
         Some(Seen { at: at?, digest: digest::of(item) })
     }
+
+    /// The same of an object that says its time in a member, as RFC 3339 has it.
+    pub fn member(object: &Value, name: &str) -> Option<Self> {
+        Seen::of(object, time::member_ms(object, name))
+    }
 }
 
 /// Every item of a listing that ascends by time, from the first page on. Each further page is asked for
 /// from the time of the last item on, not by its number: an item that moves to the end meanwhile
 /// would shift another one over the edge of two pages, and it would be missed. More than `most` items,
-/// or a page of one time alone, is a gap.
-pub fn pages<T: PartialEq>(
+/// or a page of one time alone, is a gap. `at` is the time of an item in milliseconds since the Unix
+/// epoch, and `ask` the request for those from such a time on.
+pub fn pages<T: DeserializeOwned + PartialEq>(
     poll: &mut Poll,
     first: Items<T>,
     full: usize,
     most: usize,
     at: impl Fn(&T) -> Option<u64>,
-    mut ask: impl FnMut(&mut Poll, u64) -> Result<Items<T>>,
+    ask: impl Fn(u64) -> Request,
 ) -> Result<Items<T>> {
     let (mut all, mut page, mut from): (Items<T>, _, _) = (Items::default(), first, 0);
     loop {
@@ -64,7 +73,7 @@ pub fn pages<T: PartialEq>(
                 return Ok(all);
             }
         }
-        page = ask(poll, from)?;
+        page = poll.note(ask(from).ok()?).json()?;
     }
 }
 
