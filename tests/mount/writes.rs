@@ -103,7 +103,7 @@ fn mapped(file: &Path, in_child: bool) -> io::Result<()> {
     }
     // SAFETY: within the mapping, which nobody else in this process uses. The child does nothing but
     // write there and end.
-    let synced = unsafe {
+    unsafe {
         if in_child {
             let child = libc::fork();
             if child == 0 {
@@ -120,8 +120,7 @@ fn mapped(file: &Path, in_child: bool) -> io::Result<()> {
         };
         libc::munmap(at, PAGE);
         synced
-    };
-    synced
+    }
 }
 
 fn each_way_is_refused(test: &str) {
