@@ -222,7 +222,8 @@ impl Memo {
     fn cost(&self) -> Cost {
         match self {
             Memo::Listing(listing) => {
-                Cost { nodes: listing.entries.len() + 1, bytes: listing.bytes + 128 }
+                // The directory itself is counted where it is an entry.
+                Cost { nodes: listing.entries.len(), bytes: listing.bytes + 256 }
             }
             Memo::Child { node, .. } => Cost { nodes: 1, bytes: node_bytes(node) + 128 },
             Memo::Absent(_) => Cost { nodes: 1, bytes: 160 },
@@ -372,6 +373,10 @@ impl Cache {
             Memo::Listing(listing) => listing.get(name).map(|entry| &entry.node),
             _ => None,
         }
+    }
+
+    pub fn holds(&self, query: &Query) -> bool {
+        self.entries.contains(query)
     }
 
     /// What is held for this query, without a judgement on whether it may be served.

@@ -8,6 +8,7 @@
 //! - `pieces`: contents that are read in pieces
 //! - `growths`: contents that grow while somebody looks
 //! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `scans`: walks over more than there is room for
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
@@ -20,6 +21,7 @@ mod growths;
 mod landing;
 mod pieces;
 mod resolve;
+mod scans;
 mod silent;
 mod stale;
 mod status;
@@ -114,6 +116,7 @@ struct State {
     events: u64,
     before: watch::Before,
     ahead: silent::Ahead,
+    scans: scans::Scans,
     /// What back ends are to be told once the lock is released.
     pending: Vec<Change>,
     /// Steps of readers from a piece to the next.
@@ -284,6 +287,7 @@ impl Runtime {
                 events: 0,
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
+                scans: scans::Scans::new(),
                 pending: Vec::new(),
                 steps: 0,
                 waits: LockWaits::default(),
