@@ -55,13 +55,14 @@ impl State {
                 self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
                 self.removal = sequence;
+                let listed: HashSet<_> = nodes.iter().flat_map(|node| node.listed()).collect();
                 for node in nodes {
                     node.remove();
                     self.cache.forget_content(node.instance, &node.id);
                     self.cache.forget_children(node.instance, &node.id);
                     self.bury(&node, out);
                 }
-                self.drop_listings_with_gone(out);
+                self.drop_listings_with_gone(listed, out);
             }
             provider::Change::ChildrenChanged(id) => {
                 let key = key(name, id);
@@ -327,12 +328,12 @@ impl State {
     fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
-            for (name, told) in self.inodes.told(handle) {
-                if told == Told::Absent {
-                    let name = name.to_string();
-                    out.push(Change::Entry { parent: handle, name, fate: Fate::Doubtful });
-                }
-            }
+            let absent = self.inodes.absent(handle).map(|name| Change::Entry {
+                parent: handle,
+                name: name.to_string(),
+                fate: Fate::Doubtful,
+            });
+            out.extend(absent);
             self.inodes.clear_absent(handle);
         }
     }

@@ -280,6 +280,7 @@ impl Call {
             }
             Err(failure) => self.land_failure(&mut state, failure, &events),
         };
+        state.drop_pages_of_evicted(changes);
         let stuck = self.began.elapsed() >= SLOW && landed.is_unanswered();
         if !stuck {
             self.leave(&mut state);
@@ -300,7 +301,9 @@ impl Call {
         let (mut offers, all) = scans::choose(&children, offers, course, room);
         let mut entries = Vec::with_capacity(children.len());
         for batch in batches(children, |_| 1) {
-            self.with_landing(changes, |landing| entries.extend(landing.entries(batch)));
+            self.with_landing(changes, |landing| {
+                entries.extend(landing.entries(directory.key, batch));
+            });
         }
         // A directory may be offered after what is in it.
         loop {
@@ -325,7 +328,7 @@ impl Call {
         let complete = directory.complete && partial.is_none();
         let count = entries.len();
         let coherence = directory.coherence.clone();
-        let listing = Listing::new(entries, complete, self.stamp, coherence);
+        let listing = Listing::new(directory.key, entries, complete, self.stamp, coherence);
 
         let mut state = self.runtime.state();
         let events = Events::since(&state, self.query.instance, self.stamp);
@@ -337,6 +340,7 @@ impl Call {
             Some(partial) => state.partials.insert(key, partial),
             None => state.partials.remove(&key),
         };
+        state.drop_pages_of_evicted(changes);
         self.leave(&mut state);
         Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
     }
@@ -346,6 +350,7 @@ impl Call {
         let mut state = self.runtime.state();
         let events = Events::since(&state, self.query.instance, self.stamp);
         land(&mut Landing { call: self, state: &mut state, events: &events, changes });
+        state.drop_pages_of_evicted(changes);
         drop(state);
         self.runtime.notify(std::mem::take(changes));
     }

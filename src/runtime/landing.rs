@@ -209,11 +209,16 @@ impl Landing<'_> {
         }
     }
 
-    pub fn entries(&mut self, children: impl IntoIterator<Item = Keyed>) -> Vec<ListEntry> {
+    pub fn entries(
+        &mut self,
+        directory: Key,
+        children: impl IntoIterator<Item = Keyed>,
+    ) -> Vec<ListEntry> {
         children
             .into_iter()
             .map(|keyed| {
                 let (node, _) = self.intern(&keyed);
+                node.note_listed(directory);
                 let content = keyed.content().filter(|_| !node.is_volatile()).cloned();
                 let name: Arc<str> = keyed.node.name.into();
                 ListEntry { cookie: cookie(&name), name, content, node }
@@ -331,8 +336,9 @@ impl Landing<'_> {
         }
         let stamp = self.call.stamp;
         if offer.whole {
-            let entries = self.entries(offer.children);
-            let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            let entries = self.entries(parent.key, offer.children);
+            let (key, coherence) = (parent.key, parent.coherence.clone());
+            let listing = Listing::new(key, entries, parent.complete, stamp, coherence);
             self.state.compare(&parent, &listing, self.changes);
             self.state.contradict(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);

@@ -11,6 +11,7 @@ use super::landing::{Keyed, KeyedOffer};
 use crate::cache::{Cost, Operation, Query, cookie};
 use crate::nodes::{InstanceId, Key, Node};
 use lru::LruCache;
+use omnifs_platform::Change;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -198,6 +199,16 @@ impl State {
             at = parent.clone();
         }
         None
+    }
+
+    /// Has back ends give back what they hold beyond the bound of the cache: it is kept beside that.
+    pub(super) fn ask_back(&mut self) {
+        for handle in self.inodes.unneeded(self.cache.capacity().nodes) {
+            let Some(slot) = self.inodes.slot(handle) else { continue };
+            let links = slot.links.iter().filter(|_| !slot.node.is_directory());
+            let places = links.map(|link| (link.parent, link.name.to_string())).collect();
+            self.pending.push(Change::Unneeded { handle, places });
+        }
     }
 
     /// Whether a tenth of the directories in this one lacks what came along with them. Where nothing

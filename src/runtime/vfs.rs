@@ -66,6 +66,7 @@ impl Runtime {
             fate: Fate::Doubtful,
         });
         state.pending.extend(left);
+        state.ask_back();
         let stands = state.listing_stands(handle, &found.node);
         let attr = self.attr(state, &found.node, shown.kind).filter(|_| shown.attr);
         if let Some(attr) = &attr {
@@ -127,14 +128,12 @@ impl Runtime {
     async fn advance(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
         let (bytes, node) = self.content(handle).await?;
         let mut state = self.state();
-        for open in state.opens.values_mut() {
-            if let Open::File { handle: of, bytes: held, at_end, .. } = open
-                && *of == handle
-            {
+        state.opens.for_each_of(handle, |open| {
+            if let Open::File { bytes: held, at_end, .. } = open {
                 *held = bytes.clone();
                 *at_end = false;
             }
-        }
+        });
         Ok((bytes, node))
     }
 
