@@ -11,7 +11,7 @@ use crate::sharded::Sharded;
 use bytes::Bytes;
 use omnifs_platform::{Handle, Inode};
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -74,6 +74,8 @@ pub struct Slot {
     pub told_size: Option<u64>,
     /// The modified time that was told with it.
     pub told_modified: Option<SystemTime>,
+    /// When it is looked at for whether it is needed.
+    turn: u64,
     /// It was entered again since it was last looked at for what is unneeded.
     entered: bool,
     /// The back end was asked to give it back.
@@ -172,8 +174,9 @@ pub struct Inodes {
     owners: Sharded<Inode, (InstanceId, Arc<str>, usize)>,
     next_handle: u64,
     mask: u64,
-    /// Handles in the order in which they may be given back, some of them already gone.
-    oldest: VecDeque<Handle>,
+    /// Handles by their turn to be looked at for whether they are needed.
+    oldest: BTreeMap<u64, Handle>,
+    next_turn: u64,
     /// Of how many the back end was asked to give them back and has not yet.
     asked_back: usize,
     /// Names of directories that have got another one since [`Inodes::left`] was asked.
@@ -194,7 +197,8 @@ impl Inodes {
             owners: Sharded::default(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
-            oldest: VecDeque::new(),
+            oldest: BTreeMap::new(),
+            next_turn: 0,
             asked_back: 0,
             left: Vec::new(),
             fixed_sizes: false,
@@ -215,6 +219,7 @@ impl Inodes {
                 latest: None,
                 told_size: None,
                 told_modified: None,
+                turn: 0,
                 entered: false,
                 asked_back: false,
                 silent: Silent::default(),
@@ -275,6 +280,11 @@ impl Inodes {
 
     pub fn handles(&self) -> impl Iterator<Item = (Handle, &Slot)> {
         self.slots.iter().map(|(handle, slot)| (*handle, slot))
+    }
+
+    /// The handles in one of [`crate::sharded::PARTS`] parts.
+    pub fn handles_in(&self, part: usize) -> impl Iterator<Item = Handle> {
+        self.slots.keys_in(part).copied()
     }
 
     /// The handles of whatever has this key.
@@ -369,14 +379,7 @@ impl Inodes {
             self.owners.get_or_insert_with(node.inode, || (node.instance, node.id.clone(), 0));
         owner.2 += 1;
         self.by_object.get_or_insert_with(node.key, Vec::new).push(handle);
-        self.oldest.push_back(handle);
-        if self.oldest.len() > 2 * self.slots.len() + STEPS {
-            // Most are gone: as many as have come since are looked at.
-            for _ in 0..2 {
-                let oldest = self.oldest.pop_front();
-                self.oldest.extend(oldest.filter(|handle| self.slots.contains_key(handle)));
-            }
-        }
+        let turn = self.turn(handle);
         self.slots.insert(
             handle,
             Slot {
@@ -391,6 +394,7 @@ impl Inodes {
                 latest: None,
                 told_size: None,
                 told_modified: None,
+                turn,
                 entered: false,
                 asked_back: false,
                 silent: Silent::default(),
@@ -451,6 +455,13 @@ impl Inodes {
         }
     }
 
+    /// Puts a handle last.
+    fn turn(&mut self, handle: Handle) -> u64 {
+        self.next_turn += 1;
+        self.oldest.insert(self.next_turn, handle);
+        self.next_turn
+    }
+
     /// Handles that back ends are to give back, since they hold more than `most`: those that were
     /// entered longest ago. None that is known to be open, no directory with names below it, and not what
     /// was entered again since it was last looked at.
@@ -460,9 +471,10 @@ impl Inodes {
             if self.slots.len() - self.asked_back <= most {
                 break;
             }
-            let Some(handle) = self.oldest.pop_front() else { break };
-            let Some(slot) = self.slots.get_mut(&handle) else { continue };
-            self.oldest.push_back(handle);
+            let Some((_, handle)) = self.oldest.pop_first() else { break };
+            let turn = self.turn(handle);
+            let Some(slot) = self.slots.get_mut(&handle) else { break };
+            slot.turn = turn;
             // Somebody used it when it was asked for. All others have been since.
             if slot.asked_back {
                 if !std::mem::replace(&mut again, true) {
@@ -515,6 +527,7 @@ impl Inodes {
         }
         let Some(slot) = self.slots.remove(&handle) else { return };
         self.asked_back -= usize::from(slot.asked_back);
+        self.oldest.remove(&slot.turn);
         if let Some(handles) = self.by_object.get_mut(&slot.node.key) {
             handles.retain(|known| *known != handle);
             if handles.is_empty() {

@@ -485,7 +485,7 @@ impl Part {
             !holders.is_empty()
         });
         self.stored = stored;
-        self.sweep_at = (stored * 2).max(64);
+        self.sweep_at = (stored * 2).max(16);
     }
 }
 
@@ -552,7 +552,7 @@ mod tests {
             registry.intern(node("x", n, None, None));
         }
         let keys: usize = registry.parts.iter().map(|part| part.by_key.len()).sum();
-        // A part is swept when it holds more than 64.
+        // Each part is swept when it holds more than a few.
         assert!(keys < 17_000, "{keys} keys left");
     }
 }

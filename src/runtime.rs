@@ -170,6 +170,8 @@ struct State {
     before: watch::Before,
     ahead: silent::Ahead,
     scans: scans::Scans,
+    /// Scopes of which kernels are to be told once the lock is released.
+    suspected: Vec<(crate::nodes::InstanceId, Arc<str>)>,
     /// What back ends are to be told once the lock is released.
     pending: Vec<Change>,
     /// Steps of readers from a piece to the next.
@@ -342,6 +344,7 @@ impl Runtime {
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
                 scans: scans::Scans::new(),
+                suspected: Vec::new(),
                 pending: Vec::new(),
                 steps: 0,
                 waits: LockWaits::default(),

@@ -8,10 +8,9 @@
 use super::resolve::ROUNDS;
 use super::{Body, Open, Runtime, State};
 use crate::inodes::Slot;
-use crate::nodes::{InstanceId, Key, Node, digest};
+use crate::nodes::{Key, Node, digest};
 use crate::provider::Kind;
 use crate::remote::Remote;
-use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::{Attr, Change, Error, Handle, OpenFile, Result};
 use std::collections::VecDeque;
@@ -37,12 +36,13 @@ impl State {
         }
     }
 
-    /// How many bytes may still be put aside because they are doubted: all together as many as the cache may
-    /// hold. Nothing ends such a doubt but a lookup, the feed's return, or the kernel's giving it back.
-    pub(super) fn room_aside(&self) -> u64 {
-        let aside = self.inodes.handles().filter_map(|(_, slot)| slot.silent.snapshot.as_ref());
-        let held: usize = aside.map(Bytes::len).sum();
-        self.cache.capacity().bytes.saturating_sub(held) as u64
+    /// How many bytes these handles have put aside. All together, what is put aside because it is doubted
+    /// comes to as many as the cache may hold: nothing ends such a doubt but a lookup, the feed's return, or
+    /// the kernel's giving it back.
+    pub(super) fn put_aside(&self, handles: &[Handle]) -> u64 {
+        let slots = handles.iter().filter_map(|handle| self.inodes.slot(*handle));
+        let aside = slots.filter_map(|slot| slot.silent.snapshot.as_ref());
+        aside.map(Bytes::len).sum::<usize>() as u64
     }
 
     /// The same for one that is being read, since its reading ends before its holders are through.
@@ -62,17 +62,12 @@ impl State {
     }
 
     /// The feed is back: what was put aside because it was lost is not kept any longer.
-    pub(super) fn drop_doubts(&mut self, instance: InstanceId, scopes: &str) {
-        let doubted = self.inodes.handles().filter(|(_, slot)| {
-            let scope = slot.node.coherence.scope();
-            let concerned =
-                slot.node.instance == instance && scope.is_some_and(|own| covers(scopes, &own.id));
-            concerned && slot.silent.snapshot.is_some() && !slot.superseded && !slot.gone
-        });
-        for handle in doubted.map(|(handle, _)| handle).collect::<Vec<_>>() {
-            if let Some(slot) = self.inodes.slot_mut(handle) {
-                slot.silent.snapshot = None;
-            }
+    pub(super) fn drop_doubt(&mut self, handle: Handle) {
+        let slot = self.inodes.slot_mut(handle).filter(|slot| !slot.superseded && !slot.gone);
+        let Some(slot) = slot else { return };
+        // Or it is lost again by now.
+        if slot.node.coherence.scope().is_some_and(|scope| scope.is_live()) {
+            slot.silent.snapshot = None;
         }
     }
 
