@@ -5,17 +5,27 @@
 //! entry goes first. Nothing here expires by time: whether an entry may still be served is asked of
 //! its nodes and scopes at each use (see `nodes` and `scopes`).
 
-use crate::nodes::{Coherence, InstanceId, Node, Use};
+use crate::nodes::{Coherence, InstanceId, Key, Node, Use};
 use crate::remote::Remote;
 use bytes::Bytes;
 use lru::LruCache;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of pieces: a kernel keeps what it has read, and a scan of one large file shall not drop
 /// everything else.
 pub const PIECES_MAX: usize = 32 << 20;
+
+/// Answers that are held, however many nodes the bound allows: a table for so many is made at the start.
+const MOST_ENTRIES: NonZeroUsize = NonZeroUsize::new(1 << 21).expect("not zero");
+
+/// An answer may hold no node at all, as the listing of an empty directory does.
+fn most(capacity: Capacity) -> NonZeroUsize {
+    let answers = capacity.nodes.saturating_mul(2).saturating_add(64);
+    NonZeroUsize::new(answers).unwrap_or(NonZeroUsize::MAX)
+}
 
 /// Cookies 0 to 2 are the start, `.` and `..`.
 const FIRST_COOKIE: u64 = 3;
@@ -88,6 +98,8 @@ impl Binding {
 /// The entries of a directory at one moment, in cookie order.
 #[derive(Debug)]
 pub struct Listing {
+    /// Whose entries they are.
+    pub directory: Key,
     pub entries: Vec<ListEntry>,
     /// A name that is not among the entries does not exist.
     pub complete: bool,
@@ -103,6 +115,7 @@ impl Listing {
     /// Sorts the entries and gives each its cookie. Two names with one hash get neighbouring
     /// cookies, in the order of their names.
     pub fn new(
+        directory: Key,
         mut entries: Vec<ListEntry>,
         complete: bool,
         stamp: u64,
@@ -116,7 +129,7 @@ impl Listing {
         }
         let bytes = entries.iter().map(entry_bytes).sum();
         let (binding, checked) = (Binding::new(coherence, stamp), AtomicU64::new(stamp));
-        Listing { entries, complete, stamp, binding, bytes, checked }
+        Listing { directory, entries, complete, stamp, binding, bytes, checked }
     }
 
     pub fn get(&self, name: &str) -> Option<&ListEntry> {
@@ -222,7 +235,8 @@ impl Memo {
     fn cost(&self) -> Cost {
         match self {
             Memo::Listing(listing) => {
-                Cost { nodes: listing.entries.len() + 1, bytes: listing.bytes + 128 }
+                // The directory itself is counted where it is an entry.
+                Cost { nodes: listing.entries.len(), bytes: listing.bytes + 256 }
             }
             Memo::Child { node, .. } => Cost { nodes: 1, bytes: node_bytes(node) + 128 },
             Memo::Absent(_) => Cost { nodes: 1, bytes: 160 },
@@ -270,18 +284,26 @@ pub struct Cache {
     piece_bytes: usize,
     capacity: Capacity,
     held: Cost,
+    /// Directories whose listings went to make room, until somebody asks.
+    evicted: Vec<Key>,
+    /// What is held no more and is still to be freed: not under the lock.
+    freed: Vec<Memo>,
     pub counters: Counters,
 }
 
 impl Cache {
     pub fn new(capacity: Capacity) -> Self {
         Cache {
-            entries: LruCache::unbounded(),
+            // As large as it may become, so that it never grows under the lock. Memory that is not
+            // written to is not taken.
+            entries: LruCache::new(MOST_ENTRIES.min(most(capacity))),
             looked_up: HashMap::new(),
             pieces: LruCache::unbounded(),
             piece_bytes: 0,
             capacity,
             held: Cost::default(),
+            evicted: Vec::new(),
+            freed: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -309,13 +331,16 @@ impl Cache {
             self.pieces.put(query.clone(), ());
             self.piece_bytes += bytes.len();
         }
+        if self.entries.len() == self.entries.cap().get() {
+            self.evict();
+        }
         self.entries.put(query, memo);
         self.held.nodes += cost.nodes;
         self.held.bytes += cost.bytes;
         while self.held.nodes > self.capacity.nodes || self.held.bytes > self.capacity.bytes {
-            let Some((query, memo)) = self.entries.pop_lru() else { break };
-            self.uncount(&query, &memo);
-            self.counters.evictions += 1;
+            if !self.evict() {
+                break;
+            }
         }
         while self.piece_bytes > PIECES_MAX {
             let Some((oldest, ())) = self.pieces.peek_lru() else { break };
@@ -323,6 +348,28 @@ impl Cache {
             self.remove(&oldest);
             self.counters.evictions += 1;
         }
+    }
+
+    /// Drops what was used least recently. False where there is nothing.
+    fn evict(&mut self) -> bool {
+        let Some((query, memo)) = self.entries.pop_lru() else { return false };
+        self.uncount(&query, &memo);
+        self.counters.evictions += 1;
+        if let Memo::Listing(listing) = &memo {
+            self.evicted.push(listing.directory);
+        }
+        self.freed.push(memo);
+        true
+    }
+
+    /// Directories whose listings went to make room since this was last asked.
+    pub fn take_evicted(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// What is to be freed once the lock is released.
+    pub fn take_freed(&mut self) -> Vec<Memo> {
+        std::mem::take(&mut self.freed)
     }
 
     /// A piece that is held.
@@ -336,10 +383,12 @@ impl Cache {
         }
     }
 
-    pub fn remove(&mut self, query: &Query) -> Option<Memo> {
-        let memo = self.entries.pop(query)?;
-        self.uncount(query, &memo);
-        Some(memo)
+    /// Drops an answer, if it is held.
+    pub fn remove(&mut self, query: &Query) {
+        if let Some(memo) = self.entries.pop(query) {
+            self.uncount(query, &memo);
+            self.freed.push(memo);
+        }
     }
 
     fn uncount(&mut self, query: &Query, memo: &Memo) {
@@ -372,6 +421,10 @@ impl Cache {
             Memo::Listing(listing) => listing.get(name).map(|entry| &entry.node),
             _ => None,
         }
+    }
+
+    pub fn holds(&self, query: &Query) -> bool {
+        self.entries.contains(query)
     }
 
     /// What is held for this query, without a judgement on whether it may be served.

@@ -7,10 +7,11 @@
 //! it open (*superseded*) and gets another one at the next lookup.
 
 use crate::nodes::{InstanceId, Key, Node, Use};
+use crate::sharded::Sharded;
 use bytes::Bytes;
 use omnifs_platform::{Handle, Inode};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -22,6 +23,9 @@ pub const ROOT_INODE: Inode = Inode(1);
 /// Names per directory that are remembered as "told the kernel: absent"; beyond it a negative
 /// answer is not marked cacheable.
 const NEGATIVES: usize = 1024;
+
+/// Handles that are looked at in one step for whether they are needed.
+const STEPS: usize = 32;
 
 /// A node may be at most this deep below the mount point, so that no provider can build a tree
 /// without end: PATH_MAX would let a walker go some 2,000 levels down.
@@ -70,6 +74,12 @@ pub struct Slot {
     pub told_size: Option<u64>,
     /// The modified time that was told with it.
     pub told_modified: Option<SystemTime>,
+    /// When it is looked at for whether it is needed.
+    turn: u64,
+    /// It was entered again since it was last looked at for what is unneeded.
+    entered: bool,
+    /// The back end was asked to give it back.
+    asked_back: bool,
     /// The rest is for silent opens: a back end that does not say what is open.
     pub silent: Silent,
 }
@@ -131,23 +141,44 @@ pub enum Told {
     Absent,
 }
 
-/// Handles and keys are numbers already, looked up for each entry of each listing. Where a service could choose
-/// them, it does not know the seed.
-type Numbers = foldhash::fast::RandomState;
+/// What a directory position has told about its names.
+#[derive(Debug, Default)]
+struct Names {
+    present: HashMap<Arc<str>, Handle>,
+    absent: HashSet<Arc<str>>,
+}
+
+impl Names {
+    fn get(&self, name: &str) -> Option<Told> {
+        match self.present.get(name) {
+            Some(handle) => Some(Told::Present(*handle)),
+            None => self.absent.contains(name).then_some(Told::Absent),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.present.is_empty() && self.absent.is_empty()
+    }
+}
 
 #[derive(Debug)]
 pub struct Inodes {
-    slots: HashMap<Handle, Slot, Numbers>,
+    slots: Sharded<Handle, Slot>,
     /// The current handles of an object: one for a file, one for each position of a directory.
-    by_object: HashMap<Key, Vec<Handle>, Numbers>,
+    by_object: Sharded<Key, Vec<Handle>>,
     /// The mirror of the kernel's directory entry cache, by directory position.
-    told: HashMap<Handle, HashMap<Arc<str>, Told>, Numbers>,
+    told: Sharded<Handle, Names>,
     /// Inodes given to objects whose hash was taken by another object.
     collisions: HashMap<(InstanceId, Arc<str>), Inode>,
     /// Hashed inodes in use, with the object each belongs to, as far as a handle refers to it.
-    owners: HashMap<Inode, (InstanceId, Arc<str>, usize), Numbers>,
+    owners: Sharded<Inode, (InstanceId, Arc<str>, usize)>,
     next_handle: u64,
     mask: u64,
+    /// Handles by their turn to be looked at for whether they are needed.
+    oldest: BTreeMap<u64, Handle>,
+    next_turn: u64,
+    /// Of how many the back end was asked to give them back and has not yet.
+    asked_back: usize,
     /// Names of directories that have got another one since [`Inodes::left`] was asked.
     left: Vec<Link>,
     /// A file's handle has one size.
@@ -159,13 +190,16 @@ pub struct Inodes {
 impl Inodes {
     pub fn new(root: Arc<Node>) -> Self {
         let mut inodes = Inodes {
-            slots: HashMap::default(),
-            by_object: HashMap::default(),
-            told: HashMap::default(),
+            slots: Sharded::default(),
+            by_object: Sharded::default(),
+            told: Sharded::default(),
             collisions: HashMap::new(),
-            owners: HashMap::default(),
+            owners: Sharded::default(),
             next_handle: FIRST_HASHED,
             mask: u64::MAX,
+            oldest: BTreeMap::new(),
+            next_turn: 0,
+            asked_back: 0,
             left: Vec::new(),
             fixed_sizes: false,
             silent: false,
@@ -185,6 +219,9 @@ impl Inodes {
                 latest: None,
                 told_size: None,
                 told_modified: None,
+                turn: 0,
+                entered: false,
+                asked_back: false,
                 silent: Silent::default(),
             },
         );
@@ -245,10 +282,19 @@ impl Inodes {
         self.slots.iter().map(|(handle, slot)| (*handle, slot))
     }
 
+    /// The handles in one of [`crate::sharded::PARTS`] parts.
+    pub fn handles_in(&self, part: usize) -> impl Iterator<Item = Handle> {
+        self.slots.keys_in(part).copied()
+    }
+
+    /// The handles of whatever has this key.
+    pub fn handles_by(&self, key: Key) -> &[Handle] {
+        self.by_object.get(&key).map_or(&[], Vec::as_slice)
+    }
+
     /// The handles of an object, superseded ones included.
     pub fn handles_of(&self, node: &Node) -> Vec<Handle> {
-        let handles = self.by_object.get(&node.key).map_or(&[][..], Vec::as_slice);
-        handles
+        self.handles_by(node.key)
             .iter()
             .copied()
             .filter(|handle| self.slots.get(handle).is_some_and(|s| same_object(&s.node, node)))
@@ -259,7 +305,7 @@ impl Inodes {
     pub fn enter(&mut self, parent: Handle, name: &Arc<str>, node: &Arc<Node>) -> Handle {
         let depth = self.slots.get(&parent).map_or(0, |slot| slot.depth) + 1;
         let current = self.handles_of(node).into_iter().find(|handle| {
-            let slot = &self.slots[handle];
+            let Some(slot) = self.slots.get(handle) else { return false };
             !slot.superseded
                 && !slot.gone
                 && if node.is_directory() {
@@ -269,14 +315,18 @@ impl Inodes {
                 }
         });
         let handle = current.unwrap_or_else(|| self.allocate(node, depth));
-        let before = self.told.get(&parent).and_then(|told| told.get(name));
-        if self.silent && matches!(before, Some(Told::Present(old)) if *old != handle) {
+        let before = self.told_of(parent, name);
+        if self.silent && matches!(before, Some(Told::Present(old)) if old != handle) {
             // A kernel that asks whether a name still leads to what it knows asks once more when it
             // does not.
             node.grant(Use::Lookup);
         }
         let slot = self.slots.get_mut(&handle).expect("found or allocated above");
         slot.references += 1;
+        slot.entered = slot.references > 1;
+        if std::mem::take(&mut slot.asked_back) {
+            self.asked_back -= 1;
+        }
         // Who comes by the name is to be shown what is confirmed by now.
         slot.silent.snapshot = None;
         // An answer that was overtaken never takes the place of what is known better; who has that
@@ -304,7 +354,9 @@ impl Inodes {
                 slot.links.push(link);
             }
         }
-        self.told.entry(parent).or_default().insert(name.clone(), Told::Present(handle));
+        let names = self.told.get_or_insert_with(parent, Names::default);
+        names.absent.remove(name);
+        names.present.insert(name.clone(), handle);
         handle
     }
 
@@ -324,9 +376,10 @@ impl Inodes {
             identity
         };
         let owner =
-            self.owners.entry(node.inode).or_insert_with(|| (node.instance, node.id.clone(), 0));
+            self.owners.get_or_insert_with(node.inode, || (node.instance, node.id.clone(), 0));
         owner.2 += 1;
-        self.by_object.entry(node.key).or_default().push(handle);
+        self.by_object.get_or_insert_with(node.key, Vec::new).push(handle);
+        let turn = self.turn(handle);
         self.slots.insert(
             handle,
             Slot {
@@ -341,6 +394,9 @@ impl Inodes {
                 latest: None,
                 told_size: None,
                 told_modified: None,
+                turn,
+                entered: false,
+                asked_back: false,
                 silent: Silent::default(),
             },
         );
@@ -350,40 +406,91 @@ impl Inodes {
     /// Notes that a back end was told that `name` does not exist. Returns whether it may keep that:
     /// only what is noted here can be taken back.
     pub fn tell_absent(&mut self, parent: Handle, name: &str) -> bool {
-        let told = self.told.entry(parent).or_default();
-        if told.len() >= NEGATIVES
-            && told.values().filter(|t| **t == Told::Absent).count() >= NEGATIVES
-        {
+        let names = self.told.get_or_insert_with(parent, Names::default);
+        if names.absent.len() >= NEGATIVES {
             return false;
         }
-        told.insert(Arc::from(name), Told::Absent);
+        names.present.remove(name);
+        names.absent.insert(Arc::from(name));
         true
+    }
+
+    /// What a back end was told about one name in this position.
+    pub fn told_of(&self, parent: Handle, name: &str) -> Option<Told> {
+        self.told.get(&parent)?.get(name)
+    }
+
+    /// The names in this position of which a back end was told that they do not exist.
+    pub fn absent(&self, parent: Handle) -> impl Iterator<Item = &Arc<str>> {
+        self.told.get(&parent).into_iter().flat_map(|names| &names.absent)
     }
 
     /// What a back end was told about the names in this position.
     pub fn told(&self, parent: Handle) -> impl Iterator<Item = (&Arc<str>, Told)> {
-        self.told.get(&parent).into_iter().flatten().map(|(name, told)| (name, *told))
+        let names = self.told.get(&parent).into_iter();
+        names.flat_map(|names| {
+            let present = names.present.iter().map(|(name, handle)| (name, Told::Present(*handle)));
+            present.chain(names.absent.iter().map(|name| (name, Told::Absent)))
+        })
     }
 
     /// Forgets negative answers of this position, which the caller has just taken back.
     pub fn clear_absent(&mut self, parent: Handle) {
-        if let Some(told) = self.told.get_mut(&parent) {
-            told.retain(|_, told| *told != Told::Absent);
-            if told.is_empty() {
+        if let Some(names) = self.told.get_mut(&parent) {
+            names.absent.clear();
+            if names.is_empty() {
                 self.told.remove(&parent);
             }
         }
     }
 
     fn untell(&mut self, link: &Link, handle: Handle) {
-        if let Some(told) = self.told.get_mut(&link.parent) {
-            if told.get(&link.name) == Some(&Told::Present(handle)) {
-                told.remove(&link.name);
+        if let Some(names) = self.told.get_mut(&link.parent) {
+            if names.present.get(&link.name) == Some(&handle) {
+                names.present.remove(&link.name);
             }
-            if told.is_empty() {
+            if names.is_empty() {
                 self.told.remove(&link.parent);
             }
         }
+    }
+
+    /// Puts a handle last.
+    fn turn(&mut self, handle: Handle) -> u64 {
+        self.next_turn += 1;
+        self.oldest.insert(self.next_turn, handle);
+        self.next_turn
+    }
+
+    /// Handles that back ends are to give back, since they hold more than `most`: those that were
+    /// entered longest ago. None that is known to be open, no directory with names below it, and not what
+    /// was entered again since it was last looked at.
+    pub fn unneeded(&mut self, most: usize) -> Vec<Handle> {
+        let (mut unneeded, mut again) = (Vec::new(), false);
+        for _ in 0..STEPS {
+            if self.slots.len() - self.asked_back <= most {
+                break;
+            }
+            let Some((_, handle)) = self.oldest.pop_first() else { break };
+            let turn = self.turn(handle);
+            let Some(slot) = self.slots.get_mut(&handle) else { break };
+            slot.turn = turn;
+            // Somebody used it when it was asked for. All others have been since.
+            if slot.asked_back {
+                if !std::mem::replace(&mut again, true) {
+                    unneeded.push(handle);
+                }
+                continue;
+            }
+            let has_names = self.told.get(&handle).is_some_and(|names| !names.present.is_empty());
+            let kept = std::mem::take(&mut slot.entered) || slot.opens > 0 || has_names;
+            if !kept {
+                slot.asked_back = true;
+                self.asked_back += 1;
+                unneeded.push(handle);
+            }
+        }
+        unneeded
     }
 
     pub fn reference(&mut self, handle: Handle) {
@@ -419,6 +526,8 @@ impl Inodes {
             return;
         }
         let Some(slot) = self.slots.remove(&handle) else { return };
+        self.asked_back -= usize::from(slot.asked_back);
+        self.oldest.remove(&slot.turn);
         if let Some(handles) = self.by_object.get_mut(&slot.node.key) {
             handles.retain(|known| *known != handle);
             if handles.is_empty() {

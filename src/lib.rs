@@ -31,6 +31,7 @@ pub mod remote;
 pub mod router;
 pub mod runtime;
 pub mod scopes;
+mod sharded;
 pub mod shipped;
 pub mod stops;
 pub mod trust;

@@ -7,7 +7,9 @@
 use crate::provider::{Body, Kind, Node as Answered};
 use crate::remote::Remote;
 use crate::scopes::Scope;
+use crate::sharded::{Numbers, Parts};
 use omnifs_platform::Inode;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +79,8 @@ pub struct Node {
     /// One bit for each [`Use`] that a fetch outside a live scope still covers, below the era of the
     /// scope in which it was granted.
     fresh: AtomicU64,
+    /// Where an event on it may have to be looked for.
+    listed: Mutex<Listed>,
 }
 
 impl Node {
@@ -118,6 +122,7 @@ impl Node {
             valid: AtomicBool::new(true),
             removed: AtomicBool::new(false),
             fresh: AtomicU64::new(0),
+            listed: Mutex::default(),
         }
     }
 
@@ -149,6 +154,7 @@ impl Node {
             valid: AtomicBool::new(true),
             removed: AtomicBool::new(false),
             fresh: AtomicU64::new(0),
+            listed: Mutex::default(),
         }
     }
 
@@ -240,6 +246,28 @@ impl Node {
         self.removed.store(true, Ordering::Release);
     }
 
+    /// Notes that the listing of this directory shows it.
+    pub fn note_listed(&self, directory: Key) {
+        let mut listed = self.listed.lock();
+        let several =
+            |known: &[Key]| Listed::Several(known.iter().copied().chain([directory]).collect());
+        *listed = match std::mem::take(&mut *listed) {
+            Listed::Nowhere => Listed::In(directory),
+            Listed::In(known) if known != directory => several(&[known]),
+            Listed::Several(known) if !known.contains(&directory) => several(&known),
+            same => same,
+        };
+    }
+
+    /// The directories whose listings have shown it.
+    pub fn listed(&self) -> Vec<Key> {
+        match &*self.listed.lock() {
+            Listed::Nowhere => Vec::new(),
+            Listed::In(directory) => vec![*directory],
+            Listed::Several(directories) => directories.to_vec(),
+        }
+    }
+
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
     }
@@ -317,10 +345,24 @@ pub fn digest(bytes: &[u8]) -> u64 {
 /// owner's.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_key: HashMap<Key, Vec<Weak<Node>>, foldhash::fast::RandomState>,
+    parts: Parts<Part>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    by_key: HashMap<Key, Vec<Weak<Node>>, Numbers>,
     /// References stored, dead ones included; drives the sweep.
     stored: usize,
     sweep_at: usize,
+}
+
+/// Directories whose listings have shown a node.
+#[derive(Debug, Default)]
+enum Listed {
+    #[default]
+    Nowhere,
+    In(Key),
+    Several(Box<[Key]>),
 }
 
 /// What [`Registry::intern`] found.
@@ -386,6 +428,40 @@ impl Registry {
     }
 
     fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {
+        self.parts.of_mut(&key).link(key, node, newest);
+    }
+
+    fn holders(&self, key: Key) -> &[Weak<Node>] {
+        self.parts.of(&key).by_key.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The newest node of this object, if anything holds it.
+    pub fn get(&self, key: Key, id: &str) -> Option<Arc<Node>> {
+        self.holders(key).iter().rev().filter_map(Weak::upgrade).find(|node| &*node.id == id)
+    }
+
+    /// Marks all nodes of an instance but those whose ids `keep` names, and those that have nobody to
+    /// ask about them.
+    pub fn invalidate_all_but(&self, instance: InstanceId, keep: impl Fn(&Arc<str>) -> bool) {
+        let nodes = self.parts.iter().flat_map(|part| part.by_key.values().flatten());
+        let of = nodes
+            .filter_map(Weak::upgrade)
+            .filter(|node| node.instance == instance && !node.relisted);
+        of.filter(|node| !keep(&node.id)).for_each(|node| node.invalidate());
+    }
+
+    /// Marks the object and everything that is part of it, and returns those nodes.
+    pub fn invalidate(&mut self, key: Key) -> Vec<Arc<Node>> {
+        let nodes: Vec<_> = self.holders(key).iter().filter_map(Weak::upgrade).collect();
+        for node in &nodes {
+            node.invalidate();
+        }
+        nodes
+    }
+}
+
+impl Part {
+    fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {
         let holders = self.by_key.entry(key).or_default();
         if holders.len() == holders.capacity() && holders.len() >= 4 {
             let before = holders.len();
@@ -400,7 +476,7 @@ impl Registry {
         }
     }
 
-    /// Drops dead references. Amortised: runs when the index has doubled since the last time.
+    /// Drops dead references. Amortised: runs when the part has doubled since the last time.
     fn sweep(&mut self) {
         let mut stored = 0;
         self.by_key.retain(|_, holders| {
@@ -409,31 +485,7 @@ impl Registry {
             !holders.is_empty()
         });
         self.stored = stored;
-        self.sweep_at = (stored * 2).max(4096);
-    }
-
-    /// The newest node of this object, if anything holds it.
-    pub fn get(&self, key: Key, id: &str) -> Option<Arc<Node>> {
-        let holders = self.by_key.get(&key)?;
-        holders.iter().rev().filter_map(Weak::upgrade).find(|node| &*node.id == id)
-    }
-
-    /// Marks all nodes of an instance but those whose ids `keep` names, and those that have nobody to
-    /// ask about them.
-    pub fn invalidate_all_but(&self, instance: InstanceId, keep: impl Fn(&Arc<str>) -> bool) {
-        let nodes = self.by_key.values().flatten().filter_map(Weak::upgrade);
-        let of = nodes.filter(|node| node.instance == instance && !node.relisted);
-        of.filter(|node| !keep(&node.id)).for_each(|node| node.invalidate());
-    }
-
-    /// Marks the object and everything that is part of it, and returns those nodes.
-    pub fn invalidate(&mut self, key: Key) -> Vec<Arc<Node>> {
-        let Some(holders) = self.by_key.get(&key) else { return Vec::new() };
-        let nodes: Vec<_> = holders.iter().filter_map(Weak::upgrade).collect();
-        for node in &nodes {
-            node.invalidate();
-        }
-        nodes
+        self.sweep_at = (stored * 2).max(16);
     }
 }
 
@@ -499,6 +551,8 @@ mod tests {
         for n in 0..20_000 {
             registry.intern(node("x", n, None, None));
         }
-        assert!(registry.by_key.len() < 10_000, "{} keys left", registry.by_key.len());
+        let keys: usize = registry.parts.iter().map(|part| part.by_key.len()).sum();
+        // Each part is swept when it holds more than a few.
+        assert!(keys < 17_000, "{keys} keys left");
     }
 }

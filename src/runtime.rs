@@ -5,9 +5,11 @@
 //!
 //! - `fetch`: provider calls, one at a time for each (node, operation)
 //! - `landing`: what of their answers may be kept
+//! - `opens`: what is open
 //! - `pieces`: contents that are read in pieces
 //! - `growths`: contents that grow while somebody looks
 //! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `scans`: walks over more than there is room for
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
@@ -18,8 +20,10 @@ mod changes;
 mod fetch;
 mod growths;
 mod landing;
+mod opens;
 mod pieces;
 mod resolve;
+mod scans;
 mod silent;
 mod stale;
 mod status;
@@ -44,6 +48,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -71,10 +76,11 @@ pub struct Runtime {
     calls: Vec<AtomicU64>,
     growths: growths::Growths,
     between: Option<Between>,
+    meter: Option<Meter>,
 }
 
 /// What the model check puts into a runtime to see it under every interleaving and with a known
-/// bug in it. `Default` is what everybody else uses.
+/// bug in it, and a benchmark to measure it. `Default` is what everybody else uses.
 #[doc(hidden)]
 #[derive(Default)]
 pub struct Seams {
@@ -82,6 +88,22 @@ pub struct Seams {
     /// Called before each time the state is locked, with no lock held: where another thread might
     /// come in.
     pub between: Option<Box<dyn Fn() + Send + Sync>>,
+    pub meter: Option<Meter>,
+}
+
+/// How a benchmark sees for how long the state is locked.
+#[doc(hidden)]
+pub struct Meter {
+    /// The time of a thread.
+    pub now: fn() -> Duration,
+    /// Told after each time.
+    pub tell: Box<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meter")
+    }
 }
 
 impl fmt::Debug for Seams {
@@ -98,6 +120,39 @@ impl fmt::Debug for Between {
     }
 }
 
+/// The state, locked. What the cache has dropped meanwhile is freed once the lock is released: that
+/// may be a listing of many thousand nodes.
+struct Locked<'a> {
+    /// Until it is dropped.
+    state: Option<MutexGuard<'a, State>>,
+    since: Option<(&'a Meter, Duration)>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_deref().expect("locked until it is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_deref_mut().expect("locked until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let freed = self.cache.take_freed();
+        drop(self.state.take());
+        if let Some((meter, since)) = self.since {
+            (meter.tell)((meter.now)() - since);
+        }
+        drop(freed);
+    }
+}
+
 #[derive(Debug)]
 struct State {
     ledger: Ledger,
@@ -105,7 +160,7 @@ struct State {
     cache: Cache,
     inodes: Inodes,
     flights: HashMap<Query, Arc<Flight>>,
-    opens: HashMap<OpenId, Open>,
+    opens: opens::Opens,
     partials: HashMap<(crate::nodes::InstanceId, Arc<str>), Partial>,
     touched: Touched,
     /// The sequence number of the last removal of an object.
@@ -114,6 +169,9 @@ struct State {
     events: u64,
     before: watch::Before,
     ahead: silent::Ahead,
+    scans: scans::Scans,
+    /// Scopes of which kernels are to be told once the lock is released.
+    suspected: Vec<(crate::nodes::InstanceId, Arc<str>)>,
     /// What back ends are to be told once the lock is released.
     pending: Vec<Change>,
     /// Steps of readers from a piece to the next.
@@ -267,7 +325,8 @@ impl Runtime {
             })
             .collect();
         let calls = router.instances().map(|_| AtomicU64::new(0)).collect();
-        let roots = Arc::new(Listing::new(entries, true, 0, crate::nodes::Coherence::Immutable));
+        let immutable = crate::nodes::Coherence::Immutable;
+        let roots = Arc::new(Listing::new(root.key, entries, true, 0, immutable));
         Arc::new_cyclic(|me| Runtime {
             me: me.clone(),
             router,
@@ -277,13 +336,15 @@ impl Runtime {
                 cache: Cache::new(capacity),
                 inodes: Inodes::new(root),
                 flights: HashMap::new(),
-                opens: HashMap::new(),
+                opens: opens::Opens::default(),
                 partials: HashMap::new(),
                 touched: Touched::new(),
                 removal: 0,
                 events: 0,
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
+                scans: scans::Scans::new(),
+                suspected: Vec::new(),
                 pending: Vec::new(),
                 steps: 0,
                 waits: LockWaits::default(),
@@ -301,6 +362,7 @@ impl Runtime {
             calls,
             growths: growths::Growths::default(),
             between: seams.between.map(Between),
+            meter: seams.meter,
         })
     }
 
@@ -308,13 +370,13 @@ impl Runtime {
         &self.router
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> Locked<'_> {
         if let Some(Between(hook)) = &self.between {
             hook();
         }
         // A panic under the lock is a bug of ours; what the maps hold is still whole, since every
         // change to them is a single call.
-        match self.state.try_lock() {
+        let state = match self.state.try_lock() {
             Some(state) => state,
             // Only who has to wait looks at the clock.
             None => {
@@ -324,7 +386,9 @@ impl Runtime {
                 state.waits.time += began.elapsed();
                 state
             }
-        }
+        };
+        let since = self.meter.as_ref().map(|meter| (meter, (meter.now)()));
+        Locked { state: Some(state), since }
     }
 
     fn arc(&self) -> Arc<Runtime> {

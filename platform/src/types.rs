@@ -127,6 +127,14 @@ pub enum Change {
     /// The binding of `name` in `parent` is no longer what it was (added, removed, renamed,
     /// replaced).
     Entry { parent: Handle, name: String, fate: Fate },
+    /// Nothing has changed, but the file system holds more handles than it has room for: this one is to
+    /// be given back, unless somebody uses it. A back end that cannot tell whether a directory is in use
+    /// keeps it.
+    Unneeded {
+        handle: Handle,
+        /// Each (directory, name) at which a file is known; none for a directory.
+        places: Vec<(Handle, String)>,
+    },
     /// Something has happened upstream. Nothing has to be dropped for it: that is said by the
     /// others, in the same batch or before. It is for those who watch.
     Event(Event),

@@ -12,10 +12,14 @@ use crate::provider;
 use crate::remote::Remote;
 use crate::router::MOUNT;
 use crate::scopes::covers;
+use crate::sharded::PARTS;
 use omnifs_platform::{Change, Error, Fate, Handle, Result, Vfs};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// Handles that are looked at under the lock at a time.
+const HANDLES: usize = 32;
 
 impl State {
     fn apply(
@@ -55,13 +59,14 @@ impl State {
                 self.keep_for_holders(&nodes);
                 self.cache.forget_children(instance, id);
                 self.removal = sequence;
+                let listed: HashSet<_> = nodes.iter().flat_map(|node| node.listed()).collect();
                 for node in nodes {
                     node.remove();
                     self.cache.forget_content(node.instance, &node.id);
                     self.cache.forget_children(node.instance, &node.id);
                     self.bury(&node, out);
                 }
-                self.drop_listings_with_gone(out);
+                self.drop_listings_with_gone(listed, out);
             }
             provider::Change::ChildrenChanged(id) => {
                 let key = key(name, id);
@@ -264,31 +269,37 @@ impl State {
         found.map(|(_, slot)| slot.node.clone())
     }
 
-    /// Nothing in this scope may be served by a kernel without asking.
+    /// Nothing in this scope may be served by a kernel without asking. Who is to be told is found once
+    /// the lock is released, some at a time ([`Runtime::doubt`]): what kernels are told from now on they
+    /// may not keep.
     fn suspect(&mut self, instance: InstanceId, scope: &str, out: &mut Vec<Change>) {
-        let concerned: Vec<_> = self
-            .inodes
-            .handles()
-            .filter(|(_, slot)| {
-                slot.node.instance == instance
-                    && !slot.superseded
-                    && slot.node.coherence.scope().is_some_and(|own| covers(scope, &own.id))
-            })
-            .map(|(handle, slot)| (handle, slot.node.is_directory(), slot.links.clone()))
-            .collect();
-        let mut room = self.room_aside();
-        for (handle, directory, links) in concerned {
-            let node = self.inodes.slot(handle).map(|slot| slot.node.clone());
+        self.suspected.push((instance, scope.into()));
+        self.expire_root_absences(instance, out);
+    }
+
+    fn is_in(&self, handle: Handle, instance: InstanceId, scope: &str) -> bool {
+        self.inodes.slot(handle).is_some_and(|slot| {
+            let own = slot.node.coherence.scope();
+            slot.node.instance == instance && own.is_some_and(|own| covers(scope, &own.id))
+        })
+    }
+
+    /// Has kernels ask for what these handles show. Of `room` bytes may be put aside.
+    fn doubt(&mut self, handles: &[Handle], room: &mut u64, out: &mut Vec<Change>) {
+        for &handle in handles {
+            let Some(slot) = self.inodes.slot(handle).filter(|slot| !slot.superseded) else {
+                continue;
+            };
+            let (node, links) = (slot.node.clone(), slot.links.clone());
             // Of what is read in pieces nothing is put aside, unless the service has answered the whole.
-            let at_hand = node
-                .as_ref()
-                .filter(|node| node.remote.is_none() || self.cache.content(node, None).is_some());
-            let size = at_hand.and_then(|node| node.size.get().copied()).unwrap_or(0);
-            if size <= room {
-                self.keep_for_holders(node.as_slice());
-                room -= size;
+            let at_hand = node.remote.is_none() || self.cache.content(&node, None).is_some();
+            let size = node.size.get().copied().filter(|_| at_hand).unwrap_or(0);
+            // The feed may have come back meanwhile.
+            if size <= *room && !node.is_live() {
+                self.keep_for_holders(std::slice::from_ref(&node));
+                *room -= size;
             }
-            if directory {
+            if node.is_directory() {
                 self.expire_entries(handle, out);
             } else {
                 // Content that turns out to be the same keeps its pages: only the attributes are
@@ -300,7 +311,6 @@ impl State {
                 out.push(Change::Entry { parent: link.parent, name, fate: Fate::Doubtful });
             }
         }
-        self.expire_root_absences(instance, out);
     }
 
     /// A feed is down. Where that is no news, kernels keep nothing of its scopes.
@@ -327,12 +337,12 @@ impl State {
     fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
-            for (name, told) in self.inodes.told(handle) {
-                if told == Told::Absent {
-                    let name = name.to_string();
-                    out.push(Change::Entry { parent: handle, name, fate: Fate::Doubtful });
-                }
-            }
+            let absent = self.inodes.absent(handle).map(|name| Change::Entry {
+                parent: handle,
+                name: name.to_string(),
+                fate: Fate::Doubtful,
+            });
+            out.extend(absent);
             self.inodes.clear_absent(handle);
         }
     }
@@ -404,22 +414,75 @@ impl Runtime {
             return None;
         };
         let mut out = Vec::new();
-        let result = act(&mut self.state(), id, &mut out);
+        let mut state = self.state();
+        let result = act(&mut state, id, &mut out);
+        let suspected = std::mem::take(&mut state.suspected);
+        drop(state);
         out.dedup();
         self.notify(out);
+        for (instance, scope) in suspected {
+            self.doubt(instance, &scope);
+        }
         Some(result)
+    }
+
+    /// Has kernels ask for what they keep of a scope that has become suspect.
+    fn doubt(&self, instance: InstanceId, scope: &str) {
+        let mut aside = 0;
+        if self.state().inodes.silent {
+            self.each_handle(|state, handles, _| aside += state.put_aside(handles));
+        }
+        let mut room = (self.state().cache.capacity().bytes as u64).saturating_sub(aside);
+        self.each_handle(|state, handles, out| {
+            let concerned = handles.iter().copied();
+            let concerned: Vec<_> =
+                concerned.filter(|handle| state.is_in(*handle, instance, scope)).collect();
+            state.doubt(&concerned, &mut room, out);
+        });
+    }
+
+    /// Looks at every handle, a few at a time. What comes in between may be missed.
+    fn each_handle(&self, mut act: impl FnMut(&mut State, &[Handle], &mut Vec<Change>)) {
+        let mut part = 0;
+        while part < PARTS {
+            let mut handles = Vec::new();
+            let state = self.state();
+            while part < PARTS && handles.len() < HANDLES {
+                handles.extend(state.inodes.handles_in(part));
+                part += 1;
+            }
+            drop(state);
+            for some in handles.chunks(HANDLES) {
+                let mut out = Vec::new();
+                act(&mut self.state(), some, &mut out);
+                out.dedup();
+                self.notify(out);
+            }
+        }
     }
 }
 
 impl Ledger for Runtime {
     fn up(&self, instance: &str, scopes: &str) {
-        self.on(instance, |state, id, out| {
-            if state.ledger.up(id, scopes) {
-                state.drop_doubts(id, scopes);
+        let news = self.on(instance, |state, id, out| {
+            let news = state.ledger.up(id, scopes);
+            if news {
                 // It may be a feed that nobody had heard of.
                 state.expire_root_absences(id, out);
             }
+            news.then_some(id)
         });
+        if let Some(id) = news.flatten()
+            && self.state().inodes.silent
+        {
+            self.each_handle(|state, handles, _| {
+                for &handle in handles {
+                    if state.is_in(handle, id, scopes) {
+                        state.drop_doubt(handle);
+                    }
+                }
+            });
+        }
     }
 
     fn resumed(&self, instance: &str, scopes: &str) {

@@ -9,7 +9,7 @@
 //! caller would wait twice.
 
 use super::landing::{Body, Events, Keyed, KeyedContent, KeyedOffer, Landing, Prepared};
-use super::{Runtime, State};
+use super::{Runtime, State, scans};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::inodes::key;
 use crate::nodes::{Key, Node, digest};
@@ -27,6 +27,9 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// and is shared with those who ask so soon after it. It is no answer: nothing is remembered.
 const SHARED_AFTER: Duration = Duration::from_millis(250);
+
+/// Nodes that land under the lock at a time.
+const BATCH: usize = 24;
 
 /// What a call brought.
 #[derive(Clone, Debug)]
@@ -155,17 +158,8 @@ impl Call {
                 }
             },
         };
-        let prepared = raw.map(|raw| self.prepare(raw));
         let mut changes = Vec::new();
-        let (landed, stuck) = {
-            let mut state = self.runtime.state();
-            let landed = self.land(&mut state, prepared, &mut changes);
-            let stuck = self.began.elapsed() >= SLOW && landed.is_unanswered();
-            if !stuck {
-                self.leave(&mut state);
-            }
-            (landed, stuck)
-        };
+        let (landed, stuck) = self.land(raw.map(|raw| self.prepare(raw)), &mut changes);
         self.runtime.notify(changes);
         let _ = self.flight.landed.set(landed);
         self.flight.done.notify_waiters();
@@ -250,66 +244,148 @@ impl Call {
         Prepared { body, offers, along, partials }
     }
 
-    /// Judges the answer against the events since it was asked for, and keeps what may be kept.
+    /// Judges the answer against the events since it was asked for, and keeps what may be kept. What a
+    /// listing brings lands in batches, each judged anew; the listing itself at last, and under the lock
+    /// under which nobody can join the call any more. Also whether the service has not answered for so
+    /// long that others are to share that.
     fn land(
         &self,
-        state: &mut State,
         prepared: Result<Prepared, Failure>,
         changes: &mut Vec<Change>,
-    ) -> Landed {
-        let events = Events::since(state, self.query.instance, self.stamp);
+    ) -> (Landed, bool) {
         let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(failure) => {
-                let spoiled = events.on_binding(&self.node);
-                if let (Cause::NotFound, Operation::Lookup(name), None) =
-                    (failure.cause, &self.query.operation, spoiled)
-                {
-                    // A listing that still has the name is out of date.
-                    if state.cache.listing(&self.node).is_some_and(|l| l.get(name).is_some()) {
-                        state.note_before(std::slice::from_ref(&self.node));
-                        state.cache.remove(&Query::new(&self.node, Operation::List));
-                    }
-                    let binding = Binding::new(self.node.coherence.clone(), self.stamp);
-                    state.cache.insert(self.query.clone(), Memo::Absent(binding));
-                }
-                // A failed call is nobody's news but the caller's: only "not found" is an answer.
-                let spoiled = spoiled.filter(|_| failure.cause == Cause::NotFound);
-                return Landed { result: Err(failure), stamp: self.stamp, spoiled };
+            Ok(Prepared { body: Body::Listing(children), offers, along, partials }) => {
+                return (self.land_listing(children, offers, along, partials, changes), false);
             }
+            prepared => prepared,
         };
-        let Prepared { body, offers, along, partials } = prepared;
-        let partial = partials.iter().any(|partial| partial.directory == self.query.id);
-        let mut landing = Landing { call: self, state, events: &events, changes, partial };
-        let (fetched, spoiled) = match body {
-            Body::Child(child) => landing.child(child),
-            Body::Listing(children) => landing.listing(children),
-            Body::Content(bytes, digest) => landing.content(bytes, digest),
-            Body::Piece(piece) => landing.piece(piece),
+        let mut state = self.runtime.state();
+        let events = Events::since(&state, self.query.instance, self.stamp);
+        let landed = match prepared {
+            Ok(Prepared { body, offers, along, .. }) => {
+                let mut landing =
+                    Landing { call: self, state: &mut state, events: &events, changes };
+                let (fetched, spoiled) = match body {
+                    Body::Child(child) => landing.child(child),
+                    Body::Content(bytes, digest) => landing.content(bytes, digest),
+                    Body::Piece(piece) => landing.piece(piece),
+                    Body::Listing(_) => unreachable!("has landed above"),
+                };
+                let mut waiting = offers;
+                while let Some(left) = landing.offers(waiting) {
+                    waiting = left;
+                }
+                along.into_iter().for_each(|content| landing.along(content));
+                Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
+            }
+            Err(failure) => self.land_failure(&mut state, failure, &events),
         };
+        state.drop_pages_of_evicted(changes);
+        let stuck = self.began.elapsed() >= SLOW && landed.is_unanswered();
+        if !stuck {
+            self.leave(&mut state);
+        }
+        (landed, stuck)
+    }
+
+    fn land_listing(
+        &self,
+        children: Vec<Keyed>,
+        offers: Vec<KeyedOffer>,
+        along: Vec<KeyedContent>,
+        partials: Vec<provider::Partial>,
+        changes: &mut Vec<Change>,
+    ) -> Landed {
+        let directory = &self.node;
+        let (course, room) = self.runtime.state().course(directory, children.len());
+        let (mut offers, all) = scans::choose(&children, offers, course, room);
+        let mut entries = Vec::with_capacity(children.len());
+        for batch in batches(children, |_| 1) {
+            self.with_landing(changes, |landing| {
+                entries.extend(landing.entries(directory.key, batch));
+            });
+        }
         // A directory may be offered after what is in it.
-        let mut waiting = offers;
         loop {
-            let before = waiting.len();
-            waiting = waiting.into_iter().filter_map(|offer| landing.offer(offer)).collect();
+            let before = offers.len();
+            let mut waiting = Vec::new();
+            for batch in batches(offers, |offer| offer.children.len() + 1) {
+                self.with_landing(changes, |landing| {
+                    waiting.extend(batch.into_iter().filter_map(|offer| landing.offer(offer)));
+                });
+            }
             if waiting.is_empty() || waiting.len() == before {
                 break;
             }
+            offers = waiting;
         }
-        for content in along {
-            landing.along(content);
+        for batch in batches(along, |_| 1) {
+            self.with_landing(changes, |landing| {
+                batch.into_iter().for_each(|content| landing.along(content));
+            });
         }
-        if let Operation::List = self.query.operation {
-            let directory = (self.query.instance, self.query.id.clone());
-            landing.state.partials.remove(&directory);
-            for partial in partials {
-                if partial.directory == self.query.id {
-                    landing.state.partials.insert(directory.clone(), partial);
-                }
-            }
-        }
+        let partial = partials.into_iter().find(|partial| partial.directory == self.query.id);
+        let complete = directory.complete && partial.is_none();
+        let count = entries.len();
+        let coherence = directory.coherence.clone();
+        let listing = Listing::new(directory.key, entries, complete, self.stamp, coherence);
+
+        let mut state = self.runtime.state();
+        let events = Events::since(&state, self.query.instance, self.stamp);
+        let mut landing = Landing { call: self, state: &mut state, events: &events, changes };
+        let (fetched, spoiled) = landing.listing(listing, partial.is_some());
+        state.note_brought(directory, count, all);
+        let key = (self.query.instance, self.query.id.clone());
+        match partial {
+            Some(partial) => state.partials.insert(key, partial),
+            None => state.partials.remove(&key),
+        };
+        state.drop_pages_of_evicted(changes);
+        self.leave(&mut state);
         Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
     }
+
+    /// Lands a part of the answer under the lock, and tells of it with the lock free.
+    fn with_landing(&self, changes: &mut Vec<Change>, land: impl FnOnce(&mut Landing<'_>)) {
+        let mut state = self.runtime.state();
+        let events = Events::since(&state, self.query.instance, self.stamp);
+        land(&mut Landing { call: self, state: &mut state, events: &events, changes });
+        state.drop_pages_of_evicted(changes);
+        drop(state);
+        self.runtime.notify(std::mem::take(changes));
+    }
+
+    fn land_failure(&self, state: &mut State, failure: Failure, events: &Events) -> Landed {
+        let spoiled = events.on_binding(&self.node);
+        if let (Cause::NotFound, Operation::Lookup(name), None) =
+            (failure.cause, &self.query.operation, spoiled)
+        {
+            // A listing that still has the name is out of date.
+            if state.cache.listing(&self.node).is_some_and(|l| l.get(name).is_some()) {
+                state.note_before(std::slice::from_ref(&self.node));
+                state.cache.remove(&Query::new(&self.node, Operation::List));
+            }
+            let binding = Binding::new(self.node.coherence.clone(), self.stamp);
+            state.cache.insert(self.query.clone(), Memo::Absent(binding));
+        }
+        // A failed call is nobody's news but the caller's: only "not found" is an answer.
+        let spoiled = spoiled.filter(|_| failure.cause == Cause::NotFound);
+        Landed { result: Err(failure), stamp: self.stamp, spoiled }
+    }
+}
+
+/// Splits what is to land so that the lock is not held for more than [`BATCH`] nodes at a time.
+fn batches<T>(items: Vec<T>, nodes: impl Fn(&T) -> usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut batch = vec![items.next()?];
+        let mut left = BATCH.saturating_sub(nodes(&batch[0]));
+        while let Some(item) = items.next_if(|item| nodes(item) <= left) {
+            left -= nodes(&item);
+            batch.push(item);
+        }
+        Some(batch)
+    })
 }
 
 /// A call that ends in any way lets its waiters go: `run` is dropped with its flight unlanded only

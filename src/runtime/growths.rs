@@ -165,10 +165,8 @@ impl Runtime {
 
 impl State {
     pub(super) fn growing(&self, handle: Handle) -> Option<(Arc<Growth>, u64)> {
-        self.opens.values().find_map(|open| match open {
-            Open::Growing { handle: of, growth, begin } if *of == handle => {
-                Some((growth.clone(), *begin))
-            }
+        self.opens.of(handle).find_map(|open| match open {
+            Open::Growing { growth, begin, .. } => Some((growth.clone(), *begin)),
             _ => None,
         })
     }

@@ -21,6 +21,17 @@ pub(super) struct Keyed {
     pub digest: Option<u64>,
 }
 
+impl Keyed {
+    pub fn is_directory(&self) -> bool {
+        self.node.kind == Kind::Directory
+    }
+
+    /// Where it came along.
+    pub fn content(&self) -> Option<&Bytes> {
+        self.node.content.as_ref().and_then(Given::held)
+    }
+}
+
 pub(super) struct KeyedOffer {
     pub parent: Arc<str>,
     pub key: Key,
@@ -88,6 +99,14 @@ impl Events {
         [object, children].into_iter().flatten().min()
     }
 
+    /// The first event that called an entry gone.
+    fn on_removal_in(&self, listing: &Listing) -> Option<u64> {
+        self.first(|change| {
+            let holds = |id: &str| listing.entries.iter().any(|entry| *entry.node.id == *id);
+            matches!(change, provider::Change::Removed(of) if holds(of))
+        })
+    }
+
     fn on_removal(&self, id: &str) -> Option<u64> {
         self.first(|change| matches!(change, provider::Change::Removed(of) if **of == *id))
     }
@@ -98,8 +117,6 @@ pub(super) struct Landing<'a> {
     pub state: &'a mut State,
     pub events: &'a Events,
     pub changes: &'a mut Vec<Change>,
-    /// The provider said that its listing stops short.
-    pub partial: bool,
 }
 
 impl Landing<'_> {
@@ -192,37 +209,32 @@ impl Landing<'_> {
         }
     }
 
-    fn entries(&mut self, children: Vec<Keyed>) -> Vec<ListEntry> {
+    pub fn entries(
+        &mut self,
+        directory: Key,
+        children: impl IntoIterator<Item = Keyed>,
+    ) -> Vec<ListEntry> {
         children
             .into_iter()
             .map(|keyed| {
                 let (node, _) = self.intern(&keyed);
-                let content = keyed.node.content.as_ref().and_then(Given::held).cloned();
-                ListEntry {
-                    cookie: cookie(&keyed.node.name),
-                    name: keyed.node.name.into(),
-                    content: content.filter(|_| !node.is_volatile()),
-                    node,
-                }
+                node.note_listed(directory);
+                let content = keyed.content().filter(|_| !node.is_volatile()).cloned();
+                let name: Arc<str> = keyed.node.name.into();
+                ListEntry { cookie: cookie(&name), name, content, node }
             })
             .collect()
     }
 
-    pub fn listing(&mut self, children: Vec<Keyed>) -> (Fetched, Option<u64>) {
-        let removed =
-            children.iter().filter_map(|keyed| self.events.on_removal(&keyed.node.id)).min();
+    /// Keeps the listing that was asked for. One that the provider calls `partial` stops short.
+    pub fn listing(&mut self, listing: Listing, partial: bool) -> (Fetched, Option<u64>) {
+        let removed = self.events.on_removal_in(&listing);
         let directory = self.call.node.clone();
         let spoiled = [removed, self.events.on_binding(&directory)].into_iter().flatten().min();
-        let entries = self.entries(children);
-        let listing = Arc::new(Listing::new(
-            entries,
-            directory.complete && !self.partial,
-            self.call.stamp,
-            directory.coherence.clone(),
-        ));
+        let listing = Arc::new(listing);
         if spoiled.is_none() {
             let instance = directory.instance;
-            if !self.partial {
+            if !partial {
                 self.state.compare(&directory, &listing, self.changes);
             }
             self.state.contradict(&directory, &listing, self.changes);
@@ -305,6 +317,14 @@ impl Landing<'_> {
         (node, spoiled)
     }
 
+    /// Keeps what came along for other directories. Gives back what is of directories that are not known
+    /// yet, where another round may help: a directory may be offered after what is in it.
+    pub fn offers(&mut self, offers: Vec<KeyedOffer>) -> Option<Vec<KeyedOffer>> {
+        let before = offers.len();
+        let left: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(offer)).collect();
+        (!left.is_empty() && left.len() < before).then_some(left)
+    }
+
     /// Keeps entries that came along for another directory. Gives the offer back where that
     /// directory is not known.
     pub fn offer(&mut self, offer: KeyedOffer) -> Option<KeyedOffer> {
@@ -316,8 +336,9 @@ impl Landing<'_> {
         }
         let stamp = self.call.stamp;
         if offer.whole {
-            let entries = self.entries(offer.children);
-            let listing = Listing::new(entries, parent.complete, stamp, parent.coherence.clone());
+            let entries = self.entries(parent.key, offer.children);
+            let (key, coherence) = (parent.key, parent.coherence.clone());
+            let listing = Listing::new(key, entries, parent.complete, stamp, coherence);
             self.state.compare(&parent, &listing, self.changes);
             self.state.contradict(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);

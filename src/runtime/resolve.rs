@@ -79,7 +79,28 @@ impl Runtime {
                 Known::Unknown => state.cache.counters.misses += 1,
             }
         }
+        if self.brought_again(directory).await {
+            match self.state().known(directory, name) {
+                Known::Present(found) => return Ok(found),
+                Known::Absent { stamp } => return Err(Miss::Absent { stamp: Some(stamp) }),
+                Known::Unknown => {}
+            }
+        }
         self.ask(directory, name).await
+    }
+
+    /// Where much is missing of what came along with a listing, asks for that listing again. Whether it
+    /// did.
+    async fn brought_again(&self, missed: &Arc<Node>) -> bool {
+        let again = self.state().miss(missed);
+        let Some((walked, directory)) = again else { return false };
+        self.fetch(&walked, Operation::List).await;
+        let mut state = self.state();
+        let held = state.cache.holds(&Query::new(&directory, Operation::List));
+        if !held {
+            state.missed_again(&walked);
+        }
+        held
     }
 
     /// Has the feeds of these scopes prove what they missed, so that what is held need not be asked for
@@ -127,16 +148,16 @@ impl Runtime {
             if state.is_mount_root(directory) {
                 return Ok(state.roots.clone());
             }
-            if let Some(listing) = state.cache.listing(directory)
-                && !directory.relisted
-                && listing.is_whole(state.removal)
-                && (listing.binding.is_covered()
-                    || listing.stamp >= directory.stamp() && directory.usable(Use::Listing))
-            {
+            if let Some(listing) = state.held_listing(directory) {
                 state.cache.counters.hits += 1;
                 return Ok(listing);
             }
             state.cache.counters.misses += 1;
+        }
+        if self.brought_again(directory).await
+            && let Some(listing) = self.state().held_listing(directory)
+        {
+            return Ok(listing);
         }
         match self.fetch(directory, Operation::List).await.result {
             Ok(Fetched::Listing(listing)) => {
@@ -391,12 +412,19 @@ impl Runtime {
                 return Ok((Body::Growing(growth), node));
             }
             if !node.is_volatile() {
-                let mut state = self.state();
-                if let Some(bytes) = state.held_content(handle, &node) {
-                    state.cache.counters.hits += 1;
+                {
+                    let mut state = self.state();
+                    if let Some(bytes) = state.held_content(handle, &node) {
+                        state.cache.counters.hits += 1;
+                        return Ok((Body::Held(bytes), node));
+                    }
+                    state.cache.counters.misses += 1;
+                }
+                if self.brought_again(&node).await
+                    && let Some(bytes) = self.state().held_content(handle, &node)
+                {
                     return Ok((Body::Held(bytes), node));
                 }
-                state.cache.counters.misses += 1;
             }
             let landed = self.fetch(&node, Operation::Read).await;
             match landed.result {
@@ -520,6 +548,16 @@ impl State {
         let parent = slot.links.last().filter(|_| slot.node.is_volatile());
         let parent = parent.and_then(|link| self.inodes.slot(link.parent));
         self.suspects([Some(&slot.node), parent.map(|parent| &parent.node)])
+    }
+
+    /// The listing of `directory` as far as memory may answer with it.
+    fn held_listing(&mut self, directory: &Node) -> Option<Arc<Listing>> {
+        let listing = self.cache.listing(directory).filter(|_| !directory.relisted)?;
+        let vouched = |listing: &Listing| {
+            listing.binding.is_covered()
+                || listing.stamp >= directory.stamp() && directory.usable(Use::Listing)
+        };
+        (listing.is_whole(self.removal) && vouched(&listing)).then_some(listing)
     }
 
     /// The child of that name as far as memory says so, and may.

@@ -8,10 +8,9 @@
 use super::resolve::ROUNDS;
 use super::{Body, Open, Runtime, State};
 use crate::inodes::Slot;
-use crate::nodes::{InstanceId, Node, digest};
+use crate::nodes::{Key, Node, digest};
 use crate::provider::Kind;
 use crate::remote::Remote;
-use crate::scopes::covers;
 use bytes::Bytes;
 use omnifs_platform::{Attr, Change, Error, Handle, OpenFile, Result};
 use std::collections::VecDeque;
@@ -37,12 +36,13 @@ impl State {
         }
     }
 
-    /// How many bytes may still be put aside because they are doubted: all together as many as the cache may
-    /// hold. Nothing ends such a doubt but a lookup, the feed's return, or the kernel's giving it back.
-    pub(super) fn room_aside(&self) -> u64 {
-        let aside = self.inodes.handles().filter_map(|(_, slot)| slot.silent.snapshot.as_ref());
-        let held: usize = aside.map(Bytes::len).sum();
-        self.cache.capacity().bytes.saturating_sub(held) as u64
+    /// How many bytes these handles have put aside. All together, what is put aside because it is doubted
+    /// comes to as many as the cache may hold: nothing ends such a doubt but a lookup, the feed's return, or
+    /// the kernel's giving it back.
+    pub(super) fn put_aside(&self, handles: &[Handle]) -> u64 {
+        let slots = handles.iter().filter_map(|handle| self.inodes.slot(*handle));
+        let aside = slots.filter_map(|slot| slot.silent.snapshot.as_ref());
+        aside.map(Bytes::len).sum::<usize>() as u64
     }
 
     /// The same for one that is being read, since its reading ends before its holders are through.
@@ -50,10 +50,8 @@ impl State {
         if !self.inodes.silent {
             return;
         }
-        let read = self.opens.values().find_map(|open| match open {
-            Open::File { handle: of, bytes, volatile: false, .. } if *of == handle => {
-                Some(bytes.clone())
-            }
+        let read = self.opens.of(handle).find_map(|open| match open {
+            Open::File { bytes, volatile: false, .. } => Some(bytes.clone()),
             _ => None,
         });
         if let Some(slot) = self.inodes.slot_mut(handle)
@@ -64,17 +62,12 @@ impl State {
     }
 
     /// The feed is back: what was put aside because it was lost is not kept any longer.
-    pub(super) fn drop_doubts(&mut self, instance: InstanceId, scopes: &str) {
-        let doubted = self.inodes.handles().filter(|(_, slot)| {
-            let scope = slot.node.coherence.scope();
-            let concerned =
-                slot.node.instance == instance && scope.is_some_and(|own| covers(scopes, &own.id));
-            concerned && slot.silent.snapshot.is_some() && !slot.superseded && !slot.gone
-        });
-        for handle in doubted.map(|(handle, _)| handle).collect::<Vec<_>>() {
-            if let Some(slot) = self.inodes.slot_mut(handle) {
-                slot.silent.snapshot = None;
-            }
+    pub(super) fn drop_doubt(&mut self, handle: Handle) {
+        let slot = self.inodes.slot_mut(handle).filter(|slot| !slot.superseded && !slot.gone);
+        let Some(slot) = slot else { return };
+        // Or it is lost again by now.
+        if slot.node.coherence.scope().is_some_and(|scope| scope.is_live()) {
+            slot.silent.snapshot = None;
         }
     }
 
@@ -110,19 +103,47 @@ impl State {
         }
     }
 
-    /// Has the listings dropped that still hold what is gone, also where no back end holds its name.
-    pub(super) fn drop_listings_with_gone(&mut self, out: &mut Vec<Change>) {
+    /// Has the listings of these directories dropped that still hold what is gone, also where no back end
+    /// holds its name.
+    pub(super) fn drop_listings_with_gone(
+        &mut self,
+        listed: impl IntoIterator<Item = Key>,
+        out: &mut Vec<Change>,
+    ) {
         if !self.inodes.silent {
             return;
         }
-        let listed = self
-            .inodes
-            .handles()
-            .filter(|(_, slot)| slot.node.is_directory() && slot.paged.is_some());
-        let listed: Vec<_> = listed.map(|(handle, slot)| (handle, slot.node.clone())).collect();
-        for (handle, node) in listed {
-            let removal = self.removal;
+        let removal = self.removal;
+        for (handle, node) in listed.into_iter().flat_map(|key| self.paged(key)).collect::<Vec<_>>()
+        {
             if !self.cache.listing(&node).is_some_and(|listing| listing.is_whole(removal)) {
+                out.push(Change::Content { handle, open: false });
+            }
+        }
+    }
+
+    /// The positions of a directory of whose entries a back end may keep a copy.
+    fn paged(&self, directory: Key) -> Vec<(Handle, Arc<Node>)> {
+        let handles = self.inodes.handles_by(directory).iter();
+        let slots = handles.filter_map(|handle| Some((*handle, self.inodes.slot(*handle)?)));
+        let paged = slots.filter(|(_, slot)| slot.node.is_directory() && slot.paged.is_some());
+        paged.map(|(handle, slot)| (handle, slot.node.clone())).collect()
+    }
+
+    /// Listings went from the cache to make room. What they held is not known any more, so nobody
+    /// would be told of an end of it: a back end that lists by itself asks again.
+    pub(super) fn drop_pages_of_evicted(&mut self, out: &mut Vec<Change>) {
+        for directory in self.cache.take_evicted() {
+            if !self.inodes.silent {
+                continue;
+            }
+            for (handle, node) in self.paged(directory) {
+                if self.cache.listing(&node).is_some() {
+                    continue;
+                }
+                if let Some(slot) = self.inodes.slot_mut(handle) {
+                    slot.paged = None;
+                }
                 out.push(Change::Content { handle, open: false });
             }
         }
@@ -145,10 +166,8 @@ impl State {
     /// The length of what is held of a file that somebody has open and that grew when it was opened, in
     /// bytes.
     pub(super) fn followed(&self, handle: Handle) -> Option<u64> {
-        self.opens.values().find_map(|open| match open {
-            Open::File { handle: of, bytes, volatile: true, .. } if *of == handle => {
-                Some(bytes.len() as u64)
-            }
+        self.opens.of(handle).find_map(|open| match open {
+            Open::File { bytes, volatile: true, .. } => Some(bytes.len() as u64),
             _ => None,
         })
     }

@@ -5,7 +5,7 @@ use super::{Body, Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::growing::Growth;
 use crate::inodes::{Link, ROOT, ROOT_INODE};
-use crate::nodes::{Node, Use, digest};
+use crate::nodes::{Key, Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
 use omnifs_platform::{
@@ -66,6 +66,7 @@ impl Runtime {
             fate: Fate::Doubtful,
         });
         state.pending.extend(left);
+        state.ask_back();
         let stands = state.listing_stands(handle, &found.node);
         let attr = self.attr(state, &found.node, shown.kind).filter(|_| shown.attr);
         if let Some(attr) = &attr {
@@ -127,14 +128,12 @@ impl Runtime {
     async fn advance(&self, handle: Handle) -> Result<(Bytes, Arc<Node>)> {
         let (bytes, node) = self.content(handle).await?;
         let mut state = self.state();
-        for open in state.opens.values_mut() {
-            if let Open::File { handle: of, bytes: held, at_end, .. } = open
-                && *of == handle
-            {
+        state.opens.for_each_of(handle, |open| {
+            if let Open::File { bytes: held, at_end, .. } = open {
                 *held = bytes.clone();
                 *at_end = false;
             }
-        }
+        });
         Ok((bytes, node))
     }
 
@@ -519,8 +518,11 @@ impl Vfs for Runtime {
 
     fn note_watched(&self, numbers: &HashSet<u64>) {
         let state = self.state();
-        for (handle, slot) in state.inodes.handles() {
-            if numbers.contains(&handle.0) || numbers.contains(&slot.node.inode.0) {
+        for &number in numbers {
+            // The number of a handle, or the inode, by which an object is known.
+            let positions = state.inodes.handles_by(Key(number)).iter().copied();
+            let handles = positions.chain([Handle(number)]);
+            for slot in handles.filter_map(|handle| state.inodes.slot(handle)) {
                 slot.node.coherence.scope().into_iter().for_each(|scope| scope.note_use());
             }
         }

@@ -80,8 +80,7 @@ impl State {
         directory: bool,
         out: &mut Vec<Change>,
     ) {
-        let mut told = self.inodes.told(link.parent);
-        if !told.any(|(name, told)| *name == link.name && told == Told::Present(handle)) {
+        if self.inodes.told_of(link.parent, &link.name) != Some(Told::Present(handle)) {
             return;
         }
         let (parent, name) = (link.parent, link.name.to_string());
@@ -138,14 +137,11 @@ impl State {
     /// The places of a handle that back ends know, as far as they still lead to its object.
     pub(super) fn places(&self, handle: Handle) -> Vec<(Handle, String)> {
         let Some(slot) = self.inodes.slot(handle) else { return Vec::new() };
-        let leads_here = |link: &&Link| {
-            let mut told = self.inodes.told(link.parent);
-            told.any(|(name, told)| match told {
-                Told::Present(child) if *name == link.name => {
-                    self.inodes.slot(child).is_some_and(|s| same_object(&s.node, &slot.node))
-                }
-                _ => false,
-            })
+        let leads_here = |link: &&Link| match self.inodes.told_of(link.parent, &link.name) {
+            Some(Told::Present(child)) => {
+                self.inodes.slot(child).is_some_and(|s| same_object(&s.node, &slot.node))
+            }
+            _ => false,
         };
         let links = slot.links.iter().filter(leads_here);
         links.map(|link| (link.parent, link.name.to_string())).collect()

@@ -10,6 +10,7 @@ mod coherence;
 mod counts;
 mod faults;
 mod feeds;
+mod growth;
 mod identity;
 mod nfs;
 mod paths;

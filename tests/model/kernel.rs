@@ -73,6 +73,8 @@ impl Kernel {
                 }
                 // For those who watch: nothing that is kept depends on it.
                 Change::Event(_) => {}
+                // A kernel may keep what it is asked to give back.
+                Change::Unneeded { .. } => {}
             }
         }
         changes

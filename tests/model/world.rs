@@ -162,7 +162,7 @@ impl World {
             capacity,
             installed(),
             tokio::runtime::Handle::current(),
-            Seams { overtakes: bug, between: Some(between) },
+            Seams { overtakes: bug, between: Some(between), meter: None },
         );
         if shape.fixed_sizes {
             core.fix_sizes();

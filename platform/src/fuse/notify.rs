@@ -15,9 +15,10 @@ use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
 use crate::{Change, Event, Fate, Handle};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
@@ -31,12 +32,19 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often an inode that the kernel should know is tried, the wait doubling from 1 ms.
 const TRIES: u32 = 12;
 
+/// The job that asks for what is to be given back. No inode has this number.
+const UNNEEDED: u64 = 0;
+/// Inodes that are asked for at a time.
+const ASKED_AT_ONCE: usize = 256;
+
 /// All that is to be told about one object.
 #[derive(Debug, Default)]
 struct Job {
     inode: Option<Extent>,
     /// Names in it, each with what has become of what it was bound to.
     names: HashMap<String, Fate>,
+    /// Inodes to be given back, each with the places of a file.
+    unneeded: Vec<(u64, Vec<(u64, String)>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +124,8 @@ pub(super) struct Notifier {
     stamp: AtomicU64,
     /// Where events go for those who watch; `None` where nobody is to be told.
     events: Option<Arc<Queue>>,
+    /// The kernel is too old to be asked for inodes.
+    asks_by_name: AtomicBool,
 }
 
 impl Notifier {
@@ -133,6 +143,7 @@ impl Notifier {
             bulletin: Arc::new(Bulletin { root, board: Mutex::default(), work: Condvar::new() }),
             stamp: AtomicU64::new(0),
             events,
+            asks_by_name: AtomicBool::new(false),
         });
         notifier.lock().workers = FEWEST_WORKERS;
         for _ in 0..FEWEST_WORKERS {
@@ -142,9 +153,11 @@ impl Notifier {
         thread::Builder::new().name("omnifs-notify".into()).spawn(move || {
             while let Ok(first) = changes.recv() {
                 let batches = std::iter::once(first).chain(changes.try_iter());
-                // The stamp moves for each batch, before any of it is told.
-                let stamped = batches.inspect(|_| {
-                    poster.stamp.fetch_add(1, Ordering::SeqCst);
+                // The stamp moves for each batch in which something has changed, before any of it is told.
+                let stamped = batches.inspect(|batch| {
+                    if batch.iter().any(|change| !matches!(change, Change::Unneeded { .. })) {
+                        poster.stamp.fetch_add(1, Ordering::SeqCst);
+                    }
                 });
                 if !poster.post(stamped.flatten()) {
                     break;
@@ -194,6 +207,11 @@ impl Notifier {
                 }
                 Change::Entry { parent, name, fate } => {
                     board.job(self.node(parent)).add(name, fate);
+                }
+                Change::Unneeded { handle, places } => {
+                    let places = places.into_iter().map(|(parent, name)| (self.node(parent), name));
+                    let unneeded = (self.node(handle), places.collect());
+                    board.job(UNNEEDED).unneeded.push(unneeded);
                 }
                 // Nobody watches a directory that the kernel does not hold.
                 Change::Event(event) if self.is_held_at(&event) => events.push(Task::Raise(event)),
@@ -283,8 +301,29 @@ impl Notifier {
         }
     }
 
+    /// Asks the kernel for inodes that nobody uses. One that cannot be asked so drops the names of files,
+    /// in which nobody stands; of a directory it does not say.
+    fn ask_back(&self, unneeded: &[(u64, Vec<(u64, String)>)]) {
+        for asked in unneeded.chunks(ASKED_AT_ONCE) {
+            if !self.asks_by_name.load(Ordering::Relaxed) {
+                let nodes: Vec<u64> = asked.iter().map(|(node, _)| *node).collect();
+                match self.wire.prune(&nodes) {
+                    Told::Failed(Errno::INVAL) => self.asks_by_name.store(true, Ordering::Relaxed),
+                    told => {
+                        self.log(told);
+                        continue;
+                    }
+                }
+            }
+            for (parent, name) in asked.iter().flat_map(|(_, places)| places) {
+                self.log(self.wire.drop_entry(*parent, name));
+            }
+        }
+    }
+
     /// Tells the kernel. Runs with no lock held.
     fn tell(&self, node: u64, job: Job) {
+        self.ask_back(&job.unneeded);
         if let Some(extent) = job.inode {
             self.tell_inode(node, extent == Extent::Everything);
         }
@@ -329,7 +368,7 @@ impl Notifier {
 impl Board {
     fn job(&mut self, node: u64) -> &mut Job {
         let job = self.jobs.entry(node).or_default();
-        let new = job.inode.is_none() && job.names.is_empty();
+        let new = job.inode.is_none() && job.names.is_empty() && job.unneeded.is_empty();
         if new && !self.busy.contains(&node) {
             self.ready.push_back(node);
         }

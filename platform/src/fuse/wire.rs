@@ -11,6 +11,8 @@ const FUSE_NOTIFY_INVAL_INODE: i32 = 2;
 const FUSE_NOTIFY_INVAL_ENTRY: i32 = 3;
 const FUSE_NOTIFY_STORE: i32 = 4;
 const FUSE_NOTIFY_DELETE: i32 = 6;
+/// Since protocol 7.45 (Linux 6.18). An older kernel answers EINVAL.
+const FUSE_NOTIFY_PRUNE: i32 = 9;
 /// Flag of an entry notification, since protocol 7.38 (Linux 6.2): the name is looked up again at
 /// its next use, and what is below it stays as it is until that lookup says otherwise.
 const FUSE_EXPIRE_ONLY: u32 = 1;
@@ -106,6 +108,16 @@ impl Wire {
         self.send(FUSE_NOTIFY_DELETE, &body)
     }
 
+    /// Drops the names of these inodes that nobody uses, and with them what is in use no longer. A shell
+    /// inside a directory keeps it. May wait for reads of their pages that are under way.
+    pub fn prune(&self, nodes: &[u64]) -> Told {
+        let mut body = Vec::with_capacity(16 + 8 * nodes.len());
+        body.extend((nodes.len() as u32).to_ne_bytes());
+        body.extend([0; 12]);
+        nodes.iter().for_each(|node| body.extend(node.to_ne_bytes()));
+        self.send(FUSE_NOTIFY_PRUNE, &body)
+    }
+
     fn send(&self, code: i32, body: &[u8]) -> Told {
         let mut header = [0_u8; HEADER];
         // A body is a few numbers and a name of at most 255 bytes.
@@ -157,6 +169,9 @@ mod tests {
         let stored = written(|wire| wire.store(9, 0x0304, b"z"));
         assert_eq!((stored.len(), &stored[24..32]), (41, &0x0304_u64.to_ne_bytes()[..]));
         assert_eq!(stored[32..], *b"\x01\0\0\0\0\0\0\0z");
+        let prune = written(|wire| wire.prune(&[0x0506, 7]));
+        assert_eq!((prune.len(), &prune[16..20]), (48, &2_u32.to_ne_bytes()[..]));
+        assert_eq!(prune[32..40], 0x0506_u64.to_ne_bytes());
         let delete = written(|wire| wire.delete(1, 5, "x"));
         assert_eq!((delete.len(), &delete[24..32]), (42, &5_u64.to_ne_bytes()[..]));
     }

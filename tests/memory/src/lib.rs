@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use futures_util::FutureExt;
 use omnifs::provider::{
-    Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Position,
+    Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position,
     Progress, Provider, Reply, Request, ScopedChange,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
@@ -66,6 +66,8 @@ pub struct Memory {
     tree: Mutex<Tree>,
     style: Style,
     calls: AtomicU64,
+    /// Listings bring along what is in each of their directories.
+    preloads: AtomicBool,
     /// Closed to hold every answer back after it was computed.
     gate: Mutex<Option<Arc<Semaphore>>>,
     fault: Mutex<Option<Cause>>,
@@ -79,6 +81,7 @@ impl Memory {
             tree: Mutex::new(tree),
             style,
             calls: AtomicU64::new(0),
+            preloads: AtomicBool::new(false),
             gate: Mutex::new(None),
             fault: Mutex::new(None),
         })
@@ -150,6 +153,30 @@ impl Memory {
         if let Some(item) = self.tree().items.get_mut(id) {
             item.along.push(other.into());
         }
+    }
+
+    /// From now on a listing brings along what is in each of its directories, with the contents.
+    pub fn preload(&self) {
+        self.preloads.store(true, Ordering::Relaxed);
+    }
+
+    fn offers(&self, tree: &Tree, directory: &str) -> Vec<Offer> {
+        let listed = |id: &str| tree.items.get(id).into_iter().flat_map(|item| &item.children);
+        let nodes = |id: &str| {
+            let children = listed(id).filter_map(|(name, id)| {
+                let item = tree.items.get(id)?;
+                let content =
+                    (item.kind != Kind::Directory).then(|| Body::Held(item.content.clone()));
+                Some(Node { content, ..self.node(name, id, item) })
+            });
+            children.collect::<Vec<_>>()
+        };
+        let is_directory =
+            |id: &str| tree.items.get(id).is_some_and(|item| item.kind == Kind::Directory);
+        let directories = listed(directory).map(|(_, id)| id).filter(|id| is_directory(id));
+        directories
+            .map(|id| Offer { parent: id.clone(), children: nodes(id), whole: true })
+            .collect()
     }
 
     /// Replaces the content of a file.
@@ -343,14 +370,19 @@ impl Provider for Memory {
     }
 
     fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>> {
-        self.answer(|tree| {
+        let offers = match self.preloads.load(Ordering::Relaxed) {
+            true => self.offers(&self.tree(), parent),
+            false => Vec::new(),
+        };
+        let reply = self.answer(|tree| {
             tree.may_answer(parent)?;
             let directory = tree.items.get(parent).ok_or(Cause::NotFound)?;
             let children = directory.children.iter();
             Ok(children
                 .filter_map(|(name, id)| Some(self.node(name, id, tree.items.get(id)?)))
                 .collect())
-        })
+        });
+        async move { Ok(Answer { offers, ..reply.await? }) }.boxed()
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
