@@ -10,6 +10,7 @@
 //! - `growths`: contents that grow while somebody looks
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `scans`: walks over more than there is room for
+//! - `followed`: files that grow under those who have them open
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
@@ -18,6 +19,7 @@
 
 mod changes;
 mod fetch;
+mod followed;
 mod growths;
 mod landing;
 mod opens;
@@ -429,6 +431,33 @@ impl Runtime {
         let own = state.touched.time(node.key);
         let owner = node.owner.as_ref().and_then(|(_, key)| state.touched.time(*key));
         own.max(owner).unwrap_or(self.epoch)
+    }
+}
+
+/// References for the length of a call, given back however it ends: its caller may stop waiting.
+struct Borrowed<'a> {
+    runtime: &'a Runtime,
+    handles: Vec<Handle>,
+}
+
+impl<'a> Borrowed<'a> {
+    fn new(runtime: &'a Runtime) -> Self {
+        Borrowed { runtime, handles: Vec::new() }
+    }
+
+    /// Takes over one reference.
+    fn take(&mut self, handle: Handle) -> Handle {
+        self.handles.push(handle);
+        handle
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let mut state = self.runtime.state();
+        for handle in self.handles.drain(..) {
+            state.inodes.forget(handle, 1);
+        }
     }
 }
 

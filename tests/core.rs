@@ -484,6 +484,33 @@ async fn a_symlink_out_of_the_provider_is_shown_as_a_file_that_holds_the_target(
 }
 
 #[tokio::test]
+async fn a_call_whose_caller_stops_waiting_leaks_no_reference() {
+    let core = Core::live().await;
+    core.upstream.symlink(ROOT, "link", "link", "a");
+    core.upstream.directory(ROOT, "d", "d");
+    let before = core.runtime.snapshot().handles;
+    // A link is held while its target is read, and so is each directory on the way of a refresh.
+    let (lookup, refresh) = (core.lookup("link"), core.runtime.refresh("m/d/absent"));
+    let calls: [std::pin::Pin<Box<dyn Future<Output = bool>>>; 2] =
+        [Box::pin(async { lookup.await.is_ok() }), Box::pin(async { refresh.await.is_ok() })];
+    for call in calls {
+        let asked = core.upstream.calls();
+        let gate = Arc::new(Semaphore::new(1));
+        core.upstream.hold(Some(gate));
+        tokio::select! {
+            ended = call => panic!("{ended}: its second answer is held back"),
+            () = async {
+                while core.upstream.calls() < asked + 2 {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+        core.upstream.hold(None);
+        assert_eq!(core.runtime.snapshot().handles, before);
+    }
+}
+
+#[tokio::test]
 async fn a_volatile_file_is_read_again_at_every_open_and_grows_while_it_is_open() {
     let core = Core::live().await;
     core.upstream.volatile(ROOT, "log", "log", b"one\n");

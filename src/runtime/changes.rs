@@ -4,7 +4,7 @@
 //! the lock; only then, with the lock released, are back ends told.
 
 use super::silent::is_kept;
-use super::{Runtime, ServiceClock, State};
+use super::{Borrowed, Runtime, ServiceClock, State};
 use crate::events::{ActiveScope, Ledger, Prover};
 use crate::inodes::{ROOT, Told, key};
 use crate::nodes::{InstanceId, Node};
@@ -377,31 +377,15 @@ impl Runtime {
     /// Those of looking the path up.
     pub async fn refresh(&self, path: &str) -> Result<u64> {
         let mut handle = ROOT;
-        let mut held = Vec::new();
-        let mut looked_up = Ok(());
+        let mut borrowed = Borrowed::new(self);
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            match self.lookup(handle, name).await {
-                Ok(Some(entry)) => {
-                    handle = entry.handle;
-                    held.push(handle);
-                }
-                Ok(None) => looked_up = Err(Error::NotFound),
-                Err(error) => looked_up = Err(error),
-            }
-            if looked_up.is_err() {
-                break;
-            }
+            let entry = self.lookup(handle, name).await?.ok_or(Error::NotFound)?;
+            handle = borrowed.take(entry.handle);
         }
-        let refreshed = looked_up.and_then(|()| {
-            let mut out = Vec::new();
-            let count = self.state().refresh(handle, &mut out)?;
-            self.notify(out);
-            Ok(count)
-        });
-        for handle in held {
-            self.forget(handle, 1);
-        }
-        refreshed
+        let mut out = Vec::new();
+        let count = self.state().refresh(handle, &mut out)?;
+        self.notify(out);
+        Ok(count)
     }
 
     fn on<T>(

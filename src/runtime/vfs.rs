@@ -1,7 +1,7 @@
 //! The file system calls.
 
 use super::resolve::{Found, Miss};
-use super::{Body, Open, Runtime, State};
+use super::{Body, Borrowed, Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::growing::Growth;
 use crate::inodes::{Link, ROOT, ROOT_INODE};
@@ -88,10 +88,10 @@ impl Runtime {
         if found.node.kind != Kind::Symlink {
             return Ok(found.node.kind);
         }
-        let handle = self.state().inodes.enter(parent, name, &found.node);
-        let content = self.content(handle).await;
-        self.state().inodes.forget(handle, 1);
-        Ok(self.shown_kind(parent, &found.node, Some(&content?.0)))
+        let mut borrowed = Borrowed::new(self);
+        let handle = borrowed.take(self.state().inodes.enter(parent, name, &found.node));
+        let (target, _) = self.content(handle).await?;
+        Ok(self.shown_kind(parent, &found.node, Some(&target)))
     }
 
     fn kind_of_handle(&self, handle: Handle, node: &Node, target: Option<&[u8]>) -> Kind {
@@ -279,6 +279,7 @@ impl Vfs for Runtime {
     }
 
     async fn getattr(&self, handle: Handle) -> Result<Attr> {
+        self.follow(handle).await;
         let node = self.confirmed(handle, Use::Attributes).await?;
         if let Some(attr) = self.growing_attr(handle, &node).await? {
             return Ok(attr);

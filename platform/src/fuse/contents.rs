@@ -13,7 +13,7 @@ use super::held::{Shown, Stream};
 use super::owed::Owed;
 use super::server::Server;
 use super::wire::Told;
-use crate::{Attr, Error, Handle, OpenId, Result, Vfs};
+use crate::{Attr, Error, Handle, Kind, OpenId, Result, Vfs};
 use fuser::ReplyData;
 use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
@@ -203,7 +203,7 @@ impl<V: Vfs> Server<V> {
     /// The size that a read is about to be cut at is that of the content it will get, or has got.
     pub(super) async fn attr_to_read(&self, handle: Handle) -> Result<Attr> {
         if self.references.has_begun(handle) && self.contents.get(handle).is_none() {
-            return self.vfs.getattr(handle).await;
+            return self.attr_grown(handle).await;
         }
         let content = self.content(handle).await?;
         if content.volatile {
@@ -212,14 +212,36 @@ impl<V: Vfs> Server<V> {
         if self.references.may_lack_size(handle, self.notifier.stamp()) {
             self.settle_size(handle, content.stream.id, content.size()).await?;
         }
-        self.vfs.getattr(handle).await
+        self.attr_grown(handle).await
     }
 
     pub(super) async fn attr_now(&self, handle: Handle) -> Result<Attr> {
         match self.contents.get(handle).filter(|content| content.volatile) {
             Some(content) => self.attr_growing(handle, &content, false).await,
-            None => self.vfs.getattr(handle).await,
+            None => self.attr_grown(handle).await,
         }
+    }
+
+    /// The attributes of a file whose content stays, unless it is found to have grown under those who have it
+    /// open: then the kernel drops the page with the old end before it is told of the new one.
+    async fn attr_grown(&self, handle: Handle) -> Result<Attr> {
+        let attr = self.vfs.getattr(handle).await?;
+        let told = self.references.told_size(handle);
+        let Some(end) = told.filter(|told| *told < attr.size && attr.kind != Kind::Directory)
+        else {
+            return Ok(attr);
+        };
+        if self.contents.are_silent() {
+            self.contents.remove(handle);
+            let content = self.content(handle).await?;
+            self.references.settle(handle, Some(end));
+            self.lengthen(handle, content.stream.id, attr.size).await?;
+        } else {
+            let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
+            // An error means that the runtime ends, and the mount with it.
+            let _ = self.runtime.spawn_blocking(move || notifier.wire.inval_tail(node, end)).await;
+        }
+        Ok(attr)
     }
 
     /// `reading`: by a read that is about to begin.
@@ -288,8 +310,13 @@ impl<V: Vfs> Server<V> {
     }
 
     async fn read_part(&self, handle: Handle, offset: u64, length: u32) -> Result<bytes::Bytes> {
-        let content = self.content(handle).await?;
+        let mut content = self.content(handle).await?;
         let told = self.references.told_size(handle);
+        if told.is_some_and(|told| content.size() < told) {
+            // It may have grown since it was opened here.
+            self.contents.remove(handle);
+            content = self.content(handle).await?;
+        }
         if !content.volatile && told.is_some_and(|told| told != content.size()) {
             // The content has changed since the kernel was told how long it is, and no event has said
             // so yet. The kernel would cut this one there; by the name there is another handle now.
