@@ -33,5 +33,7 @@ pub mod runtime;
 pub mod scopes;
 pub mod shipped;
 pub mod stops;
+#[cfg(target_os = "linux")]
+pub mod supervisor;
 pub mod trust;
 pub mod wasm;
