@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(file, Path::new("/h/systemd/user/omnifs.service"));
         let line = "ExecStart=\"/opt/my tools/omnifs\" --config \"/c/50%%.toml\" mount --foreground \"/m/a&b $$x\"\n";
         assert!(unit.contains(line), "{unit}");
-        assert!(unit.contains("ExecStartPre=/bin/mkdir -p \"/m/a&b $$x\"\n"), "{unit}");
+        assert!(unit.contains("ExecStartPre=-/bin/mkdir -p \"/m/a&b $$x\"\n"), "{unit}");
         assert!(unit.contains("Type=notify\n") && !unit.contains("%h/omnifs"), "{unit}");
         let root = planned(System::Systemd, false);
         let (file, unit) = root.file.unwrap();
