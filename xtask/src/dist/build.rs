@@ -53,8 +53,8 @@ fn linker() -> Result<PathBuf> {
         step::run(&mut install, "fetching zig", minutes(5))?;
         fs::write(folder.join("whole"), ZIG)?;
     }
-    let script = folder.join("link");
-    // rustc asks for the unwinder in gcc's library, where zig has its own.
+    // rustc takes what a linker understands from its name: a compiler's options, for one that ends in `cc`.
+    let script = folder.join("zigcc");
     let text = format!(
         "#!/bin/sh\nexec '{}' -m ziglang cc -target x86_64-linux-gnu.{OLD_GLIBC} \"$@\"\n",
         python.display()
