@@ -34,5 +34,7 @@ pub mod scopes;
 mod sharded;
 pub mod shipped;
 pub mod stops;
+#[cfg(target_os = "linux")]
+pub mod supervisor;
 pub mod trust;
 pub mod wasm;

@@ -22,3 +22,28 @@ fn the_reference_in_docs_is_the_help_of_the_program() {
         differs.map_or(0, |line| line + 1),
     );
 }
+
+#[test]
+fn each_command_has_a_man_page_that_is_the_same_when_made_again() {
+    let home = cli::Home::new();
+    let pages = |name: &str| {
+        home.run(["reference", "--man", name]).works();
+        let entries = std::fs::read_dir(home.path(name)).unwrap();
+        let mut pages: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_owned(), std::fs::read(path).unwrap()))
+            .collect();
+        pages.sort();
+        pages
+    };
+    let made = pages("one");
+    assert!(made == pages("two"));
+    let page = |name: &str| {
+        let found = made.iter().find(|(file, _)| file == name);
+        String::from_utf8(found.unwrap_or_else(|| panic!("no {name}")).1.clone()).unwrap()
+    };
+    assert!(page("omnifs.1").contains("Mount remote services as ordinary files"));
+    assert!(page("omnifs-mount.1").contains("Let other users use the mount"));
+    assert!(page("omnifs-auth-login.1").contains("omnifs"));
+    assert!(!made.iter().any(|(file, _)| file == "omnifs-reference.1"), "it is hidden");
+}

@@ -110,6 +110,7 @@ pub(crate) struct Refused {
 }
 
 /// Resolves, checks, and hands out only what passed.
+#[derive(Clone)]
 pub(crate) struct Guard {
     pub resolver: Resolver,
     /// Host names the user configured: they may lead to loopback and private addresses. Link-local

@@ -43,6 +43,25 @@ pub(super) fn build(
     ca_file: Option<&Path>,
     limits: &Limits,
 ) -> Result<reqwest::Client, String> {
+    let encrypted = matches!(base, Base::Web(url) if url.scheme() == "https");
+    match prepared(base, guard.clone(), ca_file, limits)?.build() {
+        Ok(client) => Ok(client),
+        // A bare container has no authorities, and an engine's socket or a double on loopback needs none. Where a
+        // redirect leads to TLS from there, nothing is trusted.
+        Err(_) if !encrypted && ca_file.is_none() => {
+            let builder = prepared(base, guard, ca_file, limits)?.tls_certs_only([]);
+            builder.build().map_err(|error| format!("cannot set up TLS: {}", root(&error)))
+        }
+        Err(error) => Err(format!("cannot set up TLS: {}", root(&error))),
+    }
+}
+
+fn prepared(
+    base: &Base,
+    guard: Guard,
+    ca_file: Option<&Path>,
+    limits: &Limits,
+) -> Result<reqwest::ClientBuilder, String> {
     // Fails where the process has one already, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -75,8 +94,7 @@ pub(super) fn build(
             .map_err(|_| format!("ca-file {shown} holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(roots);
     }
-    builder = local(builder, base)?;
-    builder.build().map_err(|error| format!("cannot set up TLS: {}", root(&error)))
+    local(builder, base)
 }
 
 #[cfg(unix)]

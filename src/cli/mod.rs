@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod failure;
+mod helper;
 mod locate;
 mod logs;
 mod metrics;
@@ -15,6 +16,7 @@ mod providers;
 mod reference;
 mod refresh;
 mod serve;
+mod service;
 mod status;
 mod terminal;
 mod unmount;
@@ -73,6 +75,8 @@ enum Command {
     Refresh(refresh::Refresh),
     #[command(subcommand)]
     Serve(serve::Serve),
+    #[command(subcommand)]
+    Service(service::Service),
     #[command(subcommand)]
     Providers(providers::Providers),
     #[command(subcommand)]
@@ -192,6 +196,10 @@ fn shown(path: &Path) -> String {
 pub fn main() -> ExitCode {
     // Any command may hold a secret. Where it is refused, the daemon says so in its log.
     let _ = omnifs::credentials::set_not_dumpable();
+    let mut arguments = std::env::args_os();
+    if helper::is_called(arguments.next().as_deref()) {
+        return helper::run(arguments, &Cli::command());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -243,6 +251,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Metrics(args) => metrics::run(&context()?, args),
         Command::Refresh(args) => refresh::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
+        Command::Service(args) => service::run(&context()?, args),
         Command::Providers(args) => providers::run(&context()?, args),
         Command::Auth(args) => auth::run(&context()?, args),
         Command::Logs(args) => logs::run(&context()?, args),

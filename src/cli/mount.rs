@@ -195,7 +195,20 @@ pub fn options(
 /// Mounts in this process, and returns when the mount has ended.
 pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> Result<(), Failure> {
     let mountpoint = options.mountpoint.clone();
-    let outcome = daemon::run(options, |mounted| ready(&mountpoint, mounted));
+    #[cfg(target_os = "linux")]
+    let supervisor = omnifs::supervisor::Supervisor::of_environment()
+        .map_err(|e| Failure::new(format!("NOTIFY_SOCKET names no socket: {e}")))?;
+    let outcome = daemon::run(options, |mounted| {
+        ready(&mountpoint, mounted);
+        #[cfg(target_os = "linux")]
+        if let Some(supervisor) = &supervisor {
+            supervisor.ready(&mountpoint);
+        }
+    });
+    #[cfg(target_os = "linux")]
+    if let Some(supervisor) = &supervisor {
+        supervisor.stopping();
+    }
     if let Err(error) = &outcome {
         tracing::error!("{error}");
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask`: set-up, component build, demo, tests, benchmarks.
+//! `cargo xtask`: set-up, component build, demo, tests, benchmarks, packages.
 //!
 //! Invariant: every step says what it does, has a deadline, and does its own set-up. What could not
 //! be done is said in one line that names the command that mends it.
@@ -8,6 +8,8 @@ mod cargo;
 mod check;
 mod components;
 mod demo;
+#[cfg(unix)]
+mod dist;
 mod fuzz;
 mod guest;
 mod setup;
@@ -36,6 +38,9 @@ enum Command {
     Test(test::Test),
     /// Builds the components and the binary
     Build(Build),
+    /// Makes the packages of one build
+    #[cfg(unix)]
+    Dist(dist::Dist),
     /// Builds the components of providers/
     Components(components::Components),
     /// Measures the mount against tmpfs
@@ -81,6 +86,8 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Build(build) => build.run(),
+        #[cfg(unix)]
+        Command::Dist(dist) => dist.run(),
         Command::Components(components) => components.run(),
         Command::Bench(bench) => bench.run(),
         Command::Fuzz(fuzz) => fuzz.run(),

@@ -23,6 +23,8 @@ pub enum Goal {
     Windows,
     /// Running on Windows's interfaces without one.
     Wine,
+    /// Making packages.
+    Dist,
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +59,7 @@ struct Row {
     goals: &'static [(Goal, Need)],
 }
 
-use Goal::{Beside, Build, Demo, Fallback, Mount, Test, Windows, Wine};
+use Goal::{Beside, Build, Demo, Dist, Fallback, Mount, Test, Windows, Wine};
 use Need::{Optional, Required};
 use Probe::{File, Libclang, Program, StaticBusybox, SystemRustc, WasmLinker};
 
@@ -71,13 +73,23 @@ const fn row(
 }
 
 const TESTED: &[(Goal, Need)] = &[(Test, Optional)];
+const PACKED: &[(Goal, Need)] = &[(Dist, Optional), (Test, Optional)];
 const FALLBACK: &[(Goal, Need)] = &[(Fallback, Required), (Test, Optional)];
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     row(Program("cc"), &["gcc", "libc6-dev"], "links the binary",
         &[(Build, Required), (Mount, Required), (Beside, Required), (Demo, Required),
-            (Test, Required), (Fallback, Required)]),
+            (Test, Required), (Fallback, Required), (Dist, Required)]),
+    row(Program("strip"), &["binutils"], "strips the binary that is packed", PACKED),
+    row(Program("rpmbuild"), &["rpm"], "packs the rpm", PACKED),
+    row(Program("debootstrap"), &["debootstrap"], "makes the bare system that the packages are tried on", PACKED),
+    row(Program("rpmlint"), &["rpmlint"], "reads the rpm", PACKED),
+    row(Program("systemd-analyze"), &["systemd"], "reads the units", PACKED),
+    row(Program("wixl"), &["wixl"], "packs the msi", PACKED),
+    row(Program("msiinfo"), &["msitools"], "reads the msi in tests", TESTED),
+    row(Program("minisign"), &["minisign"], "signs the sums", PACKED),
+    row(Program("zip"), &["zip"], "packs for Windows", &[(Dist, Optional)]),
     row(Program("fusermount3"), &["fuse3"], "mounts and unmounts for ordinary users",
         &[(Mount, Optional), (Beside, Optional), (Demo, Optional), (Test, Optional)]),
     row(Program("dockerd"), &["docker.io"], "the private Docker engine of tests and demo",

@@ -63,11 +63,19 @@ impl Test {
             false => Ok(()),
         };
 
+        #[cfg(unix)]
+        let packages = match self.arguments.is_empty() {
+            true => crate::dist::installed().map(|lines| left_out.extend(lines)),
+            false => Ok(()),
+        };
+        #[cfg(not(unix))]
+        let packages = Ok(());
+
         let skipped = fs::read_to_string(&skipped).unwrap_or_default();
         for line in left_out.iter().map(String::as_str).chain(skipped.lines()) {
             loud(line);
         }
-        let failures: Vec<_> = [host, native, described, windows]
+        let failures: Vec<_> = [host, native, described, windows, packages]
             .into_iter()
             .filter_map(|result| result.err().map(|error| format!("{error:#}")))
             .collect();
