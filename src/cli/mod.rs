@@ -12,6 +12,7 @@ mod locate;
 mod logs;
 mod metrics;
 mod mount;
+mod overview;
 mod providers;
 mod reference;
 mod refresh;
@@ -35,7 +36,8 @@ use std::process::ExitCode;
 /// Mount remote services as ordinary files
 ///
 /// `omnifs mount PATH` shows each provider as a directory of PATH.
-/// Every tool that reads files then reads these services.
+/// Every tool that reads files then reads these services. Without a command, omnifs says what is mounted, what is
+/// wrong, and what to do next.
 #[derive(Debug, Parser)]
 #[command(name = "omnifs", version, term_width = 100, after_long_help = EXIT_CODES)]
 struct Cli {
@@ -45,7 +47,7 @@ struct Cli {
     #[arg(long, hide = true)]
     ready_on_stdout: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "\
@@ -69,6 +71,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(mount::Mount),
+    #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
     Status(status::Status),
     Metrics(metrics::Metrics),
@@ -244,7 +247,8 @@ fn hides_something() -> bool {
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     except(&cli)?;
     let context = || Context::new(&cli);
-    match &cli.command {
+    let Some(command) = &cli.command else { return overview::run(&context()?) };
+    match command {
         Command::Mount(args) => mount::run(&context()?, args),
         Command::Unmount(args) => unmount::run(&context()?, args),
         Command::Status(args) => status::run(&context()?, args),

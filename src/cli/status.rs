@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Status) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn ask(records: &[Record]) -> Vec<Result<Report, control::Error>> {
+pub async fn ask(records: &[Record]) -> Vec<Result<Report, control::Error>> {
     join_all(records.iter().map(async |record| Client::new(record.clone())?.status().await)).await
 }
 

@@ -1,6 +1,6 @@
 use super::failure::{Exit, Failure};
 use super::locate::{self, Located};
-use super::{Context, is_root, shown, wait};
+use super::{Context, is_root, shown, terminal, wait};
 use clap::Args;
 use omnifs::control::{self, Client, Record};
 use omnifs::paths;
@@ -16,7 +16,11 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Args)]
 pub struct Unmount {
     /// The mountpoint
-    path: PathBuf,
+    #[arg(required_unless_present = "all")]
+    path: Option<PathBuf>,
+    /// Every mount of yours that is running
+    #[arg(long, conflicts_with = "path")]
+    all: bool,
     /// Also where files are in use, or the mount's process hangs: its files then fail
     #[arg(long, short)]
     force: bool,
@@ -26,14 +30,38 @@ pub struct Unmount {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
-    let unusable = |e| Failure::new(format!("{}: {e}", shown(&args.path)));
-    match locate::find(context, &args.path).map_err(unusable)? {
+    if let Some(path) = &args.path {
+        return unmount(context, path, args.force).map(|()| ExitCode::SUCCESS);
+    }
+    let records = context.registry().list();
+    if records.is_empty() {
+        return Err(Failure::new("nothing is mounted").exit(Exit::NotMounted));
+    }
+    // One that stays keeps none of the others from being ended.
+    let ended =
+        records.iter().map(|record| unmount(context, record.mountpoint.as_ref(), args.force));
+    let failed: Vec<_> = ended.filter_map(Result::err).collect();
+    let count = failed.len();
+    match failed.into_iter().next() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(first) if count == 1 => Err(first),
+        Some(first) => {
+            terminal::tell("note", &format!("{count} mounts stay; the first says why"));
+            Err(first)
+        }
+    }
+}
+
+/// Ends the mount at `path`.
+fn unmount(context: &Context, path: &Path, force: bool) -> Result<(), Failure> {
+    let unusable = |e| Failure::new(format!("{}: {e}", shown(path)));
+    match locate::find(context, path).map_err(unusable)? {
         Located::Here(record, below) if below.as_os_str().is_empty() => {
             let client = Client::new(record.clone())?;
-            match wait(client.unmount(args.force))? {
+            match wait(client.unmount(force))? {
                 Ok(()) => gone(context, &record)?,
                 // It does not answer, or cannot do it: for want of descriptors, say.
-                Err(control::Error::Silent { .. } | control::Error::Refused(_)) if args.force => {
+                Err(control::Error::Silent { .. } | control::Error::Refused(_)) if force => {
                     end(context, &record)?;
                 }
                 Err(control::Error::Refused(refused)) => {
@@ -43,8 +71,7 @@ pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
             }
         }
         Located::Here(record, _) => {
-            let text =
-                format!("{} is inside the mount at {}", shown(&args.path), record.mountpoint);
+            let text = format!("{} is inside the mount at {}", shown(path), record.mountpoint);
             return Err(Failure::new(text)
                 .hint(format!(
                     "to end that mount: omnifs unmount {}",
@@ -53,13 +80,13 @@ pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
                 .exit(Exit::NotMounted));
         }
         Located::Others(user) if !is_root() => {
-            return Err(locate::in_mount_of(&args.path, user)
+            return Err(locate::in_mount_of(path, user)
                 .hint("only that user and root can end it")
                 .exit(Exit::Mountpoint));
         }
-        Located::Others(_) | Located::Nowhere => without_process(&args.path, args.force)?,
+        Located::Others(_) | Located::Nowhere => without_process(path, force)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Waits until the mount's process has given its claim back.

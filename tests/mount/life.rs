@@ -91,3 +91,28 @@ fn each_signal_unmounts_and_ends_the_process() {
         assert!(!is_mounted(&omnifs.mount_point()), "{signal:?}");
     }
 }
+
+#[test]
+fn omnifs_alone_says_what_is_mounted_and_unmount_all_ends_it() {
+    let Some(omnifs) = home("overview") else { return };
+    let ran = omnifs.run::<&str>(&[]).expect("run");
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(ran.stdout.contains("Nothing is mounted") && ran.stdout.contains("omnifs demo"));
+    let second = omnifs.path("second place");
+    fs::create_dir(&second).expect("mkdir");
+    let mounts = [
+        omnifs.mount(&provider("hello")).expect("mount"),
+        omnifs.mount_at(&second, &provider("hello")).expect("mount"),
+    ];
+    let ran = omnifs.run::<&str>(&[]).expect("run");
+    for point in [&omnifs.mount_point(), &second] {
+        assert!(ran.stdout.contains(&*point.to_string_lossy()), "{ran:?}");
+    }
+    assert!(ran.stdout.contains("omnifs auth login github"), "what is missing: {ran:?}");
+    let ran = omnifs.run(&["unmount", "--all"]).expect("run");
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(!is_mounted(&omnifs.mount_point()) && !is_mounted(&second));
+    drop(mounts);
+    let ran = omnifs.run(&["umount", "--all"]).expect("run");
+    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+}
