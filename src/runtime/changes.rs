@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Handles that are looked at under the lock at a time.
-const HANDLES: usize = 32;
+const HANDLES: usize = 8;
 
 impl State {
     fn apply(
@@ -460,8 +460,10 @@ impl Runtime {
     /// Looks at every handle, a few at a time. What comes in between may be missed.
     fn each_handle(&self, mut act: impl FnMut(&mut State, &[Handle], &mut Vec<Change>)) {
         let mut part = 0;
+        // Not under the lock: after a million frees an allocation of some size takes milliseconds.
+        let mut handles = Vec::with_capacity(4096);
         while part < PARTS {
-            let mut handles = Vec::new();
+            handles.clear();
             let state = self.state();
             while part < PARTS && handles.len() < HANDLES {
                 handles.extend(state.inodes.handles_in(part));
@@ -469,7 +471,7 @@ impl Runtime {
             }
             drop(state);
             for some in handles.chunks(HANDLES) {
-                let mut out = Vec::new();
+                let mut out = Vec::with_capacity(4 * HANDLES);
                 act(&mut self.state(), some, &mut out);
                 out.dedup();
                 self.notify(out);
