@@ -9,7 +9,7 @@ use crate::nodes::{Coherence, InstanceId, Key, Node, Use};
 use crate::remote::Remote;
 use bytes::Bytes;
 use lru::LruCache;
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -278,7 +278,7 @@ pub struct Cache {
     entries: LruCache<Query, Memo>,
     /// Names with a `Child` or `Absent` entry, by directory, so that an event on the directory
     /// finds them.
-    looked_up: HashMap<(InstanceId, Arc<str>), HashSet<Arc<str>>>,
+    looked_up: BTreeSet<(InstanceId, Arc<str>, Arc<str>)>,
     /// The pieces among the entries, in the same order, and their bytes.
     pieces: LruCache<Query, ()>,
     piece_bytes: usize,
@@ -297,7 +297,7 @@ impl Cache {
             // As large as it may become, so that it never grows under the lock. Memory that is not
             // written to is not taken.
             entries: LruCache::new(MOST_ENTRIES.min(most(capacity))),
-            looked_up: HashMap::new(),
+            looked_up: BTreeSet::new(),
             pieces: LruCache::unbounded(),
             piece_bytes: 0,
             capacity,
@@ -324,8 +324,7 @@ impl Cache {
             return;
         }
         if let Operation::Lookup(name) = &query.operation {
-            let names = self.looked_up.entry((query.instance, query.id.clone())).or_default();
-            names.insert(name.clone());
+            self.looked_up.insert((query.instance, query.id.clone(), name.clone()));
         }
         if let Memo::Piece(bytes) = &memo {
             self.pieces.put(query.clone(), ());
@@ -400,13 +399,7 @@ impl Cache {
             self.piece_bytes -= bytes.len();
         }
         if let Operation::Lookup(name) = &query.operation {
-            let directory = (query.instance, query.id.clone());
-            if let Some(names) = self.looked_up.get_mut(&directory) {
-                names.remove(name);
-                if names.is_empty() {
-                    self.looked_up.remove(&directory);
-                }
-            }
+            self.looked_up.remove(&(query.instance, query.id.clone(), name.clone()));
         }
     }
 
@@ -457,7 +450,9 @@ impl Cache {
     pub fn forget_children(&mut self, instance: InstanceId, id: &Arc<str>) {
         let list = Query { instance, id: id.clone(), operation: Operation::List };
         self.remove(&list);
-        for name in self.looked_up.remove(&(instance, id.clone())).unwrap_or_default() {
+        let names = self.looked_up.range((instance, id.clone(), "".into())..);
+        let names = names.take_while(|(of, directory, _)| *of == instance && directory == id);
+        for name in names.map(|(.., name)| name.clone()).collect::<Vec<_>>() {
             let lookup = Query { instance, id: id.clone(), operation: Operation::Lookup(name) };
             self.remove(&lookup);
         }

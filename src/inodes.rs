@@ -144,7 +144,8 @@ pub enum Told {
 /// What a directory position has told about its names.
 #[derive(Debug, Default)]
 struct Names {
-    present: HashMap<Arc<str>, Handle>,
+    /// There may be many thousand, and no table of them is made anew when one more comes.
+    present: BTreeMap<Arc<str>, Handle>,
     absent: HashSet<Arc<str>>,
 }
 
@@ -163,7 +164,8 @@ impl Names {
 
 #[derive(Debug)]
 pub struct Inodes {
-    slots: Sharded<Handle, Slot>,
+    /// Boxed: a part that grows moves all that is in it.
+    slots: Sharded<Handle, Box<Slot>>,
     /// The current handles of an object: one for a file, one for each position of a directory.
     by_object: Sharded<Key, Vec<Handle>>,
     /// The mirror of the kernel's directory entry cache, by directory position.
@@ -207,7 +209,7 @@ impl Inodes {
         inodes.by_object.insert(root.key, vec![ROOT]);
         inodes.slots.insert(
             ROOT,
-            Slot {
+            Box::new(Slot {
                 node: root,
                 links: Vec::new(),
                 depth: 0,
@@ -223,7 +225,7 @@ impl Inodes {
                 entered: false,
                 asked_back: false,
                 silent: Silent::default(),
-            },
+            }),
         );
         inodes
     }
@@ -263,11 +265,11 @@ impl Inodes {
     }
 
     pub fn slot(&self, handle: Handle) -> Option<&Slot> {
-        self.slots.get(&handle)
+        self.slots.get(&handle).map(|slot| &**slot)
     }
 
     pub fn slot_mut(&mut self, handle: Handle) -> Option<&mut Slot> {
-        self.slots.get_mut(&handle)
+        self.slots.get_mut(&handle).map(|slot| &mut **slot)
     }
 
     pub fn len(&self) -> usize {
@@ -279,7 +281,7 @@ impl Inodes {
     }
 
     pub fn handles(&self) -> impl Iterator<Item = (Handle, &Slot)> {
-        self.slots.iter().map(|(handle, slot)| (*handle, slot))
+        self.slots.iter().map(|(handle, slot)| (*handle, &**slot))
     }
 
     /// The handles in one of [`crate::sharded::PARTS`] parts.
@@ -382,7 +384,7 @@ impl Inodes {
         let turn = self.turn(handle);
         self.slots.insert(
             handle,
-            Slot {
+            Box::new(Slot {
                 node: node.clone(),
                 links: Vec::new(),
                 depth,
@@ -398,7 +400,7 @@ impl Inodes {
                 entered: false,
                 asked_back: false,
                 silent: Silent::default(),
-            },
+            }),
         );
         handle
     }
@@ -552,95 +554,4 @@ pub fn same_object(a: &Node, b: &Node) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nodes::Coherence;
-    use crate::provider::{Kind, Node as Answered};
-
-    fn node(inodes: &mut Inodes, id: &str, kind: Kind) -> Arc<Node> {
-        let id: Arc<str> = id.into();
-        let key = key("i", &id);
-        let inode = inodes.settle(InstanceId(0), &id, key);
-        let answered = Answered {
-            id,
-            name: "n".into(),
-            kind,
-            size: None,
-            modified: None,
-            version: None,
-            content: None,
-            coherence: crate::provider::Coherence::Immutable,
-            part_of: None,
-            complete: true,
-        };
-        let coherence = Coherence::Immutable;
-        Arc::new(Node::new(InstanceId(0), &answered, inode, key, None, coherence, 0))
-    }
-
-    fn root() -> Arc<Node> {
-        let answered = Answered {
-            id: "".into(),
-            name: "".into(),
-            kind: Kind::Directory,
-            size: None,
-            modified: None,
-            version: None,
-            content: None,
-            coherence: crate::provider::Coherence::Immutable,
-            part_of: None,
-            complete: true,
-        };
-        let coherence = Coherence::Immutable;
-        Arc::new(Node::new(InstanceId(u16::MAX), &answered, ROOT_INODE, Key(1), None, coherence, 0))
-    }
-
-    #[test]
-    fn a_directory_has_a_handle_for_each_position_and_one_inode() {
-        let mut inodes = Inodes::new(root());
-        let (a, b) =
-            (node(&mut inodes, "a", Kind::Directory), node(&mut inodes, "b", Kind::Directory));
-        let x = node(&mut inodes, "x", Kind::Directory);
-        let a = inodes.enter(ROOT, &"a".into(), &a);
-        let b = inodes.enter(ROOT, &"b".into(), &b);
-        let first = inodes.enter(a, &"x".into(), &x);
-        let second = inodes.enter(b, &"x".into(), &x);
-        assert_eq!(first.0, x.inode.0);
-        assert_ne!(first, second);
-        assert_eq!(inodes.enter(a, &"renamed".into(), &x), first, "a rename keeps the handle");
-        let names: Vec<_> = inodes.told(a).map(|(name, _)| name.to_string()).collect();
-        assert_eq!(names, ["renamed"]);
-    }
-
-    #[test]
-    fn a_file_has_one_handle_until_it_is_superseded() {
-        let mut inodes = Inodes::new(root());
-        let dir = node(&mut inodes, "d", Kind::Directory);
-        let file = node(&mut inodes, "f", Kind::File);
-        let dir = inodes.enter(ROOT, &"d".into(), &dir);
-        let first = inodes.enter(ROOT, &"f".into(), &file);
-        assert_eq!(inodes.enter(dir, &"g".into(), &file), first);
-        inodes.slot_mut(first).expect("entered").superseded = true;
-        let next = inodes.enter(dir, &"g".into(), &file);
-        assert_ne!(next, first);
-        inodes.forget(first, 2);
-        assert!(inodes.slot(first).is_none());
-        inodes.forget(next, 1);
-        inodes.forget(dir, 1);
-        assert_eq!(inodes.len(), 1, "only the root is left");
-        assert!(inodes.told.is_empty() && inodes.owners.is_empty() && inodes.by_object.len() == 1);
-    }
-
-    #[test]
-    fn colliding_identities_get_different_inodes() {
-        let mut inodes = Inodes::with_mask(root(), 0xff_ffff & !0xffff | 0x3);
-        let mut seen = std::collections::HashMap::new();
-        for n in 0..200 {
-            let id = format!("object {n}");
-            let file = node(&mut inodes, &id, Kind::File);
-            inodes.enter(ROOT, &Arc::from(id.as_str()), &file);
-            if let Some(other) = seen.insert(file.inode, id.clone()) {
-                panic!("{other} and {id} share {:?}", file.inode);
-            }
-        }
-    }
-}
+mod tests;

@@ -234,8 +234,8 @@ impl<'a> Section<'a> {
         if let Some(limits) = self.section("limits") {
             limits.only(&["guest-memory", "call-time", "request-time", "content-size"]);
             let memory = limits.size("guest-memory").and_then(|size| {
-                let fits = (1 << 20..=4 << 30).contains(&size.0);
-                let rule = || "a component has 1MiB to 4GiB of memory".to_owned();
+                let fits = (1 << 20..=1 << 30).contains(&size.0);
+                let rule = || "a component has 1MiB to 1GiB of memory".to_owned();
                 limits.check("guest-memory", fits.then_some(size.0).ok_or_else(rule))
             });
             put(&mut config.limits.guest_memory, memory);

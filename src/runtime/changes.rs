@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Handles that are looked at under the lock at a time.
-const HANDLES: usize = 32;
+const HANDLES: usize = 8;
 
 impl State {
     fn apply(
@@ -284,13 +284,31 @@ impl State {
         })
     }
 
-    /// Has kernels ask for what these handles show. Of `room` bytes may be put aside.
-    fn doubt(&mut self, handles: &[Handle], room: &mut u64, out: &mut Vec<Change>) {
+    /// Has kernels ask for what these handles show, where they or their names are of the scope. Of `room`
+    /// bytes may be put aside.
+    fn doubt(
+        &mut self,
+        handles: &[Handle],
+        (instance, scope): (InstanceId, &str),
+        room: &mut u64,
+        out: &mut Vec<Change>,
+    ) {
         for &handle in handles {
             let Some(slot) = self.inodes.slot(handle).filter(|slot| !slot.superseded) else {
                 continue;
             };
-            let (node, links) = (slot.node.clone(), slot.links.clone());
+            let node = slot.node.clone();
+            let own = self.is_in(handle, instance, scope);
+            // A directory may hold thousands of names: each is told of with what it leads to.
+            for link in &slot.links {
+                if own || self.is_in(link.parent, instance, scope) {
+                    let (parent, name) = (link.parent, link.name.to_string());
+                    out.push(Change::Entry { parent, name, fate: Fate::Doubtful });
+                }
+            }
+            if !own {
+                continue;
+            }
             // Of what is read in pieces nothing is put aside, unless the service has answered the whole.
             let at_hand = node.remote.is_none() || self.cache.content(&node, None).is_some();
             let size = node.size.get().copied().filter(|_| at_hand).unwrap_or(0);
@@ -300,17 +318,24 @@ impl State {
                 *room -= size;
             }
             if node.is_directory() {
-                self.expire_entries(handle, out);
+                out.push(Change::Content { handle, open: false });
+                self.expire_absences(handle, out);
             } else {
                 // Content that turns out to be the same keeps its pages: only the attributes are
                 // dropped here, and the next open compares.
                 out.push(Change::Content { handle, open: true });
             }
-            for link in links {
-                let name = link.name.to_string();
-                out.push(Change::Entry { parent: link.parent, name, fate: Fate::Doubtful });
-            }
         }
+    }
+
+    fn expire_absences(&mut self, handle: Handle, out: &mut Vec<Change>) {
+        let absent = self.inodes.absent(handle).map(|name| Change::Entry {
+            parent: handle,
+            name: name.to_string(),
+            fate: Fate::Doubtful,
+        });
+        out.extend(absent);
+        self.inodes.clear_absent(handle);
     }
 
     /// A feed is down. Where that is no news, kernels keep nothing of its scopes.
@@ -337,13 +362,7 @@ impl State {
     fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
-            let absent = self.inodes.absent(handle).map(|name| Change::Entry {
-                parent: handle,
-                name: name.to_string(),
-                fate: Fate::Doubtful,
-            });
-            out.extend(absent);
-            self.inodes.clear_absent(handle);
+            self.expire_absences(handle, out);
         }
     }
 }
@@ -418,18 +437,17 @@ impl Runtime {
         }
         let mut room = (self.state().cache.capacity().bytes as u64).saturating_sub(aside);
         self.each_handle(|state, handles, out| {
-            let concerned = handles.iter().copied();
-            let concerned: Vec<_> =
-                concerned.filter(|handle| state.is_in(*handle, instance, scope)).collect();
-            state.doubt(&concerned, &mut room, out);
+            state.doubt(handles, (instance, scope), &mut room, out);
         });
     }
 
     /// Looks at every handle, a few at a time. What comes in between may be missed.
     fn each_handle(&self, mut act: impl FnMut(&mut State, &[Handle], &mut Vec<Change>)) {
         let mut part = 0;
+        // Not under the lock: after a million frees an allocation of some size takes milliseconds.
+        let mut handles = Vec::with_capacity(4096);
         while part < PARTS {
-            let mut handles = Vec::new();
+            handles.clear();
             let state = self.state();
             while part < PARTS && handles.len() < HANDLES {
                 handles.extend(state.inodes.handles_in(part));
@@ -437,7 +455,7 @@ impl Runtime {
             }
             drop(state);
             for some in handles.chunks(HANDLES) {
-                let mut out = Vec::new();
+                let mut out = Vec::with_capacity(4 * HANDLES);
                 act(&mut self.state(), some, &mut out);
                 out.dedup();
                 self.notify(out);

@@ -29,7 +29,7 @@ const SLOW: Duration = Duration::from_secs(1);
 const SHARED_AFTER: Duration = Duration::from_millis(250);
 
 /// Nodes that land under the lock at a time.
-const BATCH: usize = 24;
+const BATCH: usize = 8;
 
 /// What a call brought.
 #[derive(Clone, Debug)]

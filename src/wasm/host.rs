@@ -317,7 +317,9 @@ impl http::Host for State {
         self.count(1)?;
         let meter = self.meter.clone();
         let result = meter.request(upstream.fetch(convert::request(request))).await;
-        Ok(self.answered(result))
+        let answered = self.answered(result);
+        self.meter.received(answered.as_ref().map_or(0, |response| response.body.len()));
+        Ok(answered)
     }
 
     async fn fetch_all(
@@ -335,6 +337,7 @@ impl http::Host for State {
         let results = meter.request(all).await;
         let answered: Vec<_> = results.into_iter().map(|result| self.answered(result)).collect();
         let bytes: usize = answered.iter().flatten().map(|response| response.body.len()).sum();
+        self.meter.received(bytes);
         let most = self.grants.limits.content;
         if bytes > most {
             let detail = format!("asked for more than {} MiB at once", most >> 20);

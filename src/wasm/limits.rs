@@ -118,9 +118,12 @@ pub const FETCHES_MAX: u32 = 1_000;
 /// Requests of one `fetch-all` that are handed on at a time.
 pub const PARALLEL_MAX: usize = 16;
 
-/// Linear memory of one instance. A content of [`CONTENT_MAX`] fits with the response it was taken
-/// from, a decoded copy and the allocator's overhead.
-pub const MEMORY_MAX: usize = 256 * MIB;
+/// Linear memory of one instance, unless the user gives it more. A content of [`CONTENT_MAX`] fits with
+/// the response it was taken from, a decoded copy and the allocator's overhead.
+pub const MEMORY: usize = 256 * MIB;
+
+/// The most that a user can give one instance: address space is set aside for so much.
+pub const MEMORY_MAX: usize = 1024 * MIB;
 
 /// Linear memory of all running calls of one provider, with what they have offered: four of the largest,
 /// or thousands of the usual 1.5 MiB. One provider can take this much of a laptop, and no more.
@@ -152,8 +155,12 @@ pub const IN_FLIGHT_MAX: usize = 64;
 /// its other tasks.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time of one call. Decoding 64 MiB of JSON takes about a second.
+/// CPU time of one call, beside what it takes to read what it has fetched.
 pub const CPU_MAX: Duration = Duration::from_secs(2);
+
+/// CPU time for each MiB that a call has fetched. To decode it and to build the entries of it takes
+/// some 30 ms; a long listing that has spent its requests is not to be thrown away for that.
+pub const CPU_FOR_MIB: Duration = Duration::from_millis(125);
 
 /// Time of one call outside its requests, which have their own deadlines: queueing, computing and
 /// sleeping.
@@ -183,6 +190,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// CPU time of a call that has fetched so many bytes.
+    pub fn cpu_for(&self, fetched: usize) -> Duration {
+        let mib = u32::try_from(fetched / MIB).unwrap_or(u32::MAX);
+        self.cpu.saturating_add(CPU_FOR_MIB.saturating_mul(mib)).min(self.total)
+    }
+
     /// Bytes that one call across the boundary may hand to the host: the largest content, or the
     /// largest listing, twice.
     pub fn transfer(&self) -> usize {
@@ -196,7 +209,7 @@ impl Default for Limits {
             cpu: CPU_MAX,
             wait: WAIT_MAX,
             total: TOTAL_MAX,
-            memory: MEMORY_MAX,
+            memory: MEMORY,
             memory_together: MEMORY_TOGETHER_MAX,
             in_flight: IN_FLIGHT_MAX,
             content: CONTENT_MAX,

@@ -29,12 +29,19 @@ struct Requests {
     cpu: Duration,
     waited: Duration,
     since: Option<Instant>,
+    /// Bytes of their answers.
+    received: usize,
 }
 
 impl Meter {
     // The lock is held for these few lines only, which cannot panic.
     fn with<T>(&self, f: impl FnOnce(&mut Requests) -> T) -> T {
         f(&mut self.0.lock())
+    }
+
+    /// Notes an answer, which the guest has to read: that is CPU time it did not choose to spend.
+    pub(super) fn received(&self, bytes: usize) {
+        self.with(|r| r.received += bytes);
     }
 
     /// Runs a request: its time is the host's, and so is the CPU it takes.
@@ -81,7 +88,7 @@ impl Meter {
                 return Poll::Ready(Ok(value));
             }
             let requests = self.with(|r| *r);
-            if cpu.saturating_sub(requests.cpu) > limits.cpu {
+            if cpu.saturating_sub(requests.cpu) > limits.cpu_for(requests.received) {
                 return Poll::Ready(Err(Stop::Cpu));
             }
             while alarm.as_mut().poll(context).is_ready() {
@@ -199,5 +206,14 @@ mod tests {
             7
         };
         assert_eq!(meter.watch(&limits(50, 30_000, 60_000), Instant::now(), call).await, Ok(7));
+    }
+
+    #[test]
+    fn what_was_fetched_may_be_read_and_nothing_makes_it_more_than_a_call_may_take() {
+        let limits = limits(2_000, 30_000, 60_000);
+        assert_eq!(limits.cpu_for(0), Duration::from_secs(2));
+        // 20,000 issues of 3 KiB, at ten times what they take on a slow machine.
+        assert!(limits.cpu_for(20_000 * 3 * 1024) >= Duration::from_secs(8));
+        assert_eq!(limits.cpu_for(usize::MAX), limits.total);
     }
 }
