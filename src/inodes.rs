@@ -96,6 +96,8 @@ pub struct Silent {
     pub newer: Option<Arc<Node>>,
     /// What was shown last is out of date, or is not what is known better: no snapshot is made of that.
     pub doubtful: bool,
+    /// The ledger's sequence number when it was last looked whether what was left has grown.
+    pub followed: u64,
 }
 
 impl Slot {

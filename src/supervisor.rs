@@ -1,10 +1,12 @@
 //! What systemd wants to be told by a unit with `Type=notify` (sd_notify(3)): that the mount is ready, and,
 //! with `WatchdogSec=`, that it still answers.
 
+use crate::logs::printable;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,13 +52,15 @@ impl Supervisor {
     /// The mount answers. From now on it is asked in regular intervals, and the supervisor told that it still
     /// does; one that hangs is not told of, and started anew.
     pub fn ready(self: &Arc<Supervisor>, mountpoint: &Path) {
-        self.tell(&format!("READY=1\nSTATUS=mounted at {}", mountpoint.display()));
+        let shown = printable(&mountpoint.to_string_lossy()).into_owned();
+        self.tell(&format!("READY=1\nSTATUS=mounted at {shown}"));
         let Some(patience) = self.patience else { return };
+        let mount = device(mountpoint);
         let (supervisor, mountpoint) = (Arc::downgrade(self), mountpoint.to_owned());
         let watch = move || {
             loop {
                 let Some(supervisor) = supervisor.upgrade() else { return };
-                if answers(&mountpoint) {
+                if answers(&mountpoint, mount) {
                     supervisor.tell("WATCHDOG=1");
                 }
                 drop(supervisor);
@@ -80,9 +84,14 @@ impl Supervisor {
     }
 }
 
-/// Through the kernel, which keeps no answer to this question.
-fn answers(mountpoint: &Path) -> bool {
-    rustix::fs::statvfs(mountpoint).is_ok()
+/// Through the kernel, which keeps no answer to this question. What lies below the mount, or over it, answers for
+/// itself alone.
+fn answers(mountpoint: &Path, mount: Option<u64>) -> bool {
+    rustix::fs::statvfs(mountpoint).is_ok() && mount.is_some() && device(mountpoint) == mount
+}
+
+fn device(mountpoint: &Path) -> Option<u64> {
+    mountpoint.metadata().ok().map(|found| found.dev())
 }
 
 #[cfg(test)]

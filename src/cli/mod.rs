@@ -100,6 +100,8 @@ struct Context {
     paths: Paths,
     /// The configuration file was named, so it must exist.
     named: bool,
+    /// `--trust-path`, in full.
+    trusted: Vec<PathBuf>,
     /// This process reports to a waiting `omnifs mount`.
     ready_on_stdout: bool,
     /// It was looked at, and said should it not be believed.
@@ -123,8 +125,12 @@ impl Context {
             paths.config = absolute.map_err(|e| Failure::new(format!("--config: {e}")))?;
         }
         let ready_on_stdout = cli.ready_on_stdout;
+        let trusted =
+            cli.global.trust_path.iter().map(std::path::absolute).collect::<Result<_, _>>();
+        let trusted = trusted.map_err(|e| Failure::new(format!("--trust-path: {e}")))?;
         Ok(Context {
             paths,
+            trusted,
             named: named.is_some(),
             ready_on_stdout,
             cache_judged: OnceCell::new(),

@@ -89,6 +89,8 @@ struct Wanted<'a> {
     home: &'a Path,
     program: &'a Path,
     config: Option<&'a Path>,
+    /// Directories that are believed whoever may change them.
+    trusted: &'a [PathBuf],
     path: &'a Path,
 }
 
@@ -114,6 +116,7 @@ pub fn run(context: &Context, args: &Service) -> Result<ExitCode, Failure> {
             home: if cfg!(target_os = "macos") { base.home_dir() } else { base.config_dir() },
             program: &program,
             config: context.named.then_some(context.paths.config.as_path()),
+            trusted: &context.trusted,
             path: &path,
         },
     )?;
@@ -144,6 +147,8 @@ fn default_path(user: bool, home: &Path) -> PathBuf {
     }
 }
 
+/// Stands in each file that is written here.
+const MARK: &str = "Written by `omnifs service install`";
 const UNIT: &str = "omnifs.service";
 const LABEL: &str = "org.omnifs";
 
@@ -155,7 +160,10 @@ fn plan(system: System, wanted: &Wanted<'_>) -> Result<Plan, Failure> {
         text.map(str::to_owned).ok_or_else(|| strange().exit(Exit::Usage))
     };
     let (program, path) = (text(wanted.program)?, text(wanted.path)?);
-    let config = wanted.config.map(text).transpose()?;
+    let flag = |flag: &str, value| text(value).map(|value| [flag.to_owned(), value]);
+    let config = wanted.config.iter().map(|file| flag("--config", file));
+    let trusted = wanted.trusted.iter().map(|directory| flag("--trust-path", directory));
+    let flags = config.chain(trusted).collect::<Result<Vec<_>, _>>()?.concat();
     match system {
         System::Systemd => {
             let (file, packaged, place, scope) = match wanted.user {
@@ -172,13 +180,13 @@ fn plan(system: System, wanted: &Wanted<'_>) -> Result<Plan, Failure> {
                     "systemctl",
                 ),
             };
-            let config = config.map(|file| format!("--config {} ", unit_word(&file)));
-            let unit = packaged
-                .replace("omnifs mount ", &format!("omnifs {}mount ", config.unwrap_or_default()))
-                .replace("/usr/bin/omnifs", &unit_word(&program))
-                .replace(place, &unit_word(&path));
-            let head =
-                "# Written by `omnifs service install`; `omnifs service remove` takes it away.\n";
+            let flags = flags.iter().map(|word| unit_word(word) + " ").collect::<String>();
+            let command = format!("{} {flags}mount ", unit_word(&program));
+            let unit = filled(
+                packaged,
+                &[("/usr/bin/omnifs mount ", &command), (place, &unit_word(&path))],
+            );
+            let head = format!("# {MARK}; `omnifs service remove` takes it away.\n");
             let body = unit.split_once("[Unit]").map_or(unit.as_str(), |(_, rest)| rest);
             Ok(Plan {
                 file: Some((file, format!("{head}[Unit]{body}"))),
@@ -198,17 +206,18 @@ fn plan(system: System, wanted: &Wanted<'_>) -> Result<Plan, Failure> {
                 false => (PathBuf::from("/Library/LaunchDaemons"), "system".to_owned()),
             };
             let file = file.join(format!("{LABEL}.plist"));
-            let config = config.map(|file| {
-                let word = |word: &str| format!("    <string>{}</string>\n", xml(word));
-                format!("{}{}", word("--config"), word(&file))
-            });
-            let list = include_str!("../../installers/macos/org.omnifs.plist")
-                .replace(
-                    "    <string>mount</string>\n",
-                    &format!("{}    <string>mount</string>\n", config.unwrap_or_default()),
-                )
-                .replace("@PROGRAM@", &xml(&program))
-                .replace("@PATH@", &xml(&path));
+            let word = |word: &String| format!("    <string>{}</string>\n", xml(word));
+            let flags = flags.iter().map(word).collect::<String>();
+            let mount = "    <string>mount</string>\n";
+            let list = filled(
+                include_str!("../../installers/macos/org.omnifs.plist"),
+                &[
+                    ("<plist version", &format!("<!-- {MARK} -->\n<plist version")),
+                    (mount, &format!("{flags}{mount}")),
+                    ("@PROGRAM@", &xml(&program)),
+                    ("@PATH@", &xml(&path)),
+                ],
+            );
             let mut bootstrap = words(&format!("launchctl bootstrap {domain}"));
             bootstrap.push(text(&file)?);
             Ok(Plan {
@@ -220,9 +229,10 @@ fn plan(system: System, wanted: &Wanted<'_>) -> Result<Plan, Failure> {
             })
         }
         System::Windows => {
-            let config = config.map(|file| format!("--config \"{file}\" ")).unwrap_or_default();
+            let pairs = flags.chunks(2).map(|pair| format!("{} \"{}\" ", pair[0], pair[1]));
+            let flags = pairs.collect::<String>();
             let mut create = words("sc.exe create omnifs start= auto binPath=");
-            create.push(format!("\"{program}\" {config}mount --foreground \"{path}\""));
+            create.push(format!("\"{program}\" {flags}mount --foreground \"{path}\""));
             Ok(Plan {
                 file: None,
                 start: vec![create, words("sc.exe start omnifs")],
@@ -242,6 +252,22 @@ fn user_id() -> u32 {
 #[cfg(not(unix))]
 fn user_id() -> u32 {
     0
+}
+
+/// A template with each of these places filled. What is put in is no template: it may hold such a place itself.
+fn filled(template: &str, places: &[(&str, &str)]) -> String {
+    let (mut out, mut rest) = (String::new(), template);
+    let next = |rest: &str| {
+        let found =
+            places.iter().filter_map(|(place, text)| Some((rest.find(place)?, *place, *text)));
+        found.min_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, place, text)) = next(rest) {
+        out.push_str(&rest[..at]);
+        out.push_str(text);
+        rest = &rest[at + place.len()..];
+    }
+    out + rest
 }
 
 /// A word as systemd.service(5) reads a command line.
@@ -290,17 +316,44 @@ impl Plan {
         text
     }
 
+    /// The file as it is. `None`: there is none.
+    ///
+    /// # Errors
+    /// It is somebody else's: nothing is done to it.
+    fn written(&self) -> Result<Option<String>, Failure> {
+        let Some((file, _)) = &self.file else { return Ok(None) };
+        match std::fs::read_to_string(file) {
+            Ok(text) if text.contains(MARK) => Ok(Some(text)),
+            Ok(_) => {
+                let text = format!("{} was not written by `omnifs service install`", shown(file));
+                Err(Failure::new(text).hint("move it away, or change it by hand"))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(format!("cannot read {}: {error}", shown(file)))),
+        }
+    }
+
     fn install(&self) -> Result<(), Failure> {
-        if let Some((file, content)) = &self.file {
+        let before = self.written()?;
+        let write = |content: &str| {
+            let Some((file, _)) = &self.file else { return Ok(()) };
             let failed = |e| Failure::new(format!("cannot write {}: {e}", shown(file)));
             file.parent().map(std::fs::create_dir_all).transpose().map_err(failed)?;
-            paths::replace(file, content.as_bytes()).map_err(failed)?;
-        }
+            paths::replace(file, content.as_bytes()).map_err(failed)
+        };
+        write(self.file.as_ref().map_or("", |(_, content)| content))?;
         for command in &self.start {
             if let Err(error) = call(command) {
-                // Undone, as far as it was done.
+                // Undone, as far as it was done. What was there before goes on.
                 self.stop.iter().for_each(|command| drop(call(command)));
-                self.remove_file()?;
+                let undone = match &before {
+                    Some(before) => write(before)
+                        .map(|()| self.start.iter().for_each(|command| drop(call(command)))),
+                    None => self.remove_file(),
+                };
+                if let Err(failure) = undone {
+                    failure.lines().iter().for_each(|line| terminal::tell("warning", line));
+                }
                 let hint = match NATIVE {
                     System::Systemd => {
                         "where systemd does not run, a line of /etc/fstab mounts at boot: man mount.omnifs"
@@ -343,7 +396,7 @@ impl Plan {
     }
 
     fn remove(&self) -> Result<(), Failure> {
-        if self.file.as_ref().is_some_and(|(file, _)| !file.exists()) {
+        if self.written()?.is_none() && self.file.is_some() {
             return Err(Failure::new("there is no service").exit(Exit::NotMounted));
         }
         for command in &self.stop {
@@ -386,6 +439,7 @@ mod tests {
             home: Path::new("/h"),
             program: Path::new("/opt/my tools/omnifs"),
             config: Some(Path::new("/c/50%.toml")),
+            trusted: &[PathBuf::from("/t/%h/omnifs")],
             path: Path::new("/m/a&b $x"),
         };
         plan(system, &wanted).unwrap()
@@ -396,10 +450,13 @@ mod tests {
         let plan = planned(System::Systemd, true);
         let (file, unit) = plan.file.unwrap();
         assert_eq!(file, Path::new("/h/systemd/user/omnifs.service"));
-        let line = "ExecStart=\"/opt/my tools/omnifs\" --config \"/c/50%%.toml\" mount --foreground \"/m/a&b $$x\"\n";
+        let line = "ExecStart=\"/opt/my tools/omnifs\" --config \"/c/50%%.toml\" --trust-path \"/t/%%h/omnifs\" mount --foreground \"/m/a&b $$x\"\n";
         assert!(unit.contains(line), "{unit}");
         assert!(unit.contains("ExecStartPre=-/bin/mkdir -p \"/m/a&b $$x\"\n"), "{unit}");
-        assert!(unit.contains("Type=notify\n") && !unit.contains("%h/omnifs"), "{unit}");
+        assert!(
+            unit.contains("Type=notify\n") && !unit.replace("%%h", "").contains("%h/omnifs"),
+            "{unit}"
+        );
         let root = planned(System::Systemd, false);
         let (file, unit) = root.file.unwrap();
         assert_eq!(file, Path::new("/etc/systemd/system/omnifs.service"));
@@ -421,8 +478,7 @@ mod tests {
     fn a_service_of_windows_is_one_command_line() {
         let plan = planned(System::Windows, true);
         assert_eq!(plan.file, None);
-        let line =
-            "\"/opt/my tools/omnifs\" --config \"/c/50%.toml\" mount --foreground \"/m/a&b $x\"";
+        let line = "\"/opt/my tools/omnifs\" --config \"/c/50%.toml\" --trust-path \"/t/%h/omnifs\" mount --foreground \"/m/a&b $x\"";
         assert_eq!(plan.start[0].last().unwrap(), line);
         assert_eq!(plan.stop.last().unwrap(), &["sc.exe", "delete", "omnifs"]);
     }

@@ -4,7 +4,8 @@
 //! local disk A would find the rest at its next look, which is how `tail -f` works. Here the event leaves A's
 //! handle to it with its 10 bytes. So where A asks how long its file is, the file is looked up by its name: what
 //! begins with those 10 bytes is the same file grown, and A is shown all of it. Whatever else it is, A goes on
-//! with what it opened.
+//! with what it opened. It is looked up once after each event that concerns it, whatever comes of that: A may ask
+//! before each of its reads, and what it has is in memory.
 
 use super::fetch::Fetched;
 use super::silent::is_kept;
@@ -27,7 +28,7 @@ impl Runtime {
     /// Lengthens what was left to the holders of this handle, where the file has only grown since. What cannot
     /// be known is left as it is.
     pub(super) async fn follow(&self, handle: Handle) {
-        let Some(left) = self.state().left(handle) else { return };
+        let Some(left) = self.state().take_left(handle) else { return };
         let Ok(found) = self.child(&left.directory, &left.name).await else { return };
         let node = found.node;
         let longer = |size: &u64| *size > left.bytes.len() as u64;
@@ -51,9 +52,13 @@ impl Runtime {
 }
 
 impl State {
-    fn left(&self, handle: Handle) -> Option<Left> {
+    /// What was left by this handle, once after each event that may have lengthened it.
+    fn take_left(&mut self, handle: Handle) -> Option<Left> {
         let slot = self.inodes.slot(handle)?;
-        if !slot.superseded || slot.gone || !is_kept(&slot.node) {
+        let (key, owner) = (slot.node.key, slot.node.owner.as_ref().map(|(_, key)| *key));
+        let event =
+            self.touched.sequence(key).max(owner.map_or(0, |key| self.touched.sequence(key)));
+        if !slot.superseded || slot.gone || !is_kept(&slot.node) || event <= slot.silent.followed {
             return None;
         }
         let open = || {
@@ -65,7 +70,16 @@ impl State {
         let bytes = slot.silent.snapshot.clone().or_else(open)?;
         let link = slot.links.last()?;
         let directory = self.inodes.slot(link.parent)?.node.clone();
-        Some(Left { node: slot.node.clone(), bytes, directory, name: link.name.clone() })
+        let left = Left { node: slot.node.clone(), bytes, directory, name: link.name.clone() };
+        let now = self.ledger.sequence();
+        self.inodes.slot_mut(handle)?.silent.followed = now;
+        Some(left)
+    }
+
+    /// What this handle has been lengthened to since somebody was given `node` for it.
+    pub(super) fn longer(&self, handle: Handle, node: &Arc<Node>) -> Option<Arc<Node>> {
+        let slot = self.inodes.slot(handle).filter(|slot| slot.superseded && !slot.gone)?;
+        (!Arc::ptr_eq(&slot.node, node)).then(|| slot.node.clone())
     }
 
     /// Who was quicker has done it already.

@@ -323,8 +323,10 @@ impl Vfs for Runtime {
         };
         let shown = self.kind_of_handle(handle, &node, target.as_deref());
         let mut state = self.state();
-        let attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
-        if !state.tell(handle, &node, &attr) {
+        let mut attr = self.attr(&state, &node, shown).ok_or(Error::Unavailable)?;
+        if let Some(longer) = state.longer(handle, &node) {
+            attr = self.attr(&state, &longer, shown).ok_or(Error::Unavailable)?;
+        } else if !state.tell(handle, &node, &attr) {
             let mut changes = Vec::new();
             state.supersede(handle, &mut changes);
             drop(state);

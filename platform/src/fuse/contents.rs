@@ -232,10 +232,17 @@ impl<V: Vfs> Server<V> {
             return Ok(attr);
         };
         if self.contents.are_silent() {
-            self.contents.remove(handle);
+            if self.contents.get(handle).is_some_and(|content| content.size() < attr.size) {
+                self.contents.remove(handle);
+            }
             let content = self.content(handle).await?;
-            self.references.settle(handle, Some(end));
-            self.lengthen(handle, content.stream.id, attr.size).await?;
+            // Of several who ask, one has the kernel told.
+            let _telling = content.telling.lock().await;
+            let told = self.references.told_size(handle).unwrap_or(end);
+            if told < attr.size {
+                self.references.settle(handle, Some(told));
+                self.lengthen(handle, content.stream.id, attr.size).await?;
+            }
         } else {
             let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
             // An error means that the runtime ends, and the mount with it.
@@ -317,9 +324,10 @@ impl<V: Vfs> Server<V> {
             self.contents.remove(handle);
             content = self.content(handle).await?;
         }
-        if !content.volatile && told.is_some_and(|told| told != content.size()) {
+        if !content.volatile && told.is_some_and(|told| told > content.size()) {
             // The content has changed since the kernel was told how long it is, and no event has said
-            // so yet. The kernel would cut this one there; by the name there is another handle now.
+            // so yet; by the name there is another handle now. One that is longer has only grown, or the core
+            // would not have opened it by this handle.
             self.notifier.wire.inval_inode(self.notifier.node(handle), false);
             return Err(Error::Stale);
         }

@@ -454,7 +454,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         reply: ReplyWrite,
     ) {
         reply.error(Errno::EROFS);
-        self.0.notifier.bulletin.drop_pages(node.0);
+        self.0.notifier.drop_pages(node.0);
     }
 
     fn fallocate(

@@ -124,7 +124,7 @@ impl<V: Vfs> Server<V> {
     pub(super) fn relist_around(&self, entry: Handle) {
         for (directory, _) in self.vfs.places(entry) {
             if self.listings.was_read(directory) {
-                self.notifier.bulletin.drop_pages(self.notifier.node(directory));
+                self.notifier.drop_pages(self.notifier.node(directory));
             }
         }
     }

@@ -103,12 +103,6 @@ impl Bulletin {
         !board.jobs.contains_key(&node) && !board.busy.contains(&node)
     }
 
-    /// Has the kernel read a file, or list a directory, again.
-    pub fn drop_pages(&self, node: u64) {
-        self.lock().job(node).inode = Some(Extent::Everything);
-        self.work.notify_one();
-    }
-
     /// Has the kernel look a name up again.
     pub fn expire(&self, parent: u64, name: &str) {
         self.lock().job(parent).add(name.to_owned(), Fate::Doubtful);
@@ -178,6 +172,13 @@ impl Notifier {
     /// The number by which the kernel knows a handle.
     pub fn node(&self, handle: Handle) -> u64 {
         self.bulletin.node(handle)
+    }
+
+    /// Has the kernel read a file, or list a directory, again.
+    pub fn drop_pages(self: &Arc<Self>, node: u64) {
+        let mut board = self.lock();
+        board.job(node).inode = Some(Extent::Everything);
+        self.reinforce(&mut board);
     }
 
     /// Ends the threads; what is still on the board is dropped.

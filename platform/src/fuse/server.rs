@@ -380,7 +380,7 @@ impl<V: Vfs> Server<V> {
             let page = self.page(dir, number, at, PLUS_PAGE, true).await?;
             let Some(last) = page.entries.last() else { return Ok(()) };
             at = last.cookie + AFTER_DOTS;
-            let mut full = false;
+            let (mut full, mut failed) = (false, None);
             for listed in page.entries {
                 if full {
                     listed.entry.iter().for_each(|entry| self.forget(entry));
@@ -393,7 +393,11 @@ impl<V: Vfs> Server<V> {
                     None => match self.vfs.lookup(dir, &listed.name).await {
                         Ok(Some(entry)) => entry,
                         Ok(None) | Err(Error::NotFound) => continue,
-                        Err(error) => return Err(error.into()),
+                        // What follows in the page is given back first.
+                        Err(error) => {
+                            (full, failed) = (true, Some(error));
+                            continue;
+                        }
                     },
                 };
                 if !self.deliver(&entry, stamp) {
@@ -415,8 +419,10 @@ impl<V: Vfs> Server<V> {
                     carried.push(entry);
                 }
             }
-            if full {
-                return Ok(());
+            match failed {
+                Some(error) => return Err(error.into()),
+                None if full => return Ok(()),
+                None => {}
             }
         }
     }

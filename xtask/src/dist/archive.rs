@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// `omnifs-VERSION-x86_64-linux.tar.gz`: `tar -xzf FILE --strip-components=1 -C /usr/local`.
+/// `omnifs-VERSION-x86_64-linux.tar.gz`: `tar -xzf FILE --strip-components=1 -C /usr`.
 pub fn make(release: &Release, tree: &Tree) -> Result<()> {
     let name = format!("omnifs-{}-x86_64-linux", release.version);
     let folder = release.folder("archive")?;

@@ -26,16 +26,7 @@ pub fn make(release: &Release) -> Result<()> {
         Profile::Dev => (None, "debug"),
     };
     let mut build = cargo::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--package",
-        "omnifs",
-        "--bin",
-        "omnifs",
-        "--target",
-        TARGET,
-    ]);
+    build.args(["build", "--package", "omnifs", "--bin", "omnifs", "--target", TARGET]);
     build.args(flag).env("OMNIFS_EMBED", components::output_directory()?);
     step::run(&mut build, "building omnifs for Windows", minutes(60))?;
     let built = cargo::target()?.join(TARGET).join(folder).join("omnifs.exe");

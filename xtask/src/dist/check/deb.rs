@@ -32,7 +32,8 @@ pub fn check(release: &Release) -> Result<Option<String>> {
     fstab(&root)?;
     // With a mount, whose program would be gone.
     let purge = "mkdir /omnifs\nmount -t omnifs omnifs /omnifs -o allow_other,backend=fuse\nls /omnifs >&2\n\
-                 apt-get purge -y -q omnifs >&2\n! command -v omnifs >&2\n! grep omnifs /proc/mounts >&2\nrmdir /omnifs";
+                 apt-get purge -y -q omnifs >&2\n\
+                 if command -v omnifs >&2 || grep omnifs /proc/mounts >&2; then exit 1; fi\nrmdir /omnifs";
     root.run(purge, "purging the deb under a mount")?;
     fs::remove_file(root.path.join("root/omnifs.deb"))?;
     let mut left = root.named("omnifs")?;
