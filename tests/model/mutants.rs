@@ -67,7 +67,7 @@ fn is_found(bug: Bug) {
 }
 
 macro_rules! found {
-    ($($test:ident: $bug:expr;)*) => {$(
+    ($(fn $test:ident() { $bug:expr })*) => {$(
         #[test]
         #[cfg_attr(not(debug_assertions), ignore = "a release build has no mutants")]
         fn $test() {
@@ -77,22 +77,22 @@ macro_rules! found {
 }
 
 found! {
-    an_answer_that_lands_over_events_is_found: Bug::Core(Mutant::LandsOverEvents);
-    an_answer_that_is_shared_although_overtaken_is_found: Bug::Core(Mutant::SharesOvertaken);
-    a_grant_that_outlives_its_era_is_found: Bug::Core(Mutant::GrantsOverEras);
-    an_event_that_reaches_no_part_is_found: Bug::Core(Mutant::ForgetsParts);
-    a_name_that_is_not_expired_is_found: Bug::Core(Mutant::ForgetsNames);
-    an_absence_without_a_note_is_found: Bug::Core(Mutant::ForgetsAbsences);
-    a_feed_that_is_lost_in_silence_is_found: Bug::Core(Mutant::LosesInSilence);
-    a_partial_listing_taken_for_whole_is_found: Bug::Core(Mutant::BelievesPartial);
-    a_content_proven_by_its_name_is_found: Bug::Core(Mutant::ProvesByName);
-    a_listing_of_what_is_gone_is_found: Bug::Core(Mutant::ListsRemoved);
-    an_open_file_that_is_not_left_to_its_holders_is_found: Bug::Core(Mutant::DropsWhatIsOpen);
-    a_handle_of_two_sizes_is_found: Bug::Core(Mutant::ChangesSizes);
-    pages_of_another_content_are_found: Bug::Core(Mutant::KeepsPages);
-    a_handle_of_another_object_is_found: Bug::Core(Mutant::ReusesHandles);
-    a_resume_over_a_gap_is_found: Bug::Core(Mutant::ResumesOverGaps);
-    a_feed_that_stands_and_is_doubted_is_found: Bug::Core(Mutant::DoubtsWhatStands);
-    a_failure_taken_for_an_absence_is_found: Bug::Core(Mutant::TakesFailureForAbsence);
-    a_notification_before_the_marking_is_found: Bug::TellsBeforeMarking;
+    fn an_answer_that_lands_over_events_is_found() { Bug::Core(Mutant::LandsOverEvents) }
+    fn an_answer_that_is_shared_although_overtaken_is_found() { Bug::Core(Mutant::SharesOvertaken) }
+    fn a_grant_that_outlives_its_era_is_found() { Bug::Core(Mutant::GrantsOverEras) }
+    fn an_event_that_reaches_no_part_is_found() { Bug::Core(Mutant::ForgetsParts) }
+    fn a_name_that_is_not_expired_is_found() { Bug::Core(Mutant::ForgetsNames) }
+    fn an_absence_without_a_note_is_found() { Bug::Core(Mutant::ForgetsAbsences) }
+    fn a_feed_that_is_lost_in_silence_is_found() { Bug::Core(Mutant::LosesInSilence) }
+    fn a_partial_listing_taken_for_whole_is_found() { Bug::Core(Mutant::BelievesPartial) }
+    fn a_content_proven_by_its_name_is_found() { Bug::Core(Mutant::ProvesByName) }
+    fn a_listing_of_what_is_gone_is_found() { Bug::Core(Mutant::ListsRemoved) }
+    fn an_open_file_that_is_not_left_to_its_holders_is_found() { Bug::Core(Mutant::DropsWhatIsOpen) }
+    fn a_handle_of_two_sizes_is_found() { Bug::Core(Mutant::ChangesSizes) }
+    fn pages_of_another_content_are_found() { Bug::Core(Mutant::KeepsPages) }
+    fn a_handle_of_another_object_is_found() { Bug::Core(Mutant::ReusesHandles) }
+    fn a_resume_over_a_gap_is_found() { Bug::Core(Mutant::ResumesOverGaps) }
+    fn a_feed_that_stands_and_is_doubted_is_found() { Bug::Core(Mutant::DoubtsWhatStands) }
+    fn a_failure_taken_for_an_absence_is_found() { Bug::Core(Mutant::TakesFailureForAbsence) }
+    fn a_notification_before_the_marking_is_found() { Bug::TellsBeforeMarking }
 }
