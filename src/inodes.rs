@@ -6,6 +6,7 @@
 //! one for each position. A file that changes while it is open leaves its handle to those who hold
 //! it open (*superseded*) and gets another one at the next lookup.
 
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{InstanceId, Key, Node, Use};
 use crate::sharded::Sharded;
 use bytes::Bytes;
@@ -318,8 +319,12 @@ impl Inodes {
                     slot.may_show(node)
                 }
         });
-        let handle = current.unwrap_or_else(|| self.allocate(node, depth));
         let before = self.told_of(parent, name);
+        let reused = match before {
+            Some(Told::Present(old)) if planted(Mutant::ReusesHandles) => Some(old),
+            _ => None,
+        };
+        let handle = reused.or(current).unwrap_or_else(|| self.allocate(node, depth));
         if self.silent && matches!(before, Some(Told::Present(old)) if old != handle) {
             // A kernel that asks whether a name still leads to what it knows asks once more when it
             // does not.

@@ -23,6 +23,8 @@ pub mod host;
 pub mod inodes;
 mod listener;
 pub mod logs;
+#[doc(hidden)]
+pub mod mutants;
 pub mod names;
 pub mod nodes;
 pub mod paths;

@@ -4,6 +4,7 @@
 //! reference. When an event says that the object changed, [`Registry::invalidate`] marks the node
 //! itself, so no holder can go on serving it, and none has to be found.
 
+use crate::mutants::{Mutant, planted};
 use crate::provider::{Body, Kind, Node as Answered};
 use crate::remote::Remote;
 use crate::scopes::Scope;
@@ -208,7 +209,8 @@ impl Node {
             return true;
         }
         let granted = self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
-        granted & use_ as u64 != 0 && granted >> USES == self.coherence.era()
+        let turned = granted >> USES != self.coherence.era() && !planted(Mutant::GrantsOverEras);
+        granted & use_ as u64 != 0 && !turned
     }
 
     /// Takes away what [`Node::usable`] would still grant this kind of use: the fetch that it asked
@@ -382,7 +384,8 @@ impl Registry {
             // Without a version nothing proves that content which no feed vouches for is the same
             // again; answers of one call are of one moment.
             let vouched = known.is_live() || known.is_valid() && known.stamp() == fresh.stamp();
-            let proven = vouched
+            let proven = planted(Mutant::ProvesByName)
+                || vouched
                 || known.version.is_some()
                 || known.digest.get().is_some() && known.digest == fresh.digest
                 || known.is_directory()
@@ -452,7 +455,8 @@ impl Registry {
 
     /// Marks the object and everything that is part of it, and returns those nodes.
     pub fn invalidate(&mut self, key: Key) -> Vec<Arc<Node>> {
-        let nodes: Vec<_> = self.holders(key).iter().filter_map(Weak::upgrade).collect();
+        let mut nodes: Vec<_> = self.holders(key).iter().filter_map(Weak::upgrade).collect();
+        nodes.retain(|node| node.key == key || !planted(Mutant::ForgetsParts));
         for node in &nodes {
             node.invalidate();
         }

@@ -38,10 +38,11 @@ use crate::cache::{Cache, Capacity, Listing, Query};
 use crate::events::Prover;
 use crate::growing::Growth;
 use crate::inodes::{Inodes, ROOT};
+use crate::mutants::{self, Mutant};
 use crate::nodes::{Key, Node, Registry};
 use crate::provider::Partial;
 use crate::router::{MOUNT, Router};
-use crate::scopes::{Ledger, Overtakes};
+use crate::scopes::Ledger;
 use bytes::Bytes;
 use fetch::Flight;
 use lru::LruCache;
@@ -86,7 +87,7 @@ pub struct Runtime {
 #[doc(hidden)]
 #[derive(Default)]
 pub struct Seams {
-    pub overtakes: Option<Overtakes>,
+    pub mutant: Option<Mutant>,
     /// Called before each time the state is locked, with no lock held: where another thread might
     /// come in.
     pub between: Option<Box<dyn Fn() + Send + Sync>>,
@@ -314,6 +315,7 @@ impl Runtime {
         tokio: tokio::runtime::Handle,
         seams: Seams,
     ) -> Arc<Self> {
+        mutants::plant(seams.mutant);
         let mut registry = Registry::default();
         let root = registry.intern(Router::mount_root()).node;
         let entries = router
@@ -333,7 +335,7 @@ impl Runtime {
             me: me.clone(),
             router,
             state: Mutex::new(State {
-                ledger: seams.overtakes.map_or_else(Ledger::default, Ledger::judging_by),
+                ledger: Ledger::default(),
                 registry,
                 cache: Cache::new(capacity),
                 inodes: Inodes::new(root),

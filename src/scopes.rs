@@ -5,6 +5,7 @@
 //! and its landing ([`Ledger::hits`]), and it is served only while the feed of its scope vouches
 //! for its stamp ([`Scope::covers`]).
 
+use crate::mutants::{Mutant, planted};
 use crate::nodes::InstanceId;
 use crate::provider::Change;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -129,15 +130,9 @@ impl Default for Feed {
     }
 }
 
-/// Whether an event with the first sequence number came after a fetch that began at the second. The
-/// one judgement that all of coherence rests on, and so the one that the model check replaces to
-/// see whether it would notice.
-pub type Overtakes = fn(event: u64, stamp: u64) -> bool;
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ledger {
     sequence: u64,
-    overtakes: Overtakes,
     /// Events since the oldest fetch under way began.
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
@@ -163,28 +158,7 @@ fn covering(id: &str) -> impl Iterator<Item = &str> {
     std::iter::once(id).chain(parts).chain((!id.is_empty()).then_some(""))
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
-        Ledger::judging_by(|event, stamp| event > stamp)
-    }
-}
-
 impl Ledger {
-    /// A ledger with a judgement of its own: for the model check only.
-    #[doc(hidden)]
-    pub fn judging_by(overtakes: Overtakes) -> Self {
-        Ledger {
-            sequence: 0,
-            overtakes,
-            log: VecDeque::new(),
-            under_way: BTreeMap::new(),
-            scopes: BTreeMap::new(),
-            feeds: BTreeMap::new(),
-            polled: Vec::new(),
-            declared: HashMap::new(),
-        }
-    }
-
     /// Starts a fetch: the stamp of whatever it brings. No two fetches share one, so that stamps say
     /// which answers came with the same call, also where no event lies between.
     pub fn begin(&mut self) -> u64 {
@@ -213,9 +187,10 @@ impl Ledger {
 
     /// The events of an instance after `stamp`, oldest first, each with its sequence number.
     pub fn hits(&self, instance: InstanceId, stamp: u64) -> impl Iterator<Item = (u64, &Change)> {
+        let overtakes = move |event| event > stamp && !planted(Mutant::LandsOverEvents);
         self.log
             .iter()
-            .filter(move |(sequence, of, _)| *of == instance && (self.overtakes)(*sequence, stamp))
+            .filter(move |(sequence, of, _)| *of == instance && overtakes(*sequence))
             .map(|(sequence, _, change)| (*sequence, change))
     }
 
@@ -242,7 +217,9 @@ impl Ledger {
                     }
                     feed.events += 1;
                     // What was missed stays missed: a later resume cannot vouch for it.
-                    feed.before = NEVER;
+                    if !planted(Mutant::ResumesOverGaps) {
+                        feed.before = NEVER;
+                    }
                     feed.note = "events were missed; cached answers are asked again".into();
                     feed.since = SystemTime::now();
                 }
@@ -350,7 +327,8 @@ impl Ledger {
     /// The feed stands: what is fetched from now on is covered. Returns whether that is news.
     pub fn up(&mut self, instance: InstanceId, prefix: &str) -> bool {
         // Polls say so each time: what is under way in a live scope is not touched by that.
-        if self.feed(instance, prefix).covered_from != NEVER {
+        let stands = self.feed(instance, prefix).covered_from != NEVER;
+        if stands && !planted(Mutant::DoubtsWhatStands) {
             return false;
         }
         self.sequence += 1;

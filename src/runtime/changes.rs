@@ -7,6 +7,7 @@ use super::silent::is_kept;
 use super::{Borrowed, Runtime, ServiceClock, State};
 use crate::events::{ActiveScope, Ledger, Prover};
 use crate::inodes::{ROOT, Told, key};
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
 use crate::remote::Remote;
@@ -126,13 +127,13 @@ impl State {
                 self.expire_entries(handle, out);
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
-            } else if slot.may_be_open()
+            } else if slot.may_be_open() && !planted(Mutant::DropsWhatIsOpen)
                 || self.inodes.silent && is_kept(node)
                 || self.inodes.fixed_sizes && !slot.may_get_size_of(newer)
             {
                 self.supersede(handle, out);
             } else {
-                out.push(Change::Content { handle, open: false });
+                out.push(Change::Content { handle, open: planted(Mutant::KeepsPages) });
             }
         }
     }
@@ -156,7 +157,8 @@ impl State {
     /// absent, is looked up again.
     fn expire_entries(&mut self, handle: Handle, out: &mut Vec<Change>) {
         out.push(Change::Content { handle, open: false });
-        for (name, _) in self.inodes.told(handle) {
+        let told = self.inodes.told(handle).filter(|_| !planted(Mutant::ForgetsNames));
+        for (name, _) in told {
             out.push(Change::Entry {
                 parent: handle,
                 name: name.to_string(),
@@ -340,7 +342,7 @@ impl State {
 
     /// A feed is down. Where that is no news, kernels keep nothing of its scopes.
     fn down(&mut self, instance: InstanceId, scope: &str, news: bool, out: &mut Vec<Change>) {
-        match news {
+        match news && !planted(Mutant::LosesInSilence) {
             true => self.suspect(instance, scope, out),
             false => self.expire_root_absences(instance, out),
         }

@@ -3,6 +3,7 @@
 use super::State;
 use super::fetch::{Call, Fetched};
 use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{Coherence, InstanceId, Key, Node};
 use crate::provider::{self, Body as Given, Kind, Piece};
 use crate::scopes::covers;
@@ -335,7 +336,7 @@ impl Landing<'_> {
             return None;
         }
         let stamp = self.call.stamp;
-        if offer.whole {
+        if offer.whole || planted(Mutant::BelievesPartial) {
             let entries = self.entries(parent.key, offer.children);
             let (key, coherence) = (parent.key, parent.coherence.clone());
             let listing = Listing::new(key, entries, parent.complete, stamp, coherence);

@@ -6,6 +6,7 @@ use super::{Body, Runtime, State};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::events::Prover;
 use crate::inodes::{DEPTH, ROOT};
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{Node, Use};
 use crate::provider::{Cause, Failure, Kind};
 use crate::remote::Remote;
@@ -120,7 +121,9 @@ impl Runtime {
                 Ok(Found { node, stamp: landed.stamp, asked: true })
             }
             Ok(_) => Err(Miss::Failed(Error::Invalid)),
-            Err(failure) if failure.cause == Cause::NotFound => {
+            Err(failure)
+                if failure.cause == Cause::NotFound || planted(Mutant::TakesFailureForAbsence) =>
+            {
                 Err(Miss::Absent { stamp: Some(landed.stamp) })
             }
             Err(failure) => {

@@ -8,6 +8,7 @@
 use super::resolve::ROUNDS;
 use super::{Body, Open, Runtime, State};
 use crate::inodes::Slot;
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{Key, Node, digest};
 use crate::provider::Kind;
 use crate::remote::Remote;
@@ -155,6 +156,7 @@ impl State {
         let fixed = self.inodes.fixed_sizes;
         let slot = self.inodes.slot_mut(handle).filter(|_| is_kept(node));
         let Some(slot) = slot else { return true };
+        let fixed = fixed && !planted(Mutant::ChangesSizes);
         let stands = !fixed || slot.told_size.is_none_or(|told| told == attr.size);
         if stands && !slot.superseded && !slot.gone {
             slot.told_size = Some(attr.size);

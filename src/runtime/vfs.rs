@@ -5,6 +5,7 @@ use super::{Body, Borrowed, Open, Runtime, State};
 use crate::cache::ListEntry;
 use crate::growing::Growth;
 use crate::inodes::{Link, ROOT, ROOT_INODE};
+use crate::mutants::{Mutant, planted};
 use crate::nodes::{Key, Node, Use, digest};
 use crate::provider::Kind;
 use bytes::Bytes;
@@ -178,7 +179,8 @@ impl Runtime {
         }
         slot.opens += 1;
         slot.silent.read |= silent;
-        let keep_cache = !volatile && slot.paged == Some(digest);
+        let same = slot.paged == Some(digest) || planted(Mutant::KeepsPages);
+        let keep_cache = !volatile && same;
         slot.paged = Some(digest).filter(|_| !volatile);
         slot.latest = volatile.then_some(length);
         slot.told_size = (!volatile).then_some(length);
@@ -258,7 +260,8 @@ impl Vfs for Runtime {
                 let live =
                     stamp.is_some_and(|stamp| state.binding_is_live(&directory, None, stamp));
                 // Under the lock that an event takes: it comes before, or finds what was told.
-                return if live && state.inodes.tell_absent(parent, name) {
+                let noted = planted(Mutant::ForgetsAbsences);
+                return if live && (noted || state.inodes.tell_absent(parent, name)) {
                     Ok(None)
                 } else {
                     Err(Error::NotFound)

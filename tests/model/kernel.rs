@@ -55,6 +55,18 @@ impl Kernel {
         }
     }
 
+    /// Drops the names, attributes and listings that it keeps, as if it had been told to.
+    pub fn drop_all(&mut self) {
+        self.names.clear();
+        self.attributes.clear();
+        self.listings.clear();
+    }
+
+    /// Does not hear what has been sent.
+    pub fn ignore(&mut self) {
+        self.changes.try_iter().for_each(drop);
+    }
+
     /// Takes the notifications that have been sent. Called before anything is looked up or kept.
     pub fn listen(&mut self) -> Vec<Change> {
         let changes: Vec<Change> = self.changes.try_iter().flatten().collect();

@@ -1,9 +1,9 @@
 //! One run: a list of steps, each with its own dice, so that steps can be left out of it.
 
 use crate::dice::Dice;
+use crate::mutants::Bug;
 use crate::upstream::{Call, Cover, Id, State};
 use crate::world::{Class, Shape, World};
-use omnifs::scopes::Overtakes;
 use omnifs_platform::{Kind, Vfs};
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
@@ -45,7 +45,7 @@ impl Ran {
 const READERS: usize = 4;
 const HELD_OPEN: usize = 6;
 
-pub fn run(plan: &Plan, bug: Option<Overtakes>, tell: bool) -> Ran {
+pub fn run(plan: &Plan, bug: Option<Bug>, tell: bool) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
@@ -58,6 +58,7 @@ pub fn run(plan: &Plan, bug: Option<Overtakes>, tell: bool) -> Ran {
             ran.steps += 1;
             let mut dice = Dice::new(*seed);
             world.model().dice = Dice::new(dice.next());
+            world.mark_late();
             step(&world, &mut dice).await;
             if world.model().wrong.is_some() {
                 break;
@@ -379,7 +380,7 @@ fn judge_calls(world: &World, concerned: &HashSet<Id>, when: &str) {
 }
 
 /// The plan with as few steps as still make it fail, and its story.
-pub fn shortest(plan: &Plan, bug: Option<Overtakes>) -> (Plan, Ran) {
+pub fn shortest(plan: &Plan, bug: Option<Bug>) -> (Plan, Ran) {
     let mut plan = plan.clone();
     let ran = run(&plan, bug, false);
     plan.steps.truncate(ran.steps);

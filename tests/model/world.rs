@@ -3,13 +3,14 @@
 use crate::dice::Dice;
 use crate::feed::{Delivered, Feed, Item, Start, Turn, publish};
 use crate::kernel::Kernel;
+use crate::mutants::Bug;
 use crate::upstream::{Cover, Id, SCOPES, State, Style, Upstream};
 use bytes::Bytes;
 use omnifs::cache::Capacity;
 use omnifs::events::{Ledger, Prover};
+use omnifs::provider::Change;
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::{Runtime, Seams};
-use omnifs::scopes::Overtakes;
 use omnifs_platform::{Error, Handle, Inode, OpenId, Vfs};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -124,6 +125,8 @@ pub struct Model {
     hushed: bool,
     /// The kernel asks for each name and listing, whatever it keeps.
     pub asks: bool,
+    /// What kernels were told of and the core has not heard of, where that is the bug.
+    pub late: Option<(usize, Turn)>,
 }
 
 pub struct World {
@@ -131,16 +134,12 @@ pub struct World {
     pub upstream: Arc<Upstream>,
     pub core: Arc<Runtime>,
     pub top: Handle,
+    pub bug: Option<Bug>,
     model: Mutex<Model>,
 }
 
 impl World {
-    pub async fn new(
-        shape: Shape,
-        dice: &mut Dice,
-        bug: Option<Overtakes>,
-        tell: bool,
-    ) -> Arc<World> {
+    pub async fn new(shape: Shape, dice: &mut Dice, bug: Option<Bug>, tell: bool) -> Arc<World> {
         let upstream = Upstream::new(shape.style, Dice::new(dice.next()));
         let provider = Ok(upstream.clone() as Arc<dyn omnifs::provider::Provider>);
         let instance =
@@ -162,7 +161,7 @@ impl World {
             capacity,
             installed(),
             tokio::runtime::Handle::current(),
-            Seams { overtakes: bug, between: Some(between), meter: None },
+            Seams { mutant: bug.and_then(Bug::of_the_core), between: Some(between), meter: None },
         );
         if shape.fixed_sizes {
             core.fix_sizes();
@@ -195,6 +194,7 @@ impl World {
             opened: HashSet::new(),
             hushed: false,
             asks: false,
+            late: None,
         };
         if shape.polled {
             for (scope, name) in SCOPES.into_iter().enumerate() {
@@ -208,7 +208,7 @@ impl World {
         }
         upstream.tree().hold = shape.hold;
         upstream.tree().failing = shape.failing;
-        let world = Arc::new(World { shape, upstream, core, top, model: Mutex::new(model) });
+        let world = Arc::new(World { shape, upstream, core, top, bug, model: Mutex::new(model) });
         let _ = place.set(Arc::downgrade(&world));
         world
     }
@@ -302,9 +302,14 @@ impl World {
     }
 
     fn take(&self, scope: usize, turn: Turn) {
-        if let Turn::Nothing = turn {
+        if matches!(turn, Turn::Nothing) || self.put_off(scope, &turn) {
             return;
         }
+        self.hand(scope, turn);
+    }
+
+    /// Hands a turn to the core, and then to the judge.
+    pub(super) fn hand(&self, scope: usize, turn: Turn) {
         self.say(|| format!("feed {scope}: {turn:?}"));
         self.model().busy = true;
         let (core, name) = (&self.core, SCOPES[scope]);
@@ -319,6 +324,7 @@ impl World {
                     core.up(INSTANCE, name);
                 }
                 core.apply(INSTANCE, &batch);
+                self.ignore_if_told();
             }
             Turn::Lost => core.lost(INSTANCE, name, "cut"),
             Turn::Rest => core.rest(INSTANCE, name, "nobody uses it"),
@@ -395,7 +401,7 @@ impl World {
     /// Answers of an earlier era grant nothing in the next one.
     fn turned(&self, scope: usize, turn: &Turn) -> u64 {
         let mut tree = self.upstream.tree();
-        let gap = |item: &Item| matches!(item.change, omnifs::provider::Change::Gap(_));
+        let gap = |item: &Item| matches!(item.change, Change::Gap(_));
         let turns = match turn {
             Turn::Deliver(items) => items.iter().any(gap),
             _ => true,
@@ -456,6 +462,7 @@ impl World {
                 self.take(scope, Turn::Resumed);
             }
         }
+        self.mark_late();
     }
 
     /// Everything is asked for again by hand.

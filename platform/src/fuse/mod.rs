@@ -16,6 +16,8 @@ mod attr;
 mod contents;
 mod device;
 mod error;
+#[cfg(test)]
+mod fake;
 mod filesystem;
 mod held;
 mod listings;
