@@ -136,8 +136,9 @@ fn memory_stays_within_the_capacity_however_many_issues_are_read() {
         assert!(found.parse::<u64>().expect("a number") >= 100, "{found}");
         (evicted, capacity) = held(&mounted);
     }
-    // All listings together are 17 times the capacity. An eviction is of a directory with its leaves.
-    assert!(evicted > 50_000, "{evicted} evictions");
+    // All listings together are 17 times the capacity. An eviction is of a directory with its leaves, or of a
+    // listing; what is asked for again comes a listing at a time.
+    assert!(evicted > 20_000, "{evicted} evictions");
     let grown = resident(&mounted).saturating_sub(base);
     let handles = handles(&mounted);
     // Beside the cache: what the kernel may come back to, which it forgets when it needs memory.
