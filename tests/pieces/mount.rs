@@ -20,10 +20,10 @@ fn output(program: &str, arguments: &[&str], path: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// Pages that the kernel has read again after it had dropped them, of all files.
 /// Pieces.
 const MOST_DROPPED: u64 = 30;
 
+/// Pages that the kernel has read again after it had dropped them, of all files.
 fn refaults() -> u64 {
     let all = fs::read_to_string("/proc/vmstat").expect("/proc/vmstat");
     let line = all.lines().find_map(|line| line.strip_prefix("workingset_refault_file "));

@@ -179,7 +179,7 @@ fn a_missing_export_is_named() {
 #[test]
 fn a_component_that_asks_for_more_memory_or_tables_than_there_is_is_refused() {
     for (item, why) in [
-        ("(memory 5000)", "memory"),
+        ("(memory 17000)", "memory"),
         ("(memory 1) (memory 1)", "multiple memories"),
         ("(table 30000 funcref)", "table"),
         ("(memory i64 1)", "memory64"),
