@@ -274,37 +274,33 @@ async fn a_directory_keeps_its_attributes_only_while_what_was_listed_of_it_stand
 
 #[tokio::test]
 async fn what_only_grew_grows_under_those_who_have_it_open() {
-    for silent in [true, false] {
-        let core = Core::announced(Style::default()).await;
-        assert!(!silent || core.runtime.silence_opens());
-        core.runtime.up("m", SCOPE);
-        core.upstream.file(ROOT, "a", "id-a", b"one\n");
-        let old = core.lookup("a").await.expect("lookup");
-        let open = core.runtime.open(old.handle).await.expect("open");
-        let read = async |from| {
-            let bytes = core.runtime.read(open.id, from, 1 << 20).await.expect("read");
-            String::from_utf8(bytes.to_vec()).expect("text")
-        };
-        assert_eq!(read(0).await, "one\n");
-        core.apply(core.upstream.set("id-a", b"one\ntwo\n"));
-        let attr = core.runtime.getattr(old.handle).await.expect("fstat");
-        assert_eq!((attr.size, attr.cacheable), (8, false));
-        assert_eq!(read(4).await, "two\n");
-        core.apply(core.upstream.set("id-a", b"one\ntwo\nthree\n"));
+    let core = Core::live().await;
+    core.upstream.file(ROOT, "a", "id-a", b"one\n");
+    let old = core.lookup("a").await.expect("lookup");
+    let open = core.runtime.open(old.handle).await.expect("open");
+    let read = async |from| {
+        let bytes = core.runtime.read(open.id, from, 1 << 20).await.expect("read");
+        String::from_utf8(bytes.to_vec()).expect("text")
+    };
+    assert_eq!(read(0).await, "one\n");
+    core.apply(core.upstream.set("id-a", b"one\ntwo\n"));
+    let attr = core.runtime.getattr(old.handle).await.expect("fstat");
+    assert_eq!((attr.size, attr.cacheable), (8, false));
+    assert_eq!(read(4).await, "two\n");
+    core.apply(core.upstream.set("id-a", b"one\ntwo\nthree\n"));
+    assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 14);
+    assert_eq!(read(8).await, "three\n");
+    // Nothing is asked for where nothing has changed.
+    let calls = core.upstream.calls();
+    assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 14);
+    assert_eq!(core.upstream.calls(), calls);
+    // What is replaced is no growth, and neither is what is shorter.
+    for other in [&b"ONE\ntwo\nthree\nfour\n"[..], b"one\n"] {
+        core.apply(core.upstream.set("id-a", other));
         assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 14);
-        assert_eq!(read(8).await, "three\n");
-        // Nothing is asked for where nothing has changed.
-        let calls = core.upstream.calls();
-        assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 14);
-        assert_eq!(core.upstream.calls(), calls);
-        // What is replaced is no growth, and neither is what is shorter.
-        for other in [&b"ONE\ntwo\nthree\nfour\n"[..], b"one\n"] {
-            core.apply(core.upstream.set("id-a", other));
-            assert_eq!(core.runtime.getattr(old.handle).await.expect("fstat").size, 14);
-            assert_eq!(read(0).await, "one\ntwo\nthree\n");
-        }
-        let new = core.lookup("a").await.expect("lookup");
-        assert_eq!(core.read(new.handle).await.expect("by name"), b"one\n");
-        core.runtime.release(open.id);
+        assert_eq!(read(0).await, "one\ntwo\nthree\n");
     }
+    let new = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(new.handle).await.expect("by name"), b"one\n");
+    core.runtime.release(open.id);
 }

@@ -227,11 +227,8 @@ impl<V: Vfs> Server<V> {
     async fn attr_grown(&self, handle: Handle) -> Result<Attr> {
         let attr = self.vfs.getattr(handle).await?;
         let told = self.references.told_size(handle);
-        let Some(end) = told.filter(|told| *told < attr.size && attr.kind != Kind::Directory)
-        else {
-            return Ok(attr);
-        };
-        if self.contents.are_silent() {
+        let grown = told.filter(|told| *told < attr.size && attr.kind != Kind::Directory);
+        if let Some(end) = grown.filter(|_| self.contents.are_silent()) {
             if self.contents.get(handle).is_some_and(|content| content.size() < attr.size) {
                 self.contents.remove(handle);
             }
@@ -243,10 +240,6 @@ impl<V: Vfs> Server<V> {
                 self.references.settle(handle, Some(told));
                 self.lengthen(handle, content.stream.id, attr.size).await?;
             }
-        } else {
-            let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
-            // An error means that the runtime ends, and the mount with it.
-            let _ = self.runtime.spawn_blocking(move || notifier.wire.inval_tail(node, end)).await;
         }
         Ok(attr)
     }
