@@ -173,6 +173,29 @@ async fn sixty_four_readers_of_a_cold_file_make_one_call_for_each_operation() {
     assert_eq!(core.upstream.calls(), 2);
 }
 
+/// One of them may look into memory before the other's call lands, and want to join it afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_lands_between_a_look_into_memory_and_the_call_is_not_asked_for_again() {
+    const FILES: usize = 3_000;
+    let core = Arc::new(Core::live().await);
+    for n in 0..FILES {
+        core.upstream.file(ROOT, &format!("f{n}"), &format!("id-{n}"), b"once");
+    }
+    let mut readers = Vec::new();
+    for reader in 0..4 {
+        let core = core.clone();
+        readers.push(tokio::spawn(async move {
+            for n in 0..FILES {
+                assert_eq!(core.cat(&format!("f{n}")).await.expect("cat"), b"once", "{reader}");
+            }
+        }));
+    }
+    for reader in readers {
+        reader.await.expect("join");
+    }
+    assert_eq!(core.upstream.calls(), 2 * FILES as u64);
+}
+
 #[tokio::test]
 async fn an_answer_that_an_event_overtook_is_not_kept() {
     let core = Arc::new(Core::live().await);

@@ -18,6 +18,7 @@ use crate::provider::{self, Along, Answer, Cause, Failure, Kind, Offer, Piece, P
 use crate::remote::Remote;
 use bytes::Bytes;
 use omnifs_platform::Change;
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -78,6 +79,12 @@ impl Flight {
     }
 }
 
+/// What was looked for in memory, or what a call brought.
+pub(super) enum Had<T> {
+    Held(T),
+    Landed(Landed),
+}
+
 /// An answer as the provider gave it.
 enum Raw {
     Child(Answer<provider::Node>),
@@ -89,35 +96,64 @@ enum Raw {
 impl Runtime {
     /// Asks the provider, or shares a call that is under way.
     pub(super) async fn fetch(&self, node: &Arc<Node>, operation: Operation) -> Landed {
+        match self.fetch_missing(node, operation, |_| None::<Infallible>).await {
+            Had::Landed(landed) => landed,
+            Had::Held(never) => match never {},
+        }
+    }
+
+    /// What memory holds of it; else asks the provider, or shares a call that is under way. Memory is looked
+    /// into under the lock under which a call is joined: what lands between the two would be asked for twice.
+    pub(super) async fn fetch_missing<T>(
+        &self,
+        node: &Arc<Node>,
+        operation: Operation,
+        mut held: impl FnMut(&mut State) -> Option<T>,
+    ) -> Had<T> {
         let query = Query::new(node, operation);
-        let asked = self.state().ledger.sequence();
+        let mut asked = None;
         loop {
-            let flight = self.join(&query, node);
+            let (flight, call) = {
+                let mut state = self.state();
+                if let Some(held) = held(&mut state) {
+                    return Had::Held(held);
+                }
+                asked = asked.or_else(|| Some(state.ledger.sequence()));
+                self.join(&mut state, &query, node)
+            };
+            if let Some(call) = call {
+                // Its own task, so that the call lands whoever stops waiting for it.
+                self.tokio.spawn(call.run());
+            }
             let landed = flight.wait().await;
             match landed.spoiled {
-                Some(event) if event <= asked && !planted(Mutant::SharesOvertaken) => continue,
-                _ => return landed.clone(),
+                Some(event) if Some(event) <= asked && !planted(Mutant::SharesOvertaken) => {}
+                _ => return Had::Landed(landed.clone()),
             }
         }
     }
 
-    fn join(&self, query: &Query, node: &Arc<Node>) -> Arc<Flight> {
-        let mut state = self.state();
+    /// A call that is under way, or one that is to be run now.
+    fn join(
+        &self,
+        state: &mut State,
+        query: &Query,
+        node: &Arc<Node>,
+    ) -> (Arc<Flight>, Option<Call>) {
         if let Some(flight) = state.flights.get(query) {
             // A piece is of one state, whatever has happened since.
             if let Operation::Piece { .. } = query.operation {
-                return flight.clone();
+                return (flight.clone(), None);
             }
             // One that an event has already overtaken is not worth waiting for.
-            let events = Events::since(&state, query.instance, flight.stamp);
+            let events = Events::since(state, query.instance, flight.stamp);
             if events.on_binding(node).is_none() {
-                return flight.clone();
+                return (flight.clone(), None);
             }
         }
         let stamp = state.ledger.begin();
         let flight = Arc::new(Flight { stamp, landed: OnceLock::new(), done: Notify::new() });
         state.flights.insert(query.clone(), flight.clone());
-        drop(state);
         let call = Call {
             runtime: self.arc(),
             query: query.clone(),
@@ -126,9 +162,7 @@ impl Runtime {
             began: Instant::now(),
             flight: flight.clone(),
         };
-        // Its own task, so that the call lands whoever stops waiting for it.
-        self.tokio.spawn(call.run());
-        flight
+        (flight, Some(call))
     }
 }
 

@@ -7,7 +7,7 @@
 //! with what it opened. It is looked up once after each event that concerns it, whatever comes of that: A may ask
 //! before each of its reads, and what it has is in memory.
 
-use super::fetch::Fetched;
+use super::fetch::{Fetched, Had};
 use super::silent::is_kept;
 use super::{Open, Runtime, State};
 use crate::cache::Operation;
@@ -37,10 +37,10 @@ impl Runtime {
         {
             return;
         }
-        let held = self.state().held_content(handle, &node);
-        let (bytes, node) = match held {
-            Some(bytes) => (bytes, node),
-            None => match self.fetch(&node, Operation::Read).await.result {
+        let held = |state: &mut State| state.held_content(handle, &node);
+        let (bytes, node) = match self.fetch_missing(&node, Operation::Read, held).await {
+            Had::Held(bytes) => (bytes, node),
+            Had::Landed(landed) => match landed.result {
                 Ok(Fetched::Content(bytes, node)) => (bytes, node),
                 _ => return,
             },

@@ -3,8 +3,8 @@
 //! An open file is one state of its content. Its pieces are kept by that state, so an event takes none of
 //! them away: the service confirms the state with each piece, or the file ends in ESTALE.
 
-use super::fetch::{Fetched, Landed};
-use super::{Open, Runtime};
+use super::fetch::{Fetched, Had, Landed};
+use super::{Open, Runtime, State};
 use crate::cache::{Operation, PIECES_MAX, Query};
 use crate::nodes::Node;
 use crate::provider::{Cause, Failure, Piece};
@@ -63,15 +63,15 @@ impl Runtime {
             if let Some(over) = at.over() {
                 return Err(over.error());
             }
-            if let Some(held) = self.held(node, at, index) {
-                return match held {
-                    Part::Piece(bytes) => self.summed(node, at, index, bytes),
-                    whole @ Part::Whole(_) => Ok(whole),
-                };
-            }
             let asked = at.to_ask(index);
             let operation = Operation::Piece { state: at.state, index: asked };
-            match self.fetch(node, operation).await.result {
+            let had = self.fetch_missing(node, operation, |state| state.part(node, at, index));
+            let landed = match had.await {
+                Had::Held(Part::Piece(bytes)) => return self.summed(node, at, index, bytes),
+                Had::Held(whole @ Part::Whole(_)) => return Ok(whole),
+                Had::Landed(landed) => landed,
+            };
+            match landed.result {
                 Ok(Fetched::Piece(Piece { whole: Some(whole), .. })) => {
                     return Ok(Part::Whole(whole));
                 }
@@ -84,19 +84,6 @@ impl Runtime {
                 Err(failure) => return Err(self.piece_failed(node, at, failure)),
             }
         }
-    }
-
-    /// What is held of the piece.
-    fn held(&self, node: &Arc<Node>, at: &At, index: u64) -> Option<Part> {
-        let query = Query::new(node, Operation::Piece { state: at.state, index });
-        let mut state = self.state();
-        let piece = state.cache.piece(&query).map(Part::Piece);
-        let held = piece.or_else(|| state.cache.content(node, None).map(Part::Whole));
-        match held {
-            Some(_) => state.cache.counters.hits += 1,
-            None => state.cache.counters.misses += 1,
-        }
-        held
     }
 
     /// A piece that has come, and is the last that was missing to the sum only where that is right.
@@ -183,5 +170,19 @@ impl Runtime {
     /// Whether the content of this state is still there, by asking for its beginning.
     pub(super) async fn confirm_pieces(&self, node: &Arc<Node>, at: &At) -> Landed {
         self.fetch(node, Operation::Piece { state: at.state, index: 0 }).await
+    }
+}
+
+impl State {
+    /// What is held of the piece.
+    fn part(&mut self, node: &Arc<Node>, at: &At, index: u64) -> Option<Part> {
+        let query = Query::new(node, Operation::Piece { state: at.state, index });
+        let piece = self.cache.piece(&query).map(Part::Piece);
+        let held = piece.or_else(|| self.cache.content(node, None).map(Part::Whole));
+        match held {
+            Some(_) => self.cache.counters.hits += 1,
+            None => self.cache.counters.misses += 1,
+        }
+        held
     }
 }

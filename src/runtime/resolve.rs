@@ -1,6 +1,6 @@
 //! From a handle and a name to a node or a content that may be served.
 
-use super::fetch::Fetched;
+use super::fetch::{Fetched, Had, Landed};
 use super::silent::is_kept;
 use super::{Body, Runtime, State};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
@@ -80,28 +80,27 @@ impl Runtime {
                 Known::Unknown => state.cache.counters.misses += 1,
             }
         }
-        if self.brought_again(directory).await {
-            match self.state().known(directory, name) {
-                Known::Present(found) => return Ok(found),
-                Known::Absent { stamp } => return Err(Miss::Absent { stamp: Some(stamp) }),
-                Known::Unknown => {}
-            }
+        self.brought_again(directory).await;
+        let known = |state: &mut State| match state.known(directory, name) {
+            Known::Present(found) => Some(Ok(found)),
+            Known::Absent { stamp } => Some(Err(Miss::Absent { stamp: Some(stamp) })),
+            Known::Unknown => None,
+        };
+        match self.fetch_missing(directory, Operation::Lookup(name.into()), known).await {
+            Had::Held(known) => known,
+            Had::Landed(landed) => self.answered(directory, name, landed),
         }
-        self.ask(directory, name).await
     }
 
-    /// Where much is missing of what came along with a listing, asks for that listing again. Whether it
-    /// did.
-    async fn brought_again(&self, missed: &Arc<Node>) -> bool {
+    /// Where much is missing of what came along with a listing, asks for that listing again.
+    async fn brought_again(&self, missed: &Arc<Node>) {
         let again = self.state().miss(missed);
-        let Some((walked, directory)) = again else { return false };
+        let Some((walked, directory)) = again else { return };
         self.fetch(&walked, Operation::List).await;
         let mut state = self.state();
-        let held = state.cache.holds(&Query::new(&directory, Operation::List));
-        if !held {
+        if !state.cache.holds(&Query::new(&directory, Operation::List)) {
             state.missed_again(&walked);
         }
-        held
     }
 
     /// Has the feeds of these scopes prove what they missed, so that what is held need not be asked for
@@ -115,6 +114,10 @@ impl Runtime {
     /// The entry `name` of `directory` from the provider.
     async fn ask(&self, directory: &Arc<Node>, name: &str) -> Result<Found, Miss> {
         let landed = self.fetch(directory, Operation::Lookup(name.into())).await;
+        self.answered(directory, name, landed)
+    }
+
+    fn answered(&self, directory: &Arc<Node>, name: &str, landed: Landed) -> Result<Found, Miss> {
         match landed.result {
             Ok(Fetched::Child(node)) => {
                 node.spend(Use::Lookup);
@@ -157,12 +160,13 @@ impl Runtime {
             }
             state.cache.counters.misses += 1;
         }
-        if self.brought_again(directory).await
-            && let Some(listing) = self.state().held_listing(directory)
-        {
-            return Ok(listing);
-        }
-        match self.fetch(directory, Operation::List).await.result {
+        self.brought_again(directory).await;
+        let held = |state: &mut State| state.held_listing(directory);
+        let landed = match self.fetch_missing(directory, Operation::List, held).await {
+            Had::Held(listing) => return Ok(listing),
+            Had::Landed(landed) => landed,
+        };
+        match landed.result {
             Ok(Fetched::Listing(listing)) => {
                 directory.spend(Use::Listing);
                 Ok(listing)
@@ -423,13 +427,15 @@ impl Runtime {
                     }
                     state.cache.counters.misses += 1;
                 }
-                if self.brought_again(&node).await
-                    && let Some(bytes) = self.state().held_content(handle, &node)
-                {
-                    return Ok((Body::Held(bytes), node));
-                }
+                self.brought_again(&node).await;
             }
-            let landed = self.fetch(&node, Operation::Read).await;
+            let held = |state: &mut State| {
+                if node.is_volatile() { None } else { state.held_content(handle, &node) }
+            };
+            let landed = match self.fetch_missing(&node, Operation::Read, held).await {
+                Had::Held(bytes) => return Ok((Body::Held(bytes), node)),
+                Had::Landed(landed) => landed,
+            };
             match landed.result {
                 Ok(Fetched::Content(bytes, node)) => {
                     self.adopt(

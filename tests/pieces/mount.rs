@@ -137,7 +137,11 @@ fn through_a_kernel(announce_opens: bool) {
     assert!(asked.len() as u64 <= refaults, "warm reads ask for nothing: {asked:?}, {refaults}");
 
     let grown = resident().saturating_sub(before);
-    println!("opens announced: {announce_opens}: {} KiB more in memory", grown >> 10);
+    println!(
+        "opens announced: {announce_opens}: {} KiB more in memory, {} pieces asked for again",
+        grown >> 10,
+        asked.len()
+    );
     assert!(grown < 64 << 20, "{grown} bytes more");
     drop(file);
     drop(mounted);
