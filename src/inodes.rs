@@ -125,15 +125,10 @@ impl Slot {
         self.silent.snapshot = content.filter(is_told);
     }
 
-    /// Whether a back end that was told of this handle may be told the size of `node` by it; of `None`
-    /// nothing is known yet.
-    pub fn may_get_size_of(&self, node: Option<&Node>) -> bool {
-        self.told_size.is_none() || node.is_some_and(|node| self.has_size_of(node))
-    }
-
     /// Whether the size that was told of this handle is that of `node`, as far as both are known.
     pub fn has_size_of(&self, node: &Node) -> bool {
-        self.told_size.zip(node.size.get()).is_none_or(|(told, now)| told == *now)
+        let told = self.told_size.zip(node.size.get());
+        told.is_none_or(|(told, now)| told == *now) || planted(Mutant::ChangesSizes)
     }
 }
 
@@ -186,9 +181,7 @@ pub struct Inodes {
     asked_back: usize,
     /// Names of directories that have got another one since [`Inodes::left`] was asked.
     left: Vec<Link>,
-    /// A file's handle has one size.
-    pub fixed_sizes: bool,
-    /// Files are opened without a word, and a handle has one content. Sizes are fixed too.
+    /// Files are opened without a word, and a handle has one content.
     pub silent: bool,
 }
 
@@ -206,7 +199,6 @@ impl Inodes {
             next_turn: 0,
             asked_back: 0,
             left: Vec::new(),
-            fixed_sizes: false,
             silent: false,
         };
         inodes.by_object.insert(root.key, vec![ROOT]);

@@ -145,22 +145,9 @@ pub trait Vfs: Send + Sync + 'static {
         let _ = numbers;
     }
 
-    // The rest is for a back end whose kernel keeps the size and the pages of a file by its handle.
-
-    /// Says that reads are cut at the size that was told of a handle. From now on a handle has one
-    /// size: where a file has got another one, its handle is left to those who have it open,
-    /// [`Vfs::open`] and [`Vfs::getattr`] by it answer [`Error::Stale`], and its names lead to
-    /// another handle. False where the implementation cannot do that.
-    fn fix_sizes(&self) -> bool {
-        false
-    }
-
-    /// Says moreover that files will be opened without [`Vfs::open`], or opened only once they are
-    /// read. From now on a handle has one content: a file whose content changes leaves its handle to
-    /// those who may have it open, and one from which something was read is shown again only where its
-    /// content is proven. False where the implementation cannot do that: then every open has to be
-    /// announced.
-    fn silence_opens(&self) -> bool {
-        false
-    }
+    /// For a back end whose kernel keeps the size and the pages of a file by its handle, and opens it without
+    /// [`Vfs::open`], or opens it only once it is read. From now on a handle has one content: a file
+    /// whose content changes leaves its handle to those who may have it open, and one from which something was
+    /// read is shown again only where its content is proven.
+    fn silence_opens(&self);
 }

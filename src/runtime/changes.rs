@@ -49,7 +49,7 @@ impl State {
                         self.touched.touch(node.key, sequence, now);
                         self.unpage(&node);
                     }
-                    self.displace(&node, None, out);
+                    self.displace(&node, out);
                 }
             }
             provider::Change::Removed(id) => {
@@ -109,14 +109,8 @@ impl State {
         }
     }
 
-    /// A node no longer describes its object, and `newer` does, if that is known: whoever shows it is
-    /// told.
-    pub(super) fn displace(
-        &mut self,
-        node: &Arc<Node>,
-        newer: Option<&Node>,
-        out: &mut Vec<Change>,
-    ) {
+    /// A node no longer describes its object: whoever shows it is told.
+    pub(super) fn displace(&mut self, node: &Arc<Node>, out: &mut Vec<Change>) {
         self.keep_for_holders(std::slice::from_ref(node));
         for handle in self.inodes.handles_of(node) {
             let Some(slot) = self.inodes.slot(handle) else { continue };
@@ -129,7 +123,6 @@ impl State {
                 // Nothing of it is kept by anybody.
             } else if slot.may_be_open() && !planted(Mutant::DropsWhatIsOpen)
                 || self.inodes.silent && is_kept(node)
-                || self.inodes.fixed_sizes && !slot.may_get_size_of(newer)
             {
                 self.supersede(handle, out);
             } else {
@@ -240,7 +233,7 @@ impl State {
                 // Pieces are kept by their state, so that one is at its end.
                 node.remote.iter().for_each(Remote::retire);
             }
-            self.displace(&node, None, out);
+            self.displace(&node, out);
         }
         // What no back end holds any more, and what is on its way to one, may be below too.
         for instance in seen.iter().map(|(instance, _)| *instance).collect::<HashSet<_>>() {

@@ -54,11 +54,6 @@ impl Runtime {
 impl State {
     /// What was left by this handle, once after each event that may have lengthened it.
     fn take_left(&mut self, handle: Handle) -> Option<Left> {
-        // A kernel that announces its opens has nothing that could drop the page with the old end before it
-        // takes the new size.
-        if self.inodes.fixed_sizes && !self.inodes.silent {
-            return None;
-        }
         let slot = self.inodes.slot(handle)?;
         let (key, owner) = (slot.node.key, slot.node.owner.as_ref().map(|(_, key)| *key));
         let event =

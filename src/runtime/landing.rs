@@ -155,7 +155,7 @@ impl Landing<'_> {
         }
         let interned = self.state.registry.intern(fresh);
         if let Some(old) = interned.replaced {
-            self.state.displace(&old, Some(&interned.node), self.changes);
+            self.state.displace(&old, self.changes);
         }
         (interned.node, None)
     }
@@ -305,7 +305,7 @@ impl Landing<'_> {
                 None => {
                     let interned = self.state.registry.intern(fresh);
                     if let Some(old) = interned.replaced {
-                        self.state.displace(&old, Some(&interned.node), self.changes);
+                        self.state.displace(&old, self.changes);
                     }
                     interned.node
                 }

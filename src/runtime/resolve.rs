@@ -352,7 +352,7 @@ impl Runtime {
         }
         let interned = state.registry.intern(read.with_content(*size, *digest, stamp));
         if let Some(old) = interned.replaced {
-            state.displace(&old, Some(&interned.node), changes);
+            state.displace(&old, changes);
         }
         interned.node
     }
@@ -364,7 +364,7 @@ impl Runtime {
     /// [`Error::Stale`] for one that is left to its holders and has none.
     fn adopt(&self, handle: Handle, node: &Arc<Node>, asked: Asked) -> Result<Arc<Node>> {
         let mut state = self.state();
-        let fixed = state.inodes.fixed_sizes;
+        let silent = state.inodes.silent;
         let adopted = match state.inodes.slot_mut(handle) {
             // Left since this was asked: those who have it open may ask for it, and by its name there
             // is another one.
@@ -378,7 +378,9 @@ impl Runtime {
             // Not known to be what was read by this handle, and its holders go on with that.
             Some(slot) if !slot.is_read_as(node) && !node.is_volatile() => node.clone(),
             // Not what was told of this handle, or opened by it.
-            Some(slot) if (fixed || slot.opens > 0) && is_kept(node) && !slot.has_size_of(node) => {
+            Some(slot)
+                if (silent || slot.opens > 0) && is_kept(node) && !slot.has_size_of(node) =>
+            {
                 node.clone()
             }
             // An answer that was overtaken serves who asked, and never takes the place of what is
@@ -451,7 +453,7 @@ impl Runtime {
                     // it open goes on with what was opened.
                     node.invalidate();
                     let mut changes = Vec::new();
-                    self.state().displace(&node, None, &mut changes);
+                    self.state().displace(&node, &mut changes);
                     self.notify(changes);
                     absent = Some((node, failure));
                 }

@@ -153,10 +153,9 @@ impl State {
     /// Notes what a back end is told of a file. False where it was told another size and may not be told
     /// this.
     pub(super) fn tell(&mut self, handle: Handle, node: &Node, attr: &Attr) -> bool {
-        let fixed = self.inodes.fixed_sizes;
+        let fixed = self.inodes.silent && !planted(Mutant::ChangesSizes);
         let slot = self.inodes.slot_mut(handle).filter(|_| is_kept(node));
         let Some(slot) = slot else { return true };
-        let fixed = fixed && !planted(Mutant::ChangesSizes);
         let stands = !fixed || slot.told_size.is_none_or(|told| told == attr.size);
         if stands && !slot.superseded && !slot.gone {
             slot.told_size = Some(attr.size);
@@ -221,8 +220,8 @@ impl Runtime {
                     Open::File { handle, bytes: bytes.clone(), volatile: false, at_end: false };
                 (open, bytes.len() as u64, digest(bytes))
             }
-            // The service says with each piece whether it is still what the handle was left with. Where opens
-            // are announced, this is a new one, and finds what is there now by the name.
+            // The service says with each piece whether it is still what the handle was left with. Where every
+            // open is told, this is a new one, and finds what is there now by the name.
             (None, Some(Remote::At(at))) if silent => {
                 let open = Open::Pieces { handle, node: slot.node.clone(), ahead: 0, step: 0 };
                 (open, at.source.length, slot.node.proof())
@@ -239,8 +238,8 @@ impl Runtime {
         Ok(OpenFile { id, size, held, keep_cache: true, direct: false })
     }
 
-    /// The content to open a handle with. Where opens are announced, one that an event has overtaken is
-    /// served to who asked for it, who then has the handle for himself. Where they are not, others may
+    /// The content to open a handle with. Where every open is told, one that an event has overtaken is
+    /// served to who asked for it, who then has the handle for himself. Where it is not, others may
     /// have been led to that handle since, so it is asked for again.
     pub(super) async fn body_to_open(&self, handle: Handle) -> Result<(Body, Arc<Node>)> {
         let ahead = self.state().ahead.take(handle);

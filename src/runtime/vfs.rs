@@ -150,7 +150,7 @@ impl Runtime {
         };
         let mut changes = Vec::new();
         let mut state = self.state();
-        let (silent, fixed) = (state.inodes.silent, state.inodes.fixed_sizes);
+        let silent = state.inodes.silent;
         let modified = self.modified(&state, &node);
         let begin = match &body {
             Body::Growing(growth) => state.beginning(handle, growth),
@@ -168,7 +168,7 @@ impl Runtime {
             return Err(Error::Stale);
         }
         let others = (slot.opens > 0 || slot.silent.read) && slot.paged != Some(digest);
-        let cut = fixed && slot.told_size.is_some_and(|told| told != length);
+        let cut = silent && slot.told_size.is_some_and(|told| told != length);
         if !volatile && (others || cut) {
             // Others hold another content open under this handle, or were told of one of another size:
             // it stays theirs, and the next lookup gives a new one.
@@ -534,16 +534,8 @@ impl Vfs for Runtime {
         }
     }
 
-    fn fix_sizes(&self) -> bool {
-        self.state().inodes.fixed_sizes = true;
-        true
-    }
-
-    fn silence_opens(&self) -> bool {
-        let mut state = self.state();
-        state.inodes.fixed_sizes = true;
-        state.inodes.silent = true;
-        true
+    fn silence_opens(&self) {
+        self.state().inodes.silent = true;
     }
 
     fn recall(&self, parent: Handle, name: &str) -> Option<Entry> {

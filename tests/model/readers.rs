@@ -273,9 +273,9 @@ impl World {
 
     /// A handle that is stale without its object being gone was superseded: somebody had it open.
     fn stale(&self, start: &Start, at: &Position) -> End {
-        // Or, where a handle has one size or one content, changed since the walk.
+        // Or, where a handle has one content, changed since the walk.
         let file = self.kind(&at.id) != Some(Kind::Directory);
-        let ever = self.model().opened.contains(&at.handle) || self.shape.fixed_sizes && file;
+        let ever = self.model().opened.contains(&at.handle) || self.shape.silent && file;
         if !ever {
             self.check_error(start, &at.id, Error::Stale, "a handle");
         }

@@ -28,10 +28,8 @@ fn installed() -> SystemTime {
 pub struct Shape {
     pub style: Style,
     pub tiny: bool,
-    /// The kernel opens files without a word.
+    /// The kernel opens files without a word, as every Linux does; else each open is told.
     pub silent: bool,
-    /// A handle has one size, as it does for every Linux kernel.
-    pub fixed_sizes: bool,
     /// The scopes are polled instead of pushed.
     pub polled: bool,
     /// The scope whose feed can never work.
@@ -53,19 +51,16 @@ impl Shape {
             modified: half(),
             offers: half(),
         };
-        let mut shape = Shape {
+        Shape {
             style,
             tiny: dice.percent(30),
             silent: dice.percent(50),
-            fixed_sizes: false,
             polled: dice.percent(30),
             dead: dice.percent(20).then(|| dice.below(2)),
             hold: [0, 20, 60][dice.below(3)],
             failing: [0, 0, 10][dice.below(3)],
             interleave: [0, 3, 15][dice.below(3)],
-        };
-        shape.fixed_sizes = shape.silent || dice.clone().percent(50);
-        shape
+        }
     }
 }
 
@@ -163,9 +158,6 @@ impl World {
             tokio::runtime::Handle::current(),
             Seams { mutant: bug.and_then(Bug::of_the_core), between: Some(between), meter: None },
         );
-        if shape.fixed_sizes {
-            core.fix_sizes();
-        }
         if shape.silent {
             core.silence_opens();
         }
@@ -656,7 +648,7 @@ impl World {
         let file = matches!(tree.objects.get(id), Some(object) if object.cover != Cover::Volatile
             && object.kind != omnifs_platform::Kind::Directory);
         drop(tree);
-        if !self.shape.fixed_sizes || !file || !model.kernel.references.contains_key(&handle) {
+        if !self.shape.silent || !file || !model.kernel.references.contains_key(&handle) {
             return;
         }
         let known = *model.kernel.sizes.entry(handle).or_insert(size);

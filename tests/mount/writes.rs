@@ -123,8 +123,9 @@ fn mapped(file: &Path, in_child: bool) -> io::Result<()> {
     }
 }
 
-fn each_way_is_refused(test: &str) {
+fn each_way_is_refused(test: &str, allow_other: bool) {
     let Some(omnifs) = home(test) else { return };
+    let omnifs = omnifs.env("OMNIFS_ALLOW_OTHER", &allow_other.to_string());
     let mounted = omnifs.mount(&provider("hello")).expect("mount");
     let file = mounted.join("hello/hello.txt");
     assert_eq!(fs::read(&file).expect("read"), GREETING);
@@ -157,7 +158,7 @@ fn each_way_is_refused(test: &str) {
 
 #[test]
 fn every_write_is_refused_as_a_read_only_file_system() {
-    each_way_is_refused("every_write_is_refused_as_a_read_only_file_system");
+    each_way_is_refused("every_write_is_refused_as_a_read_only_file_system", false);
 }
 
 /// Whose mount is a writable one to the kernel, so that the daemon can wake watchers.
@@ -165,6 +166,7 @@ fn every_write_is_refused_as_a_read_only_file_system() {
 fn every_write_of_an_ordinary_user_is_refused() {
     let test = "writes::every_write_of_an_ordinary_user_is_refused";
     if user::is_ordinary(test) {
-        each_way_is_refused(test);
+        each_way_is_refused(test, false);
+        each_way_is_refused(test, true);
     }
 }

@@ -57,8 +57,8 @@ fn mapped(file: &fs::File, offset: u64, length: usize) -> Vec<u8> {
     }
 }
 
-/// In the process of its own: whether the kernel is to announce opens.
-const ANNOUNCES: &str = "OMNIFS_PIECES_ANNOUNCE";
+/// In the process of its own.
+const ALONE: &str = "OMNIFS_PIECES_ALONE";
 const NAME: &str = "mount::five_gibibytes_are_read_sought_and_mapped_at_bounded_memory";
 
 #[test]
@@ -66,21 +66,19 @@ fn five_gibibytes_are_read_sought_and_mapped_at_bounded_memory() {
     if let Some(reason) = Omnifs::unavailable() {
         return skip("pieces", &reason);
     }
-    if let Ok(announces) = std::env::var(ANNOUNCES) {
-        return through_a_kernel(announces == "true");
+    if std::env::var_os(ALONE).is_some() {
+        return through_a_kernel();
     }
-    // Each measures its process.
-    for announces in ["true", "false"] {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", NAME, "--nocapture"]).env(ANNOUNCES, announces);
-        // As the daemon sets its allocator.
-        command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "262144");
-        let status = command.status().expect("this program");
-        assert!(status.success(), "opens announced: {announces}: {status}");
-    }
+    // It measures its process.
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", NAME, "--nocapture"]).env(ALONE, "1");
+    // As the daemon sets its allocator.
+    command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "262144");
+    let status = command.status().expect("this program");
+    assert!(status.success(), "{status}");
 }
 
-fn through_a_kernel(announce_opens: bool) {
+fn through_a_kernel() {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("tokio");
     let store = Arc::new(Store::default());
     store.put("weights", File { digest: Some([9; 32]), ..File::new(LENGTH) });
@@ -88,7 +86,7 @@ fn through_a_kernel(announce_opens: bool) {
     let runtime = runtime(&store, tokio.handle().clone());
     runtime.up("m", SCOPE);
     let point = tempfile::tempdir().expect("a mount point");
-    let options = MountOptions { announce_opens, ..MountOptions::default() };
+    let options = MountOptions::default();
     let mounted = mount(runtime.clone(), point.path(), &options, tokio.handle()).expect("mount");
     let path = point.path().join("m/weights");
     let before = resident();
@@ -137,11 +135,7 @@ fn through_a_kernel(announce_opens: bool) {
     assert!(asked.len() as u64 <= refaults, "warm reads ask for nothing: {asked:?}, {refaults}");
 
     let grown = resident().saturating_sub(before);
-    println!(
-        "opens announced: {announce_opens}: {} KiB more in memory, {} pieces asked for again",
-        grown >> 10,
-        asked.len()
-    );
+    println!("{} KiB more in memory, {} pieces asked for again", grown >> 10, asked.len());
     assert!(grown < 64 << 20, "{grown} bytes more");
     drop(file);
     drop(mounted);

@@ -19,7 +19,6 @@ use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -103,7 +102,6 @@ impl<V: Vfs> fmt::Debug for Content<V> {
 /// The files that are being read, by handle.
 #[derive(Debug)]
 pub(super) struct Contents<V: Vfs> {
-    silent: AtomicBool,
     /// `None` once the session is over.
     held: Mutex<Option<Held<V>>>,
 }
@@ -138,16 +136,7 @@ impl<V: Vfs> Held<V> {
 impl<V: Vfs> Contents<V> {
     pub fn new() -> Contents<V> {
         let held = Held { files: LruCache::unbounded(), bytes: 0 };
-        Contents { silent: AtomicBool::new(false), held: Mutex::new(Some(held)) }
-    }
-
-    pub fn silence(&self, silent: bool) {
-        self.silent.store(silent, Ordering::SeqCst);
-    }
-
-    /// Whether the kernel opens files by itself.
-    pub fn are_silent(&self) -> bool {
-        self.silent.load(Ordering::Relaxed)
+        Contents { held: Mutex::new(Some(held)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Held<V>>> {
@@ -228,7 +217,7 @@ impl<V: Vfs> Server<V> {
         let attr = self.vfs.getattr(handle).await?;
         let told = self.references.told_size(handle);
         let grown = told.filter(|told| *told < attr.size && attr.kind != Kind::Directory);
-        if let Some(end) = grown.filter(|_| self.contents.are_silent()) {
+        if let Some(end) = grown {
             if self.contents.get(handle).is_some_and(|content| content.size() < attr.size) {
                 self.contents.remove(handle);
             }
@@ -296,7 +285,7 @@ impl<V: Vfs> Server<V> {
         Ok(())
     }
 
-    pub(super) async fn read_silently(
+    pub async fn read(
         self: Arc<Self>,
         handle: Handle,
         offset: u64,

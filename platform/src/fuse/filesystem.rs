@@ -8,13 +8,13 @@
 //! What cannot be answered at once waits in [`Server::run`], where a signal may end it.
 
 use super::attr::{errno, errno_by_handle};
-use super::server::Server;
+use super::server::{Server, UNKNOWN};
 use crate::{Error, Kind, Vfs};
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags,
-    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -31,9 +31,21 @@ const LARGEST_READ: u32 = 1 << 20;
 const BLOCK: u64 = 4096;
 
 #[derive(Debug)]
-pub(super) struct OmniFilesystem<V: Vfs>(pub Arc<Server<V>>);
+pub(super) struct OmniFilesystem<V: Vfs>(Arc<Server<V>>, Announced);
+
+/// Opens that the kernel asks about. It need not: what an open means is found out at the first read.
+#[derive(Debug)]
+struct Announced {
+    files: bool,
+    directories: bool,
+}
 
 impl<V: Vfs> OmniFilesystem<V> {
+    /// `judges_opens`: no file may be opened for writing.
+    pub fn new(server: Arc<Server<V>>, judges_opens: bool) -> OmniFilesystem<V> {
+        OmniFilesystem(server, Announced { files: judges_opens, directories: false })
+    }
+
     fn server(&self) -> Arc<Server<V>> {
         self.0.clone()
     }
@@ -83,15 +95,10 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
                 tracing::debug!(?flag, "not offered by this kernel");
             }
         }
-        if !self.0.vfs.fix_sizes() {
-            tracing::debug!("a handle may get another size");
-        }
-        let silent = self.0.may_silence
-            && config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT).is_ok()
-            && self.0.vfs.silence_opens();
-        self.0.contents.silence(silent);
-        let silent = silent && config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
-        self.0.listings.silence(silent);
+        let announced = &mut self.1;
+        announced.files |= config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT).is_err();
+        announced.directories =
+            config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_err();
         // Refused only where out of range, and then the kernel's own value stays.
         let _ = config.set_max_background(BACKGROUND);
         let _ = config.set_max_write(LARGEST_READ);
@@ -147,7 +154,7 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        if self.0.contents.are_silent() {
+        if !self.1.files {
             // The kernel opens by itself from now on.
             return reply.error(Errno::ENOSYS);
         }
@@ -157,91 +164,69 @@ impl<V: Vfs> Filesystem for OmniFilesystem<V> {
         if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
             return reply.error(Errno::EROFS);
         }
-        let (server, handle) = (self.server(), self.0.handle(node));
-        self.0.run(request, reply, |owed| server.open(handle, owed));
+        reply.opened(UNKNOWN, FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
     }
 
     fn read(
         &self,
         request: &Request,
         node: INodeNo,
-        number: FileHandle,
+        _: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let server = self.server();
-        if server.contents.are_silent() {
-            let handle = server.handle(node);
-            let read = |owed| server.read_silently(handle, offset, size, owed);
-            return self.0.run(request, reply, read);
-        }
-        let Some(stream) = server.streams.get(number.0) else { return reply.error(Errno::EBADF) };
-        self.0.run(request, reply, |owed| async move {
-            match server.vfs.read(stream.id, offset, size).await {
-                Ok(bytes) => owed.take().into_iter().for_each(|reply| reply.data(&bytes)),
-                Err(error) => owed.refuse(errno_by_handle(error)),
-            }
-        });
+        let (server, handle) = (self.server(), self.0.handle(node));
+        self.0.run(request, reply, |owed| server.read(handle, offset, size, owed));
     }
 
     fn release(
         &self,
         _: &Request,
         _: INodeNo,
-        number: FileHandle,
+        _: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
-        self.0.streams.remove(number.0);
         reply.ok();
     }
 
-    fn opendir(&self, request: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        if self.0.listings.are_silent() {
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        if !self.1.directories {
             return reply.error(Errno::ENOSYS);
         }
-        let (server, handle) = (self.server(), self.0.handle(node));
-        self.0.run(request, reply, |owed| server.opendir(handle, owed));
+        reply.opened(UNKNOWN, FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE);
     }
 
     fn readdir(
         &self,
         request: &Request,
         node: INodeNo,
-        number: FileHandle,
+        _: FileHandle,
         offset: u64,
         reply: ReplyDirectory,
     ) {
         let (server, handle) = (self.server(), self.0.handle(node));
-        self.0.run(request, reply, |owed| server.readdir(handle, number.0, offset, owed));
+        self.0.run(request, reply, |owed| server.readdir(handle, offset, owed));
     }
 
     fn readdirplus(
         &self,
         request: &Request,
         node: INodeNo,
-        number: FileHandle,
+        _: FileHandle,
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
         let (server, handle) = (self.server(), self.0.handle(node));
-        self.0.run(request, reply, |owed| server.readdirplus(handle, number.0, offset, owed));
+        self.0.run(request, reply, |owed| server.readdirplus(handle, offset, owed));
     }
 
-    fn releasedir(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        number: FileHandle,
-        _: OpenFlags,
-        reply: ReplyEmpty,
-    ) {
-        self.0.streams.remove(number.0);
+    fn releasedir(&self, _: &Request, _: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         reply.ok();
     }
 

@@ -1,4 +1,4 @@
-//! What the kernel holds of us: references to handles, and open files and directories.
+//! What the kernel holds of us: references to handles.
 //!
 //! The kernel gives references back one by one while it lives, but not when it unmounts; then they
 //! are returned from here. The same table tells the notifier whether an inode that the kernel
@@ -9,7 +9,6 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 const SHARDS: usize = 32;
@@ -20,9 +19,8 @@ struct Reference {
     count: u64,
     /// Its content was opened for a kernel that does not say so (contents.rs).
     begun: bool,
-    told: Told,
     /// The notifier's stamp when the request began whose answer told the size last.
-    told_at: u64,
+    told_at: Option<u64>,
     /// The size that the kernel knows for certain, whatever answers are on their way.
     settled: Option<u64>,
     last: Shown,
@@ -42,15 +40,6 @@ impl Shown {
     pub fn new(inode: Inode, kind: Kind) -> Shown {
         Shown { inode, kind, size: 0, modified: SystemTime::UNIX_EPOCH }
     }
-}
-
-/// What size the kernel has been told of a handle, in bytes. Answers that cross each other may
-/// leave it with any of several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Always(u64),
-    Several,
 }
 
 #[derive(Debug, Default)]
@@ -83,8 +72,8 @@ impl References {
         if shard.closed {
             return false;
         }
-        let (told, last) = (Told::Nothing, Shown::new(inode, kind));
-        let fresh = Reference { count: 0, begun: false, told, told_at: 0, settled: None, last };
+        let last = Shown::new(inode, kind);
+        let fresh = Reference { count: 0, begun: false, told_at: None, settled: None, last };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -131,12 +120,7 @@ impl References {
     pub fn tell(&self, handle: Handle, attr: &Attr, stamp: u64) {
         let size = attr.size;
         if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
-            reference.told_at = stamp;
-            reference.told = match reference.told {
-                Told::Nothing => Told::Always(size),
-                Told::Always(before) if before == size => Told::Always(size),
-                Told::Always(_) | Told::Several => Told::Several,
-            };
+            reference.told_at = Some(stamp);
             let (inode, kind, modified) = (attr.inode, attr.kind, attr.modified);
             reference.last = Shown { inode, kind, size, modified };
         }
@@ -152,16 +136,15 @@ impl References {
     pub fn told_size(&self, handle: Handle) -> Option<u64> {
         let shard = self.shard(handle);
         let held = shard.references.get(&handle.0)?;
-        (held.told != Told::Nothing).then_some(held.last.size)
+        held.told_at.map(|_| held.last.size)
     }
 
     /// Whether the kernel may know no size, or none that it was told since. It drops an answer that an
     /// invalidation overtakes; where the notifier's stamp is what it was, none has.
     pub fn may_lack_size(&self, handle: Handle, stamp: u64) -> bool {
         let shard = self.shard(handle);
-        shard.references.get(&handle.0).is_some_and(|held| {
-            held.settled.is_none() && (held.told == Told::Nothing || held.told_at != stamp)
-        })
+        let held = shard.references.get(&handle.0);
+        held.is_some_and(|held| held.settled.is_none() && held.told_at != Some(stamp))
     }
 
     /// Notes that the kernel knows a size for certain, in bytes; with `None` that it may know another.
@@ -175,12 +158,6 @@ impl References {
     /// The size that the kernel knows for certain, in bytes.
     pub fn settled(&self, handle: Handle) -> Option<u64> {
         self.shard(handle).references.get(&handle.0).and_then(|held| held.settled)
-    }
-
-    /// Whether the kernel, if it knows a size at all, knows this one.
-    pub fn knows_size(&self, handle: Handle, size: u64) -> bool {
-        let told = self.shard(handle).references.get(&handle.0).map(|held| held.told);
-        told == Some(Told::Always(size))
     }
 
     /// Ends the session: what is still held, to be forgotten by the caller.
@@ -219,70 +196,9 @@ impl<V: Vfs> fmt::Debug for Stream<V> {
     }
 }
 
-/// The open files and directories, by the number that the kernel knows them by. That number is our
-/// own, because a directory that is read again from its start gets a new [`OpenId`].
-#[derive(Debug)]
-pub(super) struct Streams<V: Vfs> {
-    next: AtomicU64,
-    shards: [Mutex<StreamShard<V>>; SHARDS],
-}
-
-/// `None` once the session is over.
-type StreamShard<V> = Option<HashMap<u64, Arc<Stream<V>>>>;
-
-impl<V: Vfs> Streams<V> {
-    pub fn new() -> Streams<V> {
-        Streams {
-            next: AtomicU64::new(1),
-            shards: std::array::from_fn(|_| Mutex::new(Some(HashMap::new()))),
-        }
-    }
-
-    fn shard(&self, number: u64) -> MutexGuard<'_, StreamShard<V>> {
-        self.shards[number as usize % SHARDS].lock()
-    }
-
-    /// Keeps a stream under a new number. Once the session is over it is released instead.
-    pub fn add(&self, stream: Arc<Stream<V>>) -> u64 {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(streams) = self.shard(number).as_mut() {
-            streams.insert(number, stream);
-        }
-        number
-    }
-
-    pub fn get(&self, number: u64) -> Option<Arc<Stream<V>>> {
-        self.shard(number).as_ref().and_then(|streams| streams.get(&number).cloned())
-    }
-
-    /// Puts another stream in the place of an open one.
-    pub fn replace(&self, number: u64, stream: Arc<Stream<V>>) {
-        let old = match self.shard(number).as_mut().and_then(|streams| streams.get_mut(&number)) {
-            Some(place) => std::mem::replace(place, stream),
-            None => stream,
-        };
-        // Released here, with the shard unlocked.
-        drop(old);
-    }
-
-    pub fn remove(&self, number: u64) {
-        let old = self.shard(number).as_mut().and_then(|streams| streams.remove(&number));
-        drop(old);
-    }
-
-    /// Ends the session and releases what is still open.
-    pub fn close(&self) {
-        for shard in &self.shards {
-            let streams = shard.lock().take();
-            drop(streams);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Memory, New, ROOT};
 
     #[test]
     fn references_left_at_the_end_are_returned_once_and_later_ones_refused() {
@@ -299,24 +215,6 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_known_while_no_other_was_told() {
-        let held = References::new();
-        let tell = |size| {
-            let (inode, kind, modified) = (Inode(5), Kind::File, SystemTime::UNIX_EPOCH);
-            held.tell(Handle(5), &Attr { inode, kind, size, modified, cacheable: true }, 0);
-        };
-        tell(10);
-        assert!(!held.knows_size(Handle(5), 10));
-        held.add(Handle(5), Inode(5), Kind::File);
-        assert!(!held.knows_size(Handle(5), 0));
-        tell(10);
-        tell(10);
-        assert!(held.knows_size(Handle(5), 10));
-        tell(20);
-        assert!(!held.knows_size(Handle(5), 20));
-    }
-
-    #[test]
     fn a_size_told_by_an_answer_that_may_have_been_overtaken_is_not_relied_on() {
         let held = References::new();
         held.add(Handle(5), Inode(5), Kind::File);
@@ -328,23 +226,5 @@ mod tests {
         assert!(held.may_lack_size(Handle(5), 8));
         held.settle(Handle(5), Some(3));
         assert!(!held.may_lack_size(Handle(5), 9));
-    }
-
-    #[tokio::test]
-    async fn a_replaced_or_closed_stream_is_released() {
-        let memory = Memory::new();
-        memory.add(ROOT, "d", New::Directory).unwrap();
-        let streams = Streams::new();
-        let open = async || Stream::new(&memory, memory.opendir(memory.root()).await.unwrap().id);
-        let number = streams.add(open().await);
-        streams.replace(number, open().await);
-        assert_eq!(memory.open_count(), 1);
-        streams.add(open().await);
-        streams.remove(number);
-        assert_eq!(memory.open_count(), 1);
-        streams.close();
-        assert_eq!(memory.open_count(), 0);
-        streams.add(open().await);
-        assert_eq!(memory.open_count(), 0);
     }
 }

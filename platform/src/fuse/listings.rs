@@ -12,7 +12,6 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Directories whose reading is under way. One that was left half-way is opened again at the place.
 const MOST: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
@@ -25,7 +24,6 @@ type Held<V> = Option<LruCache<u64, Arc<Stream<V>>>>;
 
 #[derive(Debug)]
 pub(super) struct Listings<V: Vfs> {
-    silent: AtomicBool,
     held: Mutex<Held<V>>,
     /// Entries that were read for the first time, by directory, since it was listed.
     read: Mutex<HashMap<u64, u32>>,
@@ -34,16 +32,7 @@ pub(super) struct Listings<V: Vfs> {
 impl<V: Vfs> Listings<V> {
     pub fn new() -> Listings<V> {
         let held = Mutex::new(Some(LruCache::new(MOST)));
-        Listings { silent: AtomicBool::new(false), held, read: Mutex::default() }
-    }
-
-    pub fn silence(&self, silent: bool) {
-        self.silent.store(silent, Ordering::SeqCst);
-    }
-
-    /// Whether the kernel opens directories by itself.
-    pub fn are_silent(&self) -> bool {
-        self.silent.load(Ordering::Relaxed)
+        Listings { held, read: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held<V>> {

@@ -37,7 +37,7 @@ use contents::Contents;
 use device::Device;
 use filesystem::OmniFilesystem;
 use fuser::{Config, Session, SessionACL};
-use held::{References, Streams};
+use held::References;
 use listings::Listings;
 use notify::Notifier;
 use server::Server;
@@ -74,8 +74,6 @@ pub struct MountOptions {
     pub exec: bool,
     /// Raises inotify events for what changes upstream.
     pub watch_events: bool,
-    /// Has the kernel ask at every open, also where it could open by itself.
-    pub announce_opens: bool,
 }
 
 impl Default for MountOptions {
@@ -88,7 +86,6 @@ impl Default for MountOptions {
             owner: Owner::nobody(),
             exec: false,
             watch_events: false,
-            announce_opens: false,
         }
     }
 }
@@ -152,6 +149,7 @@ fn serve<V: Vfs>(
     let references = Arc::new(References::new());
     let Device { connection, read_only, mount } = device;
     let wire = Wire(connection.try_clone().map_err(system("copying the FUSE device"))?);
+    vfs.silence_opens();
     // Subscribed before the first request, so no change is missed.
     let events = options.watch_events.then(|| Arc::new(Queue::default()));
     let queue = events.clone();
@@ -174,11 +172,8 @@ fn serve<V: Vfs>(
         runtime: runtime.clone(),
         owner: options.owner,
         references,
-        streams: Streams::new(),
         contents: Contents::new(),
         listings: Listings::new(),
-        // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
-        may_silence: (read_only || !options.allow_other) && !options.announce_opens,
         notifier,
         desk,
     });
@@ -189,7 +184,10 @@ fn serve<V: Vfs>(
     // A queue for each thread, where this user may open the device again.
     config.clone_fd = device::open().is_ok();
     // A failure drops the file system, and that closes the server.
-    let session = Session::from_fd(OmniFilesystem(server), connection, acl, config)
+    // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
+    let judges_opens = !read_only && options.allow_other;
+    let filesystem = OmniFilesystem::new(server, judges_opens);
+    let session = Session::from_fd(filesystem, connection, acl, config)
         .map_err(system("the FUSE handshake"))?;
     let (tell_end, ended) = signal::channel(false);
     thread::Builder::new()

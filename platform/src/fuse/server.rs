@@ -5,7 +5,7 @@
 
 use super::attr::{NEVER, errno, errno_by_handle, file_type, keep};
 use super::contents::Contents;
-use super::held::{References, Stream, Streams};
+use super::held::{References, Stream};
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::owed::{Owed, Refuse, told_to_stop};
@@ -14,8 +14,8 @@ use super::wire::Told;
 use crate::owner::Owner;
 use crate::{Attr, DirPage, Entry, Error, Handle, HandleError, Inode, Kind, OpenId, Result, Vfs};
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEntry, ReplyOpen, Request,
+    Errno, FileHandle, Generation, INodeNo, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEntry, Request,
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,8 +26,8 @@ use tokio::runtime;
 
 /// Node numbers are never used again for another object, so they need no generation.
 pub(super) const GENERATION: Generation = Generation(0);
-/// The number of an open file or directory that nobody has announced. Streams count up from 1.
-pub(super) const NOTHING_OPEN: u64 = 0;
+/// The number of everything that is open: what is read is known by its node.
+pub(super) const UNKNOWN: FileHandle = FileHandle(0);
 /// Entries asked for at a time. What does not fit in the kernel's buffer is given back and asked
 /// for again; a buffer of 4 KiB holds about this many.
 const PLUS_PAGE: usize = 24;
@@ -42,11 +42,8 @@ pub(super) struct Server<V: Vfs> {
     pub runtime: runtime::Handle,
     pub owner: Owner,
     pub references: Arc<References>,
-    pub streams: Streams<V>,
     pub contents: Contents<V>,
     pub listings: Listings<V>,
-    /// The kernel need not ask before it opens a file.
-    pub may_silence: bool,
     pub notifier: Arc<Notifier>,
     pub desk: Arc<Desk>,
 }
@@ -153,15 +150,11 @@ impl<V: Vfs> Server<V> {
     /// `reading`: by a read that is about to begin.
     pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, owed: Owed<ReplyAttr>) {
         let stamp = self.notifier.stamp();
-        let found = if reading && self.contents.are_silent() {
-            self.attr_to_read(handle).await
-        } else {
-            self.attr_now(handle).await
-        };
+        let found =
+            if reading { self.attr_to_read(handle).await } else { self.attr_now(handle).await };
         match found {
             Ok(attr) => {
-                let listed = attr.kind == Kind::Directory && self.listings.are_silent();
-                if listed && !attr.cacheable {
+                if attr.kind == Kind::Directory && !attr.cacheable {
                     self.drop_listing(handle).await;
                 }
                 let Some(reply) = owed.take() else { return };
@@ -171,37 +164,6 @@ impl<V: Vfs> Server<V> {
             // A kernel that is about to read its copy of a directory passes this on to the reader.
             Err(error) => owed.refuse(errno_by_handle(error)),
         }
-    }
-
-    pub async fn open(self: Arc<Self>, handle: Handle, owed: Owed<ReplyOpen>) {
-        let opened = match self.vfs.open(handle).await {
-            Ok(opened) => opened,
-            Err(error) => return owed.refuse(errno_by_handle(error)),
-        };
-        let mut flags = FopenFlags::FOPEN_NOFLUSH;
-        if opened.direct {
-            flags |= FopenFlags::FOPEN_DIRECT_IO;
-        } else if opened.keep_cache {
-            flags |= FopenFlags::FOPEN_KEEP_CACHE;
-        }
-        let stream = Stream::new(&self.vfs, opened.id);
-        if !opened.direct
-            && self.references.may_lack_size(handle, self.notifier.stamp())
-            && let Err(error) = self.settle_size(handle, opened.id, opened.size).await
-        {
-            return owed.refuse(errno_by_handle(error));
-        }
-        let stands = opened.direct || opened.keep_cache;
-        if !stands && !self.references.knows_size(handle, opened.size) {
-            // The content has changed and the notification may still be on its way: the kernel
-            // would cut the new content at the old size. Dropping only the attributes of an inode
-            // that is being opened waits for nothing, so it may be done from here.
-            self.notifier.wire.inval_inode(self.notifier.node(handle), false);
-        }
-        // Without it the stream is released here.
-        let Some(reply) = owed.take() else { return };
-        let number = self.streams.add(stream);
-        reply.opened(FileHandle(number), flags);
     }
 
     /// Has the kernel know the size of a file of which it may know none. An answer that an invalidation
@@ -221,38 +183,18 @@ impl<V: Vfs> Server<V> {
         Ok(())
     }
 
-    pub async fn opendir(self: Arc<Self>, handle: Handle, owed: Owed<ReplyOpen>) {
-        match self.vfs.opendir(handle).await {
-            Ok(opened) => {
-                let mut flags = FopenFlags::FOPEN_CACHE_DIR;
-                if opened.keep_cache {
-                    flags |= FopenFlags::FOPEN_KEEP_CACHE;
-                }
-                let stream = Stream::new(&self.vfs, opened.id);
-                let Some(reply) = owed.take() else { return };
-                let number = self.streams.add(stream);
-                reply.opened(FileHandle(number), flags);
-            }
-            Err(error) => owed.refuse(errno_by_handle(error)),
-        }
-    }
-
     /// One page of a listing after a kernel offset.
     async fn page(
         &self,
         dir: Handle,
-        number: u64,
         offset: u64,
         limit: usize,
         plus: bool,
     ) -> Result<DirPage, HandleError> {
-        let stream = match number {
-            NOTHING_OPEN => self.listing(dir, offset).await?,
-            _ => self.streams.get(number).ok_or(Error::Stale)?,
-        };
+        let stream = self.listing(dir, offset).await?;
         let cookie = offset.saturating_sub(AFTER_DOTS);
         let page = self.vfs.readdir(stream.id, cookie, limit, plus).await?;
-        if number == NOTHING_OPEN && page.entries.is_empty() {
+        if page.entries.is_empty() {
             self.listings.remove(dir);
             self.relist_around(dir);
         }
@@ -269,10 +211,7 @@ impl<V: Vfs> Server<V> {
         page.entries.iter().filter_map(|e| e.entry.as_ref()).for_each(|e| self.forget(e));
         present?;
         let stream = Stream::new(&self.vfs, self.vfs.opendir(dir).await?.id);
-        match number {
-            NOTHING_OPEN => self.listings.put(dir, stream.clone()),
-            _ => self.streams.replace(number, stream.clone()),
-        }
+        self.listings.put(dir, stream.clone());
         self.vfs.readdir(stream.id, cookie, limit, plus).await
     }
 
@@ -287,13 +226,7 @@ impl<V: Vfs> Server<V> {
         Ok((own, parent))
     }
 
-    pub async fn readdir(
-        self: Arc<Self>,
-        dir: Handle,
-        number: u64,
-        offset: u64,
-        owed: Owed<ReplyDirectory>,
-    ) {
+    pub async fn readdir(self: Arc<Self>, dir: Handle, offset: u64, owed: Owed<ReplyDirectory>) {
         // A page that nobody waits for is full.
         let add = |inode: Inode, next, kind, name: &str| {
             owed.with(|reply| reply.add(INodeNo(inode.0), next, kind, name)).unwrap_or(true)
@@ -310,7 +243,7 @@ impl<V: Vfs> Server<V> {
             }
             let mut at = offset;
             loop {
-                let page = self.page(dir, number, at, PAGE, false).await?;
+                let page = self.page(dir, at, PAGE, false).await?;
                 let Some(last) = page.entries.last() else { return Ok(()) };
                 at = last.cookie + AFTER_DOTS;
                 for entry in &page.entries {
@@ -331,13 +264,12 @@ impl<V: Vfs> Server<V> {
     pub async fn readdirplus(
         self: Arc<Self>,
         dir: Handle,
-        number: u64,
         offset: u64,
         owed: Owed<ReplyDirectoryPlus>,
     ) {
         // What the reply carries so far, to be taken back if nobody gets it.
         let mut carried = Vec::new();
-        let filled = self.fill_plus(dir, number, offset, &owed, &mut carried).await;
+        let filled = self.fill_plus(dir, offset, &owed, &mut carried).await;
         match (filled, owed.take()) {
             (Ok(()), Some(reply)) => reply.ok(),
             (filled, reply) => {
@@ -352,7 +284,6 @@ impl<V: Vfs> Server<V> {
     async fn fill_plus(
         &self,
         dir: Handle,
-        number: u64,
         offset: u64,
         owed: &Owed<ReplyDirectoryPlus>,
         carried: &mut Vec<Entry>,
@@ -377,7 +308,7 @@ impl<V: Vfs> Server<V> {
         let mut at = offset;
         loop {
             let stamp = self.notifier.stamp();
-            let page = self.page(dir, number, at, PLUS_PAGE, true).await?;
+            let page = self.page(dir, at, PLUS_PAGE, true).await?;
             let Some(last) = page.entries.last() else { return Ok(()) };
             at = last.cookie + AFTER_DOTS;
             let (mut full, mut failed) = (false, None);
@@ -430,7 +361,6 @@ impl<V: Vfs> Server<V> {
     /// Gives back all that the kernel holds. It sends no forgets when it unmounts.
     pub fn close(&self) {
         self.notifier.close();
-        self.streams.close();
         self.contents.close();
         self.listings.close();
         for (handle, count) in self.references.close() {

@@ -21,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 pub use tree::BUILT;
@@ -37,7 +37,6 @@ pub struct Memory {
     tree: Mutex<Tree>,
     listeners: Mutex<Vec<Sender<Vec<Change>>>>,
     calls: Counters,
-    still: AtomicBool,
 }
 
 macro_rules! counters {
@@ -79,7 +78,6 @@ impl Memory {
             tree: Mutex::new(Tree::new()),
             listeners: Mutex::default(),
             calls: Counters::default(),
-            still: AtomicBool::new(false),
         })
     }
 
@@ -142,11 +140,6 @@ impl Memory {
     /// Every listing of the directory `inode` fails with `error`, and nothing else of it.
     pub fn set_listing_error(&self, inode: Inode, error: Option<Error>) -> Result<()> {
         self.tree().directory(inode).map(|directory| directory.error = error)
-    }
-
-    /// No content will change from now on, so that opens need not be announced.
-    pub fn keep_still(&self) {
-        self.still.store(true, Ordering::Relaxed);
     }
 
     /// Every call on `inode` takes this long, for a directory also the lookups in it.
@@ -254,8 +247,8 @@ impl Vfs for Memory {
         self.tree().lookup(parent, name).ok().flatten()
     }
 
-    fn silence_opens(&self) -> bool {
-        self.still.load(Ordering::Relaxed)
+    fn silence_opens(&self) {
+        self.tree().silent = true;
     }
 }
 

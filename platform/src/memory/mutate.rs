@@ -275,10 +275,14 @@ impl Tree {
             return Err(Error::IsDirectory);
         };
         node.modified = now;
+        let link = node.kind == Kind::Symlink;
         let versions = self.versions.iter().filter(|(_, version)| version.inode == inode);
-        changes.extend(versions.map(|(&handle, _)| Change::Event(Event::modified(handle))));
+        changes.extend(versions.map(|(&handle, _)| {
+            Change::Event(Event::Modified { handle, places: self.places(handle) })
+        }));
+        let open = self.may_be_open(current);
         let version = self.versions.get_mut(&current).ok_or(Error::Stale)?;
-        if version.opens == 0 || volatile {
+        if !open || link || volatile {
             version.content = content;
             version.modified = now;
             version.revision += 1;
@@ -288,15 +292,16 @@ impl Tree {
             }
             return Ok(());
         }
-        // It is being read: its readers keep this handle, and the next lookup gets another.
+        // It may be being read: its readers keep this handle, and the next lookup gets another.
         version.superseded = true;
+        changes.push(Change::Content { handle: current, open: true });
         let next = self.fresh_handle();
         self.insert_version(next, inode, content, now);
         let node = self.node_mut(inode)?;
         node.body = Body::Leaf { current: next, volatile };
         for (directory, name) in node.names.clone() {
             for &parent in &self.directory(directory)?.places {
-                changes.push(Change::Entry { parent, name: name.clone(), fate: Fate::Doubtful });
+                changes.push(Change::Entry { parent, name: name.clone(), fate: Fate::Replaced });
             }
         }
         Ok(())

@@ -42,9 +42,11 @@ fn a_file_changed_while_open_is_superseded_and_its_reader_keeps_the_old_bytes() 
     let open = now(memory.open(before.handle)).unwrap();
     memory.set_content(inode, "newer").unwrap();
     let told = changes.try_recv().unwrap();
-    let modified = Change::Event(Event::modified(before.handle));
-    let entry = Change::Entry { parent: memory.root(), name: "f".into(), fate: Fate::Doubtful };
-    assert_eq!(told, [modified, entry]);
+    let places = vec![(memory.root(), "f".to_owned())];
+    let modified = Change::Event(Event::Modified { handle: before.handle, places });
+    let content = Change::Content { handle: before.handle, open: true };
+    let entry = Change::Entry { parent: memory.root(), name: "f".into(), fate: Fate::Replaced };
+    assert_eq!(told, [modified, content, entry]);
     assert_eq!(memory.places(before.handle), [(memory.root(), "f".to_owned())]);
     let after = look(&memory, memory.root(), "f");
     assert_eq!(after.inode, before.inode);
@@ -74,7 +76,8 @@ fn a_file_changed_while_closed_keeps_its_handle_and_loses_its_pages() {
     assert_eq!((first.keep_cache, second.keep_cache), (false, true));
     let changes = memory.changes();
     memory.set_content(inode, "new").unwrap();
-    let modified = Change::Event(Event::modified(handle));
+    let places = vec![(memory.root(), "f".to_owned())];
+    let modified = Change::Event(Event::Modified { handle, places });
     let content = Change::Content { handle, open: false };
     assert_eq!(changes.try_recv().unwrap(), [modified, content]);
     assert_eq!((open().keep_cache, open().keep_cache), (false, true));
@@ -90,7 +93,9 @@ fn a_volatile_file_advances_its_open_snapshot_at_getattr() {
     let changes = memory.changes();
     memory.append(inode, b"two\n").unwrap();
     let told: Vec<Change> = changes.try_iter().flatten().collect();
-    assert_eq!(told, [Change::Event(Event::modified(handle))], "nobody keeps anything of it");
+    let places = vec![(memory.root(), "log".to_owned())];
+    let modified = Change::Event(Event::Modified { handle, places });
+    assert_eq!(told, [modified], "nobody keeps anything of it");
     assert_eq!(now(memory.read(open.id, 0, 100)).unwrap(), "one\n");
     assert_eq!(now(memory.getattr(handle)).unwrap().size, 8);
     assert_eq!(now(memory.read(open.id, 0, 100)).unwrap(), "one\ntwo\n");

@@ -90,6 +90,8 @@ pub(super) struct Tree {
     pub by_name: HashMap<(Handle, String), Handle>,
     pub versions: HashMap<Handle, Version>,
     pub opens: HashMap<OpenId, Open>,
+    /// Whoever holds a handle may have it open, and nobody says so.
+    pub silent: bool,
     references: HashMap<Handle, u64>,
     next_inode: u64,
     next_handle: u64,
@@ -107,6 +109,7 @@ impl Tree {
             by_name: HashMap::new(),
             versions: HashMap::new(),
             opens: HashMap::new(),
+            silent: false,
             references: HashMap::new(),
             next_inode: ROOT.0,
             next_handle: FIRST_EXTRA_HANDLE,
@@ -282,16 +285,17 @@ impl Tree {
         let (kind, cacheable) = match self.nodes.get(&inode) {
             Some(node) => {
                 let volatile = matches!(node.body, Body::Leaf { volatile: true, .. });
-                (node.kind, node.cacheable && !volatile)
+                (node.kind, node.cacheable && !volatile && !version.superseded)
             }
-            None => (Kind::File, true),
+            None => (Kind::File, false),
         };
         let size = version.content.len() as u64;
         Ok(Attr { inode, kind, size, modified: version.modified, cacheable })
     }
 
     pub fn getattr(&mut self, handle: Handle) -> Result<Attr> {
-        let gone = |v: &Version| v.opens == 0 && !self.nodes.contains_key(&v.inode);
+        let open = |v: &Version| v.opens > 0 || self.silent;
+        let gone = |v: &Version| !open(v) && !self.nodes.contains_key(&v.inode);
         if self.versions.get(&handle).is_some_and(gone) {
             return Err(Error::Stale);
         }
@@ -330,8 +334,9 @@ impl Tree {
     }
 
     pub fn open(&mut self, handle: Handle) -> Result<OpenFile> {
+        let silent = self.silent;
         let version = self.version(handle)?;
-        if version.superseded {
+        if version.superseded && !silent {
             return Err(Error::Stale);
         }
         let inode = version.inode;
@@ -340,9 +345,10 @@ impl Tree {
         version.paged = Some(version.revision);
         version.opens += 1;
         let size = content.len() as u64;
-        let node = self.node_mut(inode)?;
-        node.size_known = true;
-        let direct = matches!(node.body, Body::Leaf { volatile: true, .. });
+        let direct = self.nodes.get_mut(&inode).is_some_and(|node| {
+            node.size_known = true;
+            matches!(node.body, Body::Leaf { volatile: true, .. })
+        });
         let id = self.record(Open::File { handle, content });
         Ok(OpenFile { id, size, held: size, keep_cache: keep_cache && !direct, direct })
     }
@@ -457,6 +463,12 @@ impl Tree {
             self.references.remove(&handle);
             self.reap(handle);
         }
+    }
+
+    /// Whether somebody may have the file open by this handle.
+    pub fn may_be_open(&self, handle: Handle) -> bool {
+        let opens = self.versions.get(&handle).is_some_and(|version| version.opens > 0);
+        opens || self.silent && self.references.contains_key(&handle)
     }
 
     /// Drops a superseded version that nobody holds any more.

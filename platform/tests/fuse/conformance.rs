@@ -28,15 +28,6 @@ fn the_standard_tree_conforms_while_entries_come_and_go() {
     assert_conforms(&fixture.path(""));
 }
 
-/// Where the kernel mounts read-only for root it opens files and directories by itself.
-#[test]
-fn the_standard_tree_conforms_where_opens_are_not_announced() {
-    let memory = planted();
-    memory.keep_still();
-    let Some(fixture) = Fixture::with(memory, &runnable()) else { return };
-    assert_conforms(&fixture.path(""));
-}
-
 /// The suite runs a program.
 fn runnable() -> MountOptions {
     MountOptions { exec: true, ..MountOptions::default() }

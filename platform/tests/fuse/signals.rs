@@ -18,12 +18,18 @@ fn a_signal_ends_the_wait_for_a_slow_answer_and_nothing_is_kept_of_it() {
     let Some(mut fixture) = Fixture::new() else { return };
     let memory = fixture.memory.clone();
     let slow = memory.add(ROOT, "slow", New::Directory).unwrap();
-    let file = memory.add(slow, "f", New::file("at last")).unwrap();
-    // Where the name is asked for, the file is opened, and the directory is listed.
-    let waits = [("cat", "slow/f", slow), ("cat", "slow/f", file), ("ls", "slow", slow)];
-    for (program, path, delayed) in waits {
-        memory.set_delay(delayed, SLOW).unwrap();
-        for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+    memory.add(slow, "f", New::file("at last")).unwrap();
+    let file = |name| memory.add(slow, name, New::file("at last")).unwrap();
+    // Where the name is asked for, the file is read, and the directory is listed. Who reads a page that somebody
+    // has asked for waits for that answer, so each reads a file of its own.
+    let waits = [
+        ("cat", ["slow/f"; 3], [slow; 3]),
+        ("cat", ["slow/1", "slow/2", "slow/3"], ["1", "2", "3"].map(file)),
+        ("ls", ["slow"; 3], [slow; 3]),
+    ];
+    for (program, paths, delayed) in waits {
+        delayed.iter().for_each(|inode| memory.set_delay(*inode, SLOW).unwrap());
+        for (signal, path) in [Signal::INT, Signal::TERM, Signal::KILL].into_iter().zip(paths) {
             let before = memory.calls().total();
             let mut command = Command::new(program);
             command.arg(fixture.path(path)).stdout(Stdio::null()).stderr(Stdio::null());
@@ -38,7 +44,7 @@ fn a_signal_ends_the_wait_for_a_slow_answer_and_nothing_is_kept_of_it() {
             assert_eq!(status.signal(), Some(signal.as_raw()), "{program} {path}: {status:?}");
             assert!(took < SOON, "{program} {path} {signal:?}: {took:?}");
         }
-        memory.set_delay(delayed, Duration::ZERO).unwrap();
+        delayed.iter().for_each(|inode| memory.set_delay(*inode, Duration::ZERO).unwrap());
     }
     // The answers come, and are given back.
     eventually("what was opened is closed", || memory.open_count() == 0);

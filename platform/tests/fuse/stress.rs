@@ -1,6 +1,6 @@
 //! Readers and changes on the same files, from many threads.
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, eventually};
 use omnifs_platform::Inode;
 use omnifs_platform::fuse::MountOptions;
 use omnifs_platform::memory::{Memory, New, ROOT};
@@ -36,20 +36,6 @@ fn check_whole(found: &str) {
     assert_eq!(found.len(), content(number).len(), "a cut read of {number}");
 }
 
-/// A path that is superseded twice within one open(2) answers ESTALE: the kernel looks it up anew
-/// only once. At these rates that happens; a reader tries again.
-fn read_whole(path: &Path, stale: &AtomicU64) -> String {
-    loop {
-        match fs::read_to_string(path) {
-            Ok(content) => return content,
-            Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle => {
-                stale.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => panic!("{}: {error}", path.display()),
-        }
-    }
-}
-
 struct Scene {
     directories: Vec<Inode>,
     files: Vec<(Inode, PathBuf)>,
@@ -80,12 +66,12 @@ fn readers_and_changes_of_the_same_files_never_stall_and_never_tear() {
     let memory = &fixture.memory;
     let scene = scene(memory, fixture.path(""));
     let until = Instant::now() + duration();
-    let (reads, changes, stale) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (reads, changes) = (AtomicU64::new(0), AtomicU64::new(0));
     let next = AtomicU64::new(1);
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (scene, reads, changes) = (&scene, &reads, &changes);
-            let (stale, next) = (&stale, &next);
+            let next = &next;
             let fixture = &fixture;
             scope.spawn(move || {
                 for turn in thread.. {
@@ -111,7 +97,7 @@ fn readers_and_changes_of_the_same_files_never_stall_and_never_tear() {
                             changes.fetch_add(2, Ordering::Relaxed);
                         }
                         _ => {
-                            check_whole(&read_whole(path, stale));
+                            check_whole(&fs::read_to_string(path).unwrap());
                             let size = fs::metadata(path).unwrap().len();
                             assert!(size > 0);
                             reads.fetch_add(1, Ordering::Relaxed);
@@ -123,14 +109,13 @@ fn readers_and_changes_of_the_same_files_never_stall_and_never_tear() {
             });
         }
     });
-    println!("{reads:?} reads beside {changes:?} changes, {stale:?} tried again");
-    assert!(stale.into_inner() * 100 < reads.load(Ordering::Relaxed));
+    println!("{reads:?} reads beside {changes:?} changes");
     assert!(reads.into_inner() > 100 && changes.into_inner() > 100);
     // Nothing stale is left when it is quiet.
     for (number, (inode, path)) in scene.files.iter().enumerate() {
         let last = content(1_000_000 + number as u64);
         memory.set_content(*inode, last.clone()).unwrap();
-        assert_eq!(fs::read_to_string(path).unwrap(), last);
+        eventually("the last content", || fs::read_to_string(path).unwrap() == last);
     }
     for index in 0..4 {
         let names = fs::read_dir(fixture.path(&format!("d{index}"))).unwrap().count();
@@ -164,33 +149,27 @@ fn follow(path: &Path, until: Instant, pace: Duration) -> u64 {
 
 #[test]
 fn followers_of_a_growing_file_never_see_a_byte_that_is_not_there() {
-    for still in [true, false] {
-        let memory = Memory::new();
-        if still {
-            memory.keep_still();
+    let Some(fixture) = Fixture::with(Memory::new(), &MountOptions::default()) else { return };
+    let log = fixture.memory.add(ROOT, "log", New::volatile("")).unwrap();
+    let path = fixture.path("log");
+    let until = Instant::now() + duration();
+    let mut length = 0_u64;
+    let seen: Vec<u64> = thread::scope(|scope| {
+        let follow = |n: u64| {
+            let path = &path;
+            scope.spawn(move || follow(path, until, Duration::from_micros(n * 97)))
+        };
+        let followers: Vec<_> = (0..10).map(follow).collect();
+        while Instant::now() < until {
+            let more = length..length + 1 + length % 173;
+            let bytes: Vec<u8> = more.clone().map(|at| at as u8 | 1).collect();
+            fixture.memory.append(log, &bytes).unwrap();
+            length = more.end;
+            thread::sleep(Duration::from_micros(300));
         }
-        let Some(fixture) = Fixture::with(memory, &MountOptions::default()) else { return };
-        let log = fixture.memory.add(ROOT, "log", New::volatile("")).unwrap();
-        let path = fixture.path("log");
-        let until = Instant::now() + duration();
-        let mut length = 0_u64;
-        let seen: Vec<u64> = thread::scope(|scope| {
-            let follow = |n: u64| {
-                let path = &path;
-                scope.spawn(move || follow(path, until, Duration::from_micros(n * 97)))
-            };
-            let followers: Vec<_> = (0..10).map(follow).collect();
-            while Instant::now() < until {
-                let more = length..length + 1 + length % 173;
-                let bytes: Vec<u8> = more.clone().map(|at| at as u8 | 1).collect();
-                fixture.memory.append(log, &bytes).unwrap();
-                length = more.end;
-                thread::sleep(Duration::from_micros(300));
-            }
-            followers.into_iter().map(|follower| follower.join().unwrap()).collect()
-        });
-        println!("{length} bytes, seen {seen:?}");
-        assert!(seen.iter().all(|&seen| seen > length / 2));
-        assert_eq!(fs::read(&path).unwrap().len() as u64, length);
-    }
+        followers.into_iter().map(|follower| follower.join().unwrap()).collect()
+    });
+    println!("{length} bytes, seen {seen:?}");
+    assert!(seen.iter().all(|&seen| seen > length / 2));
+    assert_eq!(fs::read(&path).unwrap().len() as u64, length);
 }

@@ -32,11 +32,13 @@ pub fn command(room: &Path, arguments: &[&str]) -> Result<Command, String> {
     let (target, components) = built.ok_or("nothing is built: cargo xtask test")?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let inside = program.strip_prefix(&target).map_err(|error| error.to_string())?;
-    // The FUSE device as it is on most machines, one that any user may open; and what was built, which may
-    // lie where nobody else may look.
+    // The FUSE device as it is on most machines, one that any user may open; a user may let others in; and what
+    // was built, which may lie where nobody else may look.
     let script = "room=$0; target=$1; components=$2; user=$3; program=$4; shift 4; \
                   mount -t tmpfs none \"$room\" && mknod -m 666 \"$room/fuse\" c 10 229 && \
-                  mount --bind \"$room/fuse\" /dev/fuse && mkdir \"$room/target\" \"$room/components\" && \
+                  mount --bind \"$room/fuse\" /dev/fuse && \
+                  echo user_allow_other > \"$room/fuse.conf\" && \
+                  mount --bind \"$room/fuse.conf\" /etc/fuse.conf && mkdir \"$room/target\" \"$room/components\" && \
                   mount --bind \"$target\" \"$room/target\" && \
                   mount --bind \"$components\" \"$room/components\" && \
                   exec setpriv --reuid \"$user\" --regid \"$user\" --clear-groups \

@@ -88,4 +88,8 @@ impl Vfs for Late {
     fn changes(&self) -> Receiver<Vec<Change>> {
         self.0.changes()
     }
+
+    fn silence_opens(&self) {
+        self.0.silence_opens();
+    }
 }

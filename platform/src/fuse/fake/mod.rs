@@ -13,7 +13,7 @@ mod late;
 
 use super::contents::Contents;
 use super::filesystem::OmniFilesystem;
-use super::held::{References, Streams};
+use super::held::References;
 use super::listings::Listings;
 use super::notify::Notifier;
 use super::server::Server;
@@ -58,6 +58,7 @@ fn wired(seed: u64) -> Wired {
         None,
     )
     .unwrap();
+    memory.silence_opens();
     let vfs = Arc::new(Late(memory.clone(), AtomicU64::new(seed)));
     let references = Arc::new(References::new());
     let wire = Wire(theirs.try_clone().unwrap());
@@ -68,10 +69,8 @@ fn wired(seed: u64) -> Wired {
         runtime: runtime.handle().clone(),
         owner: Owner::nobody(),
         references,
-        streams: Streams::new(),
         contents: Contents::new(),
         listings: Listings::new(),
-        may_silence: false,
         notifier: notifier.clone(),
         desk: Arc::default(),
     });
@@ -80,7 +79,8 @@ fn wired(seed: u64) -> Wired {
         config.acl = SessionACL::Owner;
         config.n_threads = Some(2);
         let session =
-            Session::from_fd(OmniFilesystem(server), theirs, SessionACL::Owner, config).unwrap();
+            Session::from_fd(OmniFilesystem::new(server, false), theirs, SessionACL::Owner, config)
+                .unwrap();
         // Ends when the kernel's end of the socket is closed.
         let _ = session.run();
     });
@@ -150,11 +150,8 @@ impl Wired {
         }
         for (node, bytes) in &kernel.pages {
             let Ok(opened) = self.runtime.block_on(memory.open(Handle(*node))) else { continue };
-            // Otherwise they are dropped by the open.
-            if opened.keep_cache {
-                let found = self.runtime.block_on(memory.read(opened.id, 0, 4096)).unwrap();
-                assert_eq!(*bytes, found, "{node}, round {round}");
-            }
+            let found = self.runtime.block_on(memory.read(opened.id, 0, 4096)).unwrap();
+            assert_eq!(*bytes, found, "{node}, round {round}");
             memory.release(opened.id);
         }
     }

@@ -3,11 +3,9 @@
 use super::desk::{Answer, Made};
 use crate::fuse::attr::{NEVER, keep};
 use crate::fuse::held::Shown;
-use crate::fuse::server::{GENERATION, NOTHING_OPEN, Server};
+use crate::fuse::server::{GENERATION, Server, UNKNOWN};
 use crate::{Handle, Kind, Vfs};
-use fuser::{
-    Errno, FileAttr, FileHandle, FopenFlags, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen,
-};
+use fuser::{Errno, FileAttr, FopenFlags, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen};
 use std::time::SystemTime;
 
 impl<V: Vfs> Server<V> {
@@ -95,7 +93,7 @@ impl<V: Vfs> Server<V> {
             return reply.error(Errno::EROFS);
         }
         let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
-        reply.opened(FileHandle(NOTHING_OPEN), flags);
+        reply.opened(UNKNOWN, flags);
     }
 
     /// A touch whose answer says nothing.
