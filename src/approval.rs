@@ -210,6 +210,7 @@ mod tests {
             approval: Approval::Recorded { component: "sha256:00".into(), asks },
             enabled: true,
             config: InstanceConfig::default(),
+            egress: Default::default(),
         }
     }
 

@@ -142,6 +142,7 @@ mod tests {
             approval,
             enabled: true,
             config: InstanceConfig::default(),
+            egress: Default::default(),
         }
     }
 

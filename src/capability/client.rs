@@ -2,6 +2,7 @@
 
 use super::Limits;
 use super::address::{Guard, Refused};
+use super::egress::Via;
 use super::place::Base;
 use crate::provider::Cause;
 use crate::{paths, trust};
@@ -41,15 +42,18 @@ pub(super) fn build(
     base: &Base,
     guard: Guard,
     ca_file: Option<&Path>,
+    via: Option<&Via>,
     limits: &Limits,
 ) -> Result<reqwest::Client, String> {
+    let mut guard = guard;
+    guard.configured.extend(via.map(|via| via.host.clone()));
     let encrypted = matches!(base, Base::Web(url) if url.scheme() == "https");
-    match prepared(base, guard.clone(), ca_file, limits)?.build() {
+    match prepared(base, guard.clone(), ca_file, via, limits)?.build() {
         Ok(client) => Ok(client),
         // A bare container has no authorities, and an engine's socket or a double on loopback needs none. Where a
         // redirect leads to TLS from there, nothing is trusted.
         Err(_) if !encrypted && ca_file.is_none() => {
-            let builder = prepared(base, guard, ca_file, limits)?.tls_certs_only([]);
+            let builder = prepared(base, guard, ca_file, via, limits)?.tls_certs_only([]);
             builder.build().map_err(|error| format!("cannot set up TLS: {}", root(&error)))
         }
         Err(error) => Err(format!("cannot set up TLS: {}", root(&error))),
@@ -60,6 +64,7 @@ fn prepared(
     base: &Base,
     guard: Guard,
     ca_file: Option<&Path>,
+    via: Option<&Via>,
     limits: &Limits,
 ) -> Result<reqwest::ClientBuilder, String> {
     // Fails where the process has one already, which is then used.
@@ -83,6 +88,9 @@ fn prepared(
         .http2_keep_alive_timeout(Duration::from_secs(10))
         .http2_adaptive_window(true)
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    if let Some(via) = via {
+        builder = builder.proxy(via.proxy.clone());
+    }
     if let Some(path) = ca_file {
         let shown = path.display();
         let failed = |error: io::Error| format!("cannot read ca-file {shown}: {error}");
@@ -158,12 +166,19 @@ pub(super) fn is_undecodable(error: &reqwest::Error) -> bool {
 }
 
 /// Says what happened and what to do. `service` is the provider's name; the URL's path and query
-/// stay out.
-pub(super) fn fault(error: &reqwest::Error, service: &str, base: &Base, url: &Url) -> Fault {
-    let place = match base {
-        Base::Web(_) => origin(url),
-        Base::Unix(path) => path.display().to_string(),
-        Base::Pipe(path) => path.clone(),
+/// stay out. `proxy`: the one that was used.
+pub(super) fn fault(
+    error: &reqwest::Error,
+    service: &str,
+    base: &Base,
+    proxy: Option<&str>,
+    url: &Url,
+) -> Fault {
+    let place = match (base, proxy.filter(|_| url.scheme() == "https")) {
+        (Base::Web(_), Some(proxy)) => format!("{} through the proxy {proxy}", origin(url)),
+        (Base::Web(_), None) => origin(url),
+        (Base::Unix(path), _) => path.display().to_string(),
+        (Base::Pipe(path), _) => path.clone(),
     };
     let local = !matches!(base, Base::Web(_));
     let kind = find::<io::Error>(error).map(io::Error::kind);

@@ -2,6 +2,7 @@
 
 use super::address::Guard;
 use super::counters::Counters;
+use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
 use super::{Setup, client};
 use crate::credentials::Elsewhere;
@@ -68,6 +69,8 @@ pub(super) struct Target {
     configured: HashSet<String>,
     ca_file: Option<PathBuf>,
     resolver: super::Resolver,
+    /// The proxy on the way there, or why none can be used.
+    via: Result<Option<Via>, String>,
     client: OnceCell<reqwest::Client>,
     /// Requests that may be under way.
     pub turns: Semaphore,
@@ -135,6 +138,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         configured,
         ca_file: given.ca_file,
         resolver: setup.resolver.clone(),
+        via: setup.egress.via(&setup.environment),
         client: OnceCell::new(),
         turns: Semaphore::new(setup.limits.parallel.max(1)),
     })
@@ -223,6 +227,11 @@ impl Target {
         Ok(url)
     }
 
+    /// The proxy on the way there: `http://HOST:PORT`.
+    pub fn proxy(&self) -> Option<&str> {
+        self.via.as_ref().ok()?.as_ref().map(|via| &*via.origin)
+    }
+
     /// The endpoint's connections, made at first use.
     pub async fn client(&self, limits: &super::Limits) -> Result<&reqwest::Client, String> {
         self.client
@@ -231,9 +240,10 @@ impl Target {
                     Guard { resolver: self.resolver.clone(), configured: self.configured.clone() };
                 let (base, ca_file, limits) =
                     (self.base.clone(), self.ca_file.clone(), limits.clone());
+                let via = self.via.clone()?;
                 // Reads the system's certificates.
                 tokio::task::spawn_blocking(move || {
-                    client::build(&base, guard, ca_file.as_deref(), &limits)
+                    client::build(&base, guard, ca_file.as_deref(), via.as_ref(), &limits)
                 })
                 .await
                 .unwrap_or_else(|error| Err(format!("cannot set up the client: {error}")))

@@ -211,7 +211,13 @@ impl Shared {
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             exchange.target.counters.called_out();
             let response = exchange.client.execute(built).await.map_err(|error| {
-                exchange.fault(client::fault(&error, &self.service, &exchange.target.base, &url))
+                exchange.fault(client::fault(
+                    &error,
+                    &self.service,
+                    &exchange.target.base,
+                    exchange.target.proxy(),
+                    &url,
+                ))
             })?;
             exchange.target.counters.responded(response.status().as_u16());
             exchange.check_head(&response).map_err(|fault| exchange.fault(fault))?;
@@ -249,7 +255,7 @@ impl Shared {
     ) -> Failure {
         match self.target(endpoint) {
             Ok(target) => {
-                let fault = client::fault(error, &self.service, &target.base, url);
+                let fault = client::fault(error, &self.service, &target.base, target.proxy(), url);
                 let failure = self.failure(fault.cause, fault.detail);
                 target.counters.failed(&failure);
                 failure
@@ -488,7 +494,8 @@ impl Exchange<'_> {
     }
 
     fn transport(&self, error: &reqwest::Error, url: &Url) -> Fault {
-        client::fault(error, &self.shared.service, &self.target.base, url)
+        let proxy = self.target.proxy();
+        client::fault(error, &self.shared.service, &self.target.base, proxy, url)
     }
 
     fn admit(&self) -> Result<Permit, Limited> {

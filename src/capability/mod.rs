@@ -15,6 +15,7 @@ mod answer;
 pub mod budget;
 mod client;
 pub mod counters;
+pub mod egress;
 mod endpoint;
 mod exchange;
 mod part;
@@ -27,6 +28,7 @@ mod whose;
 
 pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
+pub use egress::Egress;
 pub use endpoint::{Override, SetupError, shown};
 pub use place::pipe;
 pub(crate) use place::{Base, Placed, RedirectHost};
@@ -195,6 +197,7 @@ pub struct Setup {
     pub limits: Limits,
     pub clock: Clock,
     pub resolver: Resolver,
+    pub egress: Egress,
 }
 
 impl Setup {
@@ -212,6 +215,7 @@ impl Setup {
             limits: Limits::default(),
             clock: Clock::system(),
             resolver: system_resolver(),
+            egress: Egress::Direct,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::{Error, nearest};
 use super::{Config, InstanceConfig};
+use crate::capability::Egress;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,8 @@ pub struct Instance {
     pub approval: Approval,
     pub enabled: bool,
     pub config: InstanceConfig,
+    /// The way out of this machine, the same for all.
+    pub egress: Egress,
 }
 
 /// 1 to 63 lower-case letters, digits and `-`, beginning with a letter or a digit.
@@ -65,7 +68,9 @@ impl Config {
             let config = config.cloned().unwrap_or_default();
             let enabled = config.enabled.unwrap_or(true);
             let name = name.to_owned();
-            instances.insert(name.clone(), Instance { name, source, approval, enabled, config });
+            let egress = self.egress.clone();
+            instances
+                .insert(name.clone(), Instance { name, source, approval, enabled, config, egress });
         };
         for name in shipped {
             add(name, Source::Shipped((*name).to_owned()), Approval::Shipped, None);

@@ -15,6 +15,7 @@ pub use edit::Editor;
 pub use error::{Error, Place, nearest};
 pub use instances::{Approval, Instance, Source, valid_name};
 
+use crate::capability::Egress;
 use crate::{paths, trust};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Config {
     pub cache: Cache,
     pub limits: Limits,
     pub mount: Mount,
+    /// How requests leave this machine.
+    pub egress: Egress,
 }
 
 /// One `[instances.NAME]`.
@@ -218,6 +221,7 @@ impl Default for Config {
                 webhook_url: None,
                 metrics_listen: None,
             },
+            egress: Egress::Direct,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::error::{Error, Place, nearest};
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use crate::capability::{Egress, egress};
 use crate::names::names_a_secret;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -214,8 +215,32 @@ impl<'a> Section<'a> {
         endpoints
     }
 
+    fn egress(&self) -> Option<Egress> {
+        self.only(&["proxy", "no-proxy"]);
+        let except = self.strings("no-proxy");
+        let Some(text) = self.string("proxy") else {
+            let rule = || "it belongs to a proxy".to_owned();
+            self.check("no-proxy", except.is_empty().then_some(()).ok_or_else(rule));
+            return None;
+        };
+        if text == "environment" {
+            let rule = || "with proxy = \"environment\" it is NO_PROXY that counts".to_owned();
+            self.check("no-proxy", except.is_empty().then_some(()).ok_or_else(rule));
+            return Some(Egress::Environment);
+        }
+        let url = egress::parse(text).and_then(|url| match url.password() {
+            // As no other secret may.
+            Some(_) => {
+                Err("a password is not for this file; use HTTPS_PROXY and proxy = \"environment\""
+                    .to_owned())
+            }
+            None => Ok(text.to_owned()),
+        });
+        self.check("proxy", url).map(|url| Egress::Proxy { url, except })
+    }
+
     fn config(&self) -> Config {
-        self.only(&["instances", "cache", "limits", "mount"]);
+        self.only(&["instances", "cache", "limits", "mount", "network"]);
         let mut config = Config::default();
         fn put<T>(to: &mut T, from: Option<T>) {
             if let Some(value) = from {
@@ -247,6 +272,9 @@ impl<'a> Section<'a> {
                 limits.check("content-size", fits.then_some(size.0).ok_or_else(rule))
             });
             put(&mut config.limits.content_size, content);
+        }
+        if let Some(network) = self.section("network") {
+            put(&mut config.egress, network.egress());
         }
         if let Some(mount) = self.section("mount") {
             mount.only(&[

@@ -128,6 +128,31 @@ fn a_secret_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_proxy_is_a_url_or_that_of_the_environment_and_has_no_password_here() {
+    let egress = |text: &str| {
+        parse(Path::new("/etc/c.toml"), &format!("[network]\n{text}")).expect("right").egress
+    };
+    assert_eq!(egress(""), Egress::Direct);
+    assert_eq!(egress("proxy = 'environment'"), Egress::Environment);
+    let (url, except) = ("proxy.corp:3128".to_owned(), vec!["a.corp".to_owned()]);
+    let written = "proxy = 'proxy.corp:3128'\nno-proxy = ['a.corp']";
+    assert_eq!(egress(written), Egress::Proxy { url, except });
+    let shown = parse(Path::new("/etc/c.toml"), &format!("[network]\n{written}")).expect("right");
+    let again = parse(Path::new("/etc/c.toml"), &shown.to_string()).expect("what is shown");
+    assert_eq!(again.egress, shown.egress);
+    for (text, part) in [
+        ("proxy = 'socks5://h'", "http://HOST:PORT"),
+        ("proxy = 'http://u:hunter2@h'", "a password is not for this file"),
+        ("proxy = 'environment'\nno-proxy = ['a']", "NO_PROXY"),
+        ("no-proxy = ['a']", "belongs to a proxy"),
+        ("proxi = 'x'", "'proxy'?"),
+    ] {
+        let found = mistake(&format!("[network]\n{text}"));
+        assert!(found.contains(part) && !found.contains("hunter2"), "{found}");
+    }
+}
+
+#[test]
 fn an_id_is_no_secret() {
     for value in [
         "acct_1032D82eZvKYlo2C",

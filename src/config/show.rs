@@ -2,6 +2,7 @@
 
 use super::units::Size;
 use super::{Config, EndpointConfig, InstanceConfig};
+use crate::capability::Egress;
 use std::fmt::{self, Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,15 @@ impl Display for Config {
         }
         if let Some(address) = mount.metrics_listen {
             writeln!(f, "metrics-listen = \"{address}\"")?;
+        }
+        match &self.egress {
+            Egress::Direct => {}
+            Egress::Environment => writeln!(f, "\n[network]\nproxy = \"environment\"")?,
+            Egress::Proxy { url, except } => {
+                let except: Vec<_> = except.iter().map(|host| quoted(host)).collect();
+                writeln!(f, "\n[network]\nproxy = {}", quoted(url))?;
+                writeln!(f, "no-proxy = [{}]", except.join(", "))?;
+            }
         }
         for (name, instance) in &self.written {
             writeln!(f, "\n[instances.{name}]")?;

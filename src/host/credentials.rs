@@ -41,6 +41,7 @@ pub(super) fn outbound(
     setup.limits.total = limits.request_time;
     setup.limits.body = usize::try_from(limits.content_size).unwrap_or(usize::MAX);
     setup.keyring = Some(Lookup::system());
+    setup.egress = instance.egress.clone();
     setup.credential_files = files(instance, manifest)?;
     for (name, endpoint) in &instance.config.endpoints {
         let place = Override {

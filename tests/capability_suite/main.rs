@@ -7,6 +7,7 @@
 mod answers;
 mod budget;
 mod credentials;
+mod egress;
 mod elsewhere;
 mod gate;
 mod login;

@@ -8,10 +8,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-struct TlsServer {
-    port: u16,
-    connections: Arc<AtomicUsize>,
-    authority: tempfile::NamedTempFile,
+pub(super) struct TlsServer {
+    pub port: u16,
+    pub connections: Arc<AtomicUsize>,
+    pub authority: tempfile::NamedTempFile,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -23,7 +23,7 @@ impl Drop for TlsServer {
 
 /// Speaks HTTP/2 as `name.example.test`; answers each request with its path and credential's
 /// presence, or redirects `/things/away`.
-async fn server(location: &'static str) -> TlsServer {
+pub(super) async fn server(location: &'static str) -> TlsServer {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(vec!["name.example.test".to_owned()]).unwrap();
     let mut authority = tempfile::NamedTempFile::new().unwrap();
@@ -64,7 +64,7 @@ async fn server(location: &'static str) -> TlsServer {
     TlsServer { port, connections, authority, task }
 }
 
-fn here() -> Resolver {
+pub(super) fn here() -> Resolver {
     Arc::new(|_| Box::pin(async { Ok(vec!["127.0.0.1".parse().unwrap()]) }))
 }
 
