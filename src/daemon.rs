@@ -29,6 +29,8 @@ pub struct Options {
     pub instances: Vec<Instance>,
     pub paths: Paths,
     pub log: PathBuf,
+    /// The pace of every poll, in place of the feed's own.
+    pub poll_every: Option<Duration>,
 }
 
 /// A mounted file system, as a back end hands it over.

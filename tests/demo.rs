@@ -17,9 +17,13 @@ const SOON: Duration = Duration::from_secs(60);
 fn is_poll(request: &Request) -> bool {
     let query = request.query.as_deref().unwrap_or_default();
     let by_id = request.path.strip_prefix("/repositories/");
+    // What the feed lists, and no command does.
+    let listed = ["/actions/runs", "/actions/workflows", "/issues/events"];
     query.contains("since=")
         || query.contains("sort=updated")
+        || query.contains("per_page=1&sort=created")
         || by_id.is_some_and(|rest| !rest.contains('/'))
+        || by_id.is_some_and(|rest| listed.iter().any(|list| rest.ends_with(list)))
         || request.body.windows(13).any(|part| part == b"query Changed")
 }
 
@@ -94,4 +98,42 @@ fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
     let ended = tied::wait(&mut demo, Duration::from_secs(20));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
     assert!(!is_mounted(&point) && !point.exists(), "the directory was made, and is removed");
+}
+
+#[test]
+fn what_happens_in_the_demo_shows_by_the_command_that_it_names() {
+    if let Some(reason) = Omnifs::unavailable() {
+        return skip("demo_lives", &reason);
+    }
+    let omnifs = Omnifs::new().expect("a home");
+    let (point, printed) = (omnifs.path("try-it"), omnifs.path("printed"));
+    let output = File::create(&printed).expect("a file");
+    let mut command = omnifs.command();
+    command.arg("demo").arg(&point).stdout(output.try_clone().expect("dup")).stderr(output);
+    let mut demo = tied::spawn(command).expect("omnifs demo");
+    let said = || fs::read_to_string(&printed).unwrap_or_default();
+    let ready = wait_until(SOON, || said().contains("something happens").then_some(()));
+    assert!(ready.is_some(), "{}", said());
+    // What each command shows before, and that it shows something else once that was told.
+    let told = [
+        ("was retitled", "cat github/acme/api/_issues/_open/2853/title"),
+        ("mira commented", "ls github/acme/api/_issues/_open/2853/comments"),
+        ("2841 was closed", "ls github/acme/api/_issues/_open"),
+        ("ENG-204 moved on", "cat linear/teams/ENG/issues/_open/ENG-204/state"),
+    ];
+    let before: Vec<_> = told.iter().map(|(_, line)| shell(&point, line)).collect();
+    for ((what, line), before) in told.iter().zip(before) {
+        let happened = wait_until(SOON, || {
+            said().lines().any(|said| said.contains(what) && said.contains(line)).then_some(())
+        });
+        assert!(happened.is_some(), "{what}: {}", said());
+        let shown = wait_until(SOON, || {
+            let output = try_shell(&point, line);
+            (output.status.success() && output.stdout != before.as_bytes()).then_some(())
+        });
+        assert!(shown.is_some(), "{line} shows nothing new: {before}");
+    }
+    tied::signal(&demo, Signal::INT);
+    let ended = tied::wait(&mut demo, Duration::from_secs(20));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
 }

@@ -4,11 +4,19 @@ use clap::Args;
 use omnifs::host;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Between one thing that happens and the next.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How soon it shows.
+const POLLED_EVERY: Duration = Duration::from_secs(1);
 
 /// Try omnifs without a network, an account or an engine
 ///
 /// Starts small twins of the services on loopback and mounts them with the real providers, and beside
-/// them what runs on this machine. It prints commands worth typing; Ctrl-C unmounts.
+/// them what runs on this machine. It prints commands worth typing, and what happens at the services while it
+/// runs; Ctrl-C unmounts.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Where to mount; the directory is made if it is missing, and then removed at the end
@@ -36,10 +44,11 @@ pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
 
 fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
     // The user's own configuration could point the demo at real services.
-    let options = mount::options(context, demo.config.clone(), path, &[])?;
+    let mut options = mount::options(context, demo.config.clone(), path, &[])?;
+    options.poll_every = Some(POLLED_EVERY);
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let (asked, place) = (shown(path), omnifs::paths::quoted(path));
-    let mut printed = Ok(());
+    let (mut printed, mut live) = (Ok(()), None);
     mount::serve(options, |_, mounted| {
         for warning in &mounted.warnings {
             terminal::tell("warning", warning);
@@ -49,8 +58,18 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
             let (line, cost) = (command.line, command.cost());
             text.push_str(&format!("  cd {place} && {line}\n      # {cost}\n"));
         }
-        text.push_str("\nTyped again, each costs nothing.\n");
+        text.push_str("\nTyped again, each costs nothing until something changes.\n");
+        for line in demo.missing() {
+            text.push_str(&format!("({line})\n"));
+        }
+        text.push_str(&format!("\nEvery {} seconds something happens:\n", EVERY.as_secs()));
         printed = terminal::print(&text);
+        let tell = |happening: host::Happening| {
+            // Whoever has closed the output goes on mounting.
+            let _ = terminal::print(&format!("  {}: {}\n", happening.what, happening.look));
+        };
+        live = demo.live(EVERY, tell).map_err(|e| tracing::warn!(%e, "nothing happens")).ok();
     })?;
+    drop(live);
     printed
 }

@@ -189,6 +189,7 @@ pub fn options(
         config,
         instances: instances.into_iter().filter(|instance| instance.enabled).collect(),
         paths: context.paths.clone(),
+        poll_every: None,
     })
 }
 

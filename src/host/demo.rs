@@ -5,8 +5,12 @@ use crate::control::Refused;
 use omnifs_twins::Request;
 use omnifs_twins::demo;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
-pub use omnifs_twins::demo::Command;
+pub use omnifs_twins::demo::{Command, Happening};
 
 /// The demo's services, running on loopback until this is dropped.
 pub struct Demo {
@@ -14,7 +18,13 @@ pub struct Demo {
     pub config: Config,
     /// Commands worth typing in the mountpoint, in this order.
     pub commands: Vec<Command>,
-    services: demo::Demo,
+    services: Arc<demo::Demo>,
+}
+
+/// Has things happen in the demo until it is dropped.
+#[derive(Debug)]
+pub struct Live {
+    _stop: Sender<()>,
 }
 
 impl fmt::Debug for Demo {
@@ -24,6 +34,36 @@ impl fmt::Debug for Demo {
 }
 
 impl Demo {
+    /// Has something happen each time that so much has passed, and tells of it.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    pub fn live(
+        &self,
+        every: Duration,
+        mut tell: impl FnMut(Happening) + Send + 'static,
+    ) -> std::io::Result<Live> {
+        let (services, (stop, stopped)) = (self.services.clone(), channel::<()>());
+        thread::Builder::new().name("demo".into()).spawn(move || {
+            for turn in 0.. {
+                if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                match services.step(turn) {
+                    Ok(happening) => tell(happening),
+                    Err(error) => return tracing::warn!(%error, "nothing more happens in the demo"),
+                }
+            }
+        })?;
+        Ok(Live { _stop: stop })
+    }
+
+    /// Why there is nothing of a service that the demo would show too, a line each.
+    pub fn missing(&self) -> Vec<String> {
+        let absent = self.services.absent().into_iter();
+        absent.map(|instance| format!("no {instance}: no engine answers here")).collect()
+    }
+
     /// Everything the twins were asked so far, polls among it.
     pub fn requests(&self) -> Vec<Request> {
         self.services.requests()
@@ -51,5 +91,5 @@ pub fn demo() -> Result<Demo, Refused> {
         let absent = InstanceConfig { enabled: Some(false), ..InstanceConfig::default() };
         config.written.insert(instance.to_owned(), absent);
     }
-    Ok(Demo { config, commands: services.commands(), services })
+    Ok(Demo { config, commands: services.commands(), services: Arc::new(services) })
 }

@@ -7,7 +7,7 @@ mod start;
 mod status;
 
 pub use credentials::{LoginStep, ask_whose, credentials, elsewhere, keep, login, logout};
-pub use demo::{Command as DemoCommand, Demo, demo};
+pub use demo::{Command as DemoCommand, Demo, Happening, Live, demo};
 pub use start::{Mounted, start};
 
 use crate::approval;

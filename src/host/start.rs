@@ -105,7 +105,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
     runtime.set_stale_if_error(config.mount.stale_if_error);
-    let feeds = start_feeds(&working, &runtime);
+    let feeds = start_feeds(&working, &runtime, options.poll_every);
     let webhook = listen(options, &working, &runtime).await?;
     await_push(&working, &feeds).await;
     let mount = {
@@ -230,7 +230,11 @@ fn installation(state: &Path) -> io::Result<SystemTime> {
     std::fs::metadata(&file)?.modified()
 }
 
-fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
+fn start_feeds(
+    working: &[Working],
+    runtime: &Arc<Runtime>,
+    poll_every: Option<Duration>,
+) -> Vec<Feeds> {
     working
         .iter()
         .map(|instance| {
@@ -251,7 +255,7 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
                 &instance.manifest.feeds,
                 instance.outbound.clone(),
                 runtime.clone(),
-                pace(),
+                pace(poll_every),
             );
             runtime.set_prover(&instance.name, feeds.prover());
             feeds
@@ -260,9 +264,9 @@ fn start_feeds(working: &[Working], runtime: &Arc<Runtime>) -> Vec<Feeds> {
 }
 
 /// `OMNIFS_POLL_MS` replaces every poll interval: for a service of one's own, and for tests.
-fn pace() -> Pace {
+fn pace(wanted: Option<Duration>) -> Pace {
     let interval = std::env::var("OMNIFS_POLL_MS").ok().and_then(|text| text.parse().ok());
-    Pace { poll_override: interval.map(Duration::from_millis), ..Pace::default() }
+    Pace { poll_override: interval.map(Duration::from_millis).or(wanted), ..Pace::default() }
 }
 
 async fn listen(

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a command is said to cost is what it costs; a test runs them and counts.
 
-use crate::{GithubTwin, LinearTwin, Request};
+use crate::{GithubTwin, LinearTwin, Request, TwinError};
 use std::io;
 
 /// The demo's services, running on loopback until this is dropped.
@@ -23,6 +23,15 @@ pub struct Place {
     pub redirect_hosts: Vec<String>,
 }
 
+/// Something that has just happened at a service of the demo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// For people: a sentence.
+    pub what: &'static str,
+    /// A line for a shell that shows it.
+    pub look: &'static str,
+}
+
 /// A command worth typing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -33,6 +42,9 @@ pub struct Command {
     /// What these requests are for.
     pub what_for: &'static str,
 }
+
+/// Things that happen before they come round again.
+const STEPS: usize = 4;
 
 const COMMANDS: [Command; 5] = [
     Command {
@@ -110,6 +122,53 @@ impl Demo {
     pub fn commands(&self) -> Vec<Command> {
         let engine = self.engine.then_some(DOCKER);
         COMMANDS.into_iter().chain(engine.into_iter().flatten()).collect()
+    }
+
+    /// Has the next thing happen, of what comes round again and again: `turn` counts up from 0.
+    ///
+    /// # Errors
+    /// Where the demo's own data is not what this expects.
+    pub fn step(&self, turn: usize) -> Result<Happening, TwinError> {
+        const REPO: &str = "acme/api";
+        let (title, titled) = ("Login fails after token refresh", "Login fails after each refresh");
+        let happening = |what, look| Happening { what, look };
+        // After a whole round all is as it was but for the comments.
+        let back = turn / STEPS % 2 == 1;
+        let (github, linear) = (&self.github, &self.linear);
+        match turn % STEPS {
+            0 => {
+                github.retitle(REPO, 2853, if back { title } else { titled })?;
+                Ok(happening(
+                    "issue 2853 of acme/api was retitled",
+                    "cat github/acme/api/_issues/_open/2853/title",
+                ))
+            }
+            1 => {
+                github.add_comment(REPO, 2853, "mira", "Seen once more, on the second node.")?;
+                Ok(happening(
+                    "mira commented on it",
+                    "ls github/acme/api/_issues/_open/2853/comments",
+                ))
+            }
+            2 => {
+                if back {
+                    github.reopen(REPO, 2841)?
+                } else {
+                    github.close(REPO, 2841)?
+                }
+                Ok(happening(
+                    if back { "issue 2841 was reopened" } else { "issue 2841 was closed" },
+                    "ls github/acme/api/_issues/_open",
+                ))
+            }
+            _ => {
+                linear.set_state("ENG-204", if back { "In Progress" } else { "In Review" })?;
+                Ok(happening(
+                    "ENG-204 moved on in Linear",
+                    "cat linear/teams/ENG/issues/_open/ENG-204/state",
+                ))
+            }
+        }
     }
 
     /// Everything the twins were asked so far, polls among it.
