@@ -23,8 +23,9 @@ pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::new(format!("{}: {e}", shown(&args.path))))?;
     let made = !path.exists();
     if made {
-        let fail = |e| Failure::new(format!("cannot make {}: {e}", shown(&args.path)));
-        std::fs::create_dir_all(&path).map_err(fail)?;
+        std::fs::create_dir_all(&path).map_err(|e| {
+            Failure::unwritten(format_args!("cannot make {}", shown(&args.path)), &path, &e)
+        })?;
     }
     let result = serve(context, &args.path, &demo);
     if made {

@@ -217,7 +217,9 @@ pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> R
 
 pub fn start_log(log: &Path, level: LevelFilter, terminal: bool) -> Result<(), Failure> {
     let started = logs::start(log, level, log_format()?, terminal);
-    started.map_err(|e| Failure::new(format!("cannot write the log {}: {e}", log.display())))
+    started.map_err(|e| {
+        Failure::unwritten(format_args!("cannot write the log {}", shown(log)), log, &e)
+    })
 }
 
 /// `OMNIFS_LOG_FORMAT`: how.

@@ -35,8 +35,8 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
     config.mount.backend = Backend::Nfs;
     // Stands for the mountpoint: one such server for each user, with a log and a record of its own.
     let name = context.paths.state.join("nfs").join("served");
-    let unusable = |e| Failure::new(format!("cannot make {}: {e}", name.display()));
-    paths::private_dir(&name).map_err(unusable)?;
+    // The error names the directory.
+    paths::private_dir(&name).map_err(|e| Failure::unwritten("cannot serve", &name, &e))?;
     let mut options = mount::options(context, config, &name, &args.providers)?;
     options.serve_only = true;
     mount::start_log(&options.log, mount::log_level()?, false)?;

@@ -7,6 +7,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod instances;
+mod keys;
 mod read;
 mod show;
 pub mod units;

@@ -1,6 +1,7 @@
 //! From the text of `config.toml` to a [`Config`], with the line of each mistake.
 
 use super::error::{Error, Place, nearest};
+use super::keys;
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
 use crate::names::names_a_secret;
@@ -77,6 +78,9 @@ impl<'a> Section<'a> {
         for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(key)) {
             self.mistake(key, |place| {
                 let nearest = nearest(key, known.iter().copied());
+                let table = self.table.get(key).is_some_and(Item::is_table_like);
+                let instead =
+                    keys::in_place_of(key, &self.title(), known, table, nearest.as_deref());
                 if nearest.is_none() && names_a_secret(key) {
                     return Error::Secret { place, key: self.full(key) };
                 }
@@ -85,6 +89,7 @@ impl<'a> Section<'a> {
                     key: key.to_owned(),
                     section: self.title(),
                     nearest,
+                    instead,
                     known,
                 }
             });
@@ -202,7 +207,7 @@ impl<'a> Section<'a> {
             let mut endpoint = EndpointConfig::default();
             if section.table.get(name).is_some_and(Item::is_table_like) {
                 let Some(table) = section.section(name) else { continue };
-                table.only(&["url", "redirect-hosts", "ca-file"]);
+                table.only(keys::ENDPOINT);
                 endpoint.url = table.base_url("url");
                 endpoint.redirect_hosts = table.strings("redirect-hosts");
                 endpoint.ca_file = table.path("ca-file");
@@ -215,7 +220,7 @@ impl<'a> Section<'a> {
     }
 
     fn config(&self) -> Config {
-        self.only(&["instances", "cache", "limits", "mount"]);
+        self.only(keys::FILE);
         let mut config = Config::default();
         fn put<T>(to: &mut T, from: Option<T>) {
             if let Some(value) = from {
@@ -223,7 +228,7 @@ impl<'a> Section<'a> {
             }
         }
         if let Some(cache) = self.section("cache") {
-            cache.only(&["nodes", "bytes"]);
+            cache.only(keys::CACHE);
             let nodes = cache.count("nodes");
             let nodes = nodes.and_then(|n| cache.check("nodes", units::check_nodes(n).map(|()| n)));
             put(&mut config.cache.nodes, nodes);
@@ -232,7 +237,7 @@ impl<'a> Section<'a> {
             put(&mut config.cache.bytes, bytes.map(|b| b.0));
         }
         if let Some(limits) = self.section("limits") {
-            limits.only(&["guest-memory", "call-time", "request-time", "content-size"]);
+            limits.only(keys::LIMITS);
             let memory = limits.size("guest-memory").and_then(|size| {
                 let fits = (1 << 20..=1 << 30).contains(&size.0);
                 let rule = || "a component has 1MiB to 1GiB of memory".to_owned();
@@ -249,17 +254,7 @@ impl<'a> Section<'a> {
             put(&mut config.limits.content_size, content);
         }
         if let Some(mount) = self.section("mount") {
-            mount.only(&[
-                "backend",
-                "allow-other",
-                "exec",
-                "threads",
-                "stale-if-error",
-                "watch-events",
-                "webhook-listen",
-                "webhook-url",
-                "metrics-listen",
-            ]);
+            mount.only(keys::MOUNT);
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
             put(&mut config.mount.allow_other, mount.boolean("allow-other"));
@@ -299,17 +294,7 @@ impl<'a> Section<'a> {
     }
 
     fn instance(&self) -> InstanceConfig {
-        self.only(&[
-            "provider",
-            "enabled",
-            "endpoints",
-            "credential-file",
-            "credential-files",
-            "webhook-secret-file",
-            "settings",
-            "grant",
-            "asks",
-        ]);
+        self.only(keys::INSTANCE);
         let mut files = BTreeMap::new();
         if let Some(section) = self.section("credential-files") {
             for name in section.keys() {

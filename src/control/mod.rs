@@ -21,7 +21,7 @@ pub use scrape::Scrape;
 pub use server::{Server, Unmount};
 pub use status::*;
 
-use crate::paths::{quoted, quoted_text};
+use crate::paths::{self, quoted, quoted_text};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -78,11 +78,13 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Registry { .. } => Some("`omnifs doctor` checks the directories".into()),
+            Error::Registry { path, source } | Error::Listen { path, source } => Some(
+                paths::remedy(path, source)
+                    .unwrap_or_else(|| "`omnifs doctor` checks the directories".into()),
+            ),
             Error::Taken { mountpoint, .. } => {
                 Some(format!("unmount it first: omnifs unmount {}", quoted(mountpoint)))
             }
-            Error::Listen { .. } => Some("`omnifs doctor` checks the directories".into()),
             Error::Metrics { .. } => {
                 Some("choose another port of 127.0.0.1, or leave --metrics-listen out".into())
             }
