@@ -20,6 +20,7 @@ mod serve;
 mod service;
 mod status;
 mod terminal;
+mod top;
 mod unmount;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -74,6 +75,7 @@ enum Command {
     #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
     Status(status::Status),
+    Top(top::Top),
     Metrics(metrics::Metrics),
     Refresh(refresh::Refresh),
     #[command(subcommand)]
@@ -258,6 +260,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mount(args) => mount::run(&context()?, args),
         Command::Unmount(args) => unmount::run(&context()?, args),
         Command::Status(args) => status::run(&context()?, args),
+        Command::Top(args) => top::run(&context()?, args),
         Command::Metrics(args) => metrics::run(&context()?, args),
         Command::Refresh(args) => refresh::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
