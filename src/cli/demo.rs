@@ -2,6 +2,7 @@ use super::failure::Failure;
 use super::{Context, mount, shown, terminal};
 use clap::Args;
 use omnifs::host;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,7 +41,7 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
     let options = mount::options(context, demo.config.clone(), path, &[])?;
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let (asked, place) = (shown(path), omnifs::paths::quoted(path));
-    let mut printed = Ok(());
+    let (options_path, mut printed) = (options.mountpoint.clone(), Ok(()));
     mount::serve(options, |_, mounted| {
         for warning in &mounted.warnings {
             terminal::tell("warning", warning);
@@ -51,7 +52,9 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
             text.push_str(&format!("  cd {place} && {line}\n      # {cost}\n"));
         }
         text.push_str("\nTyped again, each costs nothing.\n");
-        printed = terminal::print(&text);
+        let lines: Vec<_> = demo.commands.iter().map(|command| command.line).collect();
+        let result = json!({ "mountpoint": options_path, "commands": lines });
+        printed = terminal::begun(&text, result);
     })?;
     printed
 }

@@ -4,6 +4,7 @@ use super::{Context, terminal};
 use clap::{Args, Subcommand};
 use omnifs::config::Backend;
 use omnifs::paths;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,7 +50,10 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
         for (system, line) in mounted.mount.commands() {
             text.push_str(&format!("\n{system}:\n  {line}\n"));
         }
-        printed = terminal::print(&text);
+        let commands = mounted.mount.commands();
+        let commands =
+            commands.iter().map(|(system, line)| json!({ "system": system, "command": line }));
+        printed = terminal::begun(&text, json!({ "commands": commands.collect::<Vec<_>>() }));
     })?;
     printed?;
     Ok(ExitCode::SUCCESS)

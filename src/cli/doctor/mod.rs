@@ -2,7 +2,7 @@ mod checks;
 mod directories;
 
 use super::failure::Failure;
-use super::{Context, terminal};
+use super::{Context, output, terminal};
 use clap::Args;
 use omnifs::logs::printable;
 use std::fmt::Write;
@@ -12,11 +12,7 @@ use std::process::ExitCode;
 ///
 /// Asks no service. The exit code is 1 if something keeps a mount from working.
 #[derive(Debug, Args)]
-pub struct Doctor {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+pub struct Doctor {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,12 +46,12 @@ impl Finding {
     }
 }
 
-pub fn run(context: Result<Context, Failure>, args: &Doctor) -> Result<ExitCode, Failure> {
+pub fn run(context: Result<Context, Failure>, _: &Doctor) -> Result<ExitCode, Failure> {
     let findings = match context {
         Ok(context) => checks::all(&context),
         Err(Failure { message, hints, .. }) => vec![Finding::bad(message, hints.join("; "))],
     };
-    let text = if args.json {
+    let text = if output::chosen().json {
         let json = serde_json::to_string_pretty(&findings);
         json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
     } else {

@@ -7,6 +7,7 @@ use omnifs::component::{self, Component};
 use omnifs::config::{Approval, Editor, Instance, Source, valid_name};
 use omnifs::logs::printable;
 use omnifs::{host, paths};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -81,10 +82,14 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
         written.take_back();
         return Err(failure);
     }
-    terminal::print(&format!(
+    let text = format!(
         "added '{name}' to {}; mounts show it from their next start\n",
         shown(&context.paths.config)
-    ))?;
+    );
+    terminal::done(
+        &text,
+        json!({ "name": name, "component": component.digest, "asks": asks.digest() }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

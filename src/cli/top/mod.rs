@@ -7,7 +7,7 @@ mod watch;
 
 use super::failure::{Exit, Failure};
 use super::locate::mount_of;
-use super::{Context, terminal, wait};
+use super::{Context, output, terminal, wait};
 use clap::Args;
 use omnifs::control::{Record, Registry};
 use sample::{Sample, Sampler};
@@ -23,7 +23,8 @@ use std::time::Duration;
 /// minutes and the last errors. Rates are those of the last interval.
 ///
 /// Keys: arrows or j and k choose a path, Enter tells all that is known of it, / filters by instance or
-/// path, Space pauses, q quits. Where standard output is no terminal, it is --plain.
+/// path, Space pauses, q quits. Where standard output is no terminal, it is --plain. With --json each
+/// interval is an object on a line of its own.
 #[derive(Debug, Args)]
 pub struct Top {
     /// A mountpoint or a path below one [default: every mount]
@@ -31,9 +32,6 @@ pub struct Top {
     /// Print a table for each interval
     #[arg(long)]
     plain: bool,
-    /// Print a JSON object on a line of its own for each interval; docs/json.md says what is in it
-    #[arg(long, conflicts_with = "plain")]
-    json: bool,
     /// The time between two looks: seconds, or a duration such as 500ms
     #[arg(long, short, value_name = "TIME", default_value = "1", value_parser = interval)]
     interval: Duration,
@@ -91,9 +89,13 @@ pub fn run(context: &Context, args: &Top) -> Result<ExitCode, Failure> {
             .hint("`omnifs mount PATH` mounts")
             .exit(Exit::NotMounted));
     }
+    let json = output::chosen().json;
     let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    if args.plain || args.json || !terminal {
-        wait(lines(&watched, args))??;
+    if json {
+        output::each_line();
+    }
+    if args.plain || json || !terminal {
+        wait(lines(&watched, args, json))??;
     } else {
         screen::run(watched, args.interval, args.count)?;
     }
@@ -101,7 +103,7 @@ pub fn run(context: &Context, args: &Top) -> Result<ExitCode, Failure> {
 }
 
 /// A table or a line of JSON for each interval.
-async fn lines(watched: &Watched, args: &Top) -> Result<(), Failure> {
+async fn lines(watched: &Watched, args: &Top, json: bool) -> Result<(), Failure> {
     let mut sampler = Sampler::default();
     // The first look is what the first interval is compared with.
     sampler.look(&watched.records()).await;
@@ -116,8 +118,8 @@ async fn lines(watched: &Watched, args: &Top) -> Result<(), Failure> {
             return Err(watched.ended());
         }
         let sample = sampler.look(&records).await;
-        let text = if args.json { line(&sample)? } else { plain::text(&sample) };
-        if !terminal::print_to_reader(&text)? {
+        let text = if json { line(&sample)? } else { plain::text(&sample) };
+        if !terminal::write(&text)? {
             return Ok(());
         }
         shown += 1;

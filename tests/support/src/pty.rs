@@ -98,6 +98,13 @@ impl Pty {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).screen.screen().contents()
     }
 
+    /// Whether the character there has a colour of its own.
+    pub fn is_colored(&self, row: u16, column: u16) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = seen.screen.screen().cell(row, column);
+        cell.is_some_and(|cell| cell.fgcolor() != vt100::Color::Default)
+    }
+
     /// Types.
     pub fn send(&self, keys: &str) {
         (&self.master).write_all(keys.as_bytes()).expect("the terminal takes keys");
