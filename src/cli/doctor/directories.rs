@@ -2,6 +2,7 @@
 
 use super::super::shown;
 use super::Finding;
+use super::fix::Fix;
 use omnifs::paths::{self, Paths, quoted};
 use omnifs::trust;
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ pub fn all(paths: &Paths) -> Vec<Finding> {
 fn directory(name: &str, path: &Path, fault: fn(String, String) -> Finding) -> Finding {
     if let Err(distrust) = trust::check_own(path) {
         let what = format!("the {name} directory {} is not used: {distrust}", shown(path));
-        return fault(what, distrust.hint());
+        return fault(what, distrust.hint()).fixed_by(Fix::of(&distrust));
     }
     match writable(path) {
         Ok(()) => Finding::good(format!("the {name} directory {} can be written", shown(path))),
