@@ -38,7 +38,8 @@ pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
 
 fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
     // The user's own configuration could point the demo at real services.
-    let options = mount::options(context, demo.config.clone(), path, &[])?;
+    let mut options = mount::options(context, demo.config.clone(), path, &[])?;
+    options.reread = None;
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let (asked, place) = (shown(path), omnifs::paths::quoted(path));
     let (options_path, mut printed) = (options.mountpoint.clone(), Ok(()));

@@ -17,6 +17,7 @@ mod overview;
 mod providers;
 mod reference;
 mod refresh;
+mod reload;
 mod serve;
 mod service;
 mod status;
@@ -99,6 +100,7 @@ enum Command {
     Top(top::Top),
     Metrics(metrics::Metrics),
     Refresh(refresh::Refresh),
+    Reload(reload::Reload),
     #[command(subcommand)]
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -310,6 +312,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Top(args) => top::run(&context()?, args),
         Command::Metrics(args) => metrics::run(&context()?, args),
         Command::Refresh(args) => refresh::run(&context()?, args),
+        Command::Reload(args) => reload::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
         Command::Service(args) => service::run(&context()?, args),
         Command::Providers(args) => providers::run(&context()?, args),

@@ -127,7 +127,8 @@ impl MountOptions {
 
 pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     let config = context.config()?.over(&args.options.overrides());
-    let options = options(context, config, &args.path, &args.providers)?;
+    let mut options = options(context, config, &args.path, &args.providers)?;
+    options.follow(context.named, args.options.overrides());
     let level = log_level()?;
     if args.foreground || context.ready_on_stdout {
         // With --json standard output and error are a program's.
@@ -195,6 +196,7 @@ pub fn options(
         config,
         instances: instances.into_iter().filter(|instance| instance.enabled).collect(),
         paths: context.paths.clone(),
+        reread: Some(daemon::Reread { flags, ..daemon::Reread::default() }),
     })
 }
 

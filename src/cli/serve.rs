@@ -2,7 +2,7 @@ use super::failure::{Exit, Failure};
 use super::mount::{self, MountOptions};
 use super::{Context, terminal};
 use clap::{Args, Subcommand};
-use omnifs::config::Backend;
+use omnifs::config::{Backend, Overrides};
 use omnifs::paths;
 use serde_json::json;
 use std::path::PathBuf;
@@ -40,6 +40,8 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
     paths::private_dir(&name).map_err(|e| Failure::unwritten("cannot serve", &name, &e))?;
     let mut options = mount::options(context, config, &name, &args.providers)?;
     options.serve_only = true;
+    let overrides = args.options.overrides();
+    options.follow(context.named, Overrides { backend: Some(Backend::Nfs), ..overrides });
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let mut printed = Ok(());
     mount::serve(options, |_, mounted| {

@@ -2,6 +2,7 @@
 //!
 //! Invariants: an unknown key is an error, and no secret is ever a value in the file.
 
+mod differences;
 mod edit;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -35,6 +35,26 @@ pub trait Daemon: Send + Sync + 'static {
     /// Asks again for everything below `path` (relative to the mountpoint, `/` between names, empty
     /// for all) at its next use.
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>>;
+
+    /// Reads the configuration again, and does what it says as far as that can be done while it runs. Blocks.
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        let hint = Some("unmount it and mount it again".to_owned());
+        Err(Refused { message: "this mount follows no configuration file".into(), hint })
+    }
+
+    /// Whether it serves what is known where a service cannot be reached, should that have changed since it began.
+    fn stale_if_error(&self) -> Option<bool> {
+        None
+    }
+}
+
+/// What a reload came to: the keys that have changed since the mount began, dotted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In force from now on.
+    pub applied: Vec<String>,
+    /// In force from the next mount on.
+    pub waiting: Vec<String>,
 }
 
 /// What a refresh came to.

@@ -1,5 +1,6 @@
 //! From configured instances to a mount that answers.
 
+use super::reload::Followed;
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
 use crate::approval;
@@ -130,6 +131,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         webhook_url: options.config.mount.webhook_url.clone(),
         validators,
         names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
+        followed: Followed::new(options),
     };
     Ok(Mounted { daemon: Arc::new(core), mount, warnings, credentials })
 }

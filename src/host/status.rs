@@ -1,11 +1,12 @@
 //! What a running mount says of itself.
 
+use super::reload::Followed;
 use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
-    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, ScopeStatus, SlowStatus,
-    UnderWay, WebhookStatus,
+    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, Reloaded, ScopeStatus,
+    SlowStatus, UnderWay, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
@@ -30,6 +31,7 @@ pub(super) struct Core {
     pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
     pub names: Vec<String>,
+    pub followed: Followed,
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -335,6 +337,14 @@ impl Daemon for Core {
             slowest: snapshot.slowest.iter().map(slow).collect(),
             errors: snapshot.failures.into_iter().map(error).collect(),
         }
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        self.followed.reload(|stale| self.runtime.set_stale_if_error(stale))
+    }
+
+    fn stale_if_error(&self) -> Option<bool> {
+        Some(self.followed.stale_if_error())
     }
 
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>> {
