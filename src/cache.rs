@@ -290,6 +290,8 @@ pub struct Cache {
     /// What is held no more and is still to be freed: not under the lock.
     freed: Vec<Memo>,
     pub counters: Counters,
+    /// The hits and misses among them, by instance.
+    uses: Vec<(u64, u64)>,
 }
 
 impl Cache {
@@ -306,7 +308,33 @@ impl Cache {
             evicted: Vec::new(),
             freed: Vec::new(),
             counters: Counters::default(),
+            uses: Vec::new(),
         }
+    }
+
+    /// A use that memory answered.
+    pub fn note_hit(&mut self, instance: InstanceId) {
+        self.counters.hits += 1;
+        self.uses_of_mut(instance).0 += 1;
+    }
+
+    /// A use that a provider is asked for.
+    pub fn note_miss(&mut self, instance: InstanceId) {
+        self.counters.misses += 1;
+        self.uses_of_mut(instance).1 += 1;
+    }
+
+    fn uses_of_mut(&mut self, instance: InstanceId) -> &mut (u64, u64) {
+        let index = usize::from(instance.0);
+        if self.uses.len() <= index {
+            self.uses.resize(index + 1, (0, 0));
+        }
+        &mut self.uses[index]
+    }
+
+    /// Hits and misses of an instance.
+    pub fn uses_of(&self, instance: InstanceId) -> (u64, u64) {
+        self.uses.get(usize::from(instance.0)).copied().unwrap_or_default()
     }
 
     pub fn held(&self) -> Cost {

@@ -3,7 +3,7 @@
 //! Invariants: a mountpoint is given back however the mount ends (a signal, an unmount from
 //! outside, a command, a panic); and nothing is mounted before the claim is held.
 
-use crate::config::{Config, Instance};
+use crate::config::{Config, Instance, Overrides};
 use crate::control::{self, MountStatus, Refused, Registry, Scrape, Server};
 use crate::host::{self, Mounted};
 use crate::paths::Paths;
@@ -31,6 +31,27 @@ pub struct Options {
     pub log: PathBuf,
     /// The pace of every poll, in place of the feed's own.
     pub poll_every: Option<Duration>,
+    /// How `config` and `instances` are made anew for a reload. Absent: they come from no file.
+    pub reread: Option<Reread>,
+}
+
+/// What was said beside the configuration file when the mount began, and goes on to win over it.
+#[derive(Clone, Debug, Default)]
+pub struct Reread {
+    /// The file was named, so it must exist.
+    pub named: bool,
+    pub overrides: Overrides,
+    /// `--provider NAME=FILE`
+    pub flags: Vec<(String, PathBuf)>,
+}
+
+impl Options {
+    /// What a reload is to start from.
+    pub fn follow(&mut self, named: bool, overrides: Overrides) {
+        if let Some(reread) = &mut self.reread {
+            (reread.named, reread.overrides) = (named, overrides);
+        }
+    }
 }
 
 /// A mounted file system, as a back end hands it over.

@@ -2,8 +2,11 @@
 //!
 //! Invariant: what this module creates belongs to the user alone (directories 0700, files 0600).
 
+mod remedy;
+
 use crate::trust::{self, Distrust};
 pub use omnifs_platform::shell::{quoted, quoted_text};
+pub use remedy::remedy;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,10 +92,15 @@ impl Paths {
 /// Creates the directory, with its parents, for the user alone. One that exists is left as it is.
 ///
 /// # Errors
-/// Somebody else could change what it leads to or what is in it.
+/// Somebody else could change what it leads to or what is in it. Or it lies in a home directory that does not
+/// exist: root would make one wherever HOME has a mistake.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     trust::check(&path)?;
+    if let Some(home) = remedy::missing_home(&path) {
+        let text = format!("the home directory {} does not exist", home.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -131,7 +139,9 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = target(path)?;
     let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
     // A name that nobody can have taken, for the user alone.
-    let fresh = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    let fresh = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")));
+    // Its errors repeat that name, which says nothing to anybody.
+    let fresh = fresh.map_err(|error| io::Error::from(error.kind()))?;
     fresh.as_file().write_all(content)?;
     if let Ok(old) = fs::metadata(&target) {
         fresh.as_file().set_permissions(old.permissions())?;

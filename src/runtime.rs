@@ -27,11 +27,13 @@ mod pieces;
 mod resolve;
 mod scans;
 mod silent;
+mod slowest;
 mod stale;
 mod status;
 mod vfs;
 mod watch;
 
+pub use slowest::SlowCall;
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
 use crate::cache::{Cache, Capacity, Listing, Query};
@@ -67,6 +69,8 @@ pub struct Runtime {
     state: Mutex<State>,
     observers: Mutex<Vec<Sender<Vec<Change>>>>,
     failures: Mutex<VecDeque<FailureRecord>>,
+    /// Taken after the state where both are.
+    slowest: Mutex<slowest::Slowest>,
     /// Stands in for times that no service gives. The same at every start.
     epoch: SystemTime,
     tokio: tokio::runtime::Handle,
@@ -358,6 +362,7 @@ impl Runtime {
             }),
             observers: Mutex::new(Vec::new()),
             failures: Mutex::new(VecDeque::new()),
+            slowest: Mutex::default(),
             epoch,
             tokio,
             next_open: AtomicU64::new(1),

@@ -86,9 +86,14 @@ impl Distrust {
 
 impl From<Distrust> for io::Error {
     fn from(distrust: Distrust) -> io::Error {
-        io::Error::new(io::ErrorKind::PermissionDenied, format!("{distrust} ({})", distrust.hint()))
+        io::Error::new(io::ErrorKind::PermissionDenied, Advised(distrust))
     }
 }
+
+/// A [`Distrust`] that says what to do itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{} ({})", .0, .0.hint())]
+pub(crate) struct Advised(Distrust);
 
 /// Checks an absolute path as far as it exists. Whoever may make the rest of it is believed.
 #[cfg(unix)]

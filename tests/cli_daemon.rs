@@ -60,7 +60,9 @@ fn child() {
         .unwrap();
     let config = Config::default();
     let instances = Vec::new();
-    let options = Options { mountpoint: at, serve_only: false, config, instances, paths, log };
+    let reread = None;
+    let options =
+        Options { mountpoint: at, serve_only: false, config, instances, paths, log, reread };
     let start = async |options: &Options| {
         let hardened = rustix::process::dumpable_behavior().unwrap();
         assert_eq!(hardened, rustix::process::DumpableBehavior::NotDumpable);

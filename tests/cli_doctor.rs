@@ -76,3 +76,92 @@ fn a_user_without_a_name_and_a_home_is_told_what_to_do() {
     let ran = cli::ran(command.output().unwrap());
     assert!(!ran.stdout.contains("has none"), "nobody has a name: {ran:?}");
 }
+
+/// What the doctor shows after it has mended, and how it ended.
+fn fixed(home: &Home, flags: &[&str]) -> Ran {
+    home.run([&["doctor", "--fix"], flags].concat())
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_others_may_write_or_read_is_closed_after_a_yes_and_not_without() {
+    let home = home();
+    let shared = home.path("state");
+    set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    set_permissions(home.config_file(), Permissions::from_mode(0o666)).unwrap();
+    let ran = fixed(&home, &[]);
+    ran.fails(1, "there is no terminal to ask on", "--yes mends it");
+    assert_eq!((mode(&shared), mode(&home.config_file())), (0o777, 0o666), "nobody has said yes");
+    let ran = fixed(&home, &["--yes"]);
+    assert_eq!((mode(&shared), mode(&home.config_file())), (0o755, 0o644), "{ran:?}");
+    assert!(row(&ran, "the state directory").starts_with("ok"), "{ran:?}");
+    assert!(row(&ran, "the configuration").starts_with("ok"), "{ran:?}");
+    assert_eq!(home.run(["doctor", "--yes"]).code, 2, "--yes is of --fix");
+}
+
+#[test]
+fn a_question_is_answered_at_the_terminal() {
+    use omnifs_support::pty::Pty;
+    let home = home();
+    let shared = home.path("state");
+    for (answer, after) in [("n\r", 0o777), ("y\r", 0o755)] {
+        set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+        let mut pty = Pty::spawn(&mut home.command(["doctor", "--fix"]), 50, 200).unwrap();
+        pty.until("the question", |screen| screen.contains("Let nobody but you write"));
+        pty.send(answer);
+        assert!(pty.ended().is_some(), "{}", pty.contents());
+        assert_eq!(mode(&shared), after, "{}", pty.contents());
+    }
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_closed_and_what_a_link_leads_to_is_not_touched() {
+    let home = Home::new();
+    let (secret, other) = (home.path("token"), home.path("other"));
+    for file in [&secret, &other] {
+        std::fs::write(file, "not-a-secret").unwrap();
+        set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+    }
+    std::os::unix::fs::symlink(&other, home.path("link")).unwrap();
+    home.config(&format!(
+        "[instances.docker]\nenabled = false\n[instances.linear]\nenabled = false\n\
+         [instances.github]\ncredential-file = '{}'\nwebhook-secret-file = '{}'\n",
+        secret.display(),
+        home.path("link").display()
+    ));
+    let ran = home.run(["doctor"]);
+    let row = row(&ran, "others may read the secret");
+    assert!(row.starts_with("warning") && row.contains("chmod 600"), "{row}");
+    let ran = fixed(&home, &["--yes"]);
+    assert_eq!((mode(&secret), mode(&other)), (0o600, 0o644), "{ran:?}");
+    assert!(ran.stderr.contains("warning: cannot change the permissions of"), "{ran:?}");
+}
+
+#[test]
+fn a_mount_whose_process_was_killed_is_unmounted() {
+    use omnifs_platform::mounting;
+    if let Some(reason) = omnifs_support::Omnifs::unavailable() {
+        return skip("a_mount_whose_process_was_killed", &reason);
+    }
+    let home = home();
+    home.run(["mount", "mnt"]).works();
+    let status = home.run(["status", "mnt", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(status.works()).unwrap();
+    let pid = i32::try_from(status["mount"]["pid"].as_i64().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    cli::until("the end of the process", || home.run(["status"]).code == 3);
+    let ran = home.run(["doctor"]);
+    let at = home.path("mnt");
+    assert!(row(&ran, &at.display().to_string()).contains("its process has ended"), "{ran:?}");
+    let ran = fixed(&home, &["-y"]);
+    assert!(mounting::mounted_at(&at).is_none(), "{ran:?}");
+    assert!(!ran.stdout.contains("its process has ended"), "{ran:?}");
+    let records = std::fs::read_dir(home.path("state/omnifs/mounts")).unwrap();
+    let records =
+        records.filter(|e| e.as_ref().unwrap().path().extension() == Some("json".as_ref()));
+    assert_eq!(records.count(), 0, "the record went as it was looked at");
+}

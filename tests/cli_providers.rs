@@ -92,3 +92,36 @@ fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[test]
+fn a_provider_is_switched_off_and_on_and_keeps_its_settings() {
+    let home = Home::new();
+    home.config("[instances.github]\n# mine\nsettings.listing-bound = 7\n");
+    let enabled = || {
+        let said: serde_json::Value =
+            serde_json::from_str(home.run(["providers", "list", "--json"]).works()).unwrap();
+        let row = said.as_array().unwrap().iter().find(|row| row["name"] == "github").unwrap();
+        row["state"].clone()
+    };
+    let said = home.run(["providers", "disable", "github"]);
+    assert!(said.works().starts_with("switched 'github' off in "), "{said:?}");
+    assert_eq!(enabled(), "disabled");
+    assert!(home.run(["providers", "disable", "github"]).works().contains("off already"));
+    home.run(["providers", "enable", "github"]).works();
+    assert_ne!(enabled(), "disabled");
+    let text = cli::text(&home.config_file());
+    assert!(text.contains("# mine\nsettings.listing-bound = 7"), "{text}");
+    home.run(["providers", "enable", "githib"]).fails(2, "is named 'githib'", "'github'?");
+}
+
+#[test]
+fn what_was_not_approved_is_not_switched_on() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("data/omnifs/providers")).unwrap();
+    let component = home.path("data/omnifs/providers/mine.wasm");
+    std::fs::write(&component, b"\0asm\x0d\0\x01\0").unwrap();
+    home.config("[instances.mine]\nenabled = false\n");
+    let before = cli::text(&home.config_file());
+    home.run(["providers", "enable", "mine"]).fails(1, "are not approved", "omnifs providers add");
+    assert_eq!(cli::text(&home.config_file()), before);
+}

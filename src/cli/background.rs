@@ -4,10 +4,11 @@
 //! It starts anew rather than forks: a runtime has threads, and no thread survives a fork.
 
 use super::failure::{Exit, Failure};
-use super::terminal;
+use super::{shown, terminal};
 use omnifs::paths;
 use omnifs_platform::mounting::{self, Mount, UnmountMode};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -60,7 +61,10 @@ fn say(report: &Report) -> std::io::Result<()> {
 /// Starts this program with the same arguments in the background, and waits until the mount at
 /// `mountpoint` answers.
 pub fn start(mountpoint: &Path, log: &Path) -> Result<(), Failure> {
-    let mut child = spawn(log).map_err(|e| Failure::new(format!("cannot start: {e}")))?;
+    let stderr = open_log(log).map_err(|e| {
+        Failure::unwritten(format_args!("cannot write the log {}", shown(log)), log, &e)
+    })?;
+    let mut child = spawn(stderr).map_err(|e| Failure::new(format!("cannot start: {e}")))?;
     // The child was given a pipe for its standard output.
     let stdout = child.stdout.take().ok_or_else(|| Failure::new("cannot start: no pipe"))?;
     let (sender, receiver) = mpsc::channel();
@@ -110,11 +114,14 @@ pub fn start(mountpoint: &Path, log: &Path) -> Result<(), Failure> {
     }
 }
 
-fn spawn(log: &Path) -> std::io::Result<Child> {
+fn open_log(log: &Path) -> std::io::Result<File> {
     if let Some(directory) = log.parent() {
         paths::private_dir(directory)?;
     }
-    let stderr = paths::private_file().append(true).create(true).open(log)?;
+    paths::private_file().append(true).create(true).open(log)
+}
+
+fn spawn(stderr: File) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     // First, so that an argument `--` stays before what belongs behind it.
     command.arg("--ready-on-stdout").args(std::env::args_os().skip(1));

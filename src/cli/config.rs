@@ -4,6 +4,7 @@ use super::{Context, shown, terminal};
 use clap::{Args, Command, FromArgMatches, Subcommand};
 use omnifs::config::{Config, Source};
 use omnifs::paths::quoted;
+use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,7 +24,10 @@ pub enum ConfigCommand {
 
 pub fn run(context: &Context, args: &ConfigCommand) -> Result<ExitCode, Failure> {
     match args {
-        ConfigCommand::Path => terminal::print(&format!("{}\n", file(&context.paths.config)))?,
+        ConfigCommand::Path => {
+            let path = &context.paths.config;
+            terminal::show(&format!("{}\n", file(path)), json!({ "path": path }))?;
+        }
         ConfigCommand::Show => {
             terminal::print(&context.config()?.over(&environment()?.overrides()).to_string())?;
         }
@@ -58,12 +62,11 @@ fn check(context: &Context) -> Result<ExitCode, Failure> {
     let config = match Config::load(&context.paths.config, context.named) {
         Ok(config) => config,
         Err(errors) => {
-            for error in errors {
-                use std::io::Write;
-                for line in Failure::from(error).lines() {
-                    let _ = writeln!(std::io::stderr(), "{line}");
-                }
+            let failures: Vec<_> = errors.into_iter().map(Failure::from).collect();
+            for line in failures.iter().flat_map(Failure::lines) {
+                terminal::complain(&line);
             }
+            terminal::show("", json!({ "path": context.paths.config, "mistakes": failures }))?;
             return Ok(ExitCode::from(Exit::Usage as u8));
         }
     };
@@ -77,6 +80,8 @@ fn check(context: &Context) -> Result<ExitCode, Failure> {
     }
     let state =
         if config.file.is_some() { "is right" } else { "does not exist: defaults are used" };
-    terminal::print(&format!("{file} {state}\n"))?;
+    let result =
+        json!({ "path": context.paths.config, "exists": config.file.is_some(), "mistakes": [] });
+    terminal::done(&format!("{file} {state}\n"), result)?;
     Ok(ExitCode::SUCCESS)
 }

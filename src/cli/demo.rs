@@ -1,7 +1,9 @@
 use super::failure::Failure;
+use super::output::chosen;
 use super::{Context, mount, shown, terminal};
 use clap::Args;
 use omnifs::host;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,8 +33,9 @@ pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::new(format!("{}: {e}", shown(&args.path))))?;
     let made = !path.exists();
     if made {
-        let fail = |e| Failure::new(format!("cannot make {}: {e}", shown(&args.path)));
-        std::fs::create_dir_all(&path).map_err(fail)?;
+        std::fs::create_dir_all(&path).map_err(|e| {
+            Failure::unwritten(format_args!("cannot make {}", shown(&args.path)), &path, &e)
+        })?;
     }
     let result = serve(context, &args.path, &demo);
     if made {
@@ -45,10 +48,11 @@ pub fn run(context: &Context, args: &Demo) -> Result<ExitCode, Failure> {
 fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failure> {
     // The user's own configuration could point the demo at real services.
     let mut options = mount::options(context, demo.config.clone(), path, &[])?;
+    options.reread = None;
     options.poll_every = Some(POLLED_EVERY);
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let (asked, place) = (shown(path), omnifs::paths::quoted(path));
-    let (mut printed, mut live) = (Ok(()), None);
+    let (mountpoint, mut printed, mut live) = (options.mountpoint.clone(), Ok(()), None);
     mount::serve(options, |_, mounted| {
         for warning in &mounted.warnings {
             terminal::tell("warning", warning);
@@ -63,10 +67,12 @@ fn serve(context: &Context, path: &Path, demo: &host::Demo) -> Result<(), Failur
             text.push_str(&format!("({line})\n"));
         }
         text.push_str(&format!("\nEvery {} seconds something happens:\n", EVERY.as_secs()));
-        printed = terminal::print(&text);
+        let lines: Vec<_> = demo.commands.iter().map(|command| command.line).collect();
+        printed = terminal::begun(&text, json!({ "mountpoint": mountpoint, "commands": lines }));
         let tell = |happening: host::Happening| {
+            let text = format!("  {}: {}\n", happening.what, happening.look);
             // Whoever has closed the output goes on mounting.
-            let _ = terminal::print(&format!("  {}: {}\n", happening.what, happening.look));
+            let _ = if chosen().json { Ok(false) } else { terminal::write(&text) };
         };
         live = demo.live(EVERY, tell).map_err(|e| tracing::warn!(%e, "nothing happens")).ok();
     })?;

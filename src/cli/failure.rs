@@ -4,6 +4,8 @@ use omnifs::control::{self, Refused};
 use omnifs::{component, config, daemon, paths};
 use omnifs_platform::mounting;
 use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
 
 /// Exit codes, as the help of `omnifs` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,20 @@ impl Failure {
     fn of(message: impl ToString, hint: Option<impl ToString>, exit: Exit) -> Failure {
         let hints = hint.map(|hint| hint.to_string()).into_iter().collect();
         Failure { message: message.to_string(), hints, exit }
+    }
+
+    /// What is wrong with a command line, as clap tells it in several lines.
+    pub fn usage(text: &str) -> Failure {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        let failure = Failure::new(message).exit(Exit::Usage);
+        lines.filter(|line| !line.starts_with("For more")).fold(failure, Failure::hint)
+    }
+
+    /// What could not be made or written at `path`, and why.
+    pub fn unwritten(what: impl std::fmt::Display, path: &Path, error: &io::Error) -> Failure {
+        Failure::of(format!("{what}: {error}"), paths::remedy(path, error), Exit::Failure)
     }
 
     /// A failure with the component of an instance.

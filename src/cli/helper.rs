@@ -175,7 +175,10 @@ fn flag(option: &str, command: &Command) -> Result<Option<String>, String> {
     let (name, value) = option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v)));
     let mount = command.find_subcommand("mount");
     let flags = command.get_arguments().chain(mount.into_iter().flat_map(Command::get_arguments));
-    let flags = flags.filter(|flag| !flag.is_hide_set() && flag.get_id() != "foreground");
+    // A form of output is for who waits for it.
+    const OTHER_USES: [&str; 5] = ["foreground", "json", "quiet", "verbose", "color"];
+    let flags =
+        flags.filter(|flag| !flag.is_hide_set() && !OTHER_USES.contains(&flag.get_id().as_str()));
     let flags: Vec<_> = flags.filter_map(|flag| Some((flag.get_long()?, flag))).collect();
     let long = name.replace('_', "-");
     let Some((_, known)) = flags.iter().find(|(known, _)| *known == long) else {

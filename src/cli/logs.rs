@@ -1,13 +1,14 @@
 use super::failure::{Exit, Failure};
 use super::locate::{self, Located};
-use super::{Context, shown};
+use super::{Context, output, shown, terminal};
 use clap::Args;
 use omnifs::control::{Record, key};
 use omnifs::logs::{self, Tail};
 use omnifs::paths::quoted_text;
 use omnifs_platform::mounting;
+use serde_json::json;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,9 @@ const PACE: Duration = Duration::from_millis(100);
 pub fn run(context: &Context, args: &Logs) -> Result<ExitCode, Failure> {
     let log = find(context, args.path.as_ref())?;
     let mut tail = Tail::new(log.clone());
+    if output::chosen().json {
+        return as_json(&log, &mut tail, args.follow);
+    }
     let mut out = io::stdout().lock();
     loop {
         match tail.copy(&mut out) {
@@ -43,6 +47,34 @@ pub fn run(context: &Context, args: &Logs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         let _ = out.flush();
+        std::thread::sleep(PACE);
+    }
+}
+
+/// The lines of the log; of one that is followed each as a string, on a line of its own.
+fn as_json(log: &Path, tail: &mut Tail, follow: bool) -> Result<ExitCode, Failure> {
+    let (mut bytes, mut rest) = (Vec::new(), String::new());
+    let mut more = || {
+        bytes.clear();
+        tail.copy(&mut bytes).map_err(|e| Failure::new(format!("{}: {e}", shown(log))))?;
+        rest.push_str(&String::from_utf8_lossy(&bytes));
+        // A line that is being written is left for the next look.
+        let whole = rest.rfind('\n').map_or(0, |end| end + 1);
+        let lines: Vec<_> =
+            rest.drain(..whole).collect::<String>().lines().map(str::to_owned).collect();
+        Ok::<_, Failure>(lines)
+    };
+    if !follow {
+        terminal::show("", json!({ "log": log, "lines": more()? }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::each_line();
+    loop {
+        for line in more()? {
+            if !terminal::write(&format!("{}\n", json!({ "line": line })))? {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
         std::thread::sleep(PACE);
     }
 }
@@ -76,7 +108,7 @@ fn none(what: &str) -> Failure {
         .exit(Exit::NotMounted)
 }
 
-fn newest(directory: &std::path::Path) -> Option<PathBuf> {
+fn newest(directory: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(directory).ok()?.flatten();
     let logs = entries.filter(|e| e.path().extension().is_some_and(|x| x == "log"));
     let dated = logs.filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())));

@@ -12,14 +12,17 @@ mod locate;
 mod logs;
 mod metrics;
 mod mount;
+mod output;
 mod overview;
 mod providers;
 mod reference;
 mod refresh;
+mod reload;
 mod serve;
 mod service;
 mod status;
 mod terminal;
+mod top;
 mod unmount;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -66,6 +69,26 @@ struct Global {
     /// Believe what is in DIR whoever may change it, as in a container's volume; may be given several times
     #[arg(long, global = true, value_name = "DIR")]
     trust_path: Vec<PathBuf>,
+    /// Print one JSON document, also where it fails; docs/json.md says what is in it
+    #[arg(long, global = true, display_order = 900)]
+    json: bool,
+    /// Print what was asked for and errors, no notes, no warnings and no "done"
+    #[arg(long, short, global = true, display_order = 900, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say which files, directories and mounts a command uses, and have a mount log more
+    #[arg(long, short, global = true, display_order = 900)]
+    verbose: bool,
+    /// Colours: by default on a terminal where NO_COLOR is not set
+    #[arg(long, global = true, display_order = 900, value_name = "WHEN", default_value = "auto")]
+    color: output::ColorChoice,
+}
+
+impl Global {
+    fn output(&self, ready_on_stdout: bool) -> output::Output {
+        // What a waiting `omnifs mount` reads has a form of its own.
+        let json = self.json && !ready_on_stdout;
+        output::Output { json, quiet: self.quiet, verbose: self.verbose, color: self.color }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,8 +97,10 @@ enum Command {
     #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
     Status(status::Status),
+    Top(top::Top),
     Metrics(metrics::Metrics),
     Refresh(refresh::Refresh),
+    Reload(reload::Reload),
     #[command(subcommand)]
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -152,10 +177,17 @@ impl Context {
     }
 
     fn config(&self) -> Result<Config, Failure> {
-        Ok(Config::load(&self.paths.config, self.named)?)
+        let config = Config::load(&self.paths.config, self.named)?;
+        let is = if config.file.is_some() { "is" } else { "does not exist; it would be" };
+        terminal::detail(&format!("the configuration {is} {}", shown(&self.paths.config)));
+        Ok(config)
     }
 
     fn registry(&self) -> Registry {
+        terminal::detail(&format!(
+            "running mounts are recorded in {}",
+            shown(&self.paths.mounts())
+        ));
         Registry::new(self.paths.mounts())
     }
 
@@ -214,6 +246,12 @@ pub fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             use std::io::Write;
             let text = usage(&error.render().to_string(), hides_something());
+            // Nothing was read of the command line.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                let output = output::Output { json: true, ..output::Output::default() };
+                output::choose(output);
+                return end(Err(Failure::usage(&text)));
+            }
             let _ = writeln!(std::io::stderr(), "{text}");
             return ExitCode::from(Exit::Usage as u8);
         }
@@ -221,13 +259,26 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let ready_on_stdout = cli.ready_on_stdout;
+    output::choose(cli.global.output(ready_on_stdout));
     match run(cli) {
-        Ok(code) => code,
         Err(failure) if ready_on_stdout => background::failed(failure),
+        ended => end(ended),
+    }
+}
+
+/// Writes what the end of a command has to say, and gives its exit code.
+fn end(ended: Result<ExitCode, Failure>) -> ExitCode {
+    if output::chosen().json {
+        // A reader that has gone away is no failure.
+        let _ = output::document(&ended).map(|text| terminal::write(&text));
+        return ended.unwrap_or_else(|failure| ExitCode::from(failure.exit as u8));
+    }
+    match ended {
+        Ok(code) => code,
         Err(failure) => {
             use std::io::Write;
             for line in failure.lines() {
-                let _ = writeln!(std::io::stderr(), "{line}");
+                let _ = writeln!(std::io::stderr(), "{}", terminal::painted(&line));
             }
             ExitCode::from(failure.exit as u8)
         }
@@ -258,8 +309,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mount(args) => mount::run(&context()?, args),
         Command::Unmount(args) => unmount::run(&context()?, args),
         Command::Status(args) => status::run(&context()?, args),
+        Command::Top(args) => top::run(&context()?, args),
         Command::Metrics(args) => metrics::run(&context()?, args),
         Command::Refresh(args) => refresh::run(&context()?, args),
+        Command::Reload(args) => reload::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
         Command::Service(args) => service::run(&context()?, args),
         Command::Providers(args) => providers::run(&context()?, args),

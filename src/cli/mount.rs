@@ -1,5 +1,5 @@
 use super::failure::{Exit, Failure};
-use super::{Context, background, shown, terminal};
+use super::{Context, background, output, shown, terminal};
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use omnifs::config::units::Capacity;
@@ -7,6 +7,7 @@ use omnifs::config::{Backend, Config, MOST_THREADS, Overrides};
 use omnifs::host::Mounted;
 use omnifs::{component, control, daemon, logs};
 use omnifs_platform::mounting;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -126,10 +127,13 @@ impl MountOptions {
 
 pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     let config = context.config()?.over(&args.options.overrides());
-    let options = options(context, config, &args.path, &args.providers)?;
+    let mut options = options(context, config, &args.path, &args.providers)?;
+    options.follow(context.named, args.options.overrides());
     let level = log_level()?;
     if args.foreground || context.ready_on_stdout {
-        start_log(&options.log, level, args.foreground)?;
+        // With --json standard output and error are a program's.
+        let on_terminal = args.foreground && !output::chosen().json;
+        start_log(&options.log, level, on_terminal)?;
         serve(options, |at, mounted| {
             let warnings: Vec<_> =
                 mounted.warnings.iter().chain(&mounted.credentials).cloned().collect();
@@ -140,12 +144,15 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
                     terminal::tell("warning", warning);
                 }
                 terminal::tell("note", &format!("mounted at {}; Ctrl-C unmounts", at.display()));
+                // What cannot be written the mount goes on without.
+                let _ = terminal::begun("", json!({ "mountpoint": at }));
             }
         })?;
     } else {
         mounting::prepare(&options.mountpoint)?;
         background::start(&options.mountpoint, &options.log)?;
-        terminal::print(&format!("mounted at {}\n", shown(&options.mountpoint)))?;
+        let at = &options.mountpoint;
+        terminal::done(&format!("mounted at {}\n", shown(at)), json!({ "mountpoint": at }))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -189,6 +196,7 @@ pub fn options(
         config,
         instances: instances.into_iter().filter(|instance| instance.enabled).collect(),
         paths: context.paths.clone(),
+        reread: Some(daemon::Reread { flags, ..daemon::Reread::default() }),
         poll_every: None,
     })
 }
@@ -218,7 +226,9 @@ pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> R
 
 pub fn start_log(log: &Path, level: LevelFilter, terminal: bool) -> Result<(), Failure> {
     let started = logs::start(log, level, log_format()?, terminal);
-    started.map_err(|e| Failure::new(format!("cannot write the log {}: {e}", log.display())))
+    started.map_err(|e| {
+        Failure::unwritten(format_args!("cannot write the log {}", shown(log)), log, &e)
+    })
 }
 
 /// `OMNIFS_LOG_FORMAT`: how.
@@ -236,7 +246,10 @@ fn log_format() -> Result<logs::Format, Failure> {
 pub fn log_level() -> Result<LevelFilter, Failure> {
     let text = std::env::var("OMNIFS_LOG").unwrap_or_default();
     if text.is_empty() {
-        return Ok(LevelFilter::INFO);
+        return Ok(match output::chosen().verbose {
+            true => LevelFilter::DEBUG,
+            false => LevelFilter::INFO,
+        });
     }
     text.parse().map_err(|_| {
         Failure::new("OMNIFS_LOG is not a level")

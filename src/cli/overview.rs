@@ -1,10 +1,11 @@
 //! `omnifs` alone: what there is, what is wrong with it, and what to do next. `omnifs status` says the rest.
 
 use super::failure::Failure;
-use super::{Context, status, terminal, wait};
+use super::{Context, output, status, terminal, wait};
 use omnifs::control::{FeedState, Status};
 use omnifs::logs::printable;
 use omnifs::paths;
+use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -22,6 +23,10 @@ Nothing is mounted. omnifs shows remote services as ordinary files.
 
 pub fn run(context: &Context) -> Result<ExitCode, Failure> {
     let records = context.registry().list();
+    let points: Vec<_> = records.iter().map(|record| &record.mountpoint).collect();
+    if output::chosen().json {
+        return terminal::show("", json!({ "mounts": points })).map(|()| ExitCode::SUCCESS);
+    }
     if records.is_empty() {
         terminal::print(NOTHING)?;
         return Ok(ExitCode::SUCCESS);

@@ -3,6 +3,7 @@ use super::locate::mount_of;
 use super::{Context, terminal, wait};
 use clap::Args;
 use omnifs::control::Client;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub fn run(context: &Context, args: &Refresh) -> Result<ExitCode, Failure> {
     let below = below.ok_or_else(|| Failure::new("names in a mount are Unicode"))?;
     let refreshed = wait(Client::new(record)?.refresh(&below))??;
     let nodes = refreshed.nodes;
-    terminal::print(&format!("{nodes} cached nodes will be asked for again\n"))?;
+    let text = format!("{nodes} cached nodes will be asked for again\n");
+    terminal::done(&text, json!({ "nodes": nodes }))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,9 @@ use super::failure::{Exit, Failure};
 use super::mount::{self, MountOptions};
 use super::{Context, terminal};
 use clap::{Args, Subcommand};
-use omnifs::config::Backend;
+use omnifs::config::{Backend, Overrides};
 use omnifs::paths;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,10 +36,12 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
     config.mount.backend = Backend::Nfs;
     // Stands for the mountpoint: one such server for each user, with a log and a record of its own.
     let name = context.paths.state.join("nfs").join("served");
-    let unusable = |e| Failure::new(format!("cannot make {}: {e}", name.display()));
-    paths::private_dir(&name).map_err(unusable)?;
+    // The error names the directory.
+    paths::private_dir(&name).map_err(|e| Failure::unwritten("cannot serve", &name, &e))?;
     let mut options = mount::options(context, config, &name, &args.providers)?;
     options.serve_only = true;
+    let overrides = args.options.overrides();
+    options.follow(context.named, Overrides { backend: Some(Backend::Nfs), ..overrides });
     mount::start_log(&options.log, mount::log_level()?, false)?;
     let mut printed = Ok(());
     mount::serve(options, |_, mounted| {
@@ -49,7 +52,10 @@ pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
         for (system, line) in mounted.mount.commands() {
             text.push_str(&format!("\n{system}:\n  {line}\n"));
         }
-        printed = terminal::print(&text);
+        let commands = mounted.mount.commands();
+        let commands =
+            commands.iter().map(|(system, line)| json!({ "system": system, "command": line }));
+        printed = terminal::begun(&text, json!({ "commands": commands.collect::<Vec<_>>() }));
     })?;
     printed?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 use super::failure::{Exit, Failure};
 use super::locate::mount_of;
-use super::{Context, terminal, wait};
+use super::{Context, output, terminal, wait};
 use clap::Args;
 use futures_util::future::join_all;
 use omnifs::config::units::Size;
@@ -21,14 +21,13 @@ const FEW: usize = 30;
 /// services still allow, listings that stop short, and the last errors with what to do about them. Of
 /// many scopes those are shown that are not live; --json has them all.
 ///
+/// With --json it is one object where PATH is given, else a list of them. Times are milliseconds since 1970.
+///
 /// Without PATH and with no mount running, the exit code is 3.
 #[derive(Debug, Args)]
 pub struct Status {
     /// A mountpoint or a path below one [default: every mount]
     path: Option<PathBuf>,
-    /// Print JSON: one object with PATH, else a list of them. Times are milliseconds since 1970
-    #[arg(long)]
-    json: bool,
 }
 
 pub fn run(context: &Context, args: &Status) -> Result<ExitCode, Failure> {
@@ -37,7 +36,8 @@ pub fn run(context: &Context, args: &Status) -> Result<ExitCode, Failure> {
         Some(path) => vec![mount_of(context, path)?.0],
     };
     let answers = wait(ask(&records))?;
-    let text = if args.json { json(&answers, args.path.is_some())? } else { text(&answers) };
+    let text =
+        if output::chosen().json { json(&answers, args.path.is_some())? } else { text(&answers) };
     terminal::print(&text)?;
     let silent = answers.into_iter().filter_map(Result::err).next();
     match silent {

@@ -1,25 +1,106 @@
 //! The only place that writes to standard output and asks a person.
 
 use super::failure::Failure;
+use super::output::{self, chosen};
 use omnifs::logs::printable;
 use std::io::{self, BufRead, IsTerminal, Write};
 use zeroize::Zeroizing;
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+/// With `--json` it is a part of the document at the end.
 pub fn print(text: &str) -> Result<(), Failure> {
+    match chosen().json {
+        true => output::keep_text(text),
+        false => drop(write(text)?),
+    }
+    Ok(())
+}
+
+/// What was done: `text` for people unless they want quiet, `result` for programs.
+pub fn done(text: &str, result: serde_json::Value) -> Result<(), Failure> {
+    let chosen = chosen();
+    if chosen.json {
+        output::keep(result);
+    } else if !chosen.quiet {
+        write(text)?;
+    }
+    Ok(())
+}
+
+/// What was asked for: `text` for people, `result` for programs.
+pub fn show(text: &str, result: serde_json::Value) -> Result<(), Failure> {
+    match chosen().json {
+        true => output::keep(result),
+        false => drop(write(text)?),
+    }
+    Ok(())
+}
+
+/// A line of a failure that is not the last one. With `--json` the result has it.
+pub fn complain(line: &str) {
+    if !chosen().json {
+        let _ = writeln!(io::stderr(), "{}", painted(line));
+    }
+}
+
+/// The same of a command that goes on: the document is written now.
+pub fn begun(text: &str, result: serde_json::Value) -> Result<(), Failure> {
+    if !chosen().json {
+        return print(text);
+    }
+    output::keep(result);
+    let document = output::document(&Ok(std::process::ExitCode::SUCCESS));
+    document.map_or(Ok(()), |text| write(&text).map(drop))
+}
+
+/// Writes to standard output whatever was chosen. False: the reader has gone away, and more is not wanted.
+pub fn write(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// A line for standard error, its first word in colour where that is wanted.
+pub fn painted(line: &str) -> String {
+    let color = match line.split(':').next() {
+        Some("error") => "1;31",
+        Some("warning") => "1;33",
+        Some("hint" | "note") => "1;36",
+        _ => return line.to_owned(),
+    };
+    match (chosen().color.on(&io::stderr()), line.split_once(':')) {
+        (true, Some((kind, rest))) => format!("\x1b[{color}m{kind}:\x1b[0m{rest}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// What a command uses, for who asked with `--verbose`.
+pub fn detail(text: &str) {
+    if chosen().verbose {
+        tell("detail", text);
+    }
+}
+
+/// Whether standard output takes colours.
+pub fn colored() -> bool {
+    chosen().color.on(&io::stdout())
 }
 
 /// One line on standard error, of a kind: `warning`, `note`.
 pub fn tell(kind: &str, text: &str) {
+    let chosen = chosen();
+    let remark = matches!(kind, "note" | "warning" | "detail");
+    if chosen.json && remark {
+        return output::keep_told(kind, text);
+    }
+    if chosen.quiet && remark {
+        return;
+    }
     // Nobody is left to tell that nobody listens.
-    let _ = writeln!(io::stderr(), "{kind}: {}", printable(text));
+    let _ = writeln!(io::stderr(), "{}", painted(&format!("{kind}: {}", printable(text))));
 }
 
 /// Asks for a yes. Without a terminal there is nobody to ask, and `how` says what to do instead.

@@ -5,6 +5,7 @@ use clap::Args;
 use omnifs::control::{self, Client, Record};
 use omnifs::paths;
 use omnifs_platform::mounting::{self, Mount, UnmountMode};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,16 +32,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(context: &Context, args: &Unmount) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.path {
-        return unmount(context, path, args.force).map(|()| ExitCode::SUCCESS);
+        unmount(context, path, args.force)?;
+        terminal::done("", json!({ "unmounted": [path] }))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let records = context.registry().list();
     if records.is_empty() {
         return Err(Failure::new("nothing is mounted").exit(Exit::NotMounted));
     }
     // One that stays keeps none of the others from being ended.
-    let ended =
-        records.iter().map(|record| unmount(context, record.mountpoint.as_ref(), args.force));
-    let failed: Vec<_> = ended.filter_map(Result::err).collect();
+    let (mut ended, mut failed) = (Vec::new(), Vec::new());
+    for record in &records {
+        match unmount(context, record.mountpoint.as_ref(), args.force) {
+            Ok(()) => ended.push(&record.mountpoint),
+            Err(failure) => failed.push(failure),
+        }
+    }
+    terminal::done("", json!({ "unmounted": ended }))?;
     let count = failed.len();
     match failed.into_iter().next() {
         None => Ok(ExitCode::SUCCESS),

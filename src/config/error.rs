@@ -35,6 +35,8 @@ pub enum Error {
         key: String,
         section: String,
         nearest: Option<String>,
+        /// What to write where that is known.
+        instead: Option<String>,
         known: &'static [&'static str],
     },
     #[error("{place}: '{key}' must be {expected}, not {found}")]
@@ -61,10 +63,16 @@ impl Error {
             Error::Write { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
                 return None;
             }
-            Error::Write { file, .. } => {
-                format!("check the permissions of {}", quoted(written_in(file)))
+            Error::Write { file, source } => {
+                let directory = written_in(file);
+                let denied = source.kind() == std::io::ErrorKind::PermissionDenied;
+                // Where a home is missing, the file says so: its directory is the one above that.
+                let remedy = [&directory, file].into_iter().filter(|_| !denied);
+                let remedy = remedy.filter_map(|place| paths::remedy(place, source)).next();
+                remedy.unwrap_or_else(|| format!("check the permissions of {}", quoted(directory)))
             }
             Error::Distrust(distrust) => distrust.hint(),
+            Error::UnknownKey { instead: Some(instead), .. } => instead.clone(),
             Error::UnknownKey { nearest: Some(nearest), .. } => {
                 format!("did you mean '{nearest}'?")
             }
@@ -98,9 +106,13 @@ fn written_in(file: &Path) -> PathBuf {
     directory.unwrap_or(&target).to_owned()
 }
 
+/// A key or name as the file writes them.
+pub(super) fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
 /// The known name that is nearest to what was written, if one is near.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let plain = |s: &str| s.to_ascii_lowercase().replace('_', "-");
     let written = plain(written);
     known
         .into_iter()

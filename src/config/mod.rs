@@ -2,11 +2,13 @@
 //!
 //! Invariants: an unknown key is an error, and no secret is ever a value in the file.
 
+mod differences;
 mod edit;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod instances;
+mod keys;
 mod read;
 mod show;
 pub mod units;

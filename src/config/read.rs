@@ -1,6 +1,7 @@
 //! From the text of `config.toml` to a [`Config`], with the line of each mistake.
 
 use super::error::{Error, Place, nearest};
+use super::keys;
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
 use crate::capability::{Egress, egress};
@@ -78,6 +79,9 @@ impl<'a> Section<'a> {
         for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(key)) {
             self.mistake(key, |place| {
                 let nearest = nearest(key, known.iter().copied());
+                let table = self.table.get(key).is_some_and(Item::is_table_like);
+                let instead =
+                    keys::in_place_of(key, &self.title(), known, table, nearest.as_deref());
                 if nearest.is_none() && names_a_secret(key) {
                     return Error::Secret { place, key: self.full(key) };
                 }
@@ -86,6 +90,7 @@ impl<'a> Section<'a> {
                     key: key.to_owned(),
                     section: self.title(),
                     nearest,
+                    instead,
                     known,
                 }
             });
@@ -203,7 +208,7 @@ impl<'a> Section<'a> {
             let mut endpoint = EndpointConfig::default();
             if section.table.get(name).is_some_and(Item::is_table_like) {
                 let Some(table) = section.section(name) else { continue };
-                table.only(&["url", "redirect-hosts", "ca-file"]);
+                table.only(keys::ENDPOINT);
                 endpoint.url = table.base_url("url");
                 endpoint.redirect_hosts = table.strings("redirect-hosts");
                 endpoint.ca_file = table.path("ca-file");
@@ -216,7 +221,7 @@ impl<'a> Section<'a> {
     }
 
     fn egress(&self) -> Option<Egress> {
-        self.only(&["proxy", "no-proxy"]);
+        self.only(keys::NETWORK);
         let except = self.strings("no-proxy");
         let Some(text) = self.string("proxy") else {
             let rule = || "it belongs to a proxy".to_owned();
@@ -240,7 +245,7 @@ impl<'a> Section<'a> {
     }
 
     fn config(&self) -> Config {
-        self.only(&["instances", "cache", "limits", "mount", "network"]);
+        self.only(keys::FILE);
         let mut config = Config::default();
         fn put<T>(to: &mut T, from: Option<T>) {
             if let Some(value) = from {
@@ -248,7 +253,7 @@ impl<'a> Section<'a> {
             }
         }
         if let Some(cache) = self.section("cache") {
-            cache.only(&["nodes", "bytes"]);
+            cache.only(keys::CACHE);
             let nodes = cache.count("nodes");
             let nodes = nodes.and_then(|n| cache.check("nodes", units::check_nodes(n).map(|()| n)));
             put(&mut config.cache.nodes, nodes);
@@ -257,7 +262,7 @@ impl<'a> Section<'a> {
             put(&mut config.cache.bytes, bytes.map(|b| b.0));
         }
         if let Some(limits) = self.section("limits") {
-            limits.only(&["guest-memory", "call-time", "request-time", "content-size"]);
+            limits.only(keys::LIMITS);
             let memory = limits.size("guest-memory").and_then(|size| {
                 let fits = (1 << 20..=1 << 30).contains(&size.0);
                 let rule = || "a component has 1MiB to 1GiB of memory".to_owned();
@@ -277,17 +282,7 @@ impl<'a> Section<'a> {
             put(&mut config.egress, network.egress());
         }
         if let Some(mount) = self.section("mount") {
-            mount.only(&[
-                "backend",
-                "allow-other",
-                "exec",
-                "threads",
-                "stale-if-error",
-                "watch-events",
-                "webhook-listen",
-                "webhook-url",
-                "metrics-listen",
-            ]);
+            mount.only(keys::MOUNT);
             let backend = mount.string("backend").map(str::parse::<Backend>);
             put(&mut config.mount.backend, backend.and_then(|b| mount.check("backend", b)));
             put(&mut config.mount.allow_other, mount.boolean("allow-other"));
@@ -327,17 +322,7 @@ impl<'a> Section<'a> {
     }
 
     fn instance(&self) -> InstanceConfig {
-        self.only(&[
-            "provider",
-            "enabled",
-            "endpoints",
-            "credential-file",
-            "credential-files",
-            "webhook-secret-file",
-            "settings",
-            "grant",
-            "asks",
-        ]);
+        self.only(keys::INSTANCE);
         let mut files = BTreeMap::new();
         if let Some(section) = self.section("credential-files") {
             for name in section.keys() {

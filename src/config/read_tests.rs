@@ -73,6 +73,28 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
 }
 
 #[test]
+fn a_key_of_another_section_or_by_another_name_says_what_to_write() {
+    for (text, instead) in [
+        ("allow-other = true", "write it in [mount]"),
+        ("[cache]\nrequest_time = '5s'", "write it in [limits]"),
+        ("[instances.a]\nurl = 'https://a.example'", "in [instances.NAME.endpoints.ENDPOINT]"),
+        ("[providers.github]\nenabled = true", "write [instances.NAME]"),
+        ("[provider.github]\nenabled = true", "write [instances.NAME]"),
+        ("[github]\nenabled = true", "write [instances.github]"),
+        ("[cache]\ncapacity = 5000", "write nodes and bytes in [cache]"),
+        ("[mount]\ncache_capacity = '5000'", "write nodes and bytes in [cache]"),
+        ("[instances.a]\ntoken_file = '/t'", "write credential-file in [instances.NAME]"),
+        ("[limits]\ntimeout = '5s'", "write request-time in [limits]"),
+        ("[mount]\nread-only = true", "leave it out"),
+        ("[instances.a]\nlisting-bound = 5", "write it in [instances.a.settings] if"),
+    ] {
+        let found = mistake(text);
+        let (_, hint) = found.split_once(" | ").expect("a hint");
+        assert!(hint.contains(instead) && !hint.contains('\n'), "{text}: {found}");
+    }
+}
+
+#[test]
 fn every_mistake_is_told_in_the_order_of_the_file() {
     let found = mistakes("[mount]\nthreads = 0\nalow-other = true\n[cache]\nnodes = 'many'\n");
     let lines: Vec<_> = found.iter().map(|m| m.split(':').nth(1).unwrap()).collect();

@@ -2,7 +2,8 @@
 
 use super::channel::Reached;
 use super::{
-    Error, MOST_ANSWER, Record, RefreshRequest, Refreshed, Refused, Status, UnmountRequest,
+    Error, MOST_ANSWER, Record, RefreshRequest, Refreshed, Refused, Reloaded, Status,
+    UnmountRequest,
 };
 use reqwest::StatusCode;
 use reqwest::header;
@@ -65,6 +66,11 @@ impl Client {
     pub async fn refresh(&self, path: &str) -> Result<Refreshed, Error> {
         let request = RefreshRequest { path: path.to_owned() };
         self.ask("refresh", Some(&request), Duration::from_secs(70)).await
+    }
+
+    /// Has it read its configuration again.
+    pub async fn reload(&self) -> Result<Reloaded, Error> {
+        self.ask("reload", Some(&()), Duration::from_secs(30)).await
     }
 
     /// Ends the mount; with `force` also where files are in use.

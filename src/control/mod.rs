@@ -21,7 +21,7 @@ pub use scrape::Scrape;
 pub use server::{Server, Unmount};
 pub use status::*;
 
-use crate::paths::{quoted, quoted_text};
+use crate::paths::{self, quoted, quoted_text};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -35,6 +35,26 @@ pub trait Daemon: Send + Sync + 'static {
     /// Asks again for everything below `path` (relative to the mountpoint, `/` between names, empty
     /// for all) at its next use.
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>>;
+
+    /// Reads the configuration again, and does what it says as far as that can be done while it runs. Blocks.
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        let hint = Some("unmount it and mount it again".to_owned());
+        Err(Refused { message: "this mount follows no configuration file".into(), hint })
+    }
+
+    /// Whether it serves what is known where a service cannot be reached, should that have changed since it began.
+    fn stale_if_error(&self) -> Option<bool> {
+        None
+    }
+}
+
+/// What a reload came to: the keys that have changed since the mount began, dotted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In force from now on.
+    pub applied: Vec<String>,
+    /// In force from the next mount on.
+    pub waiting: Vec<String>,
 }
 
 /// What a refresh came to.
@@ -78,11 +98,13 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Registry { .. } => Some("`omnifs doctor` checks the directories".into()),
+            Error::Registry { path, source } | Error::Listen { path, source } => Some(
+                paths::remedy(path, source)
+                    .unwrap_or_else(|| "`omnifs doctor` checks the directories".into()),
+            ),
             Error::Taken { mountpoint, .. } => {
                 Some(format!("unmount it first: omnifs unmount {}", quoted(mountpoint)))
             }
-            Error::Listen { .. } => Some("`omnifs doctor` checks the directories".into()),
             Error::Metrics { .. } => {
                 Some("choose another port of 127.0.0.1, or leave --metrics-listen out".into())
             }

@@ -80,6 +80,7 @@ impl Server {
             .route("/v1/status", get(status))
             .route("/v1/metrics", get(metrics_handler))
             .route("/v1/refresh", post(refresh))
+            .route("/v1/reload", post(reload))
             .route("/v1/unmount", post(unmount_handler))
             .layer(DefaultBodyLimit::max(MOST_REQUEST))
             .layer(middleware::from_fn(bound))
@@ -179,8 +180,9 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    let status = Status { mount: shared.mount.clone(), core: shared.daemon.status() };
-    answer(&Ok(status))
+    let mut mount = shared.mount.clone();
+    mount.stale_if_error = shared.daemon.stale_if_error().unwrap_or(mount.stale_if_error);
+    answer(&Ok(Status { mount, core: shared.daemon.status() }))
 }
 
 async fn metrics_handler(State(shared): State<Arc<Shared>>) -> Response {
@@ -192,6 +194,14 @@ async fn refresh(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match read::<RefreshRequest>(&body) {
         Ok(request) => answer(&shared.daemon.refresh(&request.path).await),
         Err(refused) => answer::<()>(&Err(refused)),
+    }
+}
+
+async fn reload(State(shared): State<Arc<Shared>>) -> Response {
+    let daemon = Arc::clone(&shared.daemon);
+    match tokio::task::spawn_blocking(move || daemon.reload()).await {
+        Ok(reloaded) => answer(&reloaded),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -41,6 +41,9 @@ pub struct CoreStatus {
     pub under_way: UnderWay,
     /// Newest first.
     pub errors: Vec<ErrorStatus>,
+    /// What took longest in the last ten minutes, the longest first.
+    #[serde(default)]
+    pub slowest: Vec<SlowStatus>,
 }
 
 /// One provider instance.
@@ -54,6 +57,11 @@ pub struct ProviderStatus {
     /// that the service refuses, a service that did not answer when it was asked last. Absent: nothing
     /// is known to.
     pub problem: Option<String>,
+    /// Names, listings and contents of it that memory answered, and those that it was asked for.
+    #[serde(default)]
+    pub hits: u64,
+    #[serde(default)]
+    pub misses: u64,
     /// Calls of the component.
     pub calls: u64,
     /// Requests that went out to the service, conditional ones included.
@@ -246,6 +254,22 @@ pub struct ErrorStatus {
     pub detail: String,
     /// When the service will answer again, where it said so.
     pub retry_at: Option<u64>,
+}
+
+/// A call of a provider that took long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowStatus {
+    pub provider: String,
+    /// Below the mountpoint.
+    pub path: String,
+    /// `lookup`, `list`, `read`, or `piece` of a large file.
+    pub operation: String,
+    /// The longest, in milliseconds.
+    pub took: u64,
+    /// How often it was among the slowest.
+    pub count: u64,
+    /// When the last of them ended.
+    pub at: u64,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod credentials;
 mod demo;
 mod nfs;
+mod reload;
 mod start;
 mod status;
 

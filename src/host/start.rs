@@ -1,5 +1,6 @@
 //! From configured instances to a mount that answers.
 
+use super::reload::Followed;
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
 use crate::approval;
@@ -101,7 +102,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let asking = ask_whose(&working);
     let capacity =
         Capacity { nodes: config.cache.nodes as usize, bytes: config.cache.bytes as usize - kept };
-    let epoch = installation(&options.paths.state).map_err(refused)?;
+    let epoch = installation(&options.paths.state)?;
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
     runtime.set_stale_if_error(config.mount.stale_if_error);
@@ -130,6 +131,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         webhook_url: options.config.mount.webhook_url.clone(),
         validators,
         names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
+        followed: Followed::new(options),
     };
     Ok(Mounted { daemon: Arc::new(core), mount, warnings, credentials })
 }
@@ -219,15 +221,20 @@ async fn load(
 
 /// When omnifs was first used here: the time shown for what has none. A file's own modified time,
 /// so that it is the same at every start.
-fn installation(state: &Path) -> io::Result<SystemTime> {
-    paths::private_dir(state)?;
+fn installation(state: &Path) -> Result<SystemTime, Refused> {
     let file = state.join("installed");
-    match paths::private_file().write(true).create_new(true).open(&file) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    std::fs::metadata(&file)?.modified()
+    let made = || {
+        paths::private_dir(state)?;
+        match paths::private_file().write(true).create_new(true).open(&file) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        std::fs::metadata(&file)?.modified()
+    };
+    made().map_err(|error| Refused {
+        message: format!("cannot write {}: {error}", file.display()),
+        hint: paths::remedy(&file, &error),
+    })
 }
 
 fn start_feeds(
@@ -335,7 +342,7 @@ fn mount(
         watch_events: options.config.mount.watch_events,
         threads: options.config.mount.threads,
         identity: options.instances.iter().map(|instance| instance.name.clone()).collect(),
-        created: installation(&options.paths.state).map_err(refused)?,
+        created: installation(&options.paths.state)?,
     };
     match native::mount(runtime, &options.mountpoint, &wanted, tokio) {
         Ok(mounted) => Ok(Box::new(Native(mounted))),

@@ -1,16 +1,17 @@
 //! What a running mount says of itself.
 
+use super::reload::Followed;
 use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
-    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, ScopeStatus, UnderWay,
-    WebhookStatus,
+    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, Reloaded, ScopeStatus,
+    SlowStatus, UnderWay, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
 use crate::provider::{Cause, Failure, Feed, FeedKind};
-use crate::runtime::{FailureRecord, Runtime, Snapshot};
+use crate::runtime::{FailureRecord, Runtime, SlowCall, Snapshot};
 use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
 use omnifs_platform::Error;
@@ -30,6 +31,7 @@ pub(super) struct Core {
     pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
     pub names: Vec<String>,
+    pub followed: Followed,
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -37,7 +39,9 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 impl Core {
-    fn provider(&self, name: &str) -> ProviderStatus {
+    fn provider(&self, name: &str, snapshot: &Snapshot) -> ProviderStatus {
+        let uses = snapshot.uses.iter().find(|(instance, _)| &**instance == name);
+        let (hits, misses) = uses.map_or((0, 0), |(_, uses)| *uses);
         let calls = self.runtime.calls_of(name);
         let Some(working) = self.working.iter().find(|working| working.name == name) else {
             let prefix = format!("{name}: ");
@@ -45,6 +49,8 @@ impl Core {
             return ProviderStatus {
                 name: name.into(),
                 problem: problem.map(str::to_owned),
+                hits,
+                misses,
                 calls,
                 ..ProviderStatus::default()
             };
@@ -61,6 +67,8 @@ impl Core {
             component: Some(format!("{} {}", working.manifest.name, working.manifest.version)),
             endpoints: endpoints.collect(),
             problem: status.endpoints.into_iter().find_map(|endpoint| endpoint.trouble),
+            hits,
+            misses,
             calls,
             callouts: total.callouts,
             not_modified: total.revalidated,
@@ -275,13 +283,24 @@ fn error(record: FailureRecord) -> ErrorStatus {
     }
 }
 
+fn slow(call: &SlowCall) -> SlowStatus {
+    SlowStatus {
+        provider: call.provider.to_string(),
+        path: call.path.clone(),
+        operation: call.operation.into(),
+        took: call.took.as_millis() as u64,
+        count: call.count,
+        at: millis(call.at),
+    }
+}
+
 impl Daemon for Core {
     fn status(&self) -> CoreStatus {
         let snapshot = self.runtime.snapshot();
         let kept = self.validators.status();
         let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
         CoreStatus {
-            providers: self.names.iter().map(|name| self.provider(name)).collect(),
+            providers: self.names.iter().map(|name| self.provider(name, &snapshot)).collect(),
             scopes: self.scopes(&snapshot),
             cache: CacheStatus {
                 nodes: snapshot.held.nodes as u64,
@@ -315,8 +334,17 @@ impl Daemon for Core {
                 open: snapshot.open as u64,
                 deliveries: rows.iter().map(|row| row.waiting).sum(),
             },
+            slowest: snapshot.slowest.iter().map(slow).collect(),
             errors: snapshot.failures.into_iter().map(error).collect(),
         }
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refused> {
+        self.followed.reload(|stale| self.runtime.set_stale_if_error(stale))
+    }
+
+    fn stale_if_error(&self) -> Option<bool> {
+        Some(self.followed.stale_if_error())
     }
 
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>> {

@@ -315,6 +315,7 @@ impl Call {
             }
             Err(failure) => self.land_failure(&mut state, failure, &events),
         };
+        self.note_time(&state);
         state.drop_pages_of_evicted(changes);
         let stuck = self.began.elapsed() >= SLOW && landed.is_unanswered();
         if !stuck {
@@ -375,9 +376,28 @@ impl Call {
             Some(partial) => state.partials.insert(key, partial),
             None => state.partials.remove(&key),
         };
+        self.note_time(&state);
         state.drop_pages_of_evicted(changes);
         self.leave(&mut state);
         Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
+    }
+
+    /// Keeps how long the answer took, if that is among the longest.
+    fn note_time(&self, state: &State) {
+        let (took, now) = (self.began.elapsed(), Instant::now());
+        let mut slowest = self.runtime.slowest.lock();
+        if !slowest.admits(took, now) {
+            return;
+        }
+        let (operation, name) = match &self.query.operation {
+            Operation::Lookup(name) => ("lookup", Some(&**name)),
+            Operation::List => ("list", None),
+            Operation::Read => ("read", None),
+            Operation::Piece { .. } => ("piece", None),
+        };
+        let instance = self.runtime.router.name(self.query.instance);
+        let path = state.path_of(&self.node, name, &instance);
+        slowest.note(instance, path, operation, took, now);
     }
 
     /// Lands a part of the answer under the lock, and tells of it with the lock free.

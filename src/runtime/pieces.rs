@@ -180,8 +180,8 @@ impl State {
         let piece = self.cache.piece(&query).map(Part::Piece);
         let held = piece.or_else(|| self.cache.content(node, None).map(Part::Whole));
         match held {
-            Some(_) => self.cache.counters.hits += 1,
-            None => self.cache.counters.misses += 1,
+            Some(_) => self.cache.note_hit(node.instance),
+            None => self.cache.note_miss(node.instance),
         }
         held
     }

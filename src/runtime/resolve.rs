@@ -70,14 +70,14 @@ impl Runtime {
             }
             match state.known(directory, name) {
                 Known::Present(found) => {
-                    state.cache.counters.hits += 1;
+                    state.cache.note_hit(directory.instance);
                     return Ok(found);
                 }
                 Known::Absent { stamp } => {
-                    state.cache.counters.hits += 1;
+                    state.cache.note_hit(directory.instance);
                     return Err(Miss::Absent { stamp: Some(stamp) });
                 }
-                Known::Unknown => state.cache.counters.misses += 1,
+                Known::Unknown => state.cache.note_miss(directory.instance),
             }
         }
         self.brought_again(directory).await;
@@ -155,10 +155,10 @@ impl Runtime {
                 return Ok(state.roots.clone());
             }
             if let Some(listing) = state.held_listing(directory) {
-                state.cache.counters.hits += 1;
+                state.cache.note_hit(directory.instance);
                 return Ok(listing);
             }
-            state.cache.counters.misses += 1;
+            state.cache.note_miss(directory.instance);
         }
         self.brought_again(directory).await;
         let held = |state: &mut State| state.held_listing(directory);
@@ -424,10 +424,10 @@ impl Runtime {
                 {
                     let mut state = self.state();
                     if let Some(bytes) = state.held_content(handle, &node) {
-                        state.cache.counters.hits += 1;
+                        state.cache.note_hit(node.instance);
                         return Ok((Body::Held(bytes), node));
                     }
-                    state.cache.counters.misses += 1;
+                    state.cache.note_miss(node.instance);
                 }
                 self.brought_again(&node).await;
             }

@@ -1,13 +1,14 @@
 //! What the runtime says of itself to `omnifs status`.
 
-use super::{LockWaits, Runtime};
+use super::{LockWaits, Runtime, SlowCall, State};
 use crate::cache::{Capacity, Cost, Counters};
 use crate::nodes::Node;
 use crate::provider::Failure;
 use crate::scopes::Standing;
 use omnifs_platform::Error;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Failures kept for `omnifs status`.
 const KEPT: usize = 50;
@@ -53,6 +54,10 @@ pub struct Snapshot {
     pub partials: Vec<PartialListing>,
     /// Newest first.
     pub failures: Vec<FailureRecord>,
+    /// Hits and misses of each instance, by name.
+    pub uses: Vec<(Arc<str>, (u64, u64))>,
+    /// Provider calls that took longest lately, the longest first.
+    pub slowest: Vec<SlowCall>,
 }
 
 impl Runtime {
@@ -60,15 +65,7 @@ impl Runtime {
     /// a directory shows the object; as the answer about a name it is not.
     pub(super) fn failed(&self, node: &Node, name: Option<&str>, failure: Failure) -> Error {
         let error = failure.cause.error();
-        let mut path = {
-            let state = self.state();
-            let handle = state.inodes.handles_of(node).first().copied();
-            handle.map_or_else(|| failure.provider.to_string(), |handle| state.path(handle))
-        };
-        if let Some(name) = name {
-            path.push('/');
-            path.push_str(name);
-        }
+        let path = self.state().path_of(node, name, &failure.provider);
         tracing::warn!(path, provider = %failure.provider, cause = ?failure.cause, "{}", failure.detail);
         let mut failures = self.failures.lock();
         if let Some(last) = failures.front_mut()
@@ -117,6 +114,8 @@ impl Runtime {
         let (capacity, held, counters) =
             (state.cache.capacity(), state.cache.held(), state.cache.counters);
         let (handles, open) = (state.inodes.len(), state.opens.len());
+        let instances = self.router.instances();
+        let uses = instances.map(|(id, i)| (i.name.clone(), state.cache.uses_of(id))).collect();
         let (events, in_flight, waits) = (state.events, state.flights.len(), state.waits);
         drop(state);
         let failures = self.failures.lock();
@@ -134,6 +133,21 @@ impl Runtime {
             scopes,
             partials,
             failures: failures.iter().cloned().collect(),
+            uses,
+            slowest: self.slowest.lock().lately(Instant::now()),
         }
+    }
+}
+
+impl State {
+    /// Where a node is shown, or an entry of it: below its instance alone where the kernel knows no place.
+    pub(super) fn path_of(&self, node: &Node, name: Option<&str>, instance: &str) -> String {
+        let handle = self.inodes.handles_of(node).first().copied();
+        let mut path = handle.map_or_else(|| instance.to_owned(), |handle| self.path(handle));
+        if let Some(name) = name {
+            path.push('/');
+            path.push_str(name);
+        }
+        path
     }
 }

@@ -123,6 +123,9 @@ impl<'a> Background<'a> {
 
     fn status(&self) -> io::Result<serde_json::Value> {
         let ran = self.run(&["status"], &["--json"])?;
+        if !ran.status.success() {
+            return Err(io::Error::other(ran.stdout));
+        }
         serde_json::from_str(&ran.stdout)
             .map_err(|error| io::Error::other(format!("{error}: {}", ran.stderr)))
     }

@@ -1,6 +1,7 @@
 //! What the doctor looks at. Each check is bounded: none asks a service or enters a mount.
 
 use super::super::{Context, is_root, shown, wait};
+use super::fix::Fix;
 use super::{Finding, directories};
 use omnifs::config::{Backend, Config, Instance};
 use omnifs::provider::{Endpoint, Manifest};
@@ -45,7 +46,10 @@ pub fn all(context: &Context) -> Vec<Finding> {
                 Ok(_) if trust::check(&context.paths.data).is_err() => {}
                 Ok(instances) => {
                     let enabled = instances.iter().filter(|instance| instance.enabled);
-                    findings.extend(enabled.flat_map(|i| provider(context, i)));
+                    findings
+                        .extend(enabled.flat_map(|i| {
+                            [provider(context, i), secrets(i)].into_iter().flatten()
+                        }));
                 }
                 Err(failure) => {
                     findings.push(Finding::bad(failure.message, "see the configuration"))
@@ -54,7 +58,11 @@ pub fn all(context: &Context) -> Vec<Finding> {
         }
         Err(errors) => findings.extend(errors.iter().map(|error| {
             let mend = error.hint().unwrap_or_else(|| "correct that line".into());
-            Finding::bad(error.to_string(), mend)
+            let fix = match error {
+                omnifs::config::Error::Distrust(distrust) => Fix::of(distrust),
+                _ => None,
+            };
+            Finding::bad(error.to_string(), mend).fixed_by(fix)
         })),
     }
     findings.extend(mounts(context));
@@ -302,6 +310,31 @@ fn sockets(instance: &Instance, manifest: &Manifest) -> Vec<Finding> {
     pipes.collect()
 }
 
+/// Files with secrets that others may read. A credential in one is not used.
+fn secrets(instance: &Instance) -> Vec<Finding> {
+    let config = &instance.config;
+    let files = config.credential_files.values().chain(&config.credential_file);
+    let open = files.chain(&config.webhook_secret_file).filter(|file| is_open(file));
+    let row = |file: &PathBuf| {
+        let what =
+            format!("provider {}: others may read the secret in {}", instance.name, shown(file));
+        Finding::warning(what, format!("chmod 600 {}", paths::quoted(file)))
+            .fixed_by(Some(Fix::CloseToReaders(file.clone())))
+    };
+    open.map(row).collect()
+}
+
+#[cfg(unix)]
+fn is_open(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &Path) -> bool {
+    false
+}
+
 fn mounts(context: &Context) -> Vec<Finding> {
     let running = match trust::check(&context.paths.state) {
         Ok(()) => context.registry().list(),
@@ -313,13 +346,14 @@ fn mounts(context: &Context) -> Vec<Finding> {
         .collect();
     for mount in mounting::table().into_iter().filter(|mount| mount.ours() && mount.dead()) {
         let path = shown(&mount.path);
-        findings.push(Finding::warning(
+        let row = Finding::warning(
             format!("{path} is still mounted, and its process has ended"),
             format!(
                 "omnifs unmount {} (the next mount there does it too)",
                 paths::quoted(&mount.path)
             ),
-        ));
+        );
+        findings.push(row.fixed_by(Some(Fix::Unmount(mount))));
     }
     findings
 }

@@ -7,6 +7,7 @@ use omnifs::component::{self, Component};
 use omnifs::config::{Approval, Editor, Instance, Source, valid_name};
 use omnifs::logs::printable;
 use omnifs::{host, paths};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -63,8 +64,8 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     // Before anything is copied: most of what keeps the configuration from being changed shows here.
     let mut editor = Editor::open(&context.paths.config)?;
     let directory = context.paths.providers();
-    let dir = |e| Failure::new(format!("cannot make {}: {e}", shown(&directory)));
-    paths::private_dir(&directory).map_err(dir)?;
+    paths::private_dir(&directory)
+        .map_err(|e| Failure::unwritten("nothing was added", &directory, &e))?;
     let in_place = in_place(&directory, &args.file);
     let installed = in_place.as_deref().unwrap_or(name);
     let path = directory.join(format!("{installed}.wasm"));
@@ -81,10 +82,14 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
         written.take_back();
         return Err(failure);
     }
-    terminal::print(&format!(
+    let text = format!(
         "added '{name}' to {}; mounts show it from their next start\n",
         shown(&context.paths.config)
-    ))?;
+    );
+    terminal::done(
+        &text,
+        json!({ "name": name, "component": component.digest, "asks": asks.digest() }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,8 +132,9 @@ struct Written(Vec<(PathBuf, Option<Vec<u8>>)>);
 impl Written {
     fn replace(&mut self, path: &Path, content: &[u8]) -> Result<(), Failure> {
         let before = std::fs::read(path).ok();
-        let fail = |e| Failure::new(format!("cannot write {}: {e}", shown(path)));
-        paths::replace(path, content).map_err(fail)?;
+        paths::replace(path, content).map_err(|e| {
+            Failure::unwritten(format_args!("cannot write {}", shown(path)), path, &e)
+        })?;
         self.0.push((path.to_owned(), before));
         Ok(())
     }

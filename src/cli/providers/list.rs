@@ -1,5 +1,5 @@
 use super::super::failure::Failure;
-use super::super::{Context, terminal};
+use super::super::{Context, output, terminal};
 use clap::Args;
 use omnifs::config::{Instance, Source};
 use omnifs::logs::printable;
@@ -10,11 +10,7 @@ use std::process::ExitCode;
 
 /// List the provider instances that a mount shows
 #[derive(Debug, Args)]
-pub struct List {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+pub struct List {}
 
 const DISABLED: &str = "disabled";
 
@@ -33,11 +29,11 @@ struct Row {
     hint: Option<String>,
 }
 
-pub fn run(context: &Context, args: &List) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, _: &List) -> Result<ExitCode, Failure> {
     let config = context.config()?;
     let instances = context.instances(&config, &[])?;
     let rows: Vec<_> = instances.iter().map(|instance| row(context, instance)).collect();
-    let text = if args.json {
+    let text = if output::chosen().json {
         let json = serde_json::to_string_pretty(&rows);
         json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
     } else if rows.is_empty() {

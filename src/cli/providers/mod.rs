@@ -2,19 +2,22 @@ mod add;
 mod info;
 mod list;
 mod remove;
+mod switch;
 
 use super::Context;
 use super::failure::Failure;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// List, inspect, add and remove providers
+/// List, inspect, add, remove, enable and disable providers
 #[derive(Debug, Subcommand)]
 pub enum Providers {
     List(list::List),
     Info(info::Info),
     Add(add::Add),
     Remove(remove::Remove),
+    Enable(switch::Enable),
+    Disable(switch::Disable),
 }
 
 pub fn run(context: &Context, args: &Providers) -> Result<ExitCode, Failure> {
@@ -23,5 +26,7 @@ pub fn run(context: &Context, args: &Providers) -> Result<ExitCode, Failure> {
         Providers::Info(args) => info::run(context, args),
         Providers::Add(args) => add::run(context, args),
         Providers::Remove(args) => remove::run(context, args),
+        Providers::Enable(args) => switch::enable(context, args),
+        Providers::Disable(args) => switch::disable(context, args),
     }
 }

@@ -3,6 +3,7 @@ use super::super::{Context, shown, terminal};
 use clap::Args;
 use omnifs::approval;
 use omnifs::config::{Editor, Source};
+use serde_json::json;
 use std::process::ExitCode;
 
 /// Take a provider out of the mounts
@@ -39,6 +40,7 @@ pub fn run(context: &Context, args: &Remove) -> Result<ExitCode, Failure> {
             let _ = std::fs::remove_file(approval::record(path));
         }
     }
-    terminal::print(&format!("{done}; mounts show it until their next start\n"))?;
+    let text = format!("{done}; mounts show it until their next start\n");
+    terminal::done(&text, json!({ "name": name }))?;
     Ok(ExitCode::SUCCESS)
 }

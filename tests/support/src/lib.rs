@@ -14,6 +14,8 @@ pub mod http;
 pub mod mount;
 #[cfg(unix)]
 pub mod proxy;
+#[cfg(target_os = "linux")]
+pub mod pty;
 pub mod skip;
 #[cfg(target_os = "linux")]
 mod sweep;

@@ -225,6 +225,9 @@ impl Mounted<'_> {
     pub fn status(&self) -> io::Result<Value> {
         let args: [&OsStr; 3] = ["status".as_ref(), self.point.as_os_str(), "--json".as_ref()];
         let ran = self.omnifs.run(&args)?;
+        if !ran.status.success() {
+            return Err(io::Error::other(format!("{}{}", ran.stdout, ran.stderr)));
+        }
         serde_json::from_str(&ran.stdout)
             .map_err(|error| io::Error::other(format!("{error}: {}{}", ran.stdout, ran.stderr)))
     }

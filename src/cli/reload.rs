@@ -1,0 +1,75 @@
+use super::failure::{Exit, Failure};
+use super::locate::mount_of;
+use super::{Context, terminal, wait};
+use clap::Args;
+use omnifs::control::Client;
+use omnifs::logs::printable;
+use omnifs::paths::quoted_text;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Have the running mounts read the configuration again
+///
+/// Lists which keys have changed since a mount began. stale-if-error takes effect at once; the others, and
+/// providers that were added, removed, enabled or disabled, take effect with a new mount, and stay listed until
+/// then. Flags and variables of the mount go on to win over the file.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// A mountpoint or a path below one [default: every mount]
+    path: Option<PathBuf>,
+}
+
+pub fn run(context: &Context, args: &Reload) -> Result<ExitCode, Failure> {
+    let records = match &args.path {
+        Some(path) => vec![mount_of(context, path)?.0],
+        None => context.registry().list(),
+    };
+    if records.is_empty() {
+        return Err(Failure::new("nothing is mounted")
+            .hint("`omnifs mount PATH` mounts")
+            .exit(Exit::NotMounted));
+    }
+    let (mut text, mut rows, mut failed) = (String::new(), Vec::new(), None);
+    for record in records {
+        let point = record.mountpoint.clone();
+        // One that does not answer keeps none of the others from being asked.
+        let reloaded =
+            match Client::new(record).map(|client| wait(async move { client.reload().await })) {
+                Ok(asked) => asked?,
+                Err(error) => Err(error),
+            };
+        match reloaded {
+            Ok(reloaded) => {
+                let line = |key: &String, what: &str| format!("{point}: {key} {what}");
+                let applied = reloaded.applied.iter().map(|key| line(key, "is in force"));
+                let waiting = reloaded.waiting.iter().map(|key| line(key, "needs a new mount"));
+                let mut lines: Vec<_> = applied.chain(waiting).collect();
+                if lines.is_empty() {
+                    lines.push(format!("{point}: nothing has changed"));
+                }
+                for line in lines {
+                    let _ = writeln!(text, "{}", printable(&line));
+                }
+                if !reloaded.waiting.is_empty() {
+                    let place = quoted_text(&point);
+                    terminal::tell(
+                        "note",
+                        &format!("omnifs unmount {place} && omnifs mount {place}"),
+                    );
+                }
+                let (applied, waiting) = (reloaded.applied, reloaded.waiting);
+                rows.push(
+                    json!({ "mountpoint": point, "applied": applied, "needs_new_mount": waiting }),
+                );
+            }
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    terminal::show(&text, json!({ "mounts": rows }))?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
