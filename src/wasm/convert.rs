@@ -54,7 +54,22 @@ pub(super) fn found(raw: types::Node, parent: &str, name: &str) -> Result<Node, 
         let (other, name) = (Quoted(&raw.name), Quoted(name));
         return invalid(format!("was asked for {name} and answered {other}"));
     }
-    node(raw, parent)
+    node(raw, parent, &mut Shared::default())
+}
+
+/// Texts of the node before, which most often are those of the next one too: all leaves of an object are
+/// part of it, and a listing is of one scope. A listing has tens of thousands.
+#[derive(Default)]
+struct Shared {
+    scope: Option<Arc<str>>,
+    whole: Option<Arc<str>>,
+}
+
+fn shared(before: &mut Option<Arc<str>>, text: &str) -> Arc<str> {
+    match before {
+        Some(same) if **same == *text => same.clone(),
+        _ => before.insert(text.into()).clone(),
+    }
 }
 
 /// The entries of `parent`, of a listing or an offer.
@@ -68,8 +83,9 @@ pub(super) fn listing(raw: Vec<types::Node>, parent: &str) -> Result<Vec<Node>, 
         ));
     }
     let mut nodes = Vec::with_capacity(raw.len());
+    let mut before = Shared::default();
     for raw in raw {
-        nodes.push(node(raw, parent)?);
+        nodes.push(node(raw, parent, &mut before)?);
     }
     let mut names = HashSet::with_capacity_and_hasher(nodes.len(), RandomState::default());
     if let Some(twice) = nodes.iter().find(|node| !names.insert(node.name.as_str())) {
@@ -133,7 +149,7 @@ pub(super) fn consistent(
 /// 9999-12-31T23:59:59.999Z: beyond it, programs that print a date fail.
 const MODIFIED_MAX: u64 = 253_402_300_799_999;
 
-fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
+fn node(raw: types::Node, parent: &str, before: &mut Shared) -> Result<Node, Fault> {
     if let Err(refused) = names::admit(&raw.name) {
         let (name, parent) = (Quoted(&raw.name), Quoted(parent));
         let detail = format!("gave {name} as a name in {parent}: {refused}");
@@ -183,7 +199,7 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
         types::Coherence::Volatile => Coherence::Volatile,
         types::Coherence::Scoped(scope) => {
             within(&scope, limits::SCOPE_MAX, "scope", &what)?;
-            Coherence::Scoped(scope.into())
+            Coherence::Scoped(shared(&mut before.scope, &scope))
         }
     };
     Ok(Node {
@@ -195,7 +211,7 @@ fn node(raw: types::Node, parent: &str) -> Result<Node, Fault> {
         version: raw.version,
         content,
         coherence,
-        part_of: raw.part_of.map(Arc::from),
+        part_of: raw.part_of.map(|whole| shared(&mut before.whole, &whole)),
         complete: directory && raw.complete,
     })
 }

@@ -45,6 +45,28 @@ fn a_good_node_is_taken_as_it_is() {
 }
 
 #[test]
+fn each_entry_has_its_own_scope_and_whole_whatever_those_before_it_have() {
+    let of = |name: &str, scope: &str, whole: Option<&str>| types::Node {
+        coherence: types::Coherence::Scoped(scope.into()),
+        part_of: whole.map(str::to_owned),
+        ..file(name)
+    };
+    let raw = vec![
+        of("a", "s", Some("c1")),
+        of("b", "s", Some("c2")),
+        of("c", "t", Some("c2")),
+        of("d", "s", None),
+        of("e", "s", Some("c1")),
+    ];
+    let nodes = listing(raw.clone(), "p").unwrap();
+    for (node, raw) in nodes.iter().zip(raw) {
+        let types::Coherence::Scoped(scope) = raw.coherence else { unreachable!("given above") };
+        assert_eq!(node.coherence, Coherence::Scoped(scope.into()), "{}", node.name);
+        assert_eq!(node.part_of.as_deref(), raw.part_of.as_deref(), "{}", node.name);
+    }
+}
+
+#[test]
 fn a_directory_has_no_size() {
     let node = found(types::Node { size: Some(4096), ..directory("d") }, "p", "d").unwrap();
     assert_eq!((node.size, node.complete), (None, true));

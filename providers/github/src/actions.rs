@@ -290,3 +290,7 @@ pub fn workflow(repo: u64, id: u64) -> Result<WorkflowObject> {
     let workflow = github::workflow(repo, id).json()?;
     Ok(WorkflowObject { repo, workflow })
 }
+
+pub fn run_moved(out: &mut Changes, repo: u64, run: u64) {
+    out.invalidated([Id::Run(repo, run), Id::Jobs(repo, run)]);
+}

@@ -9,9 +9,10 @@ use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::{
     Content, Entry, Error, Items, Listing, Next, Pages, Result, config, content, lines, time,
 };
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 mod refusal;
 
@@ -194,21 +195,29 @@ pub struct Milestone {
 }
 
 /// A label is an object; in old answers just its name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Label {
-    Named {
-        #[serde(default, deserialize_with = "null")]
-        name: String,
-    },
-    Name(String),
-}
+#[derive(Clone, Debug)]
+pub struct Label(String);
 
 impl Label {
     pub fn name(&self) -> &str {
-        match self {
-            Label::Named { name } | Label::Name(name) => name,
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(default, deserialize_with = "null")]
+            name: String,
         }
+        // Its first character says which it is. Serde's own way is to make a tree of it first.
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let name = match text.starts_with('"') {
+            true => serde_json::from_str(text),
+            false => serde_json::from_str(text).map(|Named { name }| name),
+        };
+        name.map(Label).map_err(D::Error::custom)
     }
 }
 

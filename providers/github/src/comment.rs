@@ -174,3 +174,11 @@ pub fn read(repo: u64, id: u64) -> Result<Content> {
 fn fetch(repo: u64, id: u64) -> Result<Comment> {
     github::comment(repo, id).json()
 }
+
+/// One is new or was edited.
+pub fn said(out: &mut Changes, repo: u64, comment: &Comment) {
+    let Some(number) = comment.number() else { return };
+    out.invalidated([Id::Comment(repo, comment.id)]);
+    let is_pull = api::is_of_pull(&comment.html_url);
+    out.children_changed([Number { repo, number, is_pull }.comments()]);
+}

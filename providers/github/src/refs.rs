@@ -110,3 +110,31 @@ pub fn readme(repo: u64) -> Result<Content> {
         Err(error) => Err(error),
     }
 }
+
+/// Any ref may have moved, appeared or gone.
+pub fn any_moved(out: &mut Changes, repo: u64) {
+    out.invalidated([Id::Refs(repo), Id::Head(repo), Id::Readme(repo)]);
+    out.children_changed([Id::Trees(repo), Id::Branches(repo), Id::Tags(repo)]);
+}
+
+/// A branch or tag moved; `made` where it appeared or went.
+pub fn moved(out: &mut Changes, repo: u64, default: &str, full: &str, made: bool) {
+    let branch = full.strip_prefix("refs/heads/");
+    // No other refs are shown by name, but one may be looked up as a tree.
+    let Some(name) = branch.or(full.strip_prefix("refs/tags/")) else {
+        return any_moved(out, repo);
+    };
+    let (one, all) = match branch {
+        Some(_) => (Id::Branch(repo, name.to_owned()), Id::Branches(repo)),
+        None => (Id::Tag(repo, name.to_owned()), Id::Tags(repo)),
+    };
+    let tree = |name: &str| Id::TreeOf(repo, name.to_owned());
+    let short = full.trim_start_matches("refs/");
+    out.invalidated([one, Id::RepoJson(repo), tree(name), tree(short), tree(full)]);
+    if made {
+        out.children_changed([all, Id::Trees(repo)]);
+    }
+    if branch.is_some() && (default.is_empty() || default == name) {
+        out.invalidated([Id::Head(repo), tree("HEAD"), Id::Readme(repo), Id::Workflows(repo)]);
+    }
+}

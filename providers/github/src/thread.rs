@@ -39,6 +39,21 @@ impl Number {
     pub fn list(self, view: View) -> Id {
         (if self.is_pull { Id::PullList } else { Id::IssueList })(self.repo, view)
     }
+
+    /// It changed in some way; `lists` where it may have come into or left a listing.
+    pub fn moved(self, out: &mut Changes, lists: bool) {
+        out.invalidated([self.id()]);
+        // A comment that was deleted shows nowhere else.
+        out.children_changed([self.comments()]);
+        if self.is_pull {
+            out.invalidated([Id::Reviews(self.repo, self.number)]);
+            // An issue may have become a pull request.
+            out.removed([Id::Issue(self.repo, self.number)]);
+        }
+        if lists {
+            out.children_changed(View::EACH.map(|view| self.list(view)));
+        }
+    }
 }
 
 /// An issue, or a pull request as a listing or its own answer shows it.

@@ -55,7 +55,7 @@ pub fn at(repo: u64, reference: &str) -> Result<Listing<Id>> {
         let parent = node.path.rsplit_once('/').map_or("", |(parent, _)| parent);
         directories.entry(parent).or_default().push(node);
     }
-    Ok(Listing::from(entries(repo, "", &directories, 0)).noting(&tree.tree))
+    Ok(entries(repo, "", &directories, &tree.tree, 0))
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,23 +92,26 @@ pub fn beyond(repo: u64, reference: &str, name: &str) -> Result<Entry<Id>> {
 /// As deep as the host walks.
 const DEPTH: usize = 64;
 
+/// Where one of `all` cannot be read, any directory may be the one that lacks it: each is asked for when
+/// somebody opens it, and says so itself.
 fn entries(
     repo: u64,
     directory: &str,
-    all: &BTreeMap<&str, Vec<&Node>>,
+    directories: &BTreeMap<&str, Vec<&Node>>,
+    all: &Items<Node>,
     depth: usize,
-) -> Vec<Entry<Id>> {
-    let nodes = all.get(directory).map(Vec::as_slice).unwrap_or_default();
+) -> Listing<Id> {
+    let nodes = directories.get(directory).map(Vec::as_slice).unwrap_or_default();
     let entry = |node: &&Node| {
         let name = node.path.rsplit_once('/').map_or(&*node.path, |(_, name)| name);
         if node.mode == DIRECTORY && depth < DEPTH {
-            let below = entries(repo, &node.path, all, depth + 1);
+            let below = entries(repo, &node.path, directories, all, depth + 1);
             Entry::holding(name, Id::Tree(repo, node.sha.clone()), below)
         } else {
             entry(repo, name, node)
         }
     };
-    nodes.iter().map(entry).collect()
+    Listing::from(nodes.iter().map(entry).collect::<Vec<_>>()).noting(all)
 }
 
 fn entry(repo: u64, name: &str, node: &Node) -> Entry<Id> {

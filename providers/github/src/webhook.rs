@@ -1,25 +1,19 @@
-//! Webhook deliveries, and what a change of each kind comes to, which polls say too.
+//! Webhook deliveries. What a change of each kind comes to is with the objects: polls say it too.
 //!
 //! A payload only says *what* changed; nothing of its content is kept. An event that this module does
 //! not know changes nothing that is shown; a known one that lacks what it must have is refused,
 //! which the host takes for a gap.
 
-use crate::api;
+use crate::actions::run_moved;
 use crate::thread::Number;
-use crate::{Id, View};
+use crate::{Id, View, refs};
 use omnifs_sdk::*;
 use serde_json::Value;
 
 pub fn deliver(delivery: &Delivery) -> Result<Changes> {
     let event = delivery.header("x-github-event").unwrap_or_default();
     let mut changes = Changes::default();
-    let payload: Value = delivery.json()?;
-    // Events of accounts and installations show nowhere.
-    if payload["repository"].is_null() {
-        return Ok(changes);
-    }
-    let missing = || Error::Invalid(format!("the {event} delivery lacks what it is about"));
-    read(event, &payload, &mut changes).ok_or_else(missing)?;
+    delivery.read(event, |payload| read(event, payload, &mut changes))?;
     Ok(changes)
 }
 
@@ -28,6 +22,10 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
     let action = payload["action"].as_str().unwrap_or_default();
     let id = |of: &str| payload[of]["id"].as_u64();
     let repository = &payload["repository"];
+    // Events of accounts and installations show nowhere.
+    if repository.is_null() {
+        return Some(());
+    }
     let repo = repository["id"].as_u64()?;
     match event {
         "issues" | "pull_request" => {
@@ -89,7 +87,7 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
             };
             // Where the payload does not say which branch is the default one, any may be.
             let default = repository["default_branch"].as_str().unwrap_or_default();
-            ref_moved(out, repo, default, &full, made);
+            refs::moved(out, repo, default, &full, made);
         }
         "release" => {
             let release = id("release")?;
@@ -114,7 +112,7 @@ fn repository_moved(action: &str, payload: &Value, repo: u64, out: &mut Changes)
             let kinds = ["repo", "issues", "actions", "releases", "refs"];
             kinds.iter().for_each(|kind| _ = out.gap(format!("{kind}:{repo}")));
         }
-        "edited" if !changes["default_branch"].is_null() => any_ref_moved(out, repo),
+        "edited" if !changes["default_branch"].is_null() => refs::any_moved(out, repo),
         _ => {}
     }
     out.invalidated([Id::RepoJson(repo)]);
@@ -124,60 +122,5 @@ fn repository_moved(action: &str, payload: &Value, repo: u64, out: &mut Changes)
         for login in owners.into_iter().filter_map(|owner| owner["login"].as_str()) {
             out.children_changed([Id::User(login.to_owned()), Id::Org(login.to_owned())]);
         }
-    }
-}
-
-/// An issue or a pull request changed in some way; `lists` where it may have come into or left a listing.
-pub fn thread_moved(out: &mut Changes, thread: Number, lists: bool) {
-    out.invalidated([thread.id()]);
-    // A comment that was deleted shows nowhere else.
-    out.children_changed([thread.comments()]);
-    if thread.is_pull {
-        out.invalidated([Id::Reviews(thread.repo, thread.number)]);
-        // An issue may have become a pull request.
-        out.removed([Id::Issue(thread.repo, thread.number)]);
-    }
-    if lists {
-        out.children_changed(View::EACH.map(|view| thread.list(view)));
-    }
-}
-
-/// A comment is new or was edited.
-pub fn said(out: &mut Changes, repo: u64, comment: &api::Comment) {
-    let Some(number) = comment.number() else { return };
-    out.invalidated([Id::Comment(repo, comment.id)]);
-    let is_pull = api::is_of_pull(&comment.html_url);
-    out.children_changed([Number { repo, number, is_pull }.comments()]);
-}
-
-pub fn run_moved(out: &mut Changes, repo: u64, run: u64) {
-    out.invalidated([Id::Run(repo, run), Id::Jobs(repo, run)]);
-}
-
-/// Any ref may have moved, appeared or gone.
-pub fn any_ref_moved(out: &mut Changes, repo: u64) {
-    out.invalidated([Id::Refs(repo), Id::Head(repo), Id::Readme(repo)]);
-    out.children_changed([Id::Trees(repo), Id::Branches(repo), Id::Tags(repo)]);
-}
-
-/// A branch or tag moved; `made` where it appeared or went.
-pub fn ref_moved(out: &mut Changes, repo: u64, default: &str, full: &str, made: bool) {
-    let branch = full.strip_prefix("refs/heads/");
-    // No other refs are shown by name, but one may be looked up as a tree.
-    let Some(name) = branch.or(full.strip_prefix("refs/tags/")) else {
-        return any_ref_moved(out, repo);
-    };
-    let (one, all) = match branch {
-        Some(_) => (Id::Branch(repo, name.to_owned()), Id::Branches(repo)),
-        None => (Id::Tag(repo, name.to_owned()), Id::Tags(repo)),
-    };
-    let tree = |name: &str| Id::TreeOf(repo, name.to_owned());
-    let short = full.trim_start_matches("refs/");
-    out.invalidated([one, Id::RepoJson(repo), tree(name), tree(short), tree(full)]);
-    if made {
-        out.children_changed([all, Id::Trees(repo)]);
-    }
-    if branch.is_some() && (default.is_empty() || default == name) {
-        out.invalidated([Id::Head(repo), tree("HEAD"), Id::Readme(repo), Id::Workflows(repo)]);
     }
 }

@@ -130,6 +130,14 @@ fn lists() -> Vec<List> {
             name,
         },
         List {
+            operation: "/repos/{owner}/{repo}/git/trees/{tree_sha}",
+            member: Some("tree"),
+            directory: "acme/api/_tree/main",
+            request: of("git/trees/main?recursive=1"),
+            number: |item, n| item["path"] = json!(format!("name-{n}")),
+            name,
+        },
+        List {
             operation: "/orgs/{org}/repos",
             member: None,
             directory: "acme",

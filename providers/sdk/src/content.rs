@@ -26,9 +26,13 @@ pub type Map = Vec<(String, Content)>;
 
 /// One line.
 pub fn scalar(value: impl Display) -> Content {
-    let mut line = one_line(&value.to_string());
-    line.push('\n');
-    Content(line.into_bytes())
+    let mut line = value.to_string().into_bytes();
+    // A listing makes tens of thousands, and hardly one of them has a line end.
+    if line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        line = one_line(&String::from_utf8_lossy(&line)).into_bytes();
+    }
+    line.push(b'\n');
+    Content(line)
 }
 
 /// One line, or an empty file where there is no value.
@@ -38,7 +42,9 @@ pub fn optional(value: Option<impl Display>) -> Content {
 
 /// One line for each item, in the given order.
 pub fn lines(items: impl IntoIterator<Item = impl Display>) -> Content {
-    Content(items.into_iter().flat_map(|item| scalar(item).0).collect())
+    let mut lines = Vec::new();
+    items.into_iter().for_each(|item| lines.append(&mut scalar(item).0));
+    Content(lines)
 }
 
 /// The text as the service holds it.
@@ -85,6 +91,7 @@ mod tests {
         assert_eq!(text(scalar(-7)), "-7\n");
         assert_eq!(text(scalar("")), "\n");
         assert_eq!(text(scalar("a\r\nb\nc\rd\n")), "a b c d \n");
+        assert_eq!(text(scalar("c\rd")), "c d\n");
         assert_eq!(
             text(scalar("\u{1b}[31m \u{202e} \u{1f600}\t")),
             "\u{1b}[31m \u{202e} \u{1f600}\t\n"

@@ -6,13 +6,13 @@
 use crate::Content;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess};
 use serde_json::{Number, Value};
-use std::fmt;
+use std::fmt::{self, Display, Write as _};
 
 /// A JSON document.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     nodes: Vec<Node>,
-    /// All strings.
+    /// All strings, and what is written of the other values.
     text: String,
 }
 
@@ -20,10 +20,12 @@ pub struct Document {
 /// and values by turns.
 #[derive(Clone, Debug)]
 enum Node {
-    Null,
-    Bool(bool),
-    Number(Number),
-    /// From here to there in `text`. JSON writes a plain one without an escape.
+    /// From here to there in `text`, as JSON writes it: a number, `true`, `false` or `null`.
+    Written {
+        start: usize,
+        end: usize,
+    },
+    /// The same of a string. JSON writes a plain one without an escape.
     Text {
         start: usize,
         end: usize,
@@ -52,6 +54,19 @@ pub enum Shown<'a> {
 }
 
 impl Document {
+    /// Reads a text. What that takes is reserved at once: a listing reads thousands.
+    pub(crate) fn read(text: &str) -> serde_json::Result<Self> {
+        let mut document = Document {
+            // Most values of a service's objects are URLs.
+            nodes: Vec::with_capacity(text.len() / 32),
+            text: String::with_capacity(text.len()),
+        };
+        let mut json = serde_json::Deserializer::from_str(text);
+        Reader(&mut document).deserialize(&mut json)?;
+        json.end()?;
+        Ok(document)
+    }
+
     /// The document in the form of [`json`](crate::json()), without the members that `paths` name, each a
     /// path of keys: `["State", "Health", "Log"]`.
     pub fn content(&self, without: &[&[&str]]) -> Content {
@@ -74,6 +89,13 @@ impl Document {
         let start = self.text.len();
         self.text.push_str(text);
         self.nodes.push(Node::Text { start, end: self.text.len(), plain });
+    }
+
+    fn push_written(&mut self, value: impl Display) {
+        let start = self.text.len();
+        // Writing to memory does not fail.
+        let _ = write!(self.text, "{value}");
+        self.nodes.push(Node::Written { start, end: self.text.len() });
     }
 }
 
@@ -107,7 +129,9 @@ impl<'a> Part<'a> {
 
     fn text(self) -> &'a str {
         match self.node() {
-            Some(Node::Text { start, end, .. }) => &self.document.text[*start..*end],
+            Some(Node::Text { start, end, .. } | Node::Written { start, end }) => {
+                &self.document.text[*start..*end]
+            }
             _ => "",
         }
     }
@@ -116,9 +140,15 @@ impl<'a> Part<'a> {
 impl Shown<'_> {
     /// See [`Document::content`].
     pub fn content(self, without: &[&[&str]]) -> Content {
-        let mut out = Vec::new();
+        let room = match &self {
+            // With as much again as names, line ends and the depth take.
+            Shown::Part(Part { document, at: 0 }) => document.text.len() * 3 / 2,
+            _ => 0,
+        };
+        let mut out = Vec::with_capacity(room);
         self.write(without, 0, &mut out);
         out.push(b'\n');
+        out.shrink_to_fit();
         Content(out)
     }
 
@@ -128,9 +158,8 @@ impl Shown<'_> {
             Shown::Part(part) => part,
         };
         match part.node() {
-            None | Some(Node::Null) => out.extend(b"null"),
-            Some(Node::Bool(value)) => out.extend(value.to_string().bytes()),
-            Some(Node::Number(number)) => out.extend(number.to_string().bytes()),
+            None => out.extend(b"null"),
+            Some(Node::Written { .. }) => out.extend(part.text().as_bytes()),
             Some(Node::Text { plain, .. }) => write_text(part.text(), *plain, out),
             Some(Node::List { end }) => {
                 let mut first = true;
@@ -227,28 +256,28 @@ impl<'de> serde::de::Visitor<'de> for Reader<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.0.nodes.push(Node::Null);
+        self.0.push_written("null");
         Ok(())
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.0.nodes.push(Node::Bool(value));
+        self.0.push_written(value);
         Ok(())
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.0.nodes.push(Node::Number(value.into()));
+        self.0.push_written(value);
         Ok(())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.0.nodes.push(Node::Number(value.into()));
+        self.0.push_written(value);
         Ok(())
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
         let number = Number::from_f64(value).ok_or_else(|| E::custom("no finite number"))?;
-        self.0.nodes.push(Node::Number(number));
+        self.0.push_written(number);
         Ok(())
     }
 
@@ -265,7 +294,7 @@ impl<'de> serde::de::Visitor<'de> for Reader<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let at = self.0.nodes.len();
-        self.0.nodes.push(Node::Null);
+        self.0.nodes.push(Node::List { end: at });
         while list.next_element_seed(Reader(self.0))?.is_some() {}
         self.0.nodes[at] = Node::List { end: self.0.nodes.len() };
         Ok(())
@@ -273,7 +302,7 @@ impl<'de> serde::de::Visitor<'de> for Reader<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let at = self.0.nodes.len();
-        self.0.nodes.push(Node::Null);
+        self.0.nodes.push(Node::Object { end: at });
         while object.next_key_seed(Reader(self.0))?.is_some() {
             object.next_value_seed(Reader(self.0))?;
         }

@@ -4,7 +4,7 @@ use crate::bindings::service::omnifs::provider::preload::Coverage;
 use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
 use crate::http::Source;
 use crate::items::{self, Items, Odd};
-use crate::object::{self, Object};
+use crate::object::{Leaves, Object};
 use crate::shape::{Inner, Tree};
 use crate::{Content, Error, Result, host, name};
 use std::collections::BTreeMap;
@@ -96,8 +96,7 @@ impl<I: Tree> Entry<I> {
         let mut entry = Entry::directory(name, object.id());
         entry.modified = object.directory_modified();
         entry.coherence = Some(object.coherence());
-        let (leaves, offers) = object::leaves(object);
-        entry.offers = Offer::above(Offer::whole(entry.id.encode(), leaves), offers);
+        entry.offers = Leaves::of(object).into_offers();
         entry
     }
 
@@ -179,6 +178,12 @@ impl<I: Tree> Entry<I> {
 
     /// The wire form under its escaped name; the offers that came along are moved to `offers`.
     pub(crate) fn into_node(self, offers: &mut Vec<Offer>) -> Node {
+        let (id, name) = (self.id.encode(), name::escape(&self.name));
+        self.named(id, name, offers)
+    }
+
+    /// The same, where its id and its escaped name are at hand.
+    fn named(self, id: String, name: String, offers: &mut Vec<Offer>) -> Node {
         let directory = matches!(self.kind, Kind::Directory);
         let (fixed, complete) = match directory.then(|| self.id.clone().shape().0) {
             Some(Inner::Fixed(_)) => (true, true),
@@ -189,8 +194,8 @@ impl<I: Tree> Entry<I> {
         let own = if fixed { Coherence::Immutable } else { self.id.coherence() };
         offers.extend(self.offers);
         Node {
-            id: self.id.encode(),
-            name: name::escape(&self.name),
+            id,
+            name,
             kind: self.kind,
             size: self.content.as_ref().and_then(length).or(self.size),
             modified: self.modified,
@@ -271,8 +276,9 @@ impl<I> Listing<I> {
 /// The wire form of a listing, each name once, with the offers that came along.
 pub(crate) fn nodes<I: Tree>(entries: Vec<Entry<I>>) -> (Vec<Node>, Vec<Offer>) {
     let mut offers = Vec::new();
-    let mut taken: BTreeMap<String, String> = BTreeMap::new();
-    let mut nodes = Vec::with_capacity(entries.len());
+    // Where the node of each name is.
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut nodes: Vec<Node> = Vec::with_capacity(entries.len());
     for mut entry in entries {
         let (plain, id) = (entry.name.clone(), entry.id.encode());
         let tie = entry.tie.take().unwrap_or_default();
@@ -282,7 +288,7 @@ pub(crate) fn nodes<I: Tree>(entries: Vec<Entry<I>>) -> (Vec<Node>, Vec<Offer>) 
             match taken.get(&shown) {
                 None => break Some(shown),
                 // The same object under the same name says nothing new.
-                Some(other) if *other == id => break None,
+                Some(at) if nodes[*at].id == id => break None,
                 Some(_) => {}
             }
             entry.name = match again {
@@ -292,8 +298,8 @@ pub(crate) fn nodes<I: Tree>(entries: Vec<Entry<I>>) -> (Vec<Node>, Vec<Offer>) 
             again += 1;
         };
         if let Some(shown) = shown {
-            taken.insert(shown, id);
-            nodes.push(entry.into_node(&mut offers));
+            taken.insert(shown.clone(), nodes.len());
+            nodes.push(entry.named(id, shown, &mut offers));
         }
     }
     (nodes, offers)

@@ -3,6 +3,7 @@
 use crate::bindings::service::omnifs::provider::types::Header;
 use crate::{Error, NodeId, Result};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// One thing that happened; see `wit/events.wit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,13 @@ impl Delivery {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
     }
 
+    /// What `read` finds in the payload. `None` is one that lacks what an event of this name must have:
+    /// it is refused, which the host takes for a gap.
+    pub fn read<T>(&self, event: &str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T> {
+        let lacks = || Error::Invalid(format!("the {event} delivery lacks what it is about"));
+        read(&self.json()?).ok_or_else(lacks)
+    }
+
     /// The payload.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         parse(&self.body, "the delivery")
@@ -117,4 +125,20 @@ impl Delivery {
 pub fn parse<T: DeserializeOwned>(item: &[u8], what: &str) -> Result<T> {
     serde_json::from_slice(item)
         .map_err(|error| Error::Invalid(format!("{what} is not as expected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_is_no_json_or_lacks_its_subject_is_refused() {
+        let read = |body: &str| {
+            Delivery::new("hooks", &[], body).read("issues", |payload| payload["id"].as_u64())
+        };
+        assert_eq!(read(r#"{"id": 7}"#).unwrap(), 7);
+        for body in [r#"{"id": "7"}"#, "{}", "{", ""] {
+            assert!(matches!(read(body), Err(Error::Invalid(_))), "{body}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! so that every id can be read back.
 
 pub use crate::Coherence;
+use std::fmt::{self, Display, Write as _};
 use std::str::FromStr;
 
 /// An enum whose variants are the provider's kinds of objects. Written by [`ids!`](crate::ids).
@@ -66,7 +67,7 @@ macro_rules! ids {
             fn encode(&self) -> ::std::string::String {
                 match self { $(
                     $Name::$Variant $( ( $($param),+ ) )? =>
-                        $crate::id::join($tag, &[ $( $( $param.to_string() ),+ )? ]),
+                        $crate::id::join($tag, &[ $( $( $param ),+ )? ]),
                 )* }
             }
 
@@ -100,14 +101,27 @@ macro_rules! __first {
 }
 
 #[doc(hidden)]
-pub fn join(tag: &str, params: &[String]) -> String {
+pub fn join(tag: &str, params: &[&dyn Display]) -> String {
     debug_assert!(!tag.contains(['/', '#']), "the id tag {tag:?} must not contain / or #");
-    let mut id = tag.to_owned();
+    // Room for a number or two: a listing makes tens of thousands.
+    let mut id = String::with_capacity(tag.len() + 16 * params.len());
+    id.push_str(tag);
     for param in params {
         id.push('/');
-        escape_into(&mut id, param);
+        // Writing to memory does not fail.
+        let _ = write!(Escaped(&mut id), "{param}");
     }
     id
+}
+
+/// Escapes what is written to it.
+struct Escaped<'a>(&'a mut String);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape_into(self.0, text);
+        Ok(())
+    }
 }
 
 #[doc(hidden)]
@@ -134,7 +148,10 @@ impl<'a> Parts<'a> {
 
 /// The id of an object's leaf, or of one entry of the map `leaf`.
 pub(crate) fn leaf(object: &str, leaf: &str, key: Option<&str>) -> String {
-    let mut id = format!("{object}#{leaf}");
+    let mut id = String::with_capacity(object.len() + 1 + leaf.len() + key.map_or(0, str::len) + 1);
+    id.push_str(object);
+    id.push('#');
+    id.push_str(leaf);
     if let Some(key) = key {
         id.push('/');
         escape_into(&mut id, key);

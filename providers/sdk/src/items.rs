@@ -120,6 +120,11 @@ impl<T> Items<T> {
         &self.odd
     }
 
+    /// What identifies those that are not as expected, where that is such an id.
+    pub fn odd_ids<I: std::str::FromStr>(&self) -> impl Iterator<Item = I> {
+        self.odd.iter().filter_map(|odd| odd.item.parse().ok())
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<T>, Vec<Odd>) {
         (self.found, self.odd)
     }

@@ -30,7 +30,7 @@ impl<T> Deref for Raw<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Raw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
-        let json = once(text).map_err(D::Error::custom)?;
+        let json = Document::read(text).or_else(|_| once(text)).map_err(D::Error::custom)?;
         let typed = once(text).map_err(D::Error::custom)?;
         Ok(Raw { json, typed })
     }

@@ -180,18 +180,16 @@ impl<T: Object> Leaf<T> {
     /// The leaf's node, and what it is known to hold in `offers`.
     fn nodes(&self, of: &Whole<'_, T>, offers: &mut Vec<Offer>) -> Node {
         let object = of.object;
-        let id = id::leaf(&of.id, self.name, None);
-        let file = |content: Option<Content>| {
-            let content = content.map(|content| Body::Held(content.0));
-            self.node(of, id.clone(), self.name.to_owned(), content)
-        };
+        let id = || id::leaf(&of.id, self.name, None);
+        let node = |content: Option<Body>| self.node(of, id(), self.name.to_owned(), content);
+        let file = |content: Option<Content>| node(content.map(|content| Body::Held(content.0)));
         let mut directory = |map: Option<Map>| {
             if let Some(map) = map {
                 let children = map.into_iter().map(|(key, content)| {
                     let id = id::leaf(&of.id, self.name, Some(&key));
                     self.node(of, id, name::escape(&key), Some(Body::Held(content.0)))
                 });
-                offers.push(Offer::whole(id.clone(), children.collect()));
+                offers.push(Offer::whole(id(), children.collect()));
             }
             Node { kind: Kind::Directory, complete: true, ..file(None) }
         };
@@ -201,8 +199,7 @@ impl<T: Object> Leaf<T> {
             Shows::Own { known, .. } => {
                 let known = known.and_then(|known| known(object));
                 let held = known.map(|content| Body::Held(content.0));
-                let body = held.or_else(|| self.stream(object).map(Body::Growing));
-                self.node(of, id.clone(), self.name.to_owned(), body)
+                node(held.or_else(|| self.stream(object).map(Body::Growing)))
             }
             Shows::Map(value) => directory(Some(value(object))),
             Shows::DetailMap(value) => directory(value(object)),
@@ -230,14 +227,39 @@ impl<'a, T: Object> Whole<'a, T> {
     }
 }
 
-/// Every leaf of `object`, and what their directories are known to hold.
-pub(crate) fn leaves<T: Object>(object: &T) -> (Vec<Node>, Vec<Offer>) {
-    let mut offers = Vec::new();
-    let of = Whole::of(object);
-    let present =
-        T::LEAVES.iter().filter(|leaf| leaf.present.is_none_or(|present| present(object)));
-    let nodes = present.map(|leaf| leaf.nodes(&of, &mut offers)).collect();
-    (nodes, offers)
+/// Every leaf of an object, and what their directories are known to hold.
+pub(crate) struct Leaves {
+    pub id: String,
+    pub nodes: Vec<Node>,
+    pub offers: Vec<Offer>,
+}
+
+impl Leaves {
+    pub fn of<T: Object>(object: &T) -> Self {
+        let (of, mut offers) = (Whole::of(object), Vec::new());
+        let present =
+            || T::LEAVES.iter().filter(|leaf| leaf.present.is_none_or(|present| present(object)));
+        // No more room than they take: a listing holds thousands of these.
+        let mut nodes = Vec::with_capacity(present().count());
+        nodes.extend(present().map(|leaf| leaf.nodes(&of, &mut offers)));
+        Leaves { id: of.id, nodes, offers }
+    }
+
+    /// What the host is offered of them.
+    pub fn into_offers(self) -> Vec<Offer> {
+        Offer::above(Offer::whole(self.id, self.nodes), self.offers)
+    }
+
+    fn send(self) {
+        self.into_offers().into_iter().for_each(Offer::send);
+    }
+
+    /// The entries of a map.
+    fn map(&self, leaf: &str) -> Result<Vec<Node>> {
+        let id = id::leaf(&self.id, leaf, None);
+        let offer = self.offers.iter().find(|offer| offer.parent == id);
+        offer.map(|offer| offer.children.clone()).ok_or(Error::NotFound)
+    }
 }
 
 /// Hands the host the contents of leaves that a request of their own brought along. Leaves that are
@@ -285,29 +307,7 @@ impl<T: Object, F: FnOnce() -> Result<T>> Fetched<T, F> {
     }
 
     fn leaves(self) -> Result<Leaves> {
-        let object = (self.fetch)()?;
-        let (nodes, offers) = leaves(&object);
-        Ok(Leaves { id: object.id().encode(), nodes, offers })
-    }
-}
-
-struct Leaves {
-    id: String,
-    nodes: Vec<Node>,
-    offers: Vec<Offer>,
-}
-
-impl Leaves {
-    fn send(self) {
-        let own = Offer::whole(self.id, self.nodes);
-        Offer::above(own, self.offers).into_iter().for_each(Offer::send);
-    }
-
-    /// The entries of a map.
-    fn map(&self, leaf: &str) -> Result<Vec<Node>> {
-        let id = id::leaf(&self.id, leaf, None);
-        let offer = self.offers.iter().find(|offer| offer.parent == id);
-        offer.map(|offer| offer.children.clone()).ok_or(Error::NotFound)
+        Ok(Leaves::of(&(self.fetch)()?))
     }
 }
 

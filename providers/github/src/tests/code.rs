@@ -100,6 +100,24 @@ fn one_request_shows_a_whole_tree_with_sizes_modes_and_links() {
 }
 
 #[test]
+fn what_cannot_be_read_of_a_tree_is_missing_from_no_directory_without_a_word() {
+    let odd = |text: &str| text.replace(r#""sha": "b2", "#, "");
+    let src = r#"{"truncated": false, "tree": [
+        {"path": "main.rs", "mode": "100644", "type": "blob", "sha": "b2", "size": 3},
+        {"path": "deep", "mode": "040000", "type": "tree", "sha": "t2"}]}"#;
+    let upstream = acme()
+        .get(&format!("{REPO}/git/trees/HEAD?recursive=1"), odd(TREE))
+        .get(&format!("{REPO}/git/trees/t1?recursive=1"), odd(src));
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme/api/_repo").unwrap(), ["README.md", "latest", "src", "vendor"]);
+    assert_eq!(mount.list("acme/api/_repo/src").unwrap(), ["deep"]);
+    let lost = mount.stat("acme/api/_repo/src/main.rs");
+    assert!(matches!(lost, Err(Error::Invalid(_))), "it is there: {lost:?}");
+    let notes: Vec<_> = mount.partials().into_iter().map(|(_, _, note)| note).collect();
+    assert!(notes.iter().any(|note| note.contains("sha")), "{notes:?}");
+}
+
+#[test]
 fn a_truncated_tree_is_asked_for_directory_by_directory() {
     let cut = TREE.replace("false", "true");
     let root = r#"{"truncated": false, "tree": [{"path": "src", "mode": "040000", "type": "tree", "sha": "t1"}]}"#;

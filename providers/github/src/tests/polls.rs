@@ -334,6 +334,24 @@ fn runs_that_moved_or_still_run_are_told_also_beyond_the_newest() {
 }
 
 #[test]
+fn where_a_whole_page_of_runs_is_news_those_behind_it_may_be_too() {
+    let page = |first: u64, at: &str| {
+        let run = |id: u64| json!({"id": id, "status": "completed", "workflow_id": 40, "created_at": at, "updated_at": at});
+        let runs: Vec<_> = (first..first + 100).rev().map(run).collect();
+        let body = json!({"total_count": first + 99, "workflow_runs": runs}).to_string();
+        let request = format!("GET {REPO}/actions/runs?per_page=100");
+        Recorded::new().answer(&request, 200, &[LATER_DATE], body)
+    };
+    let mount = mount(nothing(page(1, "2026-11-22T13:00:00Z")));
+    let mut cursor = None;
+    assert_eq!(polls(&mount, "actions:7", &mut cursor), [""; 0], "from before the first fetch");
+    mount.upstream_changes(page(51, LATER));
+    has(&polls(&mount, "actions:7", &mut cursor), "gap actions:7");
+    let told = polls(&mount, "actions:7", &mut cursor);
+    assert_eq!(told, [""; 0], "said once");
+}
+
+#[test]
 fn moved_refs_and_renamed_repositories_show_in_the_next_poll() {
     let refs = |sha: &str| {
         let branch = json!({"name": "main", "commit": {"sha": sha}});

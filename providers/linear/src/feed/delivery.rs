@@ -11,11 +11,14 @@ fn text(value: &Value) -> Option<String> {
 }
 
 pub fn deliver(delivery: &Delivery) -> Result<Changes> {
-    let payload: Value = delivery.json()?;
-    let missing = |what: &str| Error::Invalid(format!("a delivery without {what}"));
-    let kind = payload["type"].as_str().ok_or_else(|| missing("a type"))?;
-    let mut changes = Changes::default();
-    let kind = match kind {
+    let (moved, mut changes) = (delivery.read("webhook", read)?, Changes::default());
+    moved::tell(moved.as_slice(), None, &[ISSUES, OBJECTS], &mut changes)?;
+    Ok(changes)
+}
+
+/// What moved, if it is shown anywhere. `None` where the payload does not say what it is about.
+fn read(payload: &Value) -> Option<Option<Moved>> {
+    let kind = match payload["type"].as_str()? {
         "Issue" => Kind::Issue,
         "Comment" => Kind::Comment,
         "IssueLabel" => Kind::Label,
@@ -23,10 +26,10 @@ pub fn deliver(delivery: &Delivery) -> Result<Changes> {
         "Cycle" => Kind::Cycle,
         "User" => Kind::User,
         // Reactions, attachments, documents, service levels, notifications: shown nowhere.
-        _ => return Ok(changes),
+        _ => return Some(None),
     };
     let data = &payload["data"];
-    let id = text(&data["id"]).ok_or_else(|| missing(&format!("the {kind:?} that it is about")))?;
+    let id = text(&data["id"])?;
     let old = payload["updatedFrom"].as_object();
     let was = |field: &str| old.and_then(|old| old.get(field));
     // `teamId`, or `team` with its `id`.
@@ -43,7 +46,7 @@ pub fn deliver(delivery: &Delivery) -> Result<Changes> {
     let updated = payload["action"] == "update";
     // Without the old values a name may be another one.
     let fields = ["name", "displayName", "number"];
-    let moved = Moved {
+    Some(Some(Moved {
         kind,
         id,
         at: None,
@@ -57,7 +60,5 @@ pub fn deliver(delivery: &Delivery) -> Result<Changes> {
         gone: payload["action"] == "remove" || data["trashed"] == true,
         // Of a comment on a project there is no issue.
         listed: neighbour("issue").filter(|_| kind == Kind::Comment && !updated),
-    };
-    moved::tell(&[moved], None, &[ISSUES, OBJECTS], &mut changes)?;
-    Ok(changes)
+    }))
 }

@@ -13,11 +13,10 @@ use crate::api::{Nodes, OfComments, OfIssues, Page, ask_dated, ask_some, query};
 use crate::{ISSUES, Id, OBJECTS};
 use moved::{Kind, Moved, Node};
 use omnifs_sdk::poll::since::Mark;
-use omnifs_sdk::poll::{Poll, count, digest};
+use omnifs_sdk::poll::{Poll, count, digest, once};
 use omnifs_sdk::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::mem::replace;
 
 /// Seconds after which a poll says that it may have missed something.
 const RECHECK: u64 = 600;
@@ -75,8 +74,12 @@ pub fn poll(position: &Position) -> Result<Progress> {
         OBJECTS => query::CHANGED_OBJECTS,
         other => return Err(Error::Invalid(format!("there is no scope {other:?}"))),
     };
-    let (mut poll, mut cursor) = Poll::begin::<Cursor>(position);
-    let since = match position.since {
+    once(position, RECHECK, |poll, cursor| changes(poll, cursor, text))
+}
+
+fn changes(poll: &mut Poll, cursor: &mut Cursor, text: &str) -> Result<()> {
+    let Position { scope, since, cursor: held, .. } = poll.position;
+    let since = match *since {
         _ if poll.resumed => time::rfc3339(cursor.mark.from()),
         0 => RECENTLY.to_owned(),
         since => time::rfc3339((since * 1000).saturating_sub(OVERLAP)),
@@ -88,33 +91,32 @@ pub fn poll(position: &Position) -> Result<Progress> {
     cursor.mark.start(poll.beginning());
     let teams = changed.teams.nodes.clone();
     let teams = (teams.is_whole() && teams.len() < FIRST_TEAMS).then_some(teams);
+    let issues = teams.as_ref().map(|all| all.iter().map(|team| team.issue_count).sum());
     let keys =
         teams.as_ref().map(|all| digest::sum(all.iter().map(|t| digest::of(&(&t.id, &t.key)))));
-    let issues = teams.as_ref().map(|all| all.iter().map(|team| team.issue_count).sum());
 
     let answer = changed.moved(from);
-    let fresh = cursor.mark.clone().pass(poll.now(), answer.to_vec(), Moved::seen);
+    let fresh = cursor.mark.clone().pass(poll.now(), answer.clone(), Moved::seen);
     let (answer, whole) = the_rest(answer, &fresh, &since, from)?;
     let odd = digest::of(&answer.odd().iter().map(Odd::to_string).collect::<Vec<_>>());
-    let news = cursor.mark.pass(poll.now(), answer.to_vec(), Moved::seen);
+    let odd = poll.moved(&mut cursor.odd, odd, None) && !answer.is_whole();
+    let news = cursor.mark.pass(poll.now(), answer, Moved::seen);
 
     let made = news.iter().filter(|moved| moved.is_issue_made_after(before)).count();
-    let mut missed = !whole;
-    missed |= cursor.issues.fell(issues, made) && position.scope == ISSUES;
-    missed |= replace(&mut cursor.odd, odd) != odd && poll.resumed && !answer.is_whole();
+    let fell = cursor.issues.fell(issues, made) && scope == ISSUES;
     // A team's key is part of the identifier of its issues.
-    if replace(&mut cursor.teams, keys) != keys && poll.resumed {
-        missed = true;
-        poll.changes.children_changed((position.scope == OBJECTS).then_some(Id::Teams));
+    let renamed = poll.moved(&mut cursor.teams, keys, None);
+    if renamed && scope == OBJECTS {
+        poll.changes.children_changed([Id::Teams]);
     }
-    if missed {
+    if !whole || odd || fell || renamed {
         poll.gap();
     }
     let teams: Option<Vec<_>> = teams.map(|all| all.iter().map(|team| team.id.clone()).collect());
-    moved::tell(&news, teams.as_deref(), &[&position.scope], &mut poll.changes)?;
+    moved::tell(&news, teams.as_deref(), &[scope], &mut poll.changes)?;
     // Without a cursor, the time of the first answer proves it.
-    poll.resumed |= position.cursor.is_none() && position.since > 0;
-    Ok(poll.end(&cursor, RECHECK))
+    poll.resumed |= held.is_none() && poll.position.since > 0;
+    Ok(())
 }
 
 impl Changed {

@@ -23,6 +23,11 @@ pub fn sum(digests: impl IntoIterator<Item = u64>) -> u64 {
     digests.into_iter().fold(0, |sum, digest| sum.wrapping_add(digest.rotate_left(17) ^ digest))
 }
 
+/// The digest of a member of an object.
+pub fn of_member(name: &'static str) -> impl Fn(&serde_json::Value) -> u64 {
+    move |object| of(&object[name])
+}
+
 /// A listing as it was seen last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
@@ -32,7 +37,7 @@ pub struct Listing {
 }
 
 /// What a listing shows that it did not show the last time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct News<'a, T> {
     /// Whether there is any difference.
     pub any: bool,

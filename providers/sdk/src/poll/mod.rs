@@ -11,7 +11,7 @@
 //! scope is reported as a gap, and everything in it is asked for again as it is used.
 //!
 //! ```
-//! use omnifs_sdk::poll::{Poll, digest, since};
+//! use omnifs_sdk::poll::{self, Poll, digest, since};
 //! use omnifs_sdk::*;
 //! # routes! { mod api = "api" { get labels() = "/labels", get issues() = "/issues" } }
 //! # ids! { pub enum Id { _: immutable(), Issue(n: u64) = "issue", Labels = "labels" } }
@@ -23,20 +23,22 @@
 //! }
 //!
 //! fn poll(position: &Position) -> Result<Progress> {
-//!     let (mut poll, mut cursor) = Poll::begin::<Cursor>(position);
+//!     poll::once(position, 3600, ask)
+//! }
+//!
+//! fn ask(poll: &mut Poll, cursor: &mut Cursor) -> Result<()> {
 //!     let [labels] = poll.read::<Items<serde_json::Value>, 1>([api::labels()])?;
-//!     let moved = cursor.labels.compare(&labels, |label| digest::of(&label["id"])).any;
-//!     if poll.resumed && moved {
+//!     if poll.compare(&mut cursor.labels, &labels, digest::of_member("id"), None).is_some() {
 //!         poll.changes.invalidated([Id::Labels]);
 //!     }
 //!     cursor.issues.start(poll.beginning());
 //!     let since = api::issues().query("since", time::rfc3339(cursor.issues.from()));
-//!     let issues = poll.note(since.ok()?).json::<Vec<serde_json::Value>>()?;
+//!     let issues = poll.note(since.ok()?).json::<Items<serde_json::Value>>()?;
 //!     let seen = |issue: &serde_json::Value| since::Seen::member(issue, "updated_at");
-//!     for issue in cursor.issues.pass(poll.now(), issues, seen) {
+//!     for issue in cursor.issues.pass(poll.now(), issues, seen).iter() {
 //!         poll.changes.invalidated(issue["number"].as_u64().map(Id::Issue));
 //!     }
-//!     Ok(poll.end(&cursor, 3600))
+//!     Ok(())
 //! }
 //! ```
 
@@ -66,6 +68,18 @@ pub struct Poll<'a> {
     wait: Option<u32>,
     /// The cursor proves that nothing was missed since.
     pub resumed: bool,
+}
+
+/// One poll of a scope, from its beginning to its end: `ask` asks, says what changed, and moves the
+/// cursor on. Once in `recheck` seconds the scope is a gap too.
+pub fn once<'a, C: DeserializeOwned + Default + Serialize>(
+    position: &'a Position,
+    recheck: u64,
+    ask: impl FnOnce(&mut Poll<'a>, &mut C) -> Result<()>,
+) -> Result<Progress> {
+    let (mut poll, mut cursor) = Poll::begin(position);
+    ask(&mut poll, &mut cursor)?;
+    Ok(poll.end(&cursor, recheck))
 }
 
 /// What was polled of a scope that is about one object, unless that is gone: then it is removed, and the
@@ -155,16 +169,42 @@ impl<'a> Poll<'a> {
         }
     }
 
+    /// The same before any other answer. Where nobody knows when the first fetch was, `clock` is asked
+    /// for, and the time with it.
+    pub fn beginning_by(&mut self, clock: impl FnOnce() -> Request) -> Result<u64> {
+        if !self.resumed && self.position.since == 0 {
+            self.note(clock().ok()?);
+        }
+        Ok(self.beginning())
+    }
+
     /// Something may have been missed.
     pub fn gap(&mut self) {
         self.changes.gap(self.position.scope.as_str());
     }
 
-    /// Moves `held`, which is part of the cursor, on to the digest `now`. Whether it was another one, or
-    /// the last change, at `newest`, [may have been missed](Poll::may_have_missed).
-    pub fn moved(&self, held: &mut u64, now: u64, newest: Option<u64>) -> bool {
-        let before = std::mem::replace(held, now);
-        self.resumed && before != now || self.may_have_missed(newest)
+    /// Moves `held`, which is part of the cursor, on to `now`, a digest most often. Whether it was another
+    /// one, or the last change, at `newest`, [may have been missed](Poll::may_have_missed).
+    pub fn moved<T: PartialEq>(&self, held: &mut T, now: T, newest: Option<u64>) -> bool {
+        let moved = *held != now;
+        *held = now;
+        self.resumed && moved || self.may_have_missed(newest)
+    }
+
+    /// Moves `held`, which is part of the cursor, on to what a listing is `now`, and answers what it shows
+    /// that it did not show before. At the first poll that is news only where the last change, at
+    /// `newest`, [may have been missed](Poll::may_have_missed). `key` as in
+    /// [`Listing::of`](digest::Listing::of).
+    pub fn compare<'i, T: Serialize>(
+        &self,
+        held: &mut digest::Listing,
+        now: &'i [T],
+        key: impl Fn(&T) -> u64,
+        newest: Option<u64>,
+    ) -> Option<digest::News<'i, T>> {
+        let news = held.compare(now, key);
+        let missed = self.may_have_missed(newest);
+        (self.resumed && news.any || missed).then_some(news)
     }
 
     /// Whether this is the first poll, and the time of the last change, in milliseconds, one that the
@@ -266,6 +306,59 @@ mod tests {
             poll.note(Response::with_headers(&[("date", "Thu, 01 Jan 1970 01:00:00 GMT")]));
             assert_eq!(poll.end(&1_u8, 3600).resumed, proven, "{since}");
         }
+    }
+
+    #[test]
+    fn what_a_listing_shows_anew_is_told_and_at_the_first_poll_only_what_may_have_been_missed() {
+        let mut held = digest::Listing::default();
+        let mut compare = |cursor: Option<&str>, now: &[u8], newest: Option<u64>| {
+            let position = Position { since: 100, ..position(cursor) };
+            let (poll, _) = Poll::begin::<u8>(&position);
+            let news = poll.compare(&mut held, now, digest::of, newest)?;
+            Some((news.came.len(), news.gone))
+        };
+        assert_eq!(compare(None, &[1], Some(99_999)), None, "it was there when it was fetched");
+        assert_eq!(compare(None, &[1, 2], Some(100_000)), Some((1, 0)));
+        assert_eq!(compare(Some("[1,1]"), &[1, 2], None), None, "nothing has changed");
+        assert_eq!(compare(Some("[1,1]"), &[2, 3, 4], None), Some((2, 1)));
+    }
+
+    #[test]
+    fn the_service_is_asked_for_its_time_only_where_nothing_else_tells_the_beginning() {
+        crate::routes! { mod api = "api" { get clock() = "/clock" } }
+        const MANIFEST: Manifest = Manifest {
+            endpoints: &[Endpoint {
+                allow: api::RULES,
+                ..Endpoint::new(api::ENDPOINT, "https://a.example", "")
+            }],
+            ..Manifest::new("poll", "0.1.0", "")
+        };
+        let of = |cursor: Option<&str>, since: u64| {
+            let date = [("date", "Thu, 01 Jan 1970 01:00:00 GMT")];
+            let mut upstream = Recorded::new().answer("GET /clock", 200, &date, "");
+            let position = Position { since, ..position(cursor) };
+            let (mut poll, _) = Poll::begin::<u8>(&position);
+            let begun = || poll.beginning_by(api::clock);
+            let (beginning, trace) = host::run(MANIFEST, &mut upstream, begun);
+            (beginning.unwrap(), trace.requests.len())
+        };
+        assert_eq!(of(None, 0), ((3600 - RECENTLY) * 1000, 1));
+        assert_eq!(of(None, 40), (40_000, 0));
+        assert_eq!(of(Some("[1,1]"), 0).1, 0, "the cursor says where it was");
+    }
+
+    #[test]
+    fn a_poll_that_fails_moves_no_cursor_and_one_that_ends_does() {
+        let position = position(Some("[1,7]"));
+        let ask = |answer: Result<()>| {
+            once(&position, 3600, |poll, cursor: &mut u8| {
+                poll.note_time(2);
+                *cursor += 1;
+                answer
+            })
+        };
+        assert_eq!(ask(Ok(())).unwrap().cursor.as_deref(), Some("[1,8]"));
+        assert!(matches!(ask(Err(Error::TimedOut)), Err(Error::TimedOut)));
     }
 
     #[test]

@@ -100,16 +100,16 @@ impl<const OVERLAP: u64> Mark<OVERLAP> {
         self.at
     }
 
-    /// Moves on over what the service answered to a question from [`from`](Mark::from), and gives
+    /// Moves on over what the service answered to a question from [`from`](Mark::from), and leaves
     /// those of `items` that the last answer did not show, in their order. Older ones, as a page that
     /// knows no `since` holds them, are no news. Times beyond `now` count as
     /// `now`: one wrong year would hide all that follows. An item without a time is news each time.
     pub fn pass<T>(
         &mut self,
         now: u64,
-        items: Vec<T>,
+        mut items: Items<T>,
         seen: impl Fn(&T) -> Option<Seen>,
-    ) -> Vec<T> {
+    ) -> Items<T> {
         let bounded = |seen: Seen| Seen { at: seen.at.min(now), ..seen };
         let all: Vec<Option<Seen>> = items.iter().map(|item| seen(item).map(bounded)).collect();
         let before = std::mem::take(self);
@@ -128,7 +128,26 @@ impl<const OVERLAP: u64> Mark<OVERLAP> {
             Some(seen) => !same && asked(&seen) && !before.known.contains(seen.digest),
             None => true,
         };
-        items.into_iter().zip(&all).filter(|(_, seen)| fresh(seen)).map(|(item, _)| item).collect()
+        let mut of_each = all.iter();
+        items.retain(|_| of_each.next().is_some_and(fresh));
+        items
+    }
+
+    /// As [`pass`](Mark::pass), of the page of the newest items, whose service knows no `since`. Where a
+    /// full page of `full` items is all news, there may be more behind it, and it is a gap.
+    pub fn pass_newest<T>(
+        &mut self,
+        poll: &mut Poll,
+        page: Items<T>,
+        full: usize,
+        seen: impl Fn(&T) -> Option<Seen>,
+    ) -> Items<T> {
+        let shown = page.len();
+        let news = self.pass(poll.now(), page, seen);
+        if news.count() >= full && news.len() == shown {
+            poll.gap();
+        }
+        news
     }
 }
 
@@ -140,11 +159,10 @@ mod tests {
     type Of10 = Mark<10_000>;
 
     fn pass(mark: &mut Of10, items: &[(&'static str, u64)]) -> Vec<&'static str> {
-        let items = items.to_vec();
-        let news = mark.pass(NOW, items, |item| Seen::of(item, Some(item.1)));
+        let news = mark.pass(NOW, items.to_vec().into(), |item| Seen::of(item, Some(item.1)));
         // What is kept survives its text.
         *mark = serde_json::from_str(&serde_json::to_string(mark).unwrap()).unwrap();
-        news.into_iter().map(|(name, _)| name).collect()
+        news.iter().map(|(name, _)| *name).collect()
     }
 
     #[test]
@@ -188,8 +206,25 @@ mod tests {
         assert_eq!(pass(&mut mark, &[("from 2199", NOW * 2)]), ["from 2199"]);
         assert_eq!(mark.at(), NOW);
         for _ in 0..2 {
-            let items = vec![("odd", 0)];
+            let items: Items<_> = vec![("odd", 0)].into();
             assert_eq!(mark.pass(NOW, items.clone(), |_| None), items);
         }
+    }
+
+    #[test]
+    fn a_full_page_that_is_all_news_is_a_gap_and_one_that_reaches_back_is_none() {
+        let position = crate::Position { scope: "s".into(), ..crate::Position::default() };
+        let mut mark = Of10::new(100_000);
+        let mut pass = |page: &[(&'static str, u64)]| {
+            let (mut poll, _) = Poll::begin::<u8>(&position);
+            poll.note_time(NOW / 1000);
+            let page: Items<_> = page.to_vec().into();
+            let news = mark.pass_newest(&mut poll, page, 2, |item| Seen::of(item, Some(item.1)));
+            (news.len(), !poll.changes.0.is_empty())
+        };
+        assert_eq!(pass(&[("a", 101_000)]), (1, false), "no more are there");
+        assert_eq!(pass(&[("b", 102_000), ("a", 101_000)]), (1, false), "one was there already");
+        assert_eq!(pass(&[("d", 104_000), ("c", 103_000)]), (2, true));
+        assert_eq!(pass(&[("d", 104_000), ("c", 103_000)]), (0, false), "said once");
     }
 }
