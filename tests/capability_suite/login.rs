@@ -55,6 +55,7 @@ async fn start(answers: Vec<(u16, Value)>) -> (OAuth, Arc<Service>) {
         token_url: format!("{base}/token"),
         client_id: Some("client-1".to_owned()),
         scopes: vec!["read".to_owned(), "issues".to_owned()],
+        elsewhere: false,
     };
     (oauth, service)
 }
