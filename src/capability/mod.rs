@@ -17,6 +17,7 @@ mod client;
 pub mod counters;
 mod endpoint;
 mod exchange;
+mod listening;
 mod part;
 pub(crate) mod pattern;
 mod place;
@@ -28,6 +29,7 @@ mod whose;
 pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
 pub use endpoint::{Override, SetupError, shown};
+pub use listening::listening;
 pub use place::pipe;
 pub(crate) use place::{Base, Placed, RedirectHost};
 use stream::Head;
@@ -417,14 +419,6 @@ impl Shared {
         let mut command = format!("omnifs auth login {}", self.instance);
         if self.credentials.len() > 1 {
             command.push_str(&format!(" --credential {credential}"));
-        }
-        let found = self.credentials.iter().find(|(spec, _)| spec.name == credential);
-        let browser = found.is_some_and(|(spec, chain)| {
-            let app = spec.oauth.as_ref().is_some_and(|oauth| oauth.client_id.is_some());
-            app && chain.elsewhere().is_empty()
-        });
-        if !browser {
-            command.push_str(" --with-token");
         }
         command
     }
