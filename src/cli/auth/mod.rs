@@ -1,5 +1,7 @@
 mod login;
 
+pub use login::{Checked, only_endpoint, origin, page, place_logins, shadowed};
+
 use super::failure::{Exit, Failure};
 use super::{Context, terminal, wait};
 use clap::{Args, Subcommand};
