@@ -114,9 +114,10 @@ mod tests {
     use super::*;
     use crate::config::InstanceConfig;
     use crate::provider::{
-        Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
-        Method, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,
-        TimestampPlace, TimestampUnit, Window, WindowName,
+        Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
+        Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, Probe, ResetUnit, Scheme,
+        Scope, Scopes, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window,
+        WindowName,
     };
     use std::time::Duration;
 
@@ -154,6 +155,17 @@ mod tests {
                     slow_down: vec![text("slower")],
                 },
                 purpose: text("purpose"),
+                nearby: Some(Nearby {
+                    contexts: Some(Contexts {
+                        files: vec![text("~/a/*.json")],
+                        name: text("/Name"),
+                        address: text("/Host"),
+                        chosen_environment: Some(text("A_CONTEXT")),
+                        chosen_files: vec![text("~/a.json")],
+                        chosen: text("/current"),
+                    }),
+                    sockets: vec![text("unix:///run/a.sock")],
+                }),
             }],
             credentials: vec![Credential {
                 name: text("token"),
@@ -167,6 +179,7 @@ mod tests {
                     token_url: text("https://a.example/token"),
                     client_id: Some(text("client")),
                     scopes: vec![text("read")],
+                    elsewhere: true,
                 }),
                 help_url: text("https://a.example/help"),
                 whose: Some(Probe {
@@ -176,6 +189,27 @@ mod tests {
                     body: Some(text("body")),
                     name: text("/login"),
                 }),
+                scopes: Some(Scopes {
+                    header: text("x-scopes"),
+                    needed: vec![Scope {
+                        name: text("read"),
+                        held_by: vec![text("admin")],
+                        purpose: text("all"),
+                    }],
+                }),
+                logins: vec![OtherLogin {
+                    program: text("ex"),
+                    arguments: vec![text("token")],
+                    files: vec![text("~/.ex/hosts")],
+                    secret: text("/secret"),
+                    user: text("/user"),
+                    own_host: text("a.example"),
+                    other_hosts: vec![OtherHost {
+                        ends_with: text(".b.example"),
+                        endpoint: text("api"),
+                        url: text("https://{host}"),
+                    }],
+                }],
             }],
             feeds: vec![Feed {
                 name: text("hooks"),

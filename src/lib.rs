@@ -26,6 +26,7 @@ pub mod logs;
 #[doc(hidden)]
 pub mod mutants;
 pub mod names;
+pub mod nearby;
 pub mod nodes;
 pub mod paths;
 pub mod provider;

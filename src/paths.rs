@@ -78,6 +78,11 @@ impl Paths {
         self.data.join("providers")
     }
 
+    /// Secrets that a login has kept where the system has no keyring, a file each.
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
     /// One record for each running mount.
     pub fn mounts(&self) -> PathBuf {
         self.state.join("mounts")

@@ -237,32 +237,35 @@ fn an_approval_is_of_what_a_component_asks_for_and_what_has_changed_is_shown() {
 }
 
 #[test]
-fn without_a_keyring_a_login_says_where_else_a_token_can_be_kept_and_never_repeats_it() {
+fn without_a_keyring_a_token_is_kept_in_a_file_that_is_named_and_it_is_never_repeated() {
     const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
     let home = Home::new();
-    let without_keyring = |command: &mut std::process::Command| {
-        // No session bus: an address of a socket that does not exist, in a runtime directory
-        // without one.
+    // Nobody is to be asked about it here.
+    home.config("[instances.github]\nendpoints.api = 'http://127.0.0.1:1'\n");
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = home.command(arguments);
+        // No session bus: none is named, and the runtime directory has none.
         command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", home.path("run"));
-    };
-    let mut command = home.command(["auth", "login", "github", "--with-token"]);
-    without_keyring(&mut command);
-    command.stdin(std::process::Stdio::piped());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    {
-        use std::io::Write as _;
-        child.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();
-    }
-    let login = cli::ran(child.wait_with_output().unwrap());
-    login.fails(1, "keyring", "credential-file");
-    let mut command = home.command(["auth", "logout", "github"]);
-    without_keyring(&mut command);
-    let logout = cli::ran(command.output().unwrap());
-    assert_eq!(logout.code, 1, "{logout:?}");
-    for ran in [&login, &logout] {
+        command.stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        {
+            use std::io::Write as _;
+            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        }
+        let ran = cli::ran(child.wait_with_output().unwrap());
         assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN), "{ran:?}");
-    }
+        ran
+    };
+    let login = ["auth", "login", "github", "--with-token"];
+    run(&login, TOKEN).fails(1, "could not be asked", "--unchecked");
+    let login = run(&[&login[..], &["--unchecked"]].concat(), TOKEN);
+    let file = home.path("data/omnifs/secrets/github.github@127_0_0_1_1");
+    assert!(login.stdout.contains(&format!("in {}\n", file.display())), "{login:?}");
+    assert_eq!(cli::text(&file), format!("{TOKEN}\n"));
+    let logout = run(&["auth", "logout", "github"], "");
+    assert_eq!((logout.code, file.exists()), (0, false), "{logout:?}");
+    assert_eq!(run(&["auth", "logout", "github"], "").code, 1, "there is none left");
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod counters;
 pub mod egress;
 mod endpoint;
 mod exchange;
+mod listening;
 mod part;
 pub(crate) mod pattern;
 mod place;
@@ -30,6 +31,7 @@ pub(crate) use address::{Guard, Refused, judge_literal};
 pub use address::{Resolver, system_resolver};
 pub use egress::Egress;
 pub use endpoint::{Override, SetupError, shown};
+pub use listening::listening;
 pub use place::pipe;
 pub(crate) use place::{Base, Placed, RedirectHost};
 use stream::Head;
@@ -421,14 +423,6 @@ impl Shared {
         let mut command = format!("omnifs auth login {}", self.instance);
         if self.credentials.len() > 1 {
             command.push_str(&format!(" --credential {credential}"));
-        }
-        let found = self.credentials.iter().find(|(spec, _)| spec.name == credential);
-        let browser = found.is_some_and(|(spec, chain)| {
-            let app = spec.oauth.as_ref().is_some_and(|oauth| oauth.client_id.is_some());
-            app && chain.elsewhere().is_empty()
-        });
-        if !browser {
-            command.push_str(" --with-token");
         }
         command
     }

@@ -56,6 +56,11 @@ impl Base {
             let fail = || "it must be npipe:////./pipe/NAME".to_owned();
             return pipe(text).map(Base::Pipe).ok_or_else(fail);
         }
+        if text.starts_with("ssh://") {
+            return Err("ssh:// is not supported; forward the socket of the other machine with \
+                        `ssh -NL PATH:SOCKET HOST` and use unix:///PATH"
+                .to_owned());
+        }
         let tcp = text.strip_prefix("tcp://").map(|rest| format!("http://{rest}"));
         let mut url = Url::parse(tcp.as_deref().unwrap_or(text))
             .map_err(|error| format!("it is not a URL ({error})"))?;

@@ -2,7 +2,7 @@
 
 use super::Outbound;
 use crate::credentials::{Chain, Resolved};
-use crate::provider::{Probe, Request, Upstream};
+use crate::provider::{Probe, Request, Response, Scopes, Upstream};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -25,12 +25,18 @@ impl Outbound {
         self.look_up().await;
         for (spec, chain) in &self.shared.credentials {
             if let (Some(probe), Ok(Some(found))) = (&spec.whose, chain.resolve().await) {
-                self.ask(probe, chain, &found).await;
+                self.ask(probe, spec.scopes.as_ref(), chain, &found).await;
             }
         }
     }
 
-    async fn ask(&self, probe: &Probe, chain: &Chain, found: &Arc<Resolved>) {
+    async fn ask(
+        &self,
+        probe: &Probe,
+        scopes: Option<&Scopes>,
+        chain: &Chain,
+        found: &Arc<Resolved>,
+    ) {
         let json = ("content-type".to_owned(), "application/json".to_owned());
         let request = Request {
             endpoint: probe.endpoint.clone(),
@@ -46,6 +52,8 @@ impl Outbound {
                 let name = answer.pointer(&probe.name).and_then(name);
                 let silent = || "the service does not say whose it is".to_owned();
                 chain.whose(found, name.ok_or_else(silent));
+                let lacks = scopes.and_then(|scopes| lacking(scopes, &response));
+                chain.lacks(found, lacks.unwrap_or_default());
             }
             Ok(response) => {
                 let status = response.status;
@@ -62,6 +70,16 @@ impl Outbound {
             }
         }
     }
+}
+
+/// The scopes that the answer does not name, with what they are for. `None` where it names none at all.
+fn lacking(scopes: &Scopes, response: &Response) -> Option<Vec<String>> {
+    let named = response.headers.iter().find(|(name, _)| *name == scopes.header)?;
+    let has: Vec<_> = named.1.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
+    let lacks = scopes.needed.iter().filter(|scope| {
+        !scope.held_by.iter().chain([&scope.name]).any(|name| has.contains(&name.as_str()))
+    });
+    Some(lacks.map(|scope| format!("{}: {}", scope.name, scope.purpose)).collect())
 }
 
 fn name(value: &Value) -> Option<String> {

@@ -20,6 +20,7 @@ mod refresh;
 mod reload;
 mod serve;
 mod service;
+mod setup;
 mod status;
 mod terminal;
 mod top;
@@ -93,6 +94,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(setup::Setup),
     Mount(mount::Mount),
     #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
@@ -306,6 +308,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let context = || Context::new(&cli);
     let Some(command) = &cli.command else { return overview::run(&context()?) };
     match command {
+        Command::Setup(args) => setup::run(&context()?, args),
         Command::Mount(args) => mount::run(&context()?, args),
         Command::Unmount(args) => unmount::run(&context()?, args),
         Command::Status(args) => status::run(&context()?, args),

@@ -16,7 +16,7 @@ const NOTHING: &str = "\
 Nothing is mounted. omnifs shows remote services as ordinary files.
 
   omnifs demo            look around first: no account, no network
-  omnifs mount ~/omnifs  mount what this machine and its logins give
+  omnifs setup           find what this machine and its logins give, and mount it
   omnifs doctor          check what mounting needs
   omnifs --help          every command
 ";

@@ -139,6 +139,24 @@ pub fn run(context: &Context, args: &Service) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `omnifs service install PATH`, for another command.
+pub fn install(context: &Context, path: &Path, dry_run: bool) -> Result<ExitCode, Failure> {
+    let which = Which { user: false };
+    run(context, &Service::Install(Install { path: Some(path.to_owned()), which, dry_run }))
+}
+
+/// Whether what starts services runs here: not in a container, for one (sd_booted(3)).
+pub fn can_be_offered() -> bool {
+    NATIVE != System::Systemd || Path::new("/run/systemd/system").is_dir()
+}
+
+/// Where a mount goes unless the user says otherwise.
+pub fn usual_path() -> Result<PathBuf, Failure> {
+    let base =
+        directories::BaseDirs::new().ok_or_else(|| Failure::from(paths::Unusable::Homeless))?;
+    Ok(default_path(!is_root(), base.home_dir()))
+}
+
 fn default_path(user: bool, home: &Path) -> PathBuf {
     match user {
         _ if cfg!(windows) => "O:".into(),

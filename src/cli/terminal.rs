@@ -1,9 +1,12 @@
 //! The only place that writes to standard output and asks a person.
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::output::{self, chosen};
+use omnifs::credentials::Secret;
 use omnifs::logs::printable;
+use omnifs::paths;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no failure.
@@ -114,11 +117,47 @@ pub fn confirm(question: &str, how: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Whether there is somebody to ask.
+pub fn is_interactive() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks on a terminal. An empty answer is a yes, an end of the input is none.
+pub fn asked(question: &str) -> Result<bool, Failure> {
+    let _ = write!(io::stderr(), "{}? [Y/n] ", printable(question));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
+    Ok(read > 0 && matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+/// Prints a secret for whoever asked for it.
+pub fn print_secret(secret: &Secret) -> Result<(), Failure> {
+    let line = Zeroizing::new(format!("{}\n", secret.expose()));
+    print(&line)
+}
+
 /// The longest secret that is read: longer ones are some other file.
 const MOST_SECRET: u64 = 16 << 10;
 
 /// Reads one line that is a secret: from a pipe as it is, from a terminal without showing it.
-pub fn secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+pub fn secret(prompt: &str) -> Result<Secret, Failure> {
+    maybe_secret(prompt)?.ok_or_else(|| Failure::new("no secret was given"))
+}
+
+/// A file that holds nothing but a secret.
+pub fn secret_file(file: &Path) -> Result<Secret, Failure> {
+    let read = paths::read_regular(file).map(Zeroizing::new);
+    let named = |problem: &dyn std::fmt::Display| {
+        Failure::new(format!("{}: {problem}", file.display())).exit(Exit::Usage)
+    };
+    let bytes = read.map_err(|error| named(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| named(&"it is not text"))?;
+    let secret = one_word(text).map_err(|failure| named(&failure.message))?;
+    secret.ok_or_else(|| named(&"it is empty"))
+}
+
+/// The same as [`secret`]; an empty line is none.
+pub fn maybe_secret(prompt: &str) -> Result<Option<Secret>, Failure> {
     let stdin = io::stdin();
     let hidden = stdin.is_terminal().then(Hidden::begin).transpose().map_err(unreadable)?;
     if hidden.is_some() {
@@ -131,14 +170,16 @@ pub fn secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     }
     drop(hidden);
     read.map_err(unreadable)?;
-    let secret = Zeroizing::new(line.trim().to_owned());
-    if secret.is_empty() {
-        return Err(Failure::new("no secret was given"));
+    one_word(&line)
+}
+
+fn one_word(text: &str) -> Result<Option<Secret>, Failure> {
+    let secret = Secret::trimmed(text.to_owned());
+    let strange = |c: char| c.is_control() || c.is_whitespace();
+    match secret.as_ref().is_some_and(|secret| secret.expose().contains(strange)) {
+        true => Err(Failure::new("a secret is one word without control characters")),
+        false => Ok(secret),
     }
-    if secret.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Failure::new("a secret is one word without control characters"));
-    }
-    Ok(secret)
 }
 
 fn unreadable(error: io::Error) -> Failure {

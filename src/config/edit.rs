@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 /// For another editor to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,17 +58,18 @@ impl Editor {
     fn set(&mut self, name: &str, key: &str, new: impl Into<toml_edit::Value>) {
         // Config::load has checked that both levels are tables.
         let Some(table) = self.instance(name).and_then(Item::as_table_like_mut) else { return };
-        let new = new.into();
-        match table.get_mut(key).and_then(Item::as_value_mut) {
-            Some(old) => {
-                let decor = old.decor().clone();
-                *old = new;
-                *old.decor_mut() = decor;
-            }
-            None => {
-                table.insert(key, value(new));
-            }
-        }
+        put(table, key, new.into());
+    }
+
+    /// A table of the instance, written as dotted keys where it is new.
+    fn below(&mut self, name: &str, key: &str) -> Option<&mut dyn TableLike> {
+        let instance = self.instance(name)?.as_table_like_mut()?;
+        let fresh = || {
+            let mut table = Table::new();
+            table.set_dotted(true);
+            Item::Table(table)
+        };
+        instance.entry(key).or_insert_with(fresh).as_table_like_mut()
     }
 
     /// Records that the user approved as `name` the component with this digest, and what it asks for with
@@ -80,6 +81,34 @@ impl Editor {
         let table = self.instance(name).and_then(Item::as_table_like_mut);
         if let Some(table) = table.filter(|t| t.get("enabled").is_some()) {
             table.insert("enabled", value(true));
+        }
+    }
+
+    /// Says which provider the instance is of.
+    pub fn provider(&mut self, name: &str, provider: &str) {
+        self.set(name, "provider", provider);
+    }
+
+    /// Says where one of the instance's endpoints is. What else is written of the endpoint stays.
+    pub fn endpoint(&mut self, name: &str, endpoint: &str, url: &str) {
+        let Some(table) = self.below(name, "endpoints") else { return };
+        match table.get_mut(endpoint).and_then(Item::as_table_like_mut) {
+            Some(more) => put(more, "url", url.into()),
+            None => put(table, endpoint, url.into()),
+        }
+    }
+
+    /// Says in which file the instance's credential is: its only one, or the one of this name. `None` takes
+    /// the line away.
+    pub fn credential_file(&mut self, name: &str, credential: Option<&str>, file: Option<&Path>) {
+        let (table, key) = match credential {
+            None => (self.instance(name).and_then(Item::as_table_like_mut), "credential-file"),
+            Some(credential) => (self.below(name, "credential-files"), credential),
+        };
+        let Some(table) = table else { return };
+        match file {
+            Some(file) => put(table, key, file.to_string_lossy().as_ref().into()),
+            None => drop(table.remove(key)),
         }
     }
 
@@ -105,6 +134,20 @@ impl Editor {
         read::parse(&self.file, &text)?;
         let write = paths::replace(&self.file, text.as_bytes());
         write.map_err(|source| vec![Error::Write { file: self.file, source }])
+    }
+}
+
+/// Sets a value. What stands around an old one stays.
+fn put(table: &mut dyn TableLike, key: &str, new: toml_edit::Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new;
+            *old.decor_mut() = decor;
+        }
+        None => {
+            table.insert(key, value(new));
+        }
     }
 }
 
@@ -196,6 +239,43 @@ mod tests {
         assert_eq!(
             std::fs::read_to_string(&file).unwrap(),
             "[instances.docker]\nenabled = false\n"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_and_a_credential_file_are_written_where_they_belong_and_nothing_else_changes() {
+        let both = |e: &mut Editor| {
+            e.endpoint("docker", "engine", "unix:///new.sock");
+            e.credential_file("docker", None, Some(Path::new("/s/docker")));
+        };
+        let before = "[instances.docker] # mine\nendpoints.engine = \"unix:///lab.sock\" # the lab\n# the end\n";
+        let after = edited(before, both);
+        assert_eq!(
+            after,
+            "[instances.docker] # mine\nendpoints.engine = \"unix:///new.sock\" # the lab\n\
+             credential-file = \"/s/docker\"\n# the end\n"
+        );
+        let again = edited(&after, |e| e.credential_file("docker", None, None));
+        assert_eq!(again, before.replace("lab.sock", "new.sock"));
+        let table = "[instances.docker.endpoints.engine] # all\nca-file = \"ca.pem\" # ours\n";
+        let after = edited(table, |e| e.endpoint("docker", "engine", "https://e.example"));
+        assert_eq!(after, format!("{table}url = \"https://e.example\"\n"));
+        let after = edited("", |e| {
+            e.provider("work", "hub");
+            e.endpoint("work", "api", "https://h.example");
+            e.credential_file("work", Some("key"), Some(Path::new("/s/key")));
+        });
+        assert_eq!(
+            after,
+            "[instances.work]\nprovider = \"hub\"\nendpoints.api = \"https://h.example\"\n\
+             credential-files.key = \"/s/key\"\n"
+        );
+        let after = edited("instances = { a = { enabled = true } }\n", |e| {
+            e.endpoint("a", "api", "https://h.example");
+        });
+        assert_eq!(
+            after,
+            "instances = { a = { enabled = true , endpoints.api = \"https://h.example\" } }\n"
         );
     }
 

@@ -23,6 +23,7 @@ pub(super) const INSTANCE: &[&str] = &[
     "endpoints",
     "credential-file",
     "credential-files",
+    "client-id",
     "webhook-secret-file",
     "settings",
     "grant",

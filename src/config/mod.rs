@@ -56,6 +56,8 @@ pub struct InstanceConfig {
     pub credential_file: Option<PathBuf>,
     /// The same by credential name, for a provider with several.
     pub credential_files: BTreeMap<String, PathBuf>,
+    /// The OAuth application that the user has registered for logins.
+    pub client_id: Option<String>,
     /// The file that holds the secret with which the service signs its webhooks.
     pub webhook_secret_file: Option<PathBuf>,
     /// The provider's own settings.

@@ -344,6 +344,7 @@ impl<'a> Section<'a> {
             endpoints: self.endpoints(),
             credential_file: self.path("credential-file"),
             credential_files: files,
+            client_id: self.string("client-id").map(str::to_owned),
             webhook_secret_file: self.path("webhook-secret-file"),
             settings: self.settings(),
             grant,

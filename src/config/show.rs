@@ -117,6 +117,7 @@ fn instance(instance: &InstanceConfig) -> String {
     for (name, file) in &instance.credential_files {
         lines.push(format!("credential-files.{} = {}", key(name), path(file)));
     }
+    lines.extend(instance.client_id.as_ref().map(|id| format!("client-id = {}", quoted(id))));
     let webhook = instance.webhook_secret_file.as_ref();
     lines.extend(webhook.map(|p| format!("webhook-secret-file = {}", path(p))));
     for (name, setting) in &instance.settings {
@@ -142,6 +143,7 @@ mod tests {
             metrics-listen = '127.0.0.1:9464'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
+            client-id = 'c'\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\nendpoints.none = {}\n";
         let file = Path::new("/c.toml");
         let digests =

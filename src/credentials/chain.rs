@@ -4,7 +4,7 @@ use super::grant::Grant;
 use super::status::Standing;
 use super::{
     Carried, CredentialError, CredentialState, CredentialStatus, Environment, Resolved, Secret,
-    Source, file, keyring,
+    Source, file, keyring, login,
 };
 use crate::provider;
 use parking_lot::{Mutex, MutexGuard};
@@ -79,11 +79,12 @@ impl Chain {
     /// The credential `spec` of an instance.
     pub fn new(instance: &str, spec: &provider::Credential, sources: Sources) -> Self {
         let Sources { elsewhere, file, environment, keyring } = sources;
+        let oauth = spec.oauth.as_ref().and_then(|oauth| login::at(oauth, &elsewhere));
         let mut places: Vec<_> = elsewhere.iter().map(|e| e.origin.as_str()).collect();
         places.sort_unstable();
         places.dedup();
         Chain {
-            spec: spec.clone(),
+            spec: provider::Credential { oauth, ..spec.clone() },
             entry: keyring::entry(instance, &spec.name, &places),
             elsewhere,
             file,
@@ -126,6 +127,11 @@ impl Chain {
     /// The endpoints that use it and lead elsewhere.
     pub fn elsewhere(&self) -> &[Elsewhere] {
         &self.elsewhere
+    }
+
+    /// The login of the place where its endpoints are.
+    pub fn oauth(&self) -> Option<&provider::OAuth> {
+        self.spec.oauth.as_ref()
     }
 
     /// The environment variables it looks into.
@@ -208,11 +214,17 @@ impl Chain {
         });
     }
 
+    /// The service said what this secret allows, and this is not among it.
+    pub fn lacks(&self, found: &Resolved, lacks: Vec<String>) {
+        self.told(found, |standing| standing.lacks = lacks);
+    }
+
     /// The service refused this secret.
     pub fn refused(&self, found: &Resolved, why: &str) {
         self.told(found, |standing| {
             standing.state = CredentialState::Refused;
             standing.owner = None;
+            standing.lacks.clear();
             standing.detail = Some(why.to_owned());
         });
     }
@@ -243,6 +255,7 @@ impl Chain {
             source: standing.source.map(|source| source.to_string()),
             owner: standing.owner,
             detail,
+            lacks: standing.lacks,
         }
     }
 
@@ -344,10 +357,8 @@ impl Chain {
         refused: bool,
     ) -> (Option<Secret>, Option<Instant>) {
         let now = SystemTime::now();
-        // No login leads elsewhere, so nothing from there belongs to the service's token endpoint.
-        let oauth = self.spec.oauth.as_ref().filter(|_| self.elsewhere.is_empty());
         let Some(mut grant) = Grant::read(&entry) else { return (Some(entry), None) };
-        let Some(oauth) = oauth else { return (Some(grant.access), None) };
+        let Some(oauth) = &self.spec.oauth else { return (Some(grant.access), None) };
         // Another process may have renewed what the service refused here.
         let used = self.lock().keyring.as_ref().and_then(|kept| kept.found.clone());
         let same = used.is_some_and(|used| used.secret.expose() == grant.access.expose());

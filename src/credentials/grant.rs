@@ -106,6 +106,11 @@ pub fn entry_of(tokens: Tokens, client_id: Option<&str>) -> Secret {
     }
 }
 
+/// The token alone of what is to be kept: a file holds nothing that is renewed.
+pub(crate) fn plain(entry: &Secret) -> Secret {
+    Grant::read(entry).map_or_else(|| entry.clone(), |grant| grant.access.clone())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

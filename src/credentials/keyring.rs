@@ -38,6 +38,9 @@ pub enum KeyringError {
     Silent(Duration),
     #[error("the system keyring: {0}")]
     Failed(String),
+    /// Of a file in the place of a keyring.
+    #[error("{0}")]
+    File(String),
 }
 
 /// Finds a secret by its entry, and keeps what takes its place.
@@ -55,7 +58,7 @@ type Keep = Arc<
 >;
 
 /// An entry to try the keyring with. No instance's name begins like that.
-const TRIAL: &str = ".trial";
+pub const TRIAL: &str = ".trial";
 
 impl Lookup {
     /// The operating system's keyring, for the mount.
@@ -191,6 +194,11 @@ async fn call<T: Send + 'static>(
         Ok(Err(_)) => Err(KeyringError::Failed("its client panicked".to_owned())),
         Err(_) => Err(KeyringError::Silent(deadline)),
     }
+}
+
+/// Whether there may be a keyring to ask. Asks none.
+pub fn has_session() -> bool {
+    session()
 }
 
 fn failed(error: keyring::Error) -> KeyringError {

@@ -8,7 +8,7 @@
 
 use super::keyring::{KeyringError, Lookup};
 use super::loopback::{self, Arrived};
-use super::{Secret, entry_of};
+use super::{Elsewhere, Secret, entry_of};
 use crate::capability::{Guard, Refused, judge_literal};
 use crate::provider::OAuth;
 use base64::Engine;
@@ -76,6 +76,33 @@ pub enum LoginError {
     Listen { port: u16, reason: String },
 }
 
+/// The login at the place where the endpoints are: the service's own, or the same paths at the one origin that
+/// all of them lead to. `None` where there is no login: what one place issues is sent to no other.
+pub(super) fn at(oauth: &OAuth, elsewhere: &[Elsewhere]) -> Option<OAuth> {
+    let Some((first, others)) = elsewhere.split_first() else { return Some(oauth.clone()) };
+    if !oauth.elsewhere || others.iter().any(|other| other.origin != first.origin) {
+        return None;
+    }
+    let origin = Url::parse(&first.origin).ok().filter(Url::has_host)?;
+    let moved = |url: &String| {
+        let mut to = origin.clone();
+        to.set_path(Url::parse(url).ok()?.path());
+        Some(to.to_string())
+    };
+    Some(OAuth {
+        authorize_url: moved(&oauth.authorize_url)?,
+        token_url: moved(&oauth.token_url)?,
+        device_url: match &oauth.device_url {
+            Some(url) => Some(moved(url)?),
+            None => None,
+        },
+        // An application is registered at one place.
+        client_id: None,
+        scopes: oauth.scopes.clone(),
+        elsewhere: true,
+    })
+}
+
 /// Why nothing was kept.
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
@@ -83,20 +110,34 @@ pub enum NotKept {
     NoStore(KeyringError),
     #[error(transparent)]
     Login(#[from] LoginError),
-    #[error("the service has issued a token, and it was not kept: {0}")]
+    #[error("it was not kept: {0}")]
     Lost(KeyringError),
 }
 
-/// Logs in and keeps what that brings in an entry of the store, which is tried out first.
-pub async fn keep(
-    store: &Lookup,
-    entry: &str,
-    client_id: Option<&str>,
-    login: impl Future<Output = Result<Tokens, LoginError>>,
-) -> Result<(), NotKept> {
+/// A store that has shown that it keeps things. A login needs one: what a service issues is issued once.
+#[derive(Debug)]
+pub struct Tried(Lookup);
+
+/// Tries the store out.
+pub async fn tried(store: Lookup) -> Result<Tried, NotKept> {
     store.try_out().await.map_err(NotKept::NoStore)?;
-    let secret = entry_of(login.await?, client_id);
-    store.keep(entry, secret).await.map_err(NotKept::Lost)
+    Ok(Tried(store))
+}
+
+impl Tried {
+    /// Logs in. What is to be kept: all that the login brings where it can be renewed, else the token alone.
+    pub async fn secret(
+        &self,
+        client_id: Option<&str>,
+        login: impl Future<Output = Result<Tokens, LoginError>>,
+    ) -> Result<Secret, NotKept> {
+        Ok(entry_of(login.await?, client_id))
+    }
+
+    /// Keeps what a login has brought.
+    pub async fn keep(&self, entry: &str, secret: Secret) -> Result<(), NotKept> {
+        self.0.keep(entry, secret).await.map_err(NotKept::Lost)
+    }
 }
 
 /// What the person is to do for the device flow.

@@ -1,7 +1,8 @@
 //! Secrets of the user: where they come from, and how they are kept.
 //!
-//! **Invariant:** a secret leaves this module only as the value of a header or as a key of a
-//! signature check; it has no `Debug`, no `Display` and no serialization, and is wiped when dropped.
+//! **Invariant:** a secret leaves this module only as the value of a header, as a key of a signature
+//! check, into the user's own file where the system has no keyring, and to a user who asks for it
+//! (`omnifs auth token`); it has no `Debug`, no `Display` and no serialization, and is wiped when dropped.
 //!
 //! **Invariant:** what the environment or a login holds for the service itself is not looked at for
 //! an endpoint that leads elsewhere.
@@ -20,6 +21,7 @@ mod status;
 pub use carried::Carried;
 pub use chain::{Chain, Elsewhere, Sources};
 use grant::entry_of;
+pub(crate) use grant::plain;
 pub use process::set_not_dumpable;
 pub use secret::Secret;
 pub use status::{CredentialState, CredentialStatus};

@@ -16,9 +16,17 @@ pub struct CredentialStatus {
     pub owner: Option<String>,
     /// What is wrong and what to do, or what is not used and why, in one line.
     pub detail: Option<String>,
+    /// What it does not allow, by the service's word: `SCOPE: what is not shown without it`.
+    #[serde(default)]
+    pub lacks: Vec<String>,
 }
 
 impl CredentialStatus {
+    /// Whether the user has something to do.
+    pub fn is_bad(&self) -> bool {
+        self.state.is_bad() || !self.lacks.is_empty()
+    }
+
     /// `token from environment variable NAME, of mira`, without the detail.
     pub fn summary(&self) -> String {
         let CredentialStatus { name, state, source, owner, .. } = self;
@@ -77,4 +85,5 @@ pub(super) struct Standing {
     pub source: Option<Source>,
     pub owner: Option<String>,
     pub detail: Option<String>,
+    pub lacks: Vec<String>,
 }

@@ -2,13 +2,15 @@
 
 mod credentials;
 mod demo;
+mod keep;
 mod nfs;
 mod reload;
 mod start;
 mod status;
 
-pub use credentials::{LoginStep, ask_whose, credentials, elsewhere, keep, login, logout};
+pub use credentials::{ask_whose, credentials, elsewhere, examine, secret};
 pub use demo::{Command as DemoCommand, Demo, Happening, Live, demo};
+pub use keep::{Keeping, LoginStep, Ready, Store, edit};
 pub use start::{Mounted, start};
 
 use crate::approval;

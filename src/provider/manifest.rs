@@ -24,7 +24,7 @@ pub struct ConfigKey {
     pub default: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     pub name: String,
     pub default_url: String,
@@ -36,6 +36,28 @@ pub struct Endpoint {
     pub redirect_hosts: Vec<String>,
     pub limits: Limits,
     pub purpose: String,
+    pub nearby: Option<Nearby>,
+}
+
+/// Where a user's machine may have an endpoint; see `wit/manifest.wit` for the paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Nearby {
+    pub contexts: Option<Contexts>,
+    /// The likeliest first.
+    pub sockets: Vec<String>,
+}
+
+/// JSON files of another program, one for each address that it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contexts {
+    pub files: Vec<String>,
+    /// JSON pointers into each of them.
+    pub name: String,
+    pub address: String,
+    pub chosen_environment: Option<String>,
+    pub chosen_files: Vec<String>,
+    /// A JSON pointer into those.
+    pub chosen: String,
 }
 
 /// How an endpoint's answers state its rate limits. Header names in lower case.
@@ -88,6 +110,51 @@ pub struct Credential {
     pub oauth: Option<OAuth>,
     pub help_url: String,
     pub whose: Option<Probe>,
+    pub scopes: Option<Scopes>,
+    /// Other programs that have such a secret.
+    pub logins: Vec<OtherLogin>,
+}
+
+/// How the probe's answer tells what a secret allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scopes {
+    /// In lower case.
+    pub header: String,
+    pub needed: Vec<Scope>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scope {
+    pub name: String,
+    /// Scopes that hold this one.
+    pub held_by: Vec<String>,
+    /// What is not shown without it.
+    pub purpose: String,
+}
+
+/// A login that another program keeps; see `wit/manifest.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OtherLogin {
+    pub program: String,
+    pub arguments: Vec<String>,
+    /// YAML files: a map of hosts to maps.
+    pub files: Vec<String>,
+    /// JSON pointers into what such a file has of a host.
+    pub secret: String,
+    pub user: String,
+    /// The host that is the service itself.
+    pub own_host: String,
+    pub other_hosts: Vec<OtherHost>,
+}
+
+/// Where the endpoint of another host is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OtherHost {
+    /// The end of the host's name; empty for any.
+    pub ends_with: String,
+    pub endpoint: String,
+    /// With `{host}`.
+    pub url: String,
 }
 
 /// How a secret travels.
@@ -129,6 +196,8 @@ pub struct OAuth {
     pub token_url: String,
     pub client_id: Option<String>,
     pub scopes: Vec<String>,
+    /// Where the endpoint leads elsewhere, the same paths at its origin are those of the login there.
+    pub elsewhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

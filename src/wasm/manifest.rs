@@ -6,6 +6,7 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod into;
+mod nearby;
 mod requests;
 
 use super::bindings::exports::omnifs::provider::manifest as raw;
@@ -75,6 +76,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     }
 
     raw.credentials.iter().try_for_each(|c| check_probe(c, &raw.endpoints))?;
+    nearby::check(&raw.endpoints, &raw.credentials)?;
 
     short(&raw.feeds, "feeds")?;
     unique(raw.feeds.iter().map(|feed| feed.name.as_str()), "feed")?;

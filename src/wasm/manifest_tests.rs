@@ -40,6 +40,17 @@ fn good() -> raw::Description {
                 slow_down: vec!["slow down".into()],
             }),
             purpose: "Reads containers".into(),
+            nearby: Some(raw::Nearby {
+                contexts: Some(raw::Contexts {
+                    files: vec!["~/.docker/contexts/meta/*/meta.json".into()],
+                    name: "/Name".into(),
+                    address: "/Endpoints/docker/Host".into(),
+                    chosen_environment: Some("DOCKER_CONTEXT".into()),
+                    chosen_files: vec!["$DOCKER_CONFIG/config.json".into()],
+                    chosen: "/currentContext".into(),
+                }),
+                sockets: vec!["unix://$XDG_RUNTIME_DIR/docker.sock".into()],
+            }),
         }],
         credentials: vec![raw::Credential {
             name: "token".into(),
@@ -53,6 +64,7 @@ fn good() -> raw::Description {
                 token_url: "https://example.com/token".into(),
                 client_id: None,
                 scopes: vec!["read".into()],
+                elsewhere: true,
             }),
             help_url: "https://example.com/tokens?new=1".into(),
             whose: Some(raw::Probe {
@@ -62,6 +74,27 @@ fn good() -> raw::Description {
                 body: None,
                 name: "/login".into(),
             }),
+            scopes: Some(raw::Scopes {
+                header: "x-oauth-scopes".into(),
+                needed: vec![raw::Scope {
+                    name: "read:org".into(),
+                    held_by: vec!["admin:org".into()],
+                    purpose: "organisations".into(),
+                }],
+            }),
+            logins: vec![raw::OtherLogin {
+                program: "ex".into(),
+                arguments: vec!["token".into(), "{host}".into()],
+                files: vec!["~/.config/ex/hosts.yml".into()],
+                secret: "/token".into(),
+                user: "/user".into(),
+                own_host: "example.com".into(),
+                other_hosts: vec![raw::OtherHost {
+                    ends_with: ".example.org".into(),
+                    endpoint: "engine".into(),
+                    url: "https://api.{host}/v3".into(),
+                }],
+            }],
         }],
         feeds: vec![
             raw::Feed {
@@ -393,6 +426,32 @@ fn an_instance_has_one_address_and_a_poll_no_silence() {
     let mut raw = good();
     raw.feeds[1].silence = Some(3600);
     assert!(manifest(raw).is_ok());
+}
+
+#[test]
+fn what_is_looked_for_on_a_users_machine_has_its_form() {
+    for path in ["etc/passwd", "~root/x", "$/x", "$OMNIFS_CONFIG/x", "~/../x", "/a//b", "~"] {
+        let socket = |raw: &mut raw::Description| {
+            raw.endpoints[0].nearby.as_mut().expect("good").sockets =
+                vec![format!("unix://{path}")];
+        };
+        assert!(why(socket).contains("no path of a user's file"), "{path}");
+        let file = |raw: &mut raw::Description| {
+            raw.credentials[0].logins[0].files = vec![path.to_owned()];
+        };
+        assert!(why(file).contains("no path of a user's file"), "{path}");
+    }
+    let login =
+        |change: fn(&mut raw::OtherLogin)| why(|raw| change(&mut raw.credentials[0].logins[0]));
+    assert!(login(|l| l.program = "/bin/sh".into()).contains("no program name"));
+    assert!(login(|l| l.arguments = vec!["a\u{202e}b".into()]).contains("not one line"));
+    assert!(login(|l| l.other_hosts[0].url = "http://{host}".into()).contains("use https"));
+    assert!(login(|l| l.other_hosts[0].endpoint = "other".into()).contains("not declared"));
+    let scopes = |change: fn(&mut raw::Scopes)| {
+        why(|raw| change(raw.credentials[0].scopes.as_mut().expect("good")))
+    };
+    assert!(scopes(|s| s.header = "X-Scopes".into()).contains("lower case"));
+    assert!(scopes(|s| s.needed[0].held_by = vec!["a, b".into()]).contains("is no scope"));
 }
 
 #[test]

@@ -173,12 +173,12 @@ async fn a_401_says_which_credential_from_where_and_what_mends_it() {
         format!(
             "{url} answered 401: it does not accept credential \"token\" from environment variable \
              EXAMPLE_TOKEN; set another one, or unset EXAMPLE_TOKEN and run `omnifs auth login \
-             example --with-token`"
+             example`"
         )
     );
     let (_, detail) = fails(&with(&[], Some(SECRET)), get("/things/1")).await;
     assert!(
-        detail.ends_with("from the system keyring; run `omnifs auth login example --with-token`"),
+        detail.ends_with("from the system keyring; run `omnifs auth login example`"),
         "{detail}"
     );
     let (_, detail) = fails(&with(&[], None), get("/things/1")).await;
@@ -186,7 +186,7 @@ async fn a_401_says_which_credential_from_where_and_what_mends_it() {
         detail,
         format!(
             "{url} answered 401: it wants credential \"token\" and none is configured; run `omnifs \
-             auth login example --with-token` or set EXAMPLE_TOKEN or EXAMPLE_TOKEN_2"
+             auth login example` or set EXAMPLE_TOKEN or EXAMPLE_TOKEN_2"
         )
     );
     let last = seen.requests().pop().unwrap();

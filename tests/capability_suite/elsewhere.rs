@@ -229,7 +229,7 @@ async fn what_is_missing_elsewhere_says_which_variable_is_not_used_and_what_is()
         status.detail.as_deref(),
         Some(
             "EXAMPLE_TOKEN is not used: the endpoint api is at https://ghe.example.test; run `omnifs \
-             auth login example --with-token` or set EXAMPLE_TOKEN_HERE or name a credential-file"
+             auth login example` or set EXAMPLE_TOKEN_HERE or name a credential-file"
         )
     );
 }

@@ -47,6 +47,7 @@ fn endpoint() -> Endpoint {
         redirect_hosts: vec!["logs.example.test".to_owned()],
         limits: rate_limits(),
         purpose: "tests".to_owned(),
+        nearby: None,
     }
 }
 
@@ -93,11 +94,10 @@ fn credential() -> Credential {
         scheme: Scheme::Bearer,
         // The servers of these tests are not where the manifest has its service.
         environment_elsewhere: vec!["EXAMPLE_TOKEN_HERE".to_owned()],
-        whose: None,
         environment: vec!["EXAMPLE_TOKEN".to_owned(), "EXAMPLE_TOKEN_2".to_owned()],
         raw_prefixes: vec!["lin_api_".to_owned()],
-        oauth: None,
         help_url: "https://example.test/tokens".to_owned(),
+        ..Credential::default()
     }
 }
 

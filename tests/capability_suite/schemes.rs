@@ -144,7 +144,7 @@ async fn with_one_of_two_the_request_goes_out_and_a_401_names_the_one_that_is_mi
         detail,
         format!(
             "{} answered 401: it wants credential \"app\" and none is configured; run `omnifs auth \
-             login example --credential app --with-token` or set DD_APP or name a credential-file",
+             login example --credential app` or set DD_APP or name a credential-file",
             server.url()
         )
     );

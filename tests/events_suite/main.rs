@@ -15,7 +15,7 @@ mod webhook;
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
 use omnifs::events::{ActiveScope, Ledger};
-use omnifs::provider::{Change, Endpoint, Feed, FeedKind, Limits, Manifest, Method};
+use omnifs::provider::{Change, Endpoint, Feed, FeedKind, Manifest, Method};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -156,12 +156,9 @@ fn outbound(url: &str) -> Outbound {
         endpoints: vec![Endpoint {
             name: "engine".to_owned(),
             default_url: "https://engine.example.test".to_owned(),
-            url_environment: None,
             allow: vec![(Method::Get, "/events".to_owned())],
-            credentials: Vec::new(),
-            redirect_hosts: Vec::new(),
-            limits: Limits::default(),
             purpose: "tests".to_owned(),
+            ..Endpoint::default()
         }],
         ..Manifest::default()
     };

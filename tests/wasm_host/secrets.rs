@@ -8,7 +8,7 @@ use axum::routing::get;
 use omnifs::capability::validators::Validators;
 use omnifs::capability::{Outbound, Override, Setup};
 use omnifs::credentials::Environment;
-use omnifs::provider::{Credential, Endpoint, Limits, Manifest, Method, Provider};
+use omnifs::provider::{Credential, Endpoint, Manifest, Method, Provider};
 use omnifs::wasm::Instance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,12 +32,10 @@ fn outbound(url: &str) -> Outbound {
     let endpoint = Endpoint {
         name: "service".to_owned(),
         default_url: "https://api.example.test".to_owned(),
-        url_environment: None,
         allow: vec![(Method::Get, "/**".to_owned())],
         credentials: vec!["token".to_owned()],
-        redirect_hosts: Vec::new(),
-        limits: Limits::default(),
         purpose: "tests".to_owned(),
+        ..Endpoint::default()
     };
     let manifest = Manifest {
         name: "evil".to_owned(),

@@ -52,7 +52,7 @@ impl Harness {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     pub method: Method,
     /// As sent.

@@ -47,10 +47,29 @@ mod network;
 mod volume;
 
 use omnifs_sdk::http::Request;
-use omnifs_sdk::manifest::{Endpoint, Feed, Setting};
+use omnifs_sdk::manifest::{Contexts, Endpoint, Feed, Nearby, Setting};
 use omnifs_sdk::*;
 
 const SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// Where engines listen: Docker's own, rootless, Docker Desktop's, then Podman's in the same order.
+const SOCKETS: &[&str] = &[
+    SOCKET,
+    "unix://$XDG_RUNTIME_DIR/docker.sock",
+    "unix://~/.docker/run/docker.sock",
+    "unix://$XDG_RUNTIME_DIR/podman/podman.sock",
+    "unix:///run/podman/podman.sock",
+];
+
+/// `docker context`: which is in use stands in the configuration file of Docker's command line.
+const CONTEXTS: Contexts = Contexts {
+    files: &["$DOCKER_CONFIG/contexts/meta/*/meta.json", "~/.docker/contexts/meta/*/meta.json"],
+    name: "/Name",
+    address: "/Endpoints/docker/Host",
+    chosen_environment: Some("DOCKER_CONTEXT"),
+    chosen_files: &["$DOCKER_CONFIG/config.json", "~/.docker/config.json"],
+    chosen: "/currentContext",
+};
 
 /// The scope of everything.
 const ENGINE: &str = "engine";
@@ -148,6 +167,7 @@ impl Provider for Docker {
             windows_url: Some("npipe:////./pipe/docker_engine"),
             url_environment: Some("DOCKER_HOST"),
             allow: engine::RULES,
+            nearby: Some(Nearby { contexts: Some(CONTEXTS), sockets: SOCKETS }),
             ..Endpoint::new(
                 engine::ENDPOINT,
                 SOCKET,

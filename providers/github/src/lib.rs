@@ -40,12 +40,42 @@ mod tests;
 
 use api::github;
 use omnifs_sdk::manifest::{
-    Credential, Endpoint, Feed, Limits, Method, OAuth, Probe, ResetUnit, Setting, Signature,
-    Window, WindowName,
+    Credential, Endpoint, Feed, Limits, Method, OAuth, OtherHost, OtherLogin, Probe, ResetUnit,
+    Scope, Scopes, Setting, Signature, Window, WindowName,
 };
 use omnifs_sdk::*;
 use std::fmt;
 use std::str::FromStr;
+
+/// What a token is asked for (docs.github.com, "Scopes for OAuth apps"), each with those that hold it.
+const SCOPES: &[Scope] = &[
+    Scope { name: "repo", held_by: &[], purpose: "private repositories" },
+    Scope {
+        name: "read:org",
+        held_by: &["write:org", "admin:org"],
+        purpose: "organisations whose members are not public",
+    },
+];
+
+/// GitHub's own command line. Its file holds the token where the system has no keyring.
+const GH: OtherLogin = OtherLogin {
+    program: "gh",
+    arguments: &["auth", "token", "--hostname", "{host}"],
+    files: &[
+        "$GH_CONFIG_DIR/hosts.yml",
+        "$XDG_CONFIG_HOME/gh/hosts.yml",
+        "$AppData/GitHub CLI/hosts.yml",
+        "~/.config/gh/hosts.yml",
+    ],
+    secret: "/oauth_token",
+    user: "/user",
+    own_host: "github.com",
+    other_hosts: &[
+        // Enterprise Cloud with data residency, then Enterprise Server.
+        OtherHost { ends_with: ".ghe.com", endpoint: github::ENDPOINT, url: "https://api.{host}" },
+        OtherHost { ends_with: "", endpoint: github::ENDPOINT, url: "https://{host}/api/v3" },
+    ],
+};
 
 /// The three directories of issues or pull requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,6 +340,8 @@ impl Provider for GitHub {
                 token_url: "https://github.com/login/oauth/access_token",
                 client_id: None,
                 scopes: &["repo", "read:org"],
+                // An Enterprise server has both beside its API.
+                elsewhere: true,
             }),
             whose: Some(Probe {
                 endpoint: github::ENDPOINT,
@@ -318,7 +350,13 @@ impl Provider for GitHub {
                 body: None,
                 name: "/login",
             }),
-            ..Credential::new("github", "https://github.com/settings/tokens")
+            // Fine-grained tokens have no scopes, and the answer to one no such header.
+            scopes: Some(Scopes { header: "x-oauth-scopes", needed: SCOPES }),
+            logins: &[GH],
+            ..Credential::new(
+                "github",
+                "https://github.com/settings/tokens/new?scopes=repo,read:org&description=omnifs",
+            )
         }],
         feeds: &[
             Feed::poll("issues", "issues:", github::ENDPOINT),

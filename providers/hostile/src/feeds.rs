@@ -64,6 +64,7 @@ impl manifest::Guest for Hostile {
                 redirect_hosts: vec![],
                 limits: None,
                 purpose: "Asks for what it should not".into(),
+                nearby: None,
             }],
             credentials: vec![],
             feeds: vec![

@@ -182,6 +182,7 @@ impl Provider for Linear {
                 token_url: "https://api.linear.app/oauth/token",
                 client_id: None,
                 scopes: &["read"],
+                elsewhere: false,
             }),
             whose: Some(Probe {
                 endpoint: "api",

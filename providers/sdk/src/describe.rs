@@ -42,7 +42,20 @@ fn endpoint(endpoint: &m::Endpoint) -> w::Endpoint {
         redirect_hosts: owned(endpoint.redirect_hosts),
         limits: endpoint.limits.as_ref().map(limits),
         purpose: endpoint.purpose.to_owned(),
+        nearby: endpoint.nearby.as_ref().map(nearby),
     }
+}
+
+fn nearby(nearby: &m::Nearby) -> w::Nearby {
+    let contexts = |contexts: &m::Contexts| w::Contexts {
+        files: owned(contexts.files),
+        name: contexts.name.to_owned(),
+        address: contexts.address.to_owned(),
+        chosen_environment: maybe(contexts.chosen_environment),
+        chosen_files: owned(contexts.chosen_files),
+        chosen: contexts.chosen.to_owned(),
+    };
+    w::Nearby { contexts: nearby.contexts.as_ref().map(contexts), sockets: owned(nearby.sockets) }
 }
 
 fn limits(limits: &m::Limits) -> w::Limits {
@@ -76,6 +89,7 @@ fn credential(credential: &m::Credential) -> w::Credential {
         token_url: oauth.token_url.to_owned(),
         client_id: maybe(oauth.client_id),
         scopes: owned(oauth.scopes),
+        elsewhere: oauth.elsewhere,
     };
     let probe = |probe: m::Probe| w::Probe {
         endpoint: probe.endpoint.to_owned(),
@@ -97,6 +111,37 @@ fn credential(credential: &m::Credential) -> w::Credential {
         oauth: credential.oauth.map(oauth),
         help_url: credential.help_url.to_owned(),
         whose: credential.whose.map(probe),
+        scopes: credential.scopes.as_ref().map(scopes),
+        logins: credential.logins.iter().map(login).collect(),
+    }
+}
+
+fn scopes(scopes: &m::Scopes) -> w::Scopes {
+    let scope = |scope: &m::Scope| w::Scope {
+        name: scope.name.to_owned(),
+        held_by: owned(scope.held_by),
+        purpose: scope.purpose.to_owned(),
+    };
+    w::Scopes {
+        header: scopes.header.to_owned(),
+        needed: scopes.needed.iter().map(scope).collect(),
+    }
+}
+
+fn login(login: &m::OtherLogin) -> w::OtherLogin {
+    let host = |host: &m::OtherHost| w::OtherHost {
+        ends_with: host.ends_with.to_owned(),
+        endpoint: host.endpoint.to_owned(),
+        url: host.url.to_owned(),
+    };
+    w::OtherLogin {
+        program: login.program.to_owned(),
+        arguments: owned(login.arguments),
+        files: owned(login.files),
+        secret: login.secret.to_owned(),
+        user: login.user.to_owned(),
+        own_host: login.own_host.to_owned(),
+        other_hosts: login.other_hosts.iter().map(host).collect(),
     }
 }
 

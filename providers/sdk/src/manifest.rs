@@ -53,6 +53,7 @@ pub struct Endpoint {
     pub redirect_hosts: &'static [&'static str],
     pub limits: Option<Limits>,
     pub purpose: &'static str,
+    pub nearby: Option<Nearby>,
 }
 
 impl Endpoint {
@@ -68,8 +69,30 @@ impl Endpoint {
             redirect_hosts: &[],
             limits: None,
             purpose,
+            nearby: None,
         }
     }
+}
+
+/// Where a user's machine may have an endpoint; see `wit/manifest.wit` for the paths.
+#[derive(Clone, Copy, Debug)]
+pub struct Nearby {
+    pub contexts: Option<Contexts>,
+    /// The likeliest first.
+    pub sockets: &'static [&'static str],
+}
+
+/// JSON files of another program, one for each address that it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Contexts {
+    pub files: &'static [&'static str],
+    /// JSON pointers into each of them.
+    pub name: &'static str,
+    pub address: &'static str,
+    pub chosen_environment: Option<&'static str>,
+    pub chosen_files: &'static [&'static str],
+    /// A JSON pointer into those.
+    pub chosen: &'static str,
 }
 
 /// One kind of request: `*` stands for one path segment, `*%2F*` for one that may hold escaped slashes, a
@@ -210,6 +233,10 @@ pub struct Credential {
     pub help_url: &'static str,
     /// The request that tells whose it is.
     pub whose: Option<Probe>,
+    /// What it must allow.
+    pub scopes: Option<Scopes>,
+    /// Other programs that have one.
+    pub logins: &'static [OtherLogin],
 }
 
 impl Credential {
@@ -224,8 +251,53 @@ impl Credential {
             oauth: None,
             help_url,
             whose: None,
+            scopes: None,
+            logins: &[],
         }
     }
+}
+
+/// How the probe's answer tells what a secret allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Scopes {
+    /// In lower case.
+    pub header: &'static str,
+    pub needed: &'static [Scope],
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    pub name: &'static str,
+    /// Scopes that hold this one.
+    pub held_by: &'static [&'static str],
+    /// What is not shown without it.
+    pub purpose: &'static str,
+}
+
+/// A login that another program keeps; see `wit/manifest.wit`.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherLogin {
+    pub program: &'static str,
+    /// What it is given so that it prints the secret for `{host}`.
+    pub arguments: &'static [&'static str],
+    /// YAML files: a map of hosts to maps.
+    pub files: &'static [&'static str],
+    /// JSON pointers into what such a file has of a host.
+    pub secret: &'static str,
+    pub user: &'static str,
+    /// The host that is the service itself.
+    pub own_host: &'static str,
+    pub other_hosts: &'static [OtherHost],
+}
+
+/// Where the endpoint of another host is.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherHost {
+    /// The end of the host's name; empty for any.
+    pub ends_with: &'static str,
+    pub endpoint: &'static str,
+    /// With `{host}`.
+    pub url: &'static str,
 }
 
 /// How a secret travels.
@@ -258,6 +330,8 @@ pub struct OAuth {
     pub token_url: &'static str,
     pub client_id: Option<&'static str>,
     pub scopes: &'static [&'static str],
+    /// Where the endpoint leads elsewhere, the same paths at its origin are those of the login there.
+    pub elsewhere: bool,
 }
 
 /// A source of events for the scope `scopes` or, where that is empty or ends in `:`, for every scope that

@@ -93,6 +93,12 @@ pub fn describe(
         for host in &endpoint.redirect_hosts {
             line(4, format!("redirects may lead to {host}, without the credential"));
         }
+        if let Some(nearby) = &endpoint.nearby {
+            let sockets = nearby.sockets.join(", ");
+            let files = nearby.contexts.as_ref().map(|contexts| contexts.files.join(", "));
+            let files = files.map(|f| format!(", and for addresses in {f}")).unwrap_or_default();
+            line(4, format!("`omnifs setup` looks for it at {sockets}{files}"));
+        }
     }
 
     if !manifest.credentials.is_empty() {
@@ -132,6 +138,22 @@ pub fn describe(
                     line(6, format!("{} gets the login's code, {lasting}", oauth.token_url));
                 }
             }
+            if oauth.elsewhere {
+                let there = "the login is at the same paths there";
+                line(6, format!("where the endpoint leads elsewhere, {there}"));
+            }
+        }
+        for scope in credential.scopes.iter().flat_map(|scopes| &scopes.needed) {
+            line(4, format!("it needs {}: {}", scope.name, scope.purpose));
+        }
+        for login in &credential.logins {
+            let command = format!("`{} {}`", login.program, login.arguments.join(" "));
+            let files = login.files.join(", ");
+            let program = &login.program;
+            line(
+                4,
+                format!("from the login of {program}, after a question: {command}, or {files}"),
+            );
         }
         if !credential.help_url.is_empty() {
             line(4, format!("made by hand at {}", credential.help_url));
@@ -203,7 +225,7 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
     use omnifs::config::Config;
-    use omnifs::provider::{Credential, Feed, Limits, OAuth};
+    use omnifs::provider::{Contexts, Credential, Feed, Nearby, OAuth, OtherLogin, Scope, Scopes};
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -218,8 +240,15 @@ mod tests {
             ],
             credentials: vec!["token".into()],
             redirect_hosts: vec!["logs.example".into()],
-            limits: Limits::default(),
             purpose: "reads items\u{1b}]0;\u{7}".into(),
+            nearby: Some(Nearby {
+                contexts: Some(Contexts {
+                    files: vec!["~/x/*.json".into()],
+                    ..Contexts::default()
+                }),
+                sockets: vec!["unix://$RUN/x.sock".into()],
+            }),
+            ..Endpoint::default()
         };
         let credential = Credential {
             name: "token".into(),
@@ -231,7 +260,22 @@ mod tests {
                 token_url: "https://collector.example/token".into(),
                 client_id: Some("client".into()),
                 scopes: vec!["read".into(), "admin".into()],
+                elsewhere: true,
             }),
+            scopes: Some(Scopes {
+                header: "x-scopes".into(),
+                needed: vec![Scope {
+                    name: "read".into(),
+                    held_by: vec!["admin".into()],
+                    purpose: "items".into(),
+                }],
+            }),
+            logins: vec![OtherLogin {
+                program: "ex".into(),
+                arguments: vec!["token".into(), "{host}".into()],
+                files: vec!["~/.ex/hosts".into()],
+                ..OtherLogin::default()
+            }],
             ..Credential::default()
         };
         let manifest = Manifest {
@@ -262,6 +306,10 @@ mod tests {
              where the service reads %2F as a slash\n      ** is any further parts of a path\n    the host adds \
              the credential token\n",
             "redirects may lead to logs.example, without the credential",
+            "    `omnifs setup` looks for it at unix://$RUN/x.sock, and for addresses in ~/x/*.json\n",
+            "    it needs read: items\n",
+            "    from the login of ex, after a question: `ex token {host}`, or ~/.ex/hosts\n",
+            "      where the endpoint leads elsewhere, the login is at the same paths there\n",
             "from the environment: EXAMPLE_TOKEN",
             "    by login, for: read admin\n      https://pages.example/authorize is opened in the \
              browser\n      https://collector.example/token gets the login's code, and later each refresh \

@@ -69,6 +69,17 @@ impl<'a> Lines<'a> {
                 slow_down: lines.list(Self::text),
             }),
             purpose: self.text(),
+            nearby: self.maybe(|lines| raw::Nearby {
+                contexts: lines.maybe(|lines| raw::Contexts {
+                    files: lines.list(Self::text),
+                    name: lines.text(),
+                    address: lines.text(),
+                    chosen_environment: lines.maybe(Self::text),
+                    chosen_files: lines.list(Self::text),
+                    chosen: lines.text(),
+                }),
+                sockets: lines.list(Self::text),
+            }),
         }
     }
 
@@ -104,6 +115,7 @@ impl<'a> Lines<'a> {
                 token_url: lines.text(),
                 client_id: lines.maybe(Self::text),
                 scopes: lines.list(Self::text),
+                elsewhere: lines.flag(),
             }),
             help_url: self.text(),
             whose: self.maybe(|lines| raw::Probe {
@@ -112,6 +124,31 @@ impl<'a> Lines<'a> {
                 path: lines.text(),
                 body: lines.maybe(Self::text),
                 name: lines.text(),
+            }),
+            scopes: self.maybe(|lines| raw::Scopes {
+                header: lines.text(),
+                needed: lines.list(|lines| raw::Scope {
+                    name: lines.text(),
+                    held_by: lines.list(Self::text),
+                    purpose: lines.text(),
+                }),
+            }),
+            logins: self.list(Self::login),
+        }
+    }
+
+    fn login(&mut self) -> raw::OtherLogin {
+        raw::OtherLogin {
+            program: self.text(),
+            arguments: self.list(Self::text),
+            files: self.list(Self::text),
+            secret: self.text(),
+            user: self.text(),
+            own_host: self.text(),
+            other_hosts: self.list(|lines| raw::OtherHost {
+                ends_with: lines.text(),
+                endpoint: lines.text(),
+                url: lines.text(),
             }),
         }
     }

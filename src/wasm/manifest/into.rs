@@ -2,9 +2,9 @@
 
 use super::raw;
 use crate::provider::{
-    Algorithm, ConfigKey, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake, Limits,
-    Method, OAuth, Part, Probe, ResetUnit, Scheme, SecretForm, Signature, Timestamp,
-    TimestampPlace, TimestampUnit, Window, WindowName,
+    Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
+    Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, Probe, ResetUnit, Scheme, Scope,
+    Scopes, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
 };
 use crate::wasm::convert;
 use std::time::Duration;
@@ -25,6 +25,17 @@ pub(super) fn endpoint(raw: raw::Endpoint) -> Endpoint {
         redirect_hosts: raw.redirect_hosts,
         limits: raw.limits.map(limits).unwrap_or_default(),
         purpose: raw.purpose,
+        nearby: raw.nearby.map(|raw| Nearby {
+            contexts: raw.contexts.map(|raw| Contexts {
+                files: raw.files,
+                name: raw.name,
+                address: raw.address,
+                chosen_environment: raw.chosen_environment,
+                chosen_files: raw.chosen_files,
+                chosen: raw.chosen,
+            }),
+            sockets: raw.sockets,
+        }),
     }
 }
 
@@ -69,6 +80,7 @@ pub(super) fn credential(raw: raw::Credential) -> Credential {
             token_url: oauth.token_url,
             client_id: oauth.client_id,
             scopes: oauth.scopes,
+            elsewhere: oauth.elsewhere,
         }),
         help_url: raw.help_url,
         whose: raw.whose.map(|raw| Probe {
@@ -78,6 +90,32 @@ pub(super) fn credential(raw: raw::Credential) -> Credential {
             body: raw.body,
             name: raw.name,
         }),
+        scopes: raw.scopes.map(|raw| Scopes {
+            header: raw.header,
+            needed: raw.needed.into_iter().map(scope).collect(),
+        }),
+        logins: raw.logins.into_iter().map(login).collect(),
+    }
+}
+
+fn scope(raw: raw::Scope) -> Scope {
+    Scope { name: raw.name, held_by: raw.held_by, purpose: raw.purpose }
+}
+
+fn login(raw: raw::OtherLogin) -> OtherLogin {
+    let host = |raw: raw::OtherHost| OtherHost {
+        ends_with: raw.ends_with,
+        endpoint: raw.endpoint,
+        url: raw.url,
+    };
+    OtherLogin {
+        program: raw.program,
+        arguments: raw.arguments,
+        files: raw.files,
+        secret: raw.secret,
+        user: raw.user,
+        own_host: raw.own_host,
+        other_hosts: raw.other_hosts.into_iter().map(host).collect(),
     }
 }
 

@@ -27,6 +27,9 @@ const PREFIX: &str = "omnifs-home-";
 /// Variables of the caller's environment that would change what a test sees.
 const CLEARED: &[&str] = &[
     "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "GH_CONFIG_DIR",
     "GITHUB_TOKEN",
     "GH_TOKEN",
     "GH_ENTERPRISE_TOKEN",

@@ -10,6 +10,7 @@ mod change_issues;
 mod change_repos;
 mod data;
 mod demo;
+mod device;
 mod diff;
 mod generate;
 mod git;
@@ -187,6 +188,22 @@ impl GithubTwin {
     /// Accepted credentials from now on. Empty: any.
     pub fn set_tokens(&self, tokens: &[&str]) {
         *lock(&self.shared.tokens) = tokens.iter().map(|t| (*t).to_owned()).collect();
+    }
+
+    /// What every token allows from now on, as classic tokens tell (`X-OAuth-Scopes`). Until then no answer says
+    /// so, as with fine-grained ones.
+    pub fn set_scopes(&self, scopes: &[&str]) {
+        *lock(&self.shared.scopes) = Some(scopes.join(", "));
+    }
+
+    /// Whether a login by the device flow is under way.
+    pub fn device_login(&self) -> bool {
+        self.shared.device.is_asked()
+    }
+
+    /// The user approves it: its next question is answered with this token, which is accepted from then on.
+    pub fn approve_device(&self, token: &str) {
+        self.shared.device.approve(token);
     }
 
     /// Requests in an hour, and how many are left now, for every credential.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::GithubSetup;
 use super::data::World;
+use super::device::Device;
 use super::routes::{self, Ask, Stored, error, signature, stored};
 use super::view::{Memo, View};
 use crate::clock::{http_date, lock, parse_http_date};
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub harness: Harness,
     pub state: Mutex<State>,
     pub tokens: Mutex<Vec<String>>,
+    pub scopes: Mutex<Option<String>>,
+    pub device: Device,
     pub api: String,
     pub storage: String,
 }
@@ -99,6 +102,8 @@ impl Shared {
                 rng: Rng::new(setup.seed),
             }),
             tokens: Mutex::new(setup.tokens.clone()),
+            scopes: Mutex::default(),
+            device: Device::default(),
             api: format!("http://127.0.0.1:{}", ports.0),
             storage: format!("http://127.0.0.1:{}", ports.1),
         }
@@ -147,6 +152,9 @@ impl Shared {
         let version = if VERSIONS.contains(&version) { version } else { VERSIONS[0] };
         answer.set("date", http_date(self.harness.clock.now()));
         answer.set("server", "github.com");
+        if let Some(scopes) = lock(&self.scopes).as_ref().filter(|_| answer.status < 400) {
+            answer.set("x-oauth-scopes", scopes.clone());
+        }
         answer.set("x-github-api-version-selected", version.to_owned());
         answer.set("x-github-media-type", "github.v3; format=json");
         answer.set("vary", "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding");
@@ -177,6 +185,15 @@ impl Service for Shared {
     }
 
     fn answer(&self, request: &Incoming) -> Answer {
+        // As an Enterprise Server has its API.
+        let below = request.path.strip_prefix("/api/v3").filter(|path| path.starts_with('/'));
+        if let Some(path) = below {
+            return self.answer(&Incoming { path: path.to_owned(), ..request.clone() });
+        }
+        if let Some((answer, issued)) = self.device.answer(request, &self.api) {
+            lock(&self.tokens).extend(issued);
+            return answer;
+        }
         let credential = match self.admit(request) {
             Ok(credential) => credential,
             Err(mut refused) => {

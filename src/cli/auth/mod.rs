@@ -1,10 +1,14 @@
+mod login;
+
+pub use login::{Checked, only_endpoint, origin, page, place_logins, shadowed};
+
 use super::failure::{Exit, Failure};
 use super::{Context, terminal, wait};
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use omnifs::config::{Instance, nearest};
 use omnifs::credentials::CredentialStatus;
-use omnifs::host::{self, LoginStep};
+use omnifs::host::{self, Keeping};
 use omnifs::logs::printable;
 use omnifs::provider::{Credential, Manifest};
 use serde::Serialize;
@@ -18,30 +22,15 @@ use std::process::ExitCode;
 /// itself: where an instance's endpoint leads elsewhere, other variables are looked into.
 #[derive(Debug, Subcommand)]
 pub enum Auth {
-    Login(Login),
+    Login(login::Login),
     Status(AuthStatus),
+    Token(Token),
     Logout(Logout),
-}
-
-/// Get a credential and keep it in the system's keyring
-#[derive(Debug, Args)]
-pub struct Login {
-    /// The provider instance
-    provider: String,
-    /// Which credential, for a provider with several
-    #[arg(long, value_name = "NAME")]
-    credential: Option<String>,
-    /// Read a token or API key from standard input, in place of a login in the browser
-    #[arg(long)]
-    with_token: bool,
-    /// The OAuth application to log in with, in place of the provider's own
-    #[arg(long, value_name = "ID")]
-    client_id: Option<String>,
 }
 
 /// Show where each credential comes from, whose it is, and which are missing or refused
 ///
-/// Asks each service whose the credential is. Where one is missing, cannot be used or is refused, the
+/// Asks each service whose the credential is. Where one is missing, cannot be used, is refused or lacks a scope, the
 /// exit code is 1. A service that cannot be reached says nothing about its credential.
 #[derive(Debug, Args)]
 pub struct AuthStatus {
@@ -50,6 +39,18 @@ pub struct AuthStatus {
     /// Print JSON: a list with an object for each instance
     #[arg(long)]
     json: bool,
+}
+
+/// Print the secret that a mount would use
+///
+/// For a script or another program. No other command prints a secret.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The provider instance
+    provider: String,
+    /// Which credential, for a provider with several
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
 }
 
 /// Forget a credential that `login` has kept
@@ -64,7 +65,8 @@ pub struct Logout {
 
 pub fn run(context: &Context, args: &Auth) -> Result<ExitCode, Failure> {
     match args {
-        Auth::Login(args) => login(context, args),
+        Auth::Login(args) => login::run(context, args),
+        Auth::Token(args) => token(context, args),
         Auth::Status(args) => return status(context, args),
         Auth::Logout(args) => logout(context, args),
     }?;
@@ -108,46 +110,33 @@ fn pick<'a>(
     }
 }
 
-fn login(context: &Context, args: &Login) -> Result<(), Failure> {
-    let (instance, manifest) = named(context, &args.provider)?;
-    let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
-    let kept = if args.with_token {
-        let secret = terminal::secret(&format!("{} for {}", credential.name, instance.name))?;
-        wait(host::keep(&instance, &manifest, &credential.name, secret))??
-    } else if credential.oauth.is_some() {
-        let client = args.client_id.as_deref();
-        let mut show = |step: LoginStep| match step {
-            LoginStep::Open(url) => terminal::tell("open in a browser", &url),
-            LoginStep::Enter { url, code } => {
-                terminal::tell("open in a browser", &url);
-                terminal::tell("and enter the code", &code);
-            }
-        };
-        wait(host::login(&instance, &manifest, &credential.name, client, &mut show))??
-    } else {
-        return Err(Failure::new(format!("'{}' has no login in the browser", instance.name))
-            .hint(format!("make a token at {}", printable(&credential.help_url)))
-            .hint(format!("then: omnifs auth login {} --with-token", instance.name))
-            .exit(Exit::Usage));
-    };
-    terminal::print(&format!(
-        "kept {} for {} in {}\n",
-        credential.name,
-        instance.name,
-        printable(&kept)
-    ))
-}
-
 fn logout(context: &Context, args: &Logout) -> Result<(), Failure> {
     let (instance, manifest) = named(context, &args.provider)?;
     let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
     let name = &instance.name;
-    if wait(host::logout(&instance, &manifest, &credential.name))?? {
+    if wait(keeping(context, &instance, &manifest, credential).forget())?? {
         terminal::print(&format!("forgot {} for {name}\n", credential.name))
     } else {
         Err(Failure::new(format!("no {} is kept for {name}", credential.name))
             .hint(format!("`omnifs auth status {name}` shows where it comes from")))
     }
+}
+
+fn token(context: &Context, args: &Token) -> Result<(), Failure> {
+    let (instance, manifest) = named(context, &args.provider)?;
+    let credential = pick(&manifest, &instance.name, args.credential.as_deref())?;
+    let secret = wait(host::secret(&instance, &manifest, &credential.name))??;
+    terminal::print_secret(&secret)
+}
+
+/// One credential of an instance, with the directories of this user.
+pub fn keeping<'a>(
+    context: &'a Context,
+    instance: &'a Instance,
+    manifest: &'a Manifest,
+    credential: &'a Credential,
+) -> Keeping<'a> {
+    Keeping { instance, manifest, credential: &credential.name, paths: &context.paths }
 }
 
 /// One instance.
@@ -184,7 +173,8 @@ fn status(context: &Context, args: &AuthStatus) -> Result<ExitCode, Failure> {
         rows.iter().map(shown).collect()
     };
     terminal::print(&text)?;
-    let bad = |row: &Row| row.problem.is_some() || row.credentials.iter().any(|c| c.state.is_bad());
+    let bad =
+        |row: &Row| row.problem.is_some() || row.credentials.iter().any(CredentialStatus::is_bad);
     Ok(if rows.iter().any(bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -203,6 +193,9 @@ fn shown(row: &Row) -> String {
         line(format!("{provider}: {}", credential.summary()));
         if let Some(detail) = &credential.detail {
             line(format!("  {detail}"));
+        }
+        for scope in &credential.lacks {
+            line(format!("  it lacks {scope}"));
         }
     }
     text
