@@ -118,6 +118,24 @@ fn setup_takes_the_login_of_another_program_for_an_instance_of_its_own() {
 }
 
 #[test]
+fn the_login_at_the_service_itself_is_not_taken_for_an_instance_that_is_elsewhere() {
+    let mut world = World::placed();
+    let hosts = world.omnifs.path("config/gh/hosts.yml");
+    fs::create_dir_all(hosts.parent().expect("a directory")).expect("a directory");
+    let text = format!("github.com:\n    oauth_token: {TOKEN}\n    user: mira\n");
+    fs::write(hosts, text).expect("a file");
+    let path = program(&world.omnifs, "gh", &format!("{NOTES}; echo {TOKEN}"));
+    world.omnifs = world.omnifs.env("PATH", &path);
+    let (code, said) = world.said(&["auth", "login", "github", "--yes"]);
+    assert_eq!(code, 2, "{said}");
+    let (code, said) =
+        world.said(&["setup", "--yes", "--without", "docker", "--without", "linear"]);
+    assert_eq!((code, world.kept().len()), (0, 0), "{said}");
+    assert!(world.twin.requests().iter().all(|request| request.credential.is_none()));
+    assert!(!world.omnifs.path("bin/calls").exists(), "no program is run");
+}
+
+#[test]
 fn a_dry_run_names_the_command_for_the_service_itself_and_asks_nobody() {
     let mut world = World::new();
     let hosts = world.omnifs.path("config/gh/hosts.yml");
