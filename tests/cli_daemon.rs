@@ -61,8 +61,16 @@ fn child() {
     let config = Config::default();
     let instances = Vec::new();
     let reread = None;
-    let options =
-        Options { mountpoint: at, serve_only: false, config, instances, paths, log, reread };
+    let options = Options {
+        mountpoint: at,
+        serve_only: false,
+        config,
+        instances,
+        paths,
+        log,
+        reread,
+        poll_every: None,
+    };
     let start = async |options: &Options| {
         let hardened = rustix::process::dumpable_behavior().unwrap();
         assert_eq!(hardened, rustix::process::DumpableBehavior::NotDumpable);

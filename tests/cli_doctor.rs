@@ -165,3 +165,25 @@ fn a_mount_whose_process_was_killed_is_unmounted() {
         records.filter(|e| e.as_ref().unwrap().path().extension() == Some("json".as_ref()));
     assert_eq!(records.count(), 0, "the record went as it was looked at");
 }
+
+#[test]
+fn a_proxy_that_is_set_and_not_used_is_named_with_what_has_it_used() {
+    let home = home();
+    let set = |home: &Home| {
+        let mut command = home.command(["doctor"]);
+        command.env("HTTPS_PROXY", "http://u:hunter2@proxy.corp:3128");
+        cli::ran(command.output().unwrap())
+    };
+    let ran = set(&home);
+    let found = row(&ran, "HTTPS_PROXY");
+    assert!(
+        found.contains("do not go through") && found.contains("proxy = \"environment\""),
+        "{found}"
+    );
+    let off = |name| format!("[instances.{name}]\nenabled = false\n");
+    let off = ["docker", "github", "linear"].map(off).concat();
+    home.config(&format!("[network]\nproxy = 'environment'\n{off}"));
+    let ran = set(&home);
+    assert!(row(&ran, "HTTPS_PROXY").contains("go through the proxy of"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("hunter2"));
+}

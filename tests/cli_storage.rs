@@ -161,7 +161,9 @@ fn a_home_that_does_not_exist_is_not_made_and_is_named() {
     let absent = home.path("absent");
     let run = |arguments: &[&str]| {
         let mut command = home.command(arguments);
-        XDG.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in XDG {
+            command.env_remove(name);
+        }
         cli::ran(command.env("HOME", &absent).output().unwrap())
     };
     let mount = home.path("mnt");
@@ -189,7 +191,9 @@ fn without_home_the_users_own_is_taken_or_named_as_missing() {
         let home = home();
         let mount = home.path("mnt");
         let mut command = home.command_as(user, &["mnt"], ["mount", mount.to_str().unwrap()]);
-        XDG.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in XDG {
+            command.env_remove(name);
+        }
         let ran = cli::ran(command.env_remove("HOME").output().unwrap());
         fails(&home, &ran, 1, "home directory", hint);
     }

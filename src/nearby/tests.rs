@@ -12,6 +12,7 @@ fn instance(source: Source) -> Instance {
         approval: Approval::Shipped,
         enabled: true,
         config: InstanceConfig::default(),
+        egress: Default::default(),
     }
 }
 

@@ -3,7 +3,9 @@
 use super::super::{Context, is_root, shown, wait};
 use super::fix::Fix;
 use super::{Finding, directories};
+use omnifs::capability::{Egress, egress};
 use omnifs::config::{Backend, Config, Instance};
+use omnifs::credentials::Environment;
 use omnifs::provider::{Endpoint, Manifest};
 use omnifs::{host, paths, trust};
 use omnifs_platform::mounting;
@@ -35,6 +37,7 @@ pub fn all(context: &Context) -> Vec<Finding> {
         });
     }
     findings.extend(directories::all(&context.paths));
+    findings.extend(proxy(&effective));
     match config {
         Ok(config) => {
             let file = shown(&context.paths.config);
@@ -68,6 +71,21 @@ pub fn all(context: &Context) -> Vec<Finding> {
     findings.extend(mounts(context));
     findings.extend(git());
     findings
+}
+
+/// Whether a proxy that the environment names is used. Its address may hold a password, and is not shown.
+fn proxy(config: &Config) -> Option<Finding> {
+    let (name, _) = egress::variable(&Environment::process())?;
+    Some(match &config.egress {
+        Egress::Direct => Finding::warning(
+            format!("{name} is set, and requests do not go through that proxy"),
+            "to have them do so, set proxy = \"environment\" in [network] of the configuration",
+        ),
+        Egress::Environment => Finding::good(format!("requests go through the proxy of {name}")),
+        Egress::Proxy { .. } => {
+            Finding::good(format!("requests go through the configured proxy, not that of {name}"))
+        }
+    })
 }
 
 /// Whether git would open a repository that merely lies in a directory, as any service can show one. A
