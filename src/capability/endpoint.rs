@@ -128,6 +128,11 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     let origin = base.to_string();
     let elsewhere = (own.map(|own| own.to_string()).as_ref() != Some(&origin))
         .then(|| Elsewhere { endpoint: spec.name.clone(), origin });
+    let via = match &base {
+        Base::Web(_) => setup.egress.via(&setup.environment),
+        // An engine on this machine.
+        Base::Unix(_) | Base::Pipe(_) => Ok(None),
+    };
     Ok(Target {
         spec: spec.clone(),
         base,
@@ -138,7 +143,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         configured,
         ca_file: given.ca_file,
         resolver: setup.resolver.clone(),
-        via: setup.egress.via(&setup.environment),
+        via,
         client: OnceCell::new(),
         turns: Semaphore::new(setup.limits.parallel.max(1)),
     })

@@ -112,14 +112,10 @@ pub fn document(ended: &Result<ExitCode, Failure>) -> Option<String> {
 fn written(said: &Said, ended: &Result<ExitCode, Failure>) -> String {
     let ok = matches!(ended, Ok(code) if *code == ExitCode::SUCCESS);
     let mut document = Map::from_iter([("ok".to_owned(), Value::Bool(ok))]);
-    match ended {
-        Err(failure) => {
-            let Failure { message, hints, exit } = failure;
-            let exit = *exit as u8;
-            let error = json!({ "message": message, "hints": hints, "exit": exit });
-            document.insert("error".to_owned(), error);
-        }
-        Ok(_) => {}
+    if let Err(Failure { message, hints, exit }) = ended {
+        let exit = *exit as u8;
+        let error = json!({ "message": message, "hints": hints, "exit": exit });
+        document.insert("error".to_owned(), error);
     }
     if let Some(result) = &said.result {
         document.insert("result".to_owned(), result.clone());

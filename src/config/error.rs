@@ -33,10 +33,10 @@ pub enum Error {
     UnknownKey {
         place: Place,
         key: String,
-        section: String,
+        section: Box<str>,
         nearest: Option<String>,
         /// What to write where that is known.
-        instead: Option<String>,
+        instead: Option<Box<str>>,
         known: &'static [&'static str],
     },
     #[error("{place}: '{key}' must be {expected}, not {found}")]
@@ -72,7 +72,7 @@ impl Error {
                 remedy.unwrap_or_else(|| format!("check the permissions of {}", quoted(directory)))
             }
             Error::Distrust(distrust) => distrust.hint(),
-            Error::UnknownKey { instead: Some(instead), .. } => instead.clone(),
+            Error::UnknownKey { instead: Some(instead), .. } => instead.to_string(),
             Error::UnknownKey { nearest: Some(nearest), .. } => {
                 format!("did you mean '{nearest}'?")
             }

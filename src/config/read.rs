@@ -88,9 +88,9 @@ impl<'a> Section<'a> {
                 Error::UnknownKey {
                     place,
                     key: key.to_owned(),
-                    section: self.title(),
+                    section: self.title().into(),
                     nearest,
-                    instead,
+                    instead: instead.map(Into::into),
                     known,
                 }
             });

@@ -1,15 +1,17 @@
 //! Credentials of an instance, for the mount and for `omnifs auth`.
 
-use super::refused;
+use super::{keep, refused};
 use crate::capability::validators::Validators;
 use crate::capability::{Outbound, Override, Setup};
 use crate::config::{Config, Instance, Limits};
 use crate::control::Refused;
 use crate::credentials::keyring::Lookup;
 use crate::credentials::{Chain, CredentialStatus, Elsewhere, Environment, Secret};
+use crate::paths::Paths;
 use crate::provider::Manifest;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +34,35 @@ fn setup(
     validators: Arc<Validators>,
     limits: &Limits,
 ) -> Result<Setup, Refused> {
+    let mut setup = placed(instance, manifest, validators, limits);
+    setup.credential_files = files(instance, manifest)?;
+    // What a login has put into a file is for the place that the file is named after, as the keyring's entries are:
+    // where the endpoints have moved since, it stays where it is.
+    let kept = Paths::of_user().map(|paths| paths.secrets()).ok();
+    let is_kept = |file: &Path| kept.as_ref().is_some_and(|kept| file.starts_with(kept));
+    if setup.credential_files.values().any(|file| is_kept(file)) {
+        let here = placed(instance, manifest, Arc::new(Validators::new(0)), limits);
+        let here = Outbound::new(here).map_err(refused)?;
+        setup.credential_files.retain(|name, file| {
+            let named = here.credential(name).map(|chain| keep::file_name(chain.entry()));
+            !is_kept(file) || named.as_deref().map(OsStr::new) == file.file_name()
+        });
+    }
+    Ok(setup)
+}
+
+/// Where the instance's endpoints are, and none of its secrets.
+fn placed(
+    instance: &Instance,
+    manifest: &Manifest,
+    validators: Arc<Validators>,
+    limits: &Limits,
+) -> Setup {
     let mut setup = Setup::new(&instance.name, manifest.clone(), validators);
     setup.limits.total = limits.request_time;
     setup.limits.body = usize::try_from(limits.content_size).unwrap_or(usize::MAX);
     setup.keyring = Some(Lookup::system());
     setup.egress = instance.egress.clone();
-    setup.credential_files = files(instance, manifest)?;
     for (name, endpoint) in &instance.config.endpoints {
         let place = Override {
             url: endpoint.url.clone().unwrap_or_default(),
@@ -46,7 +71,7 @@ fn setup(
         };
         setup.overrides.insert(name.clone(), place);
     }
-    Ok(setup)
+    setup
 }
 
 /// The files that the configuration names, each for a credential that there is.

@@ -58,6 +58,15 @@ pub struct Keeping<'a> {
     pub paths: &'a Paths,
 }
 
+/// The name of the file for what the keyring would hold under `entry`.
+pub(super) fn file_name(entry: &str) -> String {
+    let entry = entry.replace("https://", "").replace("http://", "");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_@".contains(c);
+    let (instance, rest) = entry.split_once('/').unwrap_or((&entry, ""));
+    let safe: String = rest.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    format!("{instance}.{safe}")
+}
+
 impl Keeping<'_> {
     fn outbound(&self) -> Result<Outbound, Refused> {
         asking(self.instance, self.manifest)
@@ -72,11 +81,7 @@ impl Keeping<'_> {
 
     /// `INSTANCE.CREDENTIAL`, or `INSTANCE.CREDENTIAL@HOST_PORT` where the endpoints lead elsewhere.
     fn file(&self) -> Result<PathBuf, Refused> {
-        let entry = self.entry()?.replace("https://", "").replace("http://", "");
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_@".contains(c);
-        let (instance, rest) = entry.split_once('/').unwrap_or((&entry, ""));
-        let safe: String = rest.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-        Ok(self.paths.secrets().join(format!("{instance}.{safe}")))
+        Ok(self.paths.secrets().join(file_name(&self.entry()?)))
     }
 
     /// The file that the configuration names for the credential, which is looked into first.
@@ -121,11 +126,19 @@ impl Keeping<'_> {
 
     /// Keeps it, and has the configuration say where if that is a file.
     pub async fn keep(&self, store: &Ready, secret: &Secret) -> Result<(), Refused> {
+        let file = match &store.place {
+            Store::Keyring => None,
+            Store::File(file) => Some(file),
+        };
+        let was_there = file.is_some_and(|file| file.exists());
         store.tried.keep(&self.entry()?, secret.clone()).await.map_err(with_file)?;
-        match &store.place {
-            Store::Keyring => Ok(()),
-            Store::File(file) => self.name_file(Some(file)),
-        }
+        let Some(file) = file else { return Ok(()) };
+        self.name_file(Some(file)).inspect_err(|_| {
+            // Nobody would look into it, or know of it.
+            if !was_there {
+                let _ = std::fs::remove_file(file);
+            }
+        })
     }
 
     fn name_file(&self, file: Option<&Path>) -> Result<(), Refused> {
@@ -140,11 +153,15 @@ impl Keeping<'_> {
     pub async fn forget(&self) -> Result<bool, Refused> {
         let own = self.configured()?.filter(|file| file.starts_with(self.paths.secrets()));
         if let Some(file) = own {
+            // The secret first: a name that leads nowhere is the lesser evil.
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(refused(format!("cannot remove {}: {error}", file.display())));
+                }
+                _ => {}
+            }
             self.name_file(None)?;
-            return match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(refused(error)),
-                _ => Ok(true),
-            };
+            return Ok(true);
         }
         keyring::remove(&self.entry()?, PATIENT).await.map_err(refused)
     }

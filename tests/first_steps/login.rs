@@ -45,6 +45,27 @@ fn a_token_is_asked_about_and_kept_in_a_file_of_mode_0600_where_there_is_no_keyr
     assert!(said.contains("hint: run `omnifs auth login github`"), "{said}");
 }
 
+/// As what the keyring holds for one place is not sent to another.
+#[test]
+fn a_token_that_a_login_has_put_into_a_file_does_not_follow_an_endpoint_that_moves() {
+    let world = World::placed();
+    let (code, said) =
+        world.said(&["auth", "login", "github", "--token-file", &world.token_file(TOKEN)]);
+    assert_eq!((code, world.kept().len()), (0, 1), "{said}");
+    let other = GithubTwin::start(GithubSetup::default()).expect("a twin");
+    let moved = world.config().replace(world.twin.url(), other.url());
+    world.omnifs.config(&moved).expect("a configuration");
+    let (code, said) = world.said(&["auth", "status", "github"]);
+    assert!(code == 1 && said.contains("missing"), "{said}");
+    world.said(&["setup", "--dry-run", "--with", "github"]);
+    let sent = other.requests().into_iter().filter(|request| request.credential.is_some());
+    assert_eq!(sent.count(), 0, "the other place is sent nothing");
+    // Back where it was, it is good again.
+    world.omnifs.config(&moved.replace(other.url(), world.twin.url())).expect("a configuration");
+    let (code, said) = world.said(&["auth", "status", "github"]);
+    assert_eq!(code, 0, "{said}");
+}
+
 #[test]
 fn a_token_that_the_service_refuses_is_said_at_once_and_not_kept() {
     let world = World::placed();

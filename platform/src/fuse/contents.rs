@@ -6,8 +6,8 @@
 //! until all of it was delivered; from then on the kernel has it. The [`Vfs`] knows that a handle may
 //! be open all the time ([`Vfs::silence_opens`]) and gives a file whose content changes another one.
 //!
-//! No open for writing is refused here: a mount that the kernel itself keeps read-only does so, and in
-//! another one the write is ([`super::filesystem::OmniFilesystem`]).
+//! No write comes here: a mount that the kernel itself keeps read-only refuses the open, and in another one the
+//! write is refused, or the open where others may enter ([`super::filesystem::OmniFilesystem`]).
 
 use super::held::{Shown, Stream};
 use super::owed::Owed;

@@ -75,8 +75,15 @@ pub fn all(context: &Context) -> Vec<Finding> {
 
 /// Whether a proxy that the environment names is used. Its address may hold a password, and is not shown.
 fn proxy(config: &Config) -> Option<Finding> {
-    let (name, _) = egress::variable(&Environment::process())?;
+    let (name, value) = egress::variable(&Environment::process())?;
     Some(match &config.egress {
+        Egress::Environment if egress::parse(&value).is_err() => {
+            let rule = egress::parse(&value).err().unwrap_or_default();
+            Finding::bad(
+                format!("{name} cannot be used: {rule}"),
+                format!("set {name} to such a URL"),
+            )
+        }
         Egress::Direct => Finding::warning(
             format!("{name} is set, and requests do not go through that proxy"),
             "to have them do so, set proxy = \"environment\" in [network] of the configuration",

@@ -37,6 +37,10 @@ impl Fix {
 
     fn run(&self) -> Result<(), Failure> {
         match self {
+            // Another may have been mounted there while the question stood.
+            Fix::Unmount(mount) if !mount.dead() => {
+                Err(Failure::new(format!("{} is not dead any more", shown(&mount.path))))
+            }
             Fix::Unmount(mount) => Ok(mounting::unmount(mount, UnmountMode::Force)?),
             Fix::CloseToWriters(path) => close(path, 0o022),
             Fix::CloseToReaders(path) => close(path, 0o077),

@@ -3,6 +3,7 @@
 mod service;
 
 use super::failure::{Exit, Failure};
+use super::output::chosen;
 use super::{Context, service as boot, shown, terminal};
 use clap::Args;
 use omnifs::config::{Instance, Source};
@@ -10,8 +11,9 @@ use omnifs::host;
 use omnifs::logs::printable;
 use omnifs::nearby::Machine;
 use omnifs::paths;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Find what this machine has, and write the configuration
 ///
@@ -62,6 +64,8 @@ struct Session<'a> {
     machine: Machine,
     /// `NAME`, `FILE`.
     token_files: Vec<(String, PathBuf)>,
+    /// A login was found and could not be taken: there is something of the provider that is looked at now.
+    unasked: Cell<bool>,
 }
 
 pub fn run(context: &Context, args: &Setup) -> Result<ExitCode, Failure> {
@@ -72,8 +76,13 @@ pub fn run(context: &Context, args: &Setup) -> Result<ExitCode, Failure> {
     }
     let config = context.config()?;
     let instances = context.instances(&config, &[])?;
-    let session =
-        Session { context, args, machine: Machine::of_user(), token_files: token_files(args)? };
+    let session = Session {
+        context,
+        args,
+        machine: Machine::of_user(),
+        token_files: token_files(args)?,
+        unasked: Cell::new(false),
+    };
     let named = args.with.iter().chain(&args.without);
     let named = named.chain(args.url.iter().map(|(name, _)| name));
     for name in named.chain(session.token_files.iter().map(|(name, _)| name)) {
@@ -187,6 +196,11 @@ impl Session<'_> {
         }
         for directory in &self.context.trusted {
             command.arg("--trust-path").arg(directory);
+        }
+        let chosen = chosen();
+        if chosen.json || chosen.quiet {
+            // Standard output is this command's own document.
+            command.arg("--quiet").stdout(Stdio::null());
         }
         let ended = command.arg("mount").arg(path).status().map_err(wrong)?;
         // It has said what is wrong.

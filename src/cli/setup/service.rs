@@ -34,6 +34,7 @@ impl Session<'_> {
         }
         let (_, manifest) = host::described(instance, self.context.cache())?;
         let mut instance = instance.clone();
+        self.unasked.set(false);
         let mut found = match url {
             Some(url) => self.place(&mut instance, &manifest, url)?,
             None => self.endpoints(&mut instance, &manifest)?,
@@ -50,7 +51,7 @@ impl Session<'_> {
             }
             _ => {}
         }
-        if !found && !wanted {
+        if !found && !wanted && !self.unasked.take() {
             self.switch(&instance, false, ", since nothing was found for it", false)?;
         }
         Ok(())
@@ -190,7 +191,7 @@ impl Session<'_> {
             }
         }
         if self.args.yes || self.args.dry_run {
-            if !there {
+            if !there && !self.unasked.get() {
                 let page = page(keeping, credential)?;
                 self.say(name, &format!("no login was found; a token is made at {page}"))?;
             }
@@ -216,6 +217,7 @@ impl Session<'_> {
             Ok(taken) => Ok(taken),
             // Nobody has named this one: there may be another.
             Err(failure) => {
+                self.unasked.set(true);
                 terminal::tell(
                     "warning",
                     &format!("{}: {}", keeping.instance.name, failure.message),
