@@ -60,7 +60,7 @@ mod tests {
         );
         let expected = [
             "cache.nodes",
-            "instances.a.endpoints.api",
+            "instances.a.endpoints.api.url",
             "instances.b.enabled",
             "mount.stale-if-error",
         ];

@@ -67,7 +67,8 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
     );
     assert_eq!(
         mistake("zzz = 1"),
-        "/etc/c.toml:1: unknown key 'zzz' in the file | known here: instances, cache, limits, mount"
+        "/etc/c.toml:1: unknown key 'zzz' in the file | known here: instances, cache, limits, mount, \
+         network"
     );
     assert!(mistake("[instances.a]\nenabeld = true").ends_with("'enabled'?"));
 }
@@ -164,7 +165,8 @@ fn a_proxy_is_a_url_or_that_of_the_environment_and_has_no_password_here() {
     assert_eq!(again.egress, shown.egress);
     for (text, part) in [
         ("proxy = 'socks5://h'", "http://HOST:PORT"),
-        ("proxy = 'http://u:hunter2@h'", "a password is not for this file"),
+        ("proxy = 'http://u:hunter2@h'", "holds a secret"),
+        ("proxy = 'u:hunter2@h:80'", "a password is not for this file"),
         ("proxy = 'environment'\nno-proxy = ['a']", "NO_PROXY"),
         ("no-proxy = ['a']", "belongs to a proxy"),
         ("proxi = 'x'", "'proxy'?"),

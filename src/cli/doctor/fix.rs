@@ -5,6 +5,7 @@ use super::super::{shown, terminal};
 use super::Finding;
 use omnifs::trust::Distrust;
 use omnifs_platform::mounting::{self, Mount, UnmountMode};
+#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 
