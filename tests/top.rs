@@ -208,10 +208,9 @@ fn pipes_get_a_table_or_an_object_for_each_interval() {
     assert_eq!(mount["mountpoint"], setup.omnifs.mount_point().to_str().expect("text"));
     assert!(mount["interval"].as_f64().is_some_and(|seconds| seconds >= 0.2), "{mount}");
     let github = &mount["instances"][0];
-    assert_eq!(
-        (&github["name"], &github["requests"]["per_second"]),
-        (&"github".into(), &0.0.into())
-    );
+    // Polls may come in between.
+    let rate = github["requests"]["per_second"].as_f64();
+    assert!(github["name"] == "github" && rate.is_some_and(|rate| rate >= 0.0), "{github}");
     assert!(github["hits"]["total"].as_u64() > Some(0), "{github}");
     assert!(
         mount["slowest"][0]["path"].as_str().is_some_and(|p| p.starts_with("github")),

@@ -72,7 +72,7 @@ pub(super) fn in_place_of(
     }
     let has = |keys: &[&str]| keys.contains(&key.as_str());
     if let Some((section, _)) = SECTIONS.iter().find(|(_, keys)| *keys != known && has(keys)) {
-        // `[provider.github]` is a section, `provider = "github"` is a key.
+        // `[provider.NAME]` is a section, `provider = "NAME"` is a key.
         if !(table && key == "provider") {
             return Some(format!("write it in {section}"));
         }
