@@ -206,7 +206,8 @@ fn pipes_get_a_table_or_an_object_for_each_interval() {
     assert_eq!(lines.len(), 3, "{}", ran.stdout);
     let mount = &lines[2]["mounts"][0];
     assert_eq!(mount["mountpoint"], setup.omnifs.mount_point().to_str().expect("text"));
-    assert!(mount["interval"].as_f64().is_some_and(|seconds| seconds >= 0.2), "{mount}");
+    // What lies between two answers, which is about the 0.2 s between two questions.
+    assert!(mount["interval"].as_f64().is_some_and(|seconds| seconds > 0.1), "{mount}");
     let github = &mount["instances"][0];
     // Polls may come in between.
     let rate = github["requests"]["per_second"].as_f64();
