@@ -9,6 +9,9 @@ use std::fmt;
 /// Bytes in a name: what Linux (`NAME_MAX`), macOS and most file systems below a copy allow.
 pub const NAME_MAX: usize = 255;
 
+/// Bytes of a symlink's target: Linux's PATH_MAX without its NUL.
+pub const TARGET_MAX: usize = 4095;
+
 /// Why a name is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

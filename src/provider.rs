@@ -64,6 +64,17 @@ pub struct Along {
     pub bytes: Bytes,
 }
 
+/// A program that reads the files of a tree one after the other; see `wit/preload.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Those above the file, from its own to the one below which it reads.
+    pub directories: Vec<Arc<str>>,
+    /// Bytes of all files below that one, where all of them are known.
+    pub size: Option<u64>,
+    /// Files below it whose content is not held, the likeliest to be read first.
+    pub files: Vec<Arc<str>>,
+}
+
 /// A listing that stops short of the end.
 #[derive(Clone, Debug)]
 pub struct Partial {
@@ -198,6 +209,11 @@ pub trait Provider: Send + Sync + 'static + fmt::Debug {
     fn lookup_child<'a>(&'a self, parent: &'a str, name: &'a str) -> Reply<'a, Answer<Node>>;
     fn list_children<'a>(&'a self, parent: &'a str) -> Reply<'a, Answer<Vec<Node>>>;
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>>;
+    /// The same for one of the files that a program walks over: others may come along.
+    fn read_ahead<'a>(&'a self, node: &'a str, _walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        self.read_file(node)
+    }
+
     /// A part of a content that is read in pieces.
     fn read_part<'a>(&'a self, _part: Wanted<'a>) -> Reply<'a, Piece> {
         Box::pin(std::future::ready(Err(holds_all())))

@@ -10,6 +10,7 @@
 //! - `growths`: contents that grow while somebody looks
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `scans`: walks over more than there is room for
+//! - `walks`: what is asked for along with a file, where a program reads one after the other
 //! - `followed`: files that grow under those who have them open
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
@@ -31,6 +32,7 @@ mod slowest;
 mod stale;
 mod status;
 mod vfs;
+mod walks;
 mod watch;
 
 pub use slowest::SlowCall;
@@ -177,6 +179,7 @@ struct State {
     before: watch::Before,
     ahead: silent::Ahead,
     scans: scans::Scans,
+    walks: walks::Walks,
     /// Scopes of which kernels are to be told once the lock is released.
     suspected: Vec<(crate::nodes::InstanceId, Arc<str>)>,
     /// What back ends are to be told once the lock is released.
@@ -352,6 +355,7 @@ impl Runtime {
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
                 scans: scans::Scans::new(),
+                walks: walks::Walks::new(),
                 suspected: Vec::new(),
                 pending: Vec::new(),
                 steps: 0,

@@ -112,20 +112,34 @@ impl Runtime {
     ) -> Had<T> {
         let query = Query::new(node, operation);
         let mut asked = None;
+        let mut waited = false;
         loop {
+            let mut brings = None;
             let (flight, call) = {
                 let mut state = self.state();
                 if let Some(held) = held(&mut state) {
                     return Had::Held(held);
                 }
-                asked = asked.or_else(|| Some(state.ledger.sequence()));
-                self.join(&mut state, &query, node)
+                // What another call was to bring along and has not brought is asked for.
+                if query.operation == Operation::Read && !std::mem::replace(&mut waited, true) {
+                    brings = state.brings(node);
+                }
+                match &brings {
+                    Some(flight) => (flight.clone(), None),
+                    None => {
+                        asked = asked.or_else(|| Some(state.ledger.sequence()));
+                        self.join(&mut state, &query, node)
+                    }
+                }
             };
             if let Some(call) = call {
                 // Its own task, so that the call lands whoever stops waiting for it.
                 self.tokio.spawn(call.run());
             }
             let landed = flight.wait().await;
+            if brings.is_some() {
+                continue;
+            }
             match landed.spoiled {
                 Some(event) if Some(event) <= asked && !planted(Mutant::SharesOvertaken) => {}
                 _ => return Had::Landed(landed.clone()),
@@ -187,7 +201,7 @@ impl Call {
                     provider.lookup_child(&self.query.id, name).await.map(Raw::Child)
                 }
                 Operation::List => provider.list_children(&self.query.id).await.map(Raw::Listing),
-                Operation::Read => provider.read_file(&self.query.id).await.map(Raw::Content),
+                Operation::Read => self.read(&*provider).await.map(Raw::Content),
                 Operation::Piece { index, .. } => {
                     self.piece(&*provider, *index).await.map(Raw::Piece)
                 }
@@ -202,6 +216,20 @@ impl Call {
             tokio::time::sleep(SHARED_AFTER).await;
             self.leave(&mut self.runtime.state());
         }
+    }
+
+    /// A content, with others where a program reads one file after the other.
+    async fn read(&self, provider: &dyn Provider) -> Result<Answer<Bytes>, Failure> {
+        let id = &self.query.id;
+        let place = self.runtime.state().read_in_tree(&self.node, &self.flight);
+        let Some(place) = place else { return provider.read_file(id).await };
+        let (answer, wanted) = match self.runtime.walk(&self.node, &place) {
+            Some(walk) => (provider.read_ahead(id, walk).await, true),
+            None => (provider.read_file(id).await, false),
+        };
+        let none = answer.as_ref().is_ok_and(|answer| answer.along.is_empty());
+        self.runtime.state().walks.note(place.tree, wanted && none);
+        answer
     }
 
     /// A piece, judged before anybody sees it.
@@ -222,6 +250,7 @@ impl Call {
 
     fn leave(&self, state: &mut State) {
         state.ledger.end(self.stamp);
+        state.walks.leave(&self.flight);
         // A later call may have taken this one's place.
         if state.flights.get(&self.query).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
             state.flights.remove(&self.query);
@@ -280,7 +309,7 @@ impl Call {
     }
 
     /// Judges the answer against the events since it was asked for, and keeps what may be kept. What a
-    /// listing brings lands in batches, each judged anew; the listing itself at last, and under the lock
+    /// listing brings lands in batches, each judged anew, as does what comes along; the listing itself at last, and under the lock
     /// under which nobody can join the call any more. Also whether the service has not answered for so
     /// long that others are to share that.
     fn land(
@@ -291,6 +320,15 @@ impl Call {
         let prepared = match prepared {
             Ok(Prepared { body: Body::Listing(children), offers, along, partials }) => {
                 return (self.land_listing(children, offers, along, partials, changes), false);
+            }
+            prepared => prepared,
+        };
+        let prepared = match prepared {
+            // What comes along with a content may be a tree.
+            Ok(Prepared { body: body @ Body::Content(..), offers, along, partials }) => {
+                self.with_landing(changes, |landing| landing.all_offers(offers));
+                self.land_along(along, changes);
+                Ok(Prepared { body, offers: Vec::new(), along: Vec::new(), partials })
             }
             prepared => prepared,
         };
@@ -306,10 +344,7 @@ impl Call {
                     Body::Piece(piece) => landing.piece(piece),
                     Body::Listing(_) => unreachable!("has landed above"),
                 };
-                let mut waiting = offers;
-                while let Some(left) = landing.offers(waiting) {
-                    waiting = left;
-                }
+                landing.all_offers(offers);
                 along.into_iter().for_each(|content| landing.along(content));
                 Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
             }
@@ -355,11 +390,7 @@ impl Call {
             }
             offers = waiting;
         }
-        for batch in batches(along, |_| 1) {
-            self.with_landing(changes, |landing| {
-                batch.into_iter().for_each(|content| landing.along(content));
-            });
-        }
+        self.land_along(along, changes);
         let partial = partials.into_iter().find(|partial| partial.directory == self.query.id);
         let complete = directory.complete && partial.is_none();
         let count = entries.len();
@@ -380,6 +411,14 @@ impl Call {
         state.drop_pages_of_evicted(changes);
         self.leave(&mut state);
         Landed { result: Ok(fetched), stamp: self.stamp, spoiled }
+    }
+
+    fn land_along(&self, along: Vec<KeyedContent>, changes: &mut Vec<Change>) {
+        for batch in batches(along, |_| 1) {
+            self.with_landing(changes, |landing| {
+                batch.into_iter().for_each(|content| landing.along(content));
+            });
+        }
     }
 
     /// Keeps how long the answer took, if that is among the longest.

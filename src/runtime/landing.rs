@@ -4,6 +4,7 @@ use super::State;
 use super::fetch::{Call, Fetched};
 use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::mutants::{Mutant, planted};
+use crate::names::TARGET_MAX;
 use crate::nodes::{Coherence, InstanceId, Key, Node};
 use crate::provider::{self, Body as Given, Kind, Piece};
 use crate::scopes::covers;
@@ -272,8 +273,9 @@ impl Landing<'_> {
         let owner = node.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&node.id, owner, &node.coherence);
         let known = node.is_live() && node.stamp() <= self.call.stamp && spoiled.is_none();
+        let fits = node.kind != Kind::Symlink || content.bytes.len() <= TARGET_MAX;
         // Of one that says where its content is, nothing else is.
-        if known && node.remote.is_none() && matches!(node.kind, Kind::File | Kind::Executable) {
+        if known && fits && node.remote.is_none() && !node.is_directory() {
             self.read(&node, &content.bytes, content.digest);
         }
     }
@@ -318,12 +320,16 @@ impl Landing<'_> {
         (node, spoiled)
     }
 
-    /// Keeps what came along for other directories. Gives back what is of directories that are not known
-    /// yet, where another round may help: a directory may be offered after what is in it.
-    pub fn offers(&mut self, offers: Vec<KeyedOffer>) -> Option<Vec<KeyedOffer>> {
-        let before = offers.len();
-        let left: Vec<_> = offers.into_iter().filter_map(|offer| self.offer(offer)).collect();
-        (!left.is_empty() && left.len() < before).then_some(left)
+    /// Keeps what came along for other directories, as far as these are known: one may be offered after
+    /// what is in it.
+    pub fn all_offers(&mut self, mut offers: Vec<KeyedOffer>) {
+        loop {
+            let before = offers.len();
+            offers = offers.into_iter().filter_map(|offer| self.offer(offer)).collect();
+            if offers.is_empty() || offers.len() == before {
+                return;
+            }
+        }
     }
 
     /// Keeps entries that came along for another directory. Gives the offer back where that

@@ -10,7 +10,7 @@ use super::convert::{self, Fault};
 use super::limits::{self, Limits};
 use super::meter::Meter;
 use super::text::one_line;
-use crate::provider::{Along, Cause, Failure, Offer, Partial, Response, Upstream};
+use crate::provider::{Along, Cause, Failure, Offer, Partial, Response, Upstream, Walk};
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub(super) struct State {
     pub(super) offers: Vec<Offer>,
     pub(super) along: Vec<Along>,
     pub(super) partials: Vec<Partial>,
+    /// What is wanted beside the file that the call reads.
+    pub(super) walk: Option<Walk>,
     /// Why a host function ended the call.
     pub(super) fault: Option<Fault>,
     /// What requests failed with, as the guest saw it and as it was.
@@ -119,6 +121,7 @@ impl State {
             offers: Vec::new(),
             along: Vec::new(),
             partials: Vec::new(),
+            walk: None,
             fault: None,
             failed: Vec::new(),
             last_words: None,
@@ -260,6 +263,15 @@ impl preload::Host for State {
             Err(fault) => return Err(self.end(fault)),
         }
         Ok(())
+    }
+
+    fn ahead(&mut self) -> wasmtime::Result<Option<preload::Walk>> {
+        let texts = |ids: Vec<Arc<str>>| ids.iter().map(|id| id.to_string()).collect();
+        Ok(self.walk.take().map(|walk| preload::Walk {
+            directories: texts(walk.directories),
+            size: walk.size,
+            files: texts(walk.files),
+        }))
     }
 
     fn partial(&mut self, directory: String, shown: u32, note: String) -> wasmtime::Result<()> {

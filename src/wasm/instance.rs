@@ -10,7 +10,7 @@ use super::manifest;
 use crate::names;
 use crate::provider::{
     Answer, Cause, Delivery, Failure, Followed, Manifest, Node, Piece, Position, Progress,
-    Provider, Reply, Request, ScopedChange, Upstream, Wanted,
+    Provider, Reply, Request, ScopedChange, Upstream, Walk, Wanted,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -136,6 +136,24 @@ impl Instance {
             .map_err(|fault| self.refused(fault))
     }
 
+    async fn read(&self, node: &str, walk: Option<Walk>) -> Result<Answer<Bytes>, Failure> {
+        let (asked, loaded) = (node.to_owned(), self.component.0.clone());
+        let answered = self
+            .call(move |store, instance| {
+                Box::pin(async move {
+                    store.data_mut().walk = walk;
+                    let guest = loaded.provider.load(&mut *store, instance)?;
+                    guest.call_read_file(store, &asked).await
+                })
+            })
+            .await?;
+        let value = convert::content(answered.value, node, self.grants.limits.content)
+            .map_err(|f| self.refused(f))?;
+        convert::consistent(node, false, &[], &answered.offers).map_err(|f| self.refused(f))?;
+        let Answered { offers, along, partials, .. } = answered;
+        Ok(Answer { value, offers, along, partials })
+    }
+
     fn not_granted(&self) -> Failure {
         let detail = "no endpoint has been granted to this provider".to_owned();
         self.refused(Fault { cause: Cause::Denied, detail })
@@ -226,16 +244,11 @@ impl Provider for Instance {
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
-        Box::pin(async move {
-            let asked = node.to_owned();
-            let answered =
-                guest!(self, provider, |guest, store| guest.call_read_file(store, &asked)).await?;
-            let value = convert::content(answered.value, node, self.grants.limits.content)
-                .map_err(|f| self.refused(f))?;
-            convert::consistent(node, false, &[], &answered.offers).map_err(|f| self.refused(f))?;
-            let Answered { offers, along, partials, .. } = answered;
-            Ok(Answer { value, offers, along, partials })
-        })
+        Box::pin(self.read(node, None))
+    }
+
+    fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        Box::pin(self.read(node, Some(walk)))
     }
 
     fn read_part<'a>(&'a self, wanted: Wanted<'a>) -> Reply<'a, Piece> {

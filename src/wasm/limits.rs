@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-pub use crate::names::NAME_MAX;
+pub use crate::names::{NAME_MAX, TARGET_MAX};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -28,9 +28,6 @@ pub const LISTING_MAX: usize = 100_000;
 /// Bytes of one file whose content a component hands over: it is held whole in the cache and for each open
 /// handle. The default; see [`Limits::content`].
 pub const CONTENT_MAX: usize = 64 * MIB;
-
-/// Bytes of a symlink's target: Linux's PATH_MAX without its NUL.
-pub const TARGET_MAX: usize = 4095;
 
 /// Nodes offered by one call: 10,000 objects with 40 leaves each. What exceeds it is dropped, because
 /// an offer is a hint.

@@ -30,9 +30,9 @@ fn ls_l_of_three_thousand_issues_costs_thirty_requests() {
     let Some(world) = large("ls_l") else { return };
     let mounted = world.mount();
     let open = open(&mounted);
-    // Owner and repository: one request each.
+    // The account, which comes with its newest repositories.
     assert!(open.is_dir());
-    assert_eq!(world.requests(), ["GET /users/acme", "GET /repos/acme/api"]);
+    assert_eq!(world.requests(), ["GET /users/acme/repos?sort=pushed&per_page=30"]);
     assert_eq!(shell(&open, "ls -l | grep -c '^d'"), "3000");
     let requests = world.requests();
     assert_eq!(requests.len(), 30, "{requests:#?}");
@@ -124,13 +124,13 @@ fn pull_requests_cost_a_request_for_each_hundred_and_all_their_comments_one_list
 }
 
 #[test]
-fn a_cold_deep_path_costs_three_requests_its_next_field_none_another_issue_one() {
+fn a_cold_deep_path_costs_two_requests_its_next_field_none_another_issue_one() {
     let Some(world) = World::demo("deep_path") else { return };
     let mounted = world.mount();
     let open = open(&mounted);
     assert_eq!(read(&open.join("2853/title")), "Login fails after token refresh\n");
     let requests = world.requests();
-    assert_eq!(requests.len(), 3, "owner, repository, issue: {requests:?}");
+    assert_eq!(requests.len(), 2, "account with repositories, issue: {requests:?}");
     for leaf in ["title", "body", "state", "labels", "author", "issue.md", "issue.json"] {
         read(&open.join("2853").join(leaf));
     }

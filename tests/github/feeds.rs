@@ -38,7 +38,8 @@ fn where_the_list_of_repositories_cannot_be_had_a_warm_walk_asks_for_no_path() {
         let attempts = lists_of_repositories(&world.twin) - attempts;
         // The account and the repository once for each attempt of their feed, for 3,900 files.
         assert!(requests.len() <= 2 * (attempts + 1), "{attempts} attempts, {requests:?}");
-        let names = ["GET /users/acme", "GET /repos/acme/api"];
+        let account = "GET /users/acme/repos?sort=pushed&per_page=30";
+        let names = [account, "GET /repos/acme/api"];
         assert!(requests.iter().all(|line| names.contains(&line.as_str())), "{requests:?}");
     }
     // Without an attempt in between there is none.

@@ -6,6 +6,7 @@
 mod assets;
 mod backups;
 mod budget;
+mod code;
 mod coherence;
 mod counts;
 mod faults;

@@ -1,19 +1,25 @@
 //! Accounts: the user's own and organizations are listed, any other can be looked up.
 
-use crate::Id;
 use crate::api::{self, Account, Repository, github};
+use crate::{Id, repo};
 use omnifs_sdk::http::if_any;
 use omnifs_sdk::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-fn entry(account: &Account) -> Entry<Id> {
+/// Repositories that come along with an account: as many as GitHub's own page has.
+const NEWEST: usize = 30;
+
+fn id(account: &Account) -> Id {
     let login = account.login.clone();
-    let id = match account.kind.as_str() {
-        "Organization" => Id::Org(login.clone()),
-        _ => Id::User(login.clone()),
-    };
-    Entry::directory(login, id)
+    match account.kind.as_str() {
+        "Organization" => Id::Org(login),
+        _ => Id::User(login),
+    }
+}
+
+fn entry(account: &Account) -> Entry<Id> {
+    Entry::directory(account.login.clone(), id(account))
 }
 
 pub fn list() -> Result<Listing<Id>> {
@@ -69,5 +75,14 @@ pub fn find(name: &str) -> Result<Entry<Id>> {
     if name.is_empty() || name.len() > 100 || !name.bytes().all(plain) {
         return Err(Error::NotFound);
     }
-    Ok(entry(&github::account(name).json()?))
+    // Its repositories tell what the account is, and are what is looked up next. It may show none.
+    let newest = github::account_repos(name).query("sort", "pushed").query("per_page", NEWEST);
+    let newest: Items<Repository> = newest.json()?;
+    let owner = newest.iter().map(|repo| &repo.owner);
+    let mut owner =
+        owner.filter(|owner| owner.login.eq_ignore_ascii_case(name) && owner.kind != "");
+    let Some(account) = owner.next() else { return Ok(entry(&github::account(name).json()?)) };
+    let repos = newest.iter().map(|repo| repo::entry(&repo.name, repo)).collect();
+    preload::part(id(account), repos);
+    Ok(entry(account))
 }

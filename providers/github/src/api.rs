@@ -63,6 +63,7 @@ omnifs_sdk::routes! {
         get contents(repo, path) = "/repositories/*/contents/*%2F*",
         get tree(repo, name) = "/repositories/*/git/trees/*%2F*",
         get blob(repo, sha) = "/repositories/*/git/blobs/*",
+        get tarball(repo, name) = "/repositories/*/tarball/*%2F*",
     }
 }
 

@@ -24,6 +24,7 @@
 mod account;
 mod actions;
 mod api;
+mod archive;
 mod comment;
 mod issue;
 mod poll;
@@ -317,8 +318,9 @@ impl Provider for GitHub {
         endpoints: &[Endpoint {
             allow: github::RULES,
             credentials: &["github"],
-            // Where GitHub keeps logs and release assets.
+            // Where GitHub keeps archives, logs and release assets.
             redirect_hosts: &[
+                "codeload.github.com",
                 "*.blob.core.windows.net",
                 "*.actions.githubusercontent.com",
                 "objects.githubusercontent.com",

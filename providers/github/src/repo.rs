@@ -5,7 +5,7 @@ use crate::api::{self, Account, Repository, github};
 use omnifs_sdk::http::{Request, if_any};
 use omnifs_sdk::*;
 
-fn entry(name: &str, repo: &Repository) -> Entry<Id> {
+pub fn entry(name: &str, repo: &Repository) -> Entry<Id> {
     // Its entries are the same from the first day on.
     Entry::directory(name, Id::Repo(repo.id)).modified(api::ms(&repo.created_at))
 }

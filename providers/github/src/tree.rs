@@ -6,8 +6,8 @@
 //! name beyond it is asked for by itself, in a directory that is that of a commit: of the others GitHub
 //! answers no such question.
 
-use crate::Id;
 use crate::api::{self, github};
+use crate::{Id, archive};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -164,6 +164,9 @@ pub fn find(repo: u64, name: &str) -> Result<Entry<Id>> {
 }
 
 pub fn blob(repo: u64, sha: &str) -> Result<Content> {
+    if let Some(content) = preload::ahead().and_then(|walk| archive::bring(repo, sha, &walk)) {
+        return Ok(content.into());
+    }
     let request = github::blob(repo, sha).header("accept", "application/vnd.github.raw");
     Ok(request.ok()?.body.into())
 }

@@ -184,6 +184,7 @@ fn upstream(description: &omnifs_descriptions::OpenApi) -> Recorded {
     let repository = json!({"id": 7, "name": "api", "owner": {"login": "acme"}});
     Recorded::new()
         .get("/user", r#"{"login": "mira", "type": "User"}"#)
+        .get("/users/acme/repos?sort=pushed&per_page=30", "[]")
         .get("/users/acme", r#"{"login": "acme", "type": "Organization"}"#)
         .get("/repos/acme/api", repository.to_string())
         .get(&format!("{REPO}/issues/1"), one("/repos/{owner}/{repo}/issues", "number", 1))

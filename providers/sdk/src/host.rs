@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
-use crate::bindings::service::omnifs::provider::preload::Coverage;
+use crate::bindings::service::omnifs::provider::preload::{Coverage, Walk};
 use crate::bindings::service::omnifs::provider::types::{Node, Request};
 
 #[cfg(target_arch = "wasm32")]
@@ -25,6 +25,10 @@ mod imports {
 
     pub fn content(node: &str, bytes: &[u8]) {
         wit::preload::content(node, bytes);
+    }
+
+    pub fn ahead() -> Option<Walk> {
+        wit::preload::ahead()
     }
 
     pub fn partial(directory: &str, shown: u32, note: &str) {
@@ -61,6 +65,10 @@ mod imports {
         host::content(node, bytes);
     }
 
+    pub fn ahead() -> Option<Walk> {
+        host::ahead()
+    }
+
     pub fn partial(directory: &str, shown: u32, note: &str) {
         host::partial(directory, shown, note);
     }
@@ -74,7 +82,7 @@ mod imports {
     }
 }
 
-pub(crate) use imports::{config, content, fetch, fetch_all, log, offer, partial};
+pub(crate) use imports::{ahead, config, content, fetch, fetch_all, log, offer, partial};
 
 /// Lets a panic say what happened before it becomes a trap.
 #[cfg(target_arch = "wasm32")]

@@ -28,6 +28,31 @@ pub fn leaf_content<I: Tree>(object: &I, leaf: &str, content: &[u8]) {
     host::content(&id::leaf(&object.encode(), leaf, None), content);
 }
 
+/// A program that reads the files of a tree one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk<I> {
+    /// Those above the file, from its own to the first that is not immutable: below that one it reads.
+    pub directories: Vec<I>,
+    /// Bytes of all files below that one, held by the host or not, where all of them are known.
+    pub size: Option<u64>,
+    /// Files below it whose content the host lacks, the likeliest to be read first.
+    pub files: Vec<I>,
+}
+
+/// What is wanted soon beside the file that is being read: where one request brings more of it,
+/// [`content`] hands that over. `None` for a file that is read by itself, and in any other call.
+pub fn ahead<I: Tree>() -> Option<Walk<I>> {
+    let walk = host::ahead()?;
+    let ids = |texts: Vec<String>| texts.iter().filter_map(|text| I::decode(text)).collect();
+    let (directories, files) = (ids(walk.directories), ids(walk.files));
+    Some(Walk { directories, size: walk.size, files })
+}
+
+/// The whole content of another file.
+pub fn content<I: Tree>(file: &I, content: &[u8]) {
+    host::content(&file.encode(), content);
+}
+
 /// The entries of `asked`, where one answer fills several directories: every other one of
 /// `directories` is offered whole, or in part where some objects could not be read. `show` says how
 /// a directory shows an object, if it does. What is not among `directories` is "not found", or

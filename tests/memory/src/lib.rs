@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use omnifs::provider::{
     Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position,
-    Progress, Provider, Reply, Request, ScopedChange,
+    Progress, Provider, Reply, Request, ScopedChange, Walk,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet};
@@ -28,6 +28,7 @@ struct Item {
     version: u64,
     children: BTreeMap<String, Arc<str>>,
     volatile: bool,
+    immutable: bool,
     part_of: Option<Arc<str>>,
     /// Files whose content a read of this one brings along.
     along: Vec<Arc<str>>,
@@ -71,6 +72,10 @@ pub struct Memory {
     /// Closed to hold every answer back after it was computed.
     gate: Mutex<Option<Arc<Semaphore>>>,
     fault: Mutex<Option<Cause>>,
+    /// What was wanted beside the files that were read.
+    walks: Mutex<Vec<Walk>>,
+    /// It is brought along.
+    brings_walks: AtomicBool,
 }
 
 impl Memory {
@@ -84,6 +89,8 @@ impl Memory {
             preloads: AtomicBool::new(false),
             gate: Mutex::new(None),
             fault: Mutex::new(None),
+            walks: Mutex::default(),
+            brings_walks: AtomicBool::new(false),
         })
     }
 
@@ -153,6 +160,19 @@ impl Memory {
         if let Some(item) = self.tree().items.get_mut(id) {
             item.along.push(other.into());
         }
+    }
+
+    /// The object never changes.
+    pub fn settle_for_good(&self, id: &str) {
+        if let Some(item) = self.tree().items.get_mut(id) {
+            item.immutable = true;
+        }
+    }
+
+    /// What was wanted beside files that were read, so far. From now on it is brought along, or not.
+    pub fn walks(&self, brings: bool) -> Vec<Walk> {
+        self.brings_walks.store(brings, Ordering::Relaxed);
+        std::mem::take(&mut *self.walks.lock())
     }
 
     /// From now on a listing brings along what is in each of its directories, with the contents.
@@ -288,10 +308,10 @@ impl Memory {
             modified: self.style.modified.then(|| item.modified()),
             version: self.style.versions.then(|| item.version.to_string()),
             content: (leaf && self.style.inline).then(|| Body::Held(item.content.clone())),
-            coherence: if item.volatile {
-                Coherence::Volatile
-            } else {
-                Coherence::Scoped(SCOPE.into())
+            coherence: match item {
+                Item { volatile: true, .. } => Coherence::Volatile,
+                Item { immutable: true, .. } => Coherence::Immutable,
+                _ => Coherence::Scoped(SCOPE.into()),
             },
             part_of: item.part_of.clone(),
             complete: true,
@@ -353,6 +373,7 @@ impl Item {
             version: 0,
             children: BTreeMap::new(),
             volatile: false,
+            immutable: false,
             part_of: None,
             along: Vec::new(),
         }
@@ -398,6 +419,19 @@ impl Provider for Memory {
             tree.may_answer(node)?;
             tree.items.get(node).map(|item| item.content.clone()).ok_or(Cause::NotFound)
         });
+        async move { Ok(Answer { along, ..reply.await? }) }.boxed()
+    }
+
+    fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        let mut along = Vec::new();
+        if self.brings_walks.load(Ordering::Relaxed) {
+            let tree = self.tree();
+            along.extend(walk.files.iter().filter_map(|id| {
+                Some(Along { node: id.clone(), bytes: tree.items.get(id)?.content.clone() })
+            }));
+        }
+        self.walks.lock().push(walk);
+        let reply = self.read_file(node);
         async move { Ok(Answer { along, ..reply.await? }) }.boxed()
     }
 

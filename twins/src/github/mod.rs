@@ -16,6 +16,7 @@ mod generate;
 mod git;
 mod routes;
 mod service;
+mod tar;
 mod view;
 mod zip;
 

@@ -1,6 +1,7 @@
 //! A ZIP archive of stored entries (APPNOTE 4.3), for the logs of a run.
 
-fn crc32(content: &[u8]) -> u32 {
+/// As ZIP and gzip have it.
+pub(crate) fn crc32(content: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in content {
         crc ^= u32::from(*byte);

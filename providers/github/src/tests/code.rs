@@ -8,20 +8,41 @@ fn the_root_lists_the_user_and_organizations_and_finds_any_other_account() {
     let upstream = acme()
         .get("/user", r#"{"login": "mira", "type": "User"}"#)
         .get("/user/orgs?per_page=100", r#"[{"login": "acme"}]"#)
+        // It has no repository that can be seen.
+        .get("/users/other/repos?sort=pushed&per_page=30", "[]")
         .get("/users/other", r#"{"login": "other", "type": "User"}"#)
-        .answer("GET /users/nobody", 404, &[], "{}");
+        .answer("GET /users/nobody/repos?sort=pushed&per_page=30", 404, &[], "{}");
     let mount = mount(upstream);
     assert_eq!(mount.list("").unwrap(), ["acme", "mira"]);
     assert_eq!(mount.stat("acme").unwrap().id, "org/acme");
     assert_eq!(mount.stat("other").unwrap().id, "user/other");
     assert!(matches!(mount.stat("nobody"), Err(Error::NotFound)));
-    assert_eq!(mount.requests().len(), 4);
+    assert_eq!(mount.requests().len(), 5);
     for name in [".hidden", "a b", "a%2Fb", "user"] {
         if name != "user" {
             assert!(matches!(mount.stat(name), Err(Error::NotFound)), "{name}");
         }
     }
     assert_eq!(mount.requests(), [""; 0], "what can be no login is not asked for");
+}
+
+#[test]
+fn an_account_comes_with_its_newest_repositories() {
+    let newest = |login: &str, kind: &str| {
+        let mut repo = repository("tool");
+        repo["owner"] = json!({"login": login, "type": kind});
+        list([repo, json!({"odd": true}), other_repository("web")])
+    };
+    let upstream = Recorded::new()
+        .get("/users/mira/repos?sort=pushed&per_page=30", newest("mira", "User"))
+        // As another instance of GitHub may have it.
+        .get("/users/jun/repos?sort=pushed&per_page=30", newest("jun", ""))
+        .get("/users/jun", r#"{"login": "jun", "type": "User"}"#);
+    let mount = mount(upstream);
+    assert_eq!(mount.stat("mira/tool").unwrap().id, "repo/7");
+    assert_eq!(mount.requests(), ["GET /users/mira/repos?sort=pushed&per_page=30"]);
+    assert_eq!(mount.stat("jun").unwrap().id, "user/jun");
+    assert_eq!(mount.requests().len(), 2);
 }
 
 #[test]
@@ -56,7 +77,9 @@ fn repositories_are_listed_as_each_kind_of_account_has_them() {
     let repos = |name: &str| list([repository(name)]);
     let upstream = acme()
         .get("/user", r#"{"login": "mira", "type": "User"}"#)
+        .get("/users/mira/repos?sort=pushed&per_page=30", "[]")
         .get("/users/mira", r#"{"login": "mira", "type": "User"}"#)
+        .get("/users/jun/repos?sort=pushed&per_page=30", "[]")
         .get("/users/jun", r#"{"login": "jun", "type": "User"}"#)
         .get("/orgs/acme/repos?sort=pushed&per_page=100", repos("api"))
         .get("/user/repos?affiliation=owner&sort=pushed&per_page=100", repos("private"))

@@ -20,18 +20,25 @@ fn mount(upstream: Recorded) -> Mount<GitHub> {
 /// The organization `acme` with the repository `api`, whose id is 7.
 fn acme() -> Recorded {
     Recorded::new()
-        .get("/users/acme", r#"{"login": "acme", "type": "Organization"}"#)
+        // Not among the newest of its account.
+        .get("/users/acme/repos?sort=pushed&per_page=30", list([other_repository("web")]))
         .get("/repos/acme/api", repository("api").to_string())
         .get(REPO, repository("api").to_string())
 }
 
 fn repository(name: &str) -> Value {
     json!({
-        "id": 7, "name": name, "full_name": format!("acme/{name}"), "owner": {"login": "acme"},
+        "id": 7, "name": name, "full_name": format!("acme/{name}"), "owner": {"login": "acme", "type": "Organization"},
         "default_branch": "main", "created_at": "2020-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z", "pushed_at": "2026-01-01T00:00:00Z",
         "temp_clone_token": "a-secret",
     })
+}
+
+fn other_repository(name: &str) -> Value {
+    let mut other = repository(name);
+    other["id"] = json!(8);
+    other
 }
 
 fn issue(number: u64, comments: u64) -> Value {

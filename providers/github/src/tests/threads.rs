@@ -12,7 +12,8 @@ fn a_cold_title_costs_three_requests_its_next_field_none_and_another_issue_one()
         .get(&format!("{REPO}/issues/2854"), issue(2854, 0).to_string());
     let mount = mount(upstream);
     assert_eq!(mount.read(&format!("{OPEN}/2853/title")).unwrap(), "Issue 2853\n");
-    let asked = ["GET /users/acme", "GET /repos/acme/api", "GET /repositories/7/issues/2853"];
+    let account = "GET /users/acme/repos?sort=pushed&per_page=30";
+    let asked = [account, "GET /repos/acme/api", "GET /repositories/7/issues/2853"];
     assert_eq!(mount.requests(), asked);
     assert_eq!(mount.read(&format!("{OPEN}/2853/body")).unwrap(), "Text\r\nwithout an end");
     assert_eq!(mount.read("acme/api/_issues/_all/2853/labels").unwrap(), "bug\nauth\n");

@@ -75,6 +75,7 @@ pub fn replay(scenario: &str) -> Option<Replay> {
     body["full_name"] = json!(repo.trim_start_matches("/repos/"));
     body["name"] = json!(repo.rsplit('/').next());
     let mut answers = BTreeMap::from([
+        (format!("/users/{OWNER}/repos 1"), answer(&org, &json!([]))),
         (format!("/users/{OWNER} 1"), answer(&org, &org["response"])),
         (format!("{repo} 1"), answer(&like, &body)),
     ]);

@@ -3,7 +3,7 @@
 use super::recorded::{self, Recorded};
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
-use crate::bindings::service::omnifs::provider::preload::Coverage;
+use crate::bindings::service::omnifs::provider::preload::{Coverage, Walk};
 use crate::bindings::service::omnifs::provider::types::{Error, Node, Request};
 use crate::manifest::{Manifest, Setting};
 use std::cell::RefCell;
@@ -66,6 +66,11 @@ pub(crate) fn offer(parent: &str, children: &[Node], coverage: Coverage) {
 
 pub(crate) fn content(node: &str, bytes: &[u8]) {
     with(|host| host.trace.contents.push((node.to_owned(), bytes.to_vec())));
+}
+
+/// Each file is read by itself here.
+pub(crate) fn ahead() -> Option<Walk> {
+    None
 }
 
 pub(crate) fn partial(directory: &str, shown: u32, note: &str) {

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Ask, Found};
 use crate::github::data::{Job, Repo, Run};
-use crate::github::zip;
+use crate::github::{tar, zip};
 use crate::requests::hex;
 
 impl<'a> Ask<'a> {
@@ -122,6 +122,12 @@ pub(crate) fn stored<'a>(
         "runs" => {
             let run = repo.runs.get(&id)?;
             Some(Stored::new("application/zip", zip::archive(&log_files(run))))
+        }
+        "archives" => {
+            let mut trees = repo.git.trees.keys();
+            let tree = trees.find(|tree| super::code::archive_id(tree) == id)?;
+            let folder = format!("{}-{}-{}", repo.owner, repo.name, &tree[..7]);
+            Some(Stored::new("application/x-gzip", tar::archive(&repo.git, tree, &folder)?))
         }
         "assets" => {
             let mut assets = repo.releases.values().flat_map(|r| &r.assets);

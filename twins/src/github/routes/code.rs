@@ -23,6 +23,11 @@ pub(super) fn resolve<'a>(repo: &'a Repo, name: &str) -> Option<&'a str> {
         .map(String::as_str)
 }
 
+/// By which the second host knows a tree.
+pub(crate) fn archive_id(tree: &str) -> u64 {
+    u64::from_str_radix(&tree[..15], 16).unwrap_or_default()
+}
+
 impl<'a> Ask<'a> {
     pub fn code(&self, repo: &'a Repo, rest: &[&str]) -> Option<Found> {
         match rest {
@@ -40,6 +45,11 @@ impl<'a> Ask<'a> {
                 Some(self.page(tags, |(name, sha)| self.view.tag(repo, name, sha)))
             }
             ["git", rest @ ..] => self.git(repo, rest),
+            ["tarball", name @ ..] => {
+                let sha = resolve(repo, &name.join("/"))?;
+                let tree = &repo.git.commits.get(sha)?.tree;
+                Some(self.download("archives", archive_id(tree)))
+            }
             ["commits"] => {
                 let name = self.query("sha").unwrap_or(&repo.default_branch);
                 let mut line = repo.git.between("", resolve(repo, name)?);
