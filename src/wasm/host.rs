@@ -5,6 +5,7 @@
 //! standard input is at its end, output goes nowhere; creating a socket and looking up a name are
 //! refused. Clocks and random numbers work.
 
+use super::begun::Begun;
 use super::bindings::omnifs::provider::{config, http, log, preload, types};
 use super::convert::{self, Fault};
 use super::limits::{self, Limits};
@@ -78,6 +79,7 @@ pub(super) struct State {
     pub(super) partials: Vec<Partial>,
     /// What is wanted beside the file that the call reads.
     pub(super) walk: Option<Walk>,
+    begun: Begun,
     /// Why a host function ended the call.
     pub(super) fault: Option<Fault>,
     /// What requests failed with, as the guest saw it and as it was.
@@ -122,6 +124,7 @@ impl State {
             along: Vec::new(),
             partials: Vec::new(),
             walk: None,
+            begun: Begun::default(),
             fault: None,
             failed: Vec::new(),
             last_words: None,
@@ -326,9 +329,19 @@ fn not_granted() -> types::Error {
 impl http::Host for State {
     async fn fetch(&mut self, request: types::Request) -> wasmtime::Result<Answered> {
         let Some(upstream) = self.grants.upstream.clone() else { return Ok(Err(not_granted())) };
-        self.count(1)?;
+        let request = convert::request(request);
         let meter = self.meter.clone();
-        let result = meter.request(upstream.fetch(convert::request(request))).await;
+        let begun = match self.begun.take(&request) {
+            Some(begun) => meter.request(begun.answer()).await,
+            None => {
+                self.count(1)?;
+                None
+            }
+        };
+        let result = match begun {
+            Some(result) => result,
+            None => meter.request(upstream.fetch(request)).await,
+        };
         let answered = self.answered(result);
         self.meter.received(answered.as_ref().map_or(0, |response| response.body.len()));
         Ok(answered)
@@ -356,6 +369,14 @@ impl http::Host for State {
             return Err(self.end(Fault { cause: Cause::Limit, detail }));
         }
         Ok(answered)
+    }
+
+    fn begin(&mut self, requests: Vec<types::Request>) -> wasmtime::Result<()> {
+        let Some(upstream) = self.grants.upstream.clone() else { return Ok(()) };
+        self.count(requests.len())?;
+        let requests = requests.into_iter().map(convert::request);
+        self.begun.start(requests, &upstream, self.grants.limits.content);
+        Ok(())
     }
 }
 

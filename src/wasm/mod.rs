@@ -14,6 +14,7 @@
 //!   one [`Failure`](crate::provider::Failure) that names the provider and the cause.
 
 mod artifact;
+mod begun;
 mod bindings;
 mod body;
 mod bounds;

@@ -19,6 +19,10 @@ mod imports {
         wit::http::fetch_all(requests)
     }
 
+    pub fn begin(requests: &[Request]) {
+        wit::http::begin(requests);
+    }
+
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
         wit::preload::offer(parent, children, coverage);
     }
@@ -57,6 +61,9 @@ mod imports {
         requests.iter().map(host::fetch).collect()
     }
 
+    /// Each is made when it is asked for.
+    pub fn begin(_requests: &[Request]) {}
+
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
         host::offer(parent, children, coverage);
     }
@@ -82,7 +89,7 @@ mod imports {
     }
 }
 
-pub(crate) use imports::{ahead, config, content, fetch, fetch_all, log, offer, partial};
+pub(crate) use imports::{ahead, begin, config, content, fetch, fetch_all, log, offer, partial};
 
 /// Lets a panic say what happened before it becomes a trap.
 #[cfg(target_arch = "wasm32")]

@@ -250,6 +250,14 @@ pub fn fetch_all(requests: impl IntoIterator<Item = Request>) -> Vec<Result<Resp
     requests.iter().map(&mut answer).collect()
 }
 
+/// Says which requests are about to be sent: they are under way while this component works, side by side, and each
+/// [`send`](Request::send) of one takes its answer. What is begun counts as made, also where nobody asks for it.
+pub fn begin(requests: &[Request]) {
+    let sent: Vec<_> =
+        requests.iter().filter(|request| !request.nowhere).map(|r| r.wire.clone()).collect();
+    host::begin(&sent);
+}
+
 /// What was asked for, or nothing where the service has none of it or shows none to this credential.
 pub fn if_any<T>(asked: Result<T>) -> Result<Option<T>> {
     match asked {

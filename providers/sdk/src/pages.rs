@@ -3,7 +3,6 @@
 use crate::http::{self, Request, Response};
 use crate::{Error, Items, Result};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Pages beyond this are a server that leads in circles. The host bounds the requests of a call to
@@ -96,9 +95,24 @@ impl Request {
     ) -> Result<Pages<T>> {
         let (mut asked, mut before, mut linked) = (0, 0, false);
         let base = self.path().split('?').next().unwrap_or_default().to_owned();
-        let mut ahead = BTreeMap::from([(self.path().to_owned(), Ok(first))]);
+        // Only the query is taken from a link: its path is relative to the server, not to the endpoint.
+        let linked_to = |response: &Response, relation: &str| {
+            let (_, query) = response.link(relation)?.split_once('?')?;
+            Some(self.at(&format!("{base}?{query}")))
+        };
+        // The others are under way while the first is read.
+        if let Way::Link { size } = next.0
+            && let Some((next, last)) = linked_to(&first, "next").zip(linked_to(&first, "last"))
+        {
+            let more = bound.div_ceil(size.max(1)).saturating_sub(1);
+            begin(&next, &last, more.min(AT_ONCE / first.body.len().max(1)));
+        }
+        let mut first = Some(first);
         follow(bound, self.path().to_owned(), |path| {
-            let response = ahead.remove(path).unwrap_or_else(|| self.at(path).send())?.ok()?;
+            let response = match first.take() {
+                Some(first) => first.ok()?,
+                None => self.at(path).ok()?,
+            };
             let page: P = response.json()?;
             let cursor = match next.0 {
                 Way::Cursor { cursor, .. } => cursor(&page, &response),
@@ -112,24 +126,11 @@ impl Request {
                 (page.count >= size)
                     .then(|| self.clone().set_query(parameter, value).path().to_owned())
             };
-            // Only the query is taken from a link: its path is relative to the server, not to the
-            // endpoint.
-            let linked_to = |relation| {
-                let (_, query) = response.link(relation)?.split_once('?')?;
-                Some(self.at(&format!("{base}?{query}")))
-            };
             let next = match next.0 {
                 Way::Link { size } if !linked => following("page", asked + 1, size.max(1)),
                 Way::Link { .. } => {
                     // A server that links to a page beyond an empty one leads nowhere.
-                    let next = linked_to("next").filter(|_| page.count > 0);
-                    if let (Some(next), Some(last)) = (&next, linked_to("last"))
-                        && ahead.is_empty()
-                    {
-                        let more = bound.saturating_sub(before).div_ceil(page.count);
-                        let room = AT_ONCE / response.body.len().max(1);
-                        ahead = side_by_side(next, &last, more.min(room));
-                    }
+                    let next = linked_to(&response, "next").filter(|_| page.count > 0);
                     next.map(|next| next.path().to_owned())
                 }
                 Way::Number { parameter, first, size } => {
@@ -145,19 +146,17 @@ impl Request {
     }
 }
 
-/// The pages from `next` on up to `last`, which differ by their number alone, and no `more` than are
-/// wanted: their answers by path.
-fn side_by_side(next: &Request, last: &Request, more: usize) -> BTreeMap<String, Result<Response>> {
+/// Begins the pages from `next` on up to `last`, which differ by their number alone, and no `more` than are
+/// wanted.
+fn begin(next: &Request, last: &Request, more: usize) {
     let number = |request: &Request| request.query_value("page")?.parse::<usize>().ok();
-    let (Some(from), Some(to)) = (number(next), number(last)) else { return BTreeMap::new() };
+    let (Some(from), Some(to)) = (number(next), number(last)) else { return };
     let to = to.min(from.saturating_add(more).saturating_sub(1));
-    let page = |number| next.clone().in_query("page", number);
-    let pages: Vec<Request> = (from..=to).map(page).collect();
-    if pages.len() < 2 {
-        return BTreeMap::new();
+    let pages: Vec<Request> =
+        (from..=to).map(|number| next.clone().in_query("page", number)).collect();
+    if pages.len() > 1 {
+        http::begin(&pages);
     }
-    let paths: Vec<String> = pages.iter().map(|page| page.path().to_owned()).collect();
-    paths.into_iter().zip(http::fetch_all(pages)).collect()
 }
 
 /// Asks for page after page from `first` on, until there are `bound` items or no next page.
