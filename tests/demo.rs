@@ -95,7 +95,7 @@ fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
         assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
     }
     tied::signal(&demo, Signal::INT);
-    let ended = tied::wait(&mut demo, Duration::from_secs(20));
+    let ended = tied::wait(&mut demo, Duration::from_secs(60));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
     assert!(!is_mounted(&point) && !point.exists(), "the directory was made, and is removed");
 }
@@ -134,6 +134,6 @@ fn what_happens_in_the_demo_shows_by_the_command_that_it_names() {
         assert!(shown.is_some(), "{line} shows nothing new: {before}");
     }
     tied::signal(&demo, Signal::INT);
-    let ended = tied::wait(&mut demo, Duration::from_secs(20));
+    let ended = tied::wait(&mut demo, Duration::from_secs(60));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
 }

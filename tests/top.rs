@@ -228,7 +228,7 @@ fn pipes_get_a_table_or_an_object_for_each_interval() {
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
     assert!(first.ends_with("Z\n"), "{first}");
-    let ended = tied::wait(&mut child, Duration::from_secs(20));
+    let ended = tied::wait(&mut child, Duration::from_secs(60));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     assert!(mounted.unmount());
 }
