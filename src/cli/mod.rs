@@ -94,7 +94,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Setup(setup::Setup),
+    Setup(setup::SetupArgs),
     Mount(mount::Mount),
     #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
@@ -273,6 +273,7 @@ fn end(ended: Result<ExitCode, Failure>) -> ExitCode {
     if output::chosen().json {
         // A reader that has gone away is no failure.
         let _ = output::document(&ended).map(|text| terminal::write(&text));
+        terminal::tell_rest();
         return ended.unwrap_or_else(|failure| ExitCode::from(failure.exit as u8));
     }
     match ended {

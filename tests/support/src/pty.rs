@@ -143,6 +143,11 @@ impl Pty {
         status.code()
     }
 
+    /// Whether the program has the keys as they are typed.
+    pub fn is_taken(&self) -> bool {
+        tcgetattr(&self.slave).is_ok_and(|now| !now.local_modes.contains(LocalModes::ICANON))
+    }
+
     /// Whether the program has had a screen of its own at any time.
     pub fn was_taken(&self) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).taken
