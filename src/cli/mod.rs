@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod helper;
+mod init;
 mod locate;
 mod logs;
 mod metrics;
@@ -116,6 +117,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Demo(demo::Demo),
+    Init(init::Init),
     Completions(completions::Completions),
     #[command(hide = true)]
     Reference(reference::Reference),
@@ -325,6 +327,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
         Command::Config(args) => config::run(&context()?, args),
         Command::Demo(args) => demo::run(&context()?, args),
+        Command::Init(args) => init::run(args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
         Command::Reference(args) => reference::run(args, Cli::command()),
     }
