@@ -81,7 +81,7 @@ fn what_is_there_is_not_written_over_and_what_cannot_be_made_is_said() {
     home.run(["init", "x", "--from", "graphql", "y"]).fails(2, "GraphQL", "--from blank");
     home.run(["init", "x", "--from", "openapi", "none.json"]).fails(2, "which paths", "--list");
     home.run(["init", "x", "--list", "/pets"]).fails(2, "OpenAPI description", "--from openapi");
-    home.run(["init", "x", "--sdk", "none"]).code.eq(&2).then_some(()).expect("no such SDK");
+    assert_eq!(home.run(["init", "x", "--sdk", "none"]).code, 2, "no such SDK");
     assert!(!home.path("x").exists() && !home.path("../out").exists());
     let ran = home.run(["init", "y", "--json"]);
     let said: serde_json::Value = serde_json::from_str(ran.works()).unwrap();
