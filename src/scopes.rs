@@ -646,7 +646,7 @@ mod tests {
         };
         // The quadratic way took seconds.
         let best = (0..5).map(|_| told()).min();
-        assert!(best < Some(std::time::Duration::from_millis(100)), "{best:?}");
+        assert!(best < Some(std::time::Duration::from_secs(1)), "{best:?}");
     }
 
     #[test]

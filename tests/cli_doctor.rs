@@ -89,7 +89,8 @@ fn mode(path: &std::path::Path) -> u32 {
 #[test]
 fn what_others_may_write_or_read_is_closed_after_a_yes_and_not_without() {
     let home = home();
-    let shared = home.path("state");
+    let shared = home.path("state/omnifs");
+    std::fs::create_dir(&shared).unwrap();
     set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
     set_permissions(home.config_file(), Permissions::from_mode(0o666)).unwrap();
     let ran = fixed(&home, &[]);
@@ -102,11 +103,69 @@ fn what_others_may_write_or_read_is_closed_after_a_yes_and_not_without() {
     assert_eq!(home.run(["doctor", "--yes"]).code, 2, "--yes is of --fix");
 }
 
+/// It may be shared with a group for the user's own reasons.
+#[test]
+fn a_directory_above_those_of_omnifs_is_left_as_it_is() {
+    let home = home();
+    let above = home.path("state");
+    set_permissions(&above, Permissions::from_mode(0o777)).unwrap();
+    let ran = fixed(&home, &["--yes"]);
+    assert_eq!(mode(&above), 0o777, "{ran:?}");
+    assert!(row(&ran, "the state directory").contains("chmod go-w"), "{ran:?}");
+}
+
+#[test]
+fn a_file_that_several_rows_are_about_is_asked_about_once() {
+    use omnifs_support::pty::Pty;
+    let home = Home::new();
+    let secret = home.path("token");
+    std::fs::write(&secret, "not-a-secret").unwrap();
+    set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    home.config(&format!(
+        "[instances.docker]\nenabled = false\n[instances.linear]\nenabled = false\n\
+         [instances.github]\ncredential-file = '{0}'\nwebhook-secret-file = '{0}'\n",
+        secret.display()
+    ));
+    let mut pty = Pty::spawn(&mut home.command(["doctor", "--fix"]), 100, 200).unwrap();
+    pty.until("the question", |screen| screen.contains("Let nobody but you read"));
+    pty.send("n\r");
+    assert!(pty.ended().is_some(), "{}", pty.contents());
+    assert_eq!(pty.contents().matches("Let nobody but you read").count(), 1, "{}", pty.contents());
+}
+
+/// As one does who answers a question that is not there yet.
+#[test]
+fn a_yes_that_was_typed_before_the_question_is_none() {
+    use omnifs_support::pty::Pty;
+    let home = home();
+    let shared = home.path("state/omnifs");
+    std::fs::create_dir(&shared).unwrap();
+    set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    let early = home.path("early");
+    // The program begins when the yes is there.
+    let line = format!(
+        "while [ ! -e '{}' ]; do sleep 0.05; done; exec '{}' doctor --fix",
+        early.display(),
+        env!("CARGO_BIN_EXE_omnifs")
+    );
+    let mut command = std::process::Command::new("sh");
+    home.environment(command.args(["-c", &line]));
+    let mut pty = Pty::spawn(&mut command, 50, 200).unwrap();
+    pty.send("y\r");
+    pty.until("it is typed", |screen| screen.contains('y'));
+    std::fs::write(&early, "").unwrap();
+    pty.until("the question", |screen| screen.contains("Let nobody but you write"));
+    pty.send("n\r");
+    assert!(pty.ended().is_some(), "{}", pty.contents());
+    assert_eq!(mode(&shared), 0o777, "{}", pty.contents());
+}
+
 #[test]
 fn a_question_is_answered_at_the_terminal() {
     use omnifs_support::pty::Pty;
     let home = home();
-    let shared = home.path("state");
+    let shared = home.path("state/omnifs");
+    std::fs::create_dir(&shared).unwrap();
     for (answer, after) in [("n\r", 0o777), ("y\r", 0o755)] {
         set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
         let mut pty = Pty::spawn(&mut home.command(["doctor", "--fix"]), 50, 200).unwrap();

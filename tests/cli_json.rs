@@ -118,6 +118,12 @@ fn warnings_are_in_the_document_and_quiet_leaves_them_out() {
     assert!(home.run(trusting).stderr.starts_with("warning: --trust-path: "));
     let ran = home.run([&["--quiet"], &trusting[..]].concat());
     assert!(ran.works().ends_with("config.toml\n"), "what was asked for is printed: {ran:?}");
+    // Beside a list there is no place for them in it.
+    let ran = home.run(["--json", "--trust-path", "mnt", "auth", "status"]);
+    assert_eq!(serde_json::from_str::<Value>(&ran.stdout).unwrap(), serde_json::json!([]));
+    assert!(ran.stderr.starts_with("warning: --trust-path: "), "{ran:?}");
+    let ran = home.run(["--json", "-q", "--trust-path", "mnt", "auth", "status"]);
+    assert_eq!(ran.stderr, "");
     // "Done" is nothing that was asked for; an error is.
     assert_eq!(home.run(["config", "check", "-q"]).works(), "");
     home.run(["unmount", "mnt", "-q"]).fails(3, "nothing is mounted at mnt", "omnifs status");

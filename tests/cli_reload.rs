@@ -49,8 +49,20 @@ fn a_reload_applies_what_it_can_lists_the_rest_and_a_mistake_changes_nothing() {
     let (_, waiting) = keys(&["reload"]);
     assert_eq!(waiting, json!(["cache.bytes", "instances.github.enabled"]));
 
+    std::fs::create_dir(home.path("mnt2")).unwrap();
+    home.config(NOTHING);
+    home.run(["mount", "mnt2"]).works();
     home.config("[mount]\nstale-if-eror = false\n");
-    home.run(["reload"]).fails(1, "nothing was changed: ", "did you mean 'stale-if-error'?");
+    home.run(["reload", "mnt"]).fails(1, "nothing was changed: ", "did you mean 'stale-if-error'?");
+    // Each of several that fail is told of.
+    let ran = home.run(["reload"]);
+    for point in ["/mnt: nothing was changed: ", "/mnt2: nothing was changed: "] {
+        assert!(ran.code == 1 && ran.stderr.contains(point), "{ran:?}");
+    }
+    let said: Value = serde_json::from_str(&home.run(["reload", "--json"]).stdout).unwrap();
+    let mounts = said["result"]["mounts"].as_array().unwrap();
+    assert_eq!(mounts.len(), 2, "{said}");
+    assert!(mounts.iter().all(|mount| mount["error"].is_string()), "{said}");
     assert!(stale());
-    home.run(["unmount", "mnt"]).works();
+    home.run(["unmount", "--all"]).works();
 }

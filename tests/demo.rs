@@ -9,6 +9,8 @@ use omnifs_support::{Omnifs, skip, tied, wait_until};
 use omnifs_twins::Request;
 use rustix::process::Signal;
 use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Child;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -67,6 +69,38 @@ fn each_command_costs_what_is_said_and_nothing_when_typed_again() {
     }
 }
 
+/// `omnifs demo`, and what it prints.
+struct Demo {
+    child: Child,
+    point: PathBuf,
+    printed: PathBuf,
+}
+
+impl Demo {
+    /// Starts it, and waits until it has printed `ready`.
+    fn start(omnifs: &Omnifs, ready: &str) -> Demo {
+        let (point, printed) = (omnifs.path("try-it"), omnifs.path("printed"));
+        let output = File::create(&printed).expect("a file");
+        let mut command = omnifs.command();
+        command.arg("demo").arg(&point).stdout(output.try_clone().expect("dup")).stderr(output);
+        let child = tied::spawn(command).expect("omnifs demo");
+        let demo = Demo { child, point, printed };
+        let said = wait_until(SOON, || demo.said().contains(ready).then_some(()));
+        assert!(said.is_some(), "{}", demo.said());
+        demo
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.printed).unwrap_or_default()
+    }
+
+    fn interrupt(&mut self) {
+        tied::signal(&self.child, Signal::INT);
+        let ended = tied::wait(&mut self.child, SOON);
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", self.said());
+    }
+}
+
 #[test]
 fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
     if let Some(reason) = Omnifs::unavailable() {
@@ -74,30 +108,18 @@ fn the_demo_mounts_and_ctrl_c_leaves_nothing_behind() {
     }
     // As in a bare container, which has no certificate authorities.
     let omnifs = Omnifs::new().expect("a home").env("SSL_CERT_FILE", "/dev/null");
-    let (point, printed) = (omnifs.path("try-it"), omnifs.path("printed"));
-    let output = File::create(&printed).expect("a file");
-    let mut command = omnifs.command();
-    command.arg("demo").arg(&point).stdout(output.try_clone().expect("dup")).stderr(output);
-    let mut demo = tied::spawn(command).expect("omnifs demo");
-    let said = || fs::read_to_string(&printed).unwrap_or_default();
-    let ready = wait_until(SOON, || said().contains("costs nothing").then_some(()));
-    assert!(ready.is_some(), "{}", said());
+    let mut demo = Demo::start(&omnifs, "costs nothing");
+    let said = demo.said();
     let lines: Vec<_> =
-        said().lines().filter_map(|l| Some(l.trim().split_once(" && ")?.1.to_owned())).collect();
-    assert_eq!(
-        lines.len(),
-        5,
-        "five commands, and none for an engine that is not there: {}",
-        said()
-    );
+        said.lines().filter_map(|l| Some(l.trim().split_once(" && ")?.1.to_owned())).collect();
+    assert_eq!(lines.len(), 5, "five commands, and none for an engine that is not there: {said}");
     for line in &lines {
-        let output = try_shell(&point, line);
+        let output = try_shell(&demo.point, line);
         assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
     }
-    tied::signal(&demo, Signal::INT);
-    let ended = tied::wait(&mut demo, Duration::from_secs(20));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
-    assert!(!is_mounted(&point) && !point.exists(), "the directory was made, and is removed");
+    demo.interrupt();
+    let gone = !is_mounted(&demo.point) && !demo.point.exists();
+    assert!(gone, "the directory was made, and is removed");
 }
 
 #[test]
@@ -106,14 +128,7 @@ fn what_happens_in_the_demo_shows_by_the_command_that_it_names() {
         return skip("demo_lives", &reason);
     }
     let omnifs = Omnifs::new().expect("a home");
-    let (point, printed) = (omnifs.path("try-it"), omnifs.path("printed"));
-    let output = File::create(&printed).expect("a file");
-    let mut command = omnifs.command();
-    command.arg("demo").arg(&point).stdout(output.try_clone().expect("dup")).stderr(output);
-    let mut demo = tied::spawn(command).expect("omnifs demo");
-    let said = || fs::read_to_string(&printed).unwrap_or_default();
-    let ready = wait_until(SOON, || said().contains("something happens").then_some(()));
-    assert!(ready.is_some(), "{}", said());
+    let mut demo = Demo::start(&omnifs, "something happens");
     // What each command shows before, and that it shows something else once that was told.
     let told = [
         ("was retitled", "cat github/acme/api/_issues/_open/2853/title"),
@@ -121,19 +136,17 @@ fn what_happens_in_the_demo_shows_by_the_command_that_it_names() {
         ("2841 was closed", "ls github/acme/api/_issues/_open"),
         ("ENG-204 moved on", "cat linear/teams/ENG/issues/_open/ENG-204/state"),
     ];
-    let before: Vec<_> = told.iter().map(|(_, line)| shell(&point, line)).collect();
+    let before: Vec<_> = told.iter().map(|(_, line)| shell(&demo.point, line)).collect();
     for ((what, line), before) in told.iter().zip(before) {
         let happened = wait_until(SOON, || {
-            said().lines().any(|said| said.contains(what) && said.contains(line)).then_some(())
+            demo.said().lines().any(|said| said.contains(what) && said.contains(line)).then_some(())
         });
-        assert!(happened.is_some(), "{what}: {}", said());
+        assert!(happened.is_some(), "{what}: {}", demo.said());
         let shown = wait_until(SOON, || {
-            let output = try_shell(&point, line);
+            let output = try_shell(&demo.point, line);
             (output.status.success() && output.stdout != before.as_bytes()).then_some(())
         });
         assert!(shown.is_some(), "{line} shows nothing new: {before}");
     }
-    tied::signal(&demo, Signal::INT);
-    let ended = tied::wait(&mut demo, Duration::from_secs(20));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", said());
+    demo.interrupt();
 }

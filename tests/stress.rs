@@ -23,8 +23,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 const THREADS: usize = 16;
 const DIRECTORIES: usize = 4;
 const FILES: usize = 24;
-/// The longest that one operation may take, and that the kernel may not have heard of an event.
-const STALL: Duration = Duration::from_secs(1);
+/// The longest that one operation may take.
+const STALL: Duration = Duration::from_secs(20);
+/// The longest that the kernel may not have heard of an event.
+const UNHEARD: Duration = Duration::from_secs(5);
 
 /// As many seconds as OMNIFS_STRESS_SECONDS says, or else this many.
 fn duration(seconds: u64) -> Duration {
@@ -58,7 +60,7 @@ impl File {
     /// The newest change of which the kernel must have heard.
     fn floor(&self) -> u64 {
         let changes = self.changes.lock().expect("no panic under the lock");
-        let heard = changes.iter().rev().find(|(applied, _)| applied.elapsed() > STALL);
+        let heard = changes.iter().rev().find(|(applied, _)| applied.elapsed() > UNHEARD);
         heard.map_or(0, |(_, number)| *number)
     }
 }
@@ -189,7 +191,7 @@ fn stress(allow_other: bool, duration: Duration) {
     );
     let reads = reads.into_inner();
     // Each file changes some hundred times a second; on a busy machine a read takes longer.
-    assert!(stale < reads && reads > 1000 && changes.into_inner() > 1000);
+    assert!(stale < reads && reads > 100 && changes.into_inner() > 100);
     // Nothing old is left when it is quiet.
     for file in &scene.files {
         scene.change(file);

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use omnifs_support::pty::Pty;
-use omnifs_support::{Mounted, Omnifs, Ran, home, tied};
+use omnifs_support::{Mounted, Omnifs, Ran, home, tied, wait_until};
 use omnifs_twins::github::RepoShape;
 use omnifs_twins::{Fault, GithubSetup, GithubTwin, Times};
 use rustix::process::Signal;
@@ -168,6 +168,23 @@ fn the_terminal_is_given_back_after_ctrl_c_a_signal_and_the_end_of_the_mount() {
     assert!(top.contents().contains("error: nothing is mounted any more"), "{}", top.contents());
 }
 
+/// Which is the first moment at which somebody would be left with a terminal that is not his.
+#[test]
+fn a_signal_that_comes_as_the_terminal_is_taken_gives_it_back() {
+    let Some(setup) = setup("top_first_moment") else { return };
+    let mounted = setup.mount();
+    for _ in 0..5 {
+        let mut top = setup.top(24, 100);
+        let taken = wait_until(Duration::from_secs(60), || top.is_taken().then_some(()));
+        assert!(taken.is_some(), "{}", top.contents());
+        let pid = rustix::process::Pid::from_raw(top.pid() as i32).expect("a process");
+        rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+        assert_eq!(top.ended(), Some(0), "{}", top.contents());
+        assert!(top.is_given_back(), "{}", top.contents());
+    }
+    assert!(mounted.unmount());
+}
+
 #[test]
 fn a_tiny_terminal_shows_what_fits_and_one_that_grows_shows_more() {
     let Some(setup) = setup("top_tiny") else { return };
@@ -228,7 +245,7 @@ fn pipes_get_a_table_or_an_object_for_each_interval() {
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
     assert!(first.ends_with("Z\n"), "{first}");
-    let ended = tied::wait(&mut child, Duration::from_secs(20));
+    let ended = tied::wait(&mut child, Duration::from_secs(60));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     assert!(mounted.unmount());
 }

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod helper;
+mod init;
 mod locate;
 mod logs;
 mod metrics;
@@ -94,7 +95,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Setup(setup::Setup),
+    Setup(setup::SetupArgs),
     Mount(mount::Mount),
     #[command(visible_alias = "umount")]
     Unmount(unmount::Unmount),
@@ -116,6 +117,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Demo(demo::Demo),
+    Init(init::Init),
     Completions(completions::Completions),
     #[command(hide = true)]
     Reference(reference::Reference),
@@ -273,6 +275,7 @@ fn end(ended: Result<ExitCode, Failure>) -> ExitCode {
     if output::chosen().json {
         // A reader that has gone away is no failure.
         let _ = output::document(&ended).map(|text| terminal::write(&text));
+        terminal::tell_rest();
         return ended.unwrap_or_else(|failure| ExitCode::from(failure.exit as u8));
     }
     match ended {
@@ -324,6 +327,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
         Command::Config(args) => config::run(&context()?, args),
         Command::Demo(args) => demo::run(&context()?, args),
+        Command::Init(args) => init::run(args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
         Command::Reference(args) => reference::run(args, Cli::command()),
     }

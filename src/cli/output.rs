@@ -1,7 +1,8 @@
 //! How much is said, in which form: `--json`, `--quiet`, `--verbose`, `--color`.
 //!
 //! Invariant: with `--json` standard output is one JSON document, however the command ends, and standard error
-//! holds nothing but questions to a person. docs/json.md has its form.
+//! holds nothing but questions to a person, and the warnings for which a document of another form has no place.
+//! docs/json.md has its form.
 
 use super::failure::Failure;
 use clap::ValueEnum;
@@ -45,9 +46,9 @@ struct Said {
 
 /// A line that would go to standard error.
 #[derive(Clone, Debug, Serialize)]
-struct Told {
-    kind: String,
-    text: String,
+pub struct Told {
+    pub kind: String,
+    pub text: String,
 }
 
 static SAID: Mutex<Said> = Mutex::new(Said {
@@ -106,10 +107,15 @@ pub fn document(ended: &Result<ExitCode, Failure>) -> Option<String> {
     if std::mem::replace(&mut said.ended, true) || (said.lines && ended.is_ok()) {
         return None;
     }
-    Some(written(&said, ended))
+    Some(written(&mut said, ended))
 }
 
-fn written(said: &Said, ended: &Result<ExitCode, Failure>) -> String {
+/// What was told and stands in no document.
+pub fn untold() -> Vec<Told> {
+    std::mem::take(&mut SAID.lock().told)
+}
+
+fn written(said: &mut Said, ended: &Result<ExitCode, Failure>) -> String {
     let ok = matches!(ended, Ok(code) if *code == ExitCode::SUCCESS);
     let mut document = Map::from_iter([("ok".to_owned(), Value::Bool(ok))]);
     if let Err(Failure { message, hints, exit }) = ended {
@@ -129,7 +135,7 @@ fn written(said: &Said, ended: &Result<ExitCode, Failure>) -> String {
         document.insert("result".to_owned(), json!({ "text": said.text }));
     }
     if !said.told.is_empty() {
-        document.insert("warnings".to_owned(), json!(said.told));
+        document.insert("warnings".to_owned(), json!(std::mem::take(&mut said.told)));
     }
     Value::Object(document).to_string() + "\n"
 }
@@ -143,7 +149,7 @@ mod tests {
     use super::super::failure::Exit;
     use super::*;
 
-    fn value(said: &Said, ended: Result<ExitCode, Failure>) -> Value {
+    fn value(said: &mut Said, ended: Result<ExitCode, Failure>) -> Value {
         let text = written(said, &ended);
         assert!(text.ends_with('\n'));
         serde_json::from_str(&text).unwrap()
@@ -152,22 +158,27 @@ mod tests {
     #[test]
     fn a_document_says_how_it_ended_and_what_was_said() {
         let text = |text: &str| Said { text: text.to_owned(), ..Said::default() };
-        assert_eq!(value(&text(""), Ok(ExitCode::SUCCESS)), json!({ "ok": true }));
-        let said = value(&text("a\nb\n"), Ok(ExitCode::SUCCESS));
+        assert_eq!(value(&mut text(""), Ok(ExitCode::SUCCESS)), json!({ "ok": true }));
+        let said = value(&mut text("a\nb\n"), Ok(ExitCode::SUCCESS));
         assert_eq!(said, json!({ "ok": true, "result": { "text": "a\nb\n" } }));
         let told = vec![Told { kind: "warning".into(), text: "w".into() }];
-        let said = Said { result: Some(json!({ "n": 1 })), told, ..text("one\n") };
+        let mut said = Said { result: Some(json!({ "n": 1 })), told, ..text("one\n") };
         assert_eq!(
-            value(&said, Ok(ExitCode::from(2))),
+            value(&mut said, Ok(ExitCode::from(2))),
             json!({ "ok": false, "result": { "n": 1 }, "warnings": [{ "kind": "warning", "text": "w" }] })
         );
         let failure = || Failure::new("no").hint("do").exit(Exit::NotMounted);
         assert_eq!(
-            value(&text(""), Err(failure())),
+            value(&mut text(""), Err(failure())),
             json!({ "ok": false, "error": { "message": "no", "hints": ["do"], "exit": 3 } })
         );
         // What has a form of its own keeps it, and is the result where something fails beside it.
-        assert_eq!(value(&text("[1]\n"), Ok(ExitCode::SUCCESS)), json!([1]));
-        assert_eq!(value(&text("[1]\n"), Err(failure()))["result"], json!([1]));
+        let mut own = text("[1]\n");
+        own.told.push(Told { kind: "warning".into(), text: "w".into() });
+        assert_eq!(value(&mut own, Ok(ExitCode::SUCCESS)), json!([1]));
+        assert_eq!(own.told.len(), 1, "its form has no place for a warning");
+        assert_eq!(value(&mut own, Err(failure()))["warnings"][0]["text"], "w");
+        assert!(own.told.is_empty());
+        assert_eq!(value(&mut text("[1]\n"), Err(failure()))["result"], json!([1]));
     }
 }

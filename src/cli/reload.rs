@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: &Reload) -> Result<ExitCode, Failure> {
             .hint("`omnifs mount PATH` mounts")
             .exit(Exit::NotMounted));
     }
-    let (mut text, mut rows, mut failed) = (String::new(), Vec::new(), None);
+    let (mut text, mut rows, mut failed) = (String::new(), Vec::new(), Vec::<Failure>::new());
     for record in records {
         let point = record.mountpoint.clone();
         // One that does not answer keeps none of the others from being asked.
@@ -64,12 +64,16 @@ pub fn run(context: &Context, args: &Reload) -> Result<ExitCode, Failure> {
                     json!({ "mountpoint": point, "applied": applied, "needs_new_mount": waiting }),
                 );
             }
-            Err(error) => drop(failed.get_or_insert(error)),
+            Err(error) => {
+                let mut failure = Failure::from(error);
+                failure.message = format!("{point}: {}", failure.message);
+                rows.push(json!({ "mountpoint": point, "error": failure.message }));
+                failed.push(failure);
+            }
         }
     }
     terminal::show(&text, json!({ "mounts": rows }))?;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    let Some(last) = failed.pop() else { return Ok(ExitCode::SUCCESS) };
+    failed.iter().flat_map(Failure::lines).for_each(|line| terminal::complain(&line));
+    Err(last)
 }

@@ -96,14 +96,25 @@ pub fn colored() -> bool {
 pub fn tell(kind: &str, text: &str) {
     let chosen = chosen();
     let remark = matches!(kind, "note" | "warning" | "detail");
-    if chosen.json && remark {
-        return output::keep_told(kind, text);
-    }
     if chosen.quiet && remark {
         return;
     }
+    if chosen.json && remark {
+        return output::keep_told(kind, text);
+    }
+    say(kind, text);
+}
+
+fn say(kind: &str, text: &str) {
     // Nobody is left to tell that nobody listens.
     let _ = writeln!(io::stderr(), "{}", painted(&format!("{kind}: {}", printable(text))));
+}
+
+/// The warnings that the document of the command has no place for.
+pub fn tell_rest() {
+    for told in output::untold() {
+        say(&told.kind, &told.text);
+    }
 }
 
 /// Asks for a yes. Without a terminal there is nobody to ask, and `how` says what to do instead.
@@ -111,6 +122,7 @@ pub fn confirm(question: &str, how: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new("there is no terminal to ask on").hint(how));
     }
+    forget_typed();
     let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
@@ -124,10 +136,24 @@ pub fn is_interactive() -> bool {
 
 /// Asks on a terminal. An empty answer is a yes, an end of the input is none.
 pub fn asked(question: &str) -> Result<bool, Failure> {
+    forget_typed();
     let _ = write!(io::stderr(), "{}? [Y/n] ", printable(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
     Ok(read > 0 && matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+/// Drops what was typed before the question was there: it answers another one.
+#[cfg(unix)]
+fn forget_typed() {
+    // Of what is no terminal nothing is dropped.
+    let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
+}
+
+#[cfg(windows)]
+fn forget_typed() {
+    // SAFETY: the handle is this process's standard input, and stays open.
+    unsafe { windows_sys::Win32::System::Console::FlushConsoleInputBuffer(console()) };
 }
 
 /// Prints a secret for whoever asked for it.

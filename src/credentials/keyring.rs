@@ -196,6 +196,9 @@ async fn call<T: Send + 'static>(
     }
 }
 
+/// Whether a session may be without one: a bus need not lead to a keyring.
+pub const MAY_BE_ABSENT: bool = cfg!(all(unix, not(target_os = "macos")));
+
 /// Whether there may be a keyring to ask. Asks none.
 pub fn has_session() -> bool {
     session()

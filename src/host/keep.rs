@@ -109,6 +109,21 @@ impl Keeping<'_> {
         }
     }
 
+    /// Where a secret is likely to be kept, for a person. Whether a session's bus has a keyring shows only as something
+    /// is put into it.
+    ///
+    /// # Errors
+    /// As of [`Keeping::expected`].
+    pub fn promised(&self) -> Result<String, Refused> {
+        let place = self.expected()?;
+        Ok(match place {
+            Store::Keyring if keyring::MAY_BE_ABSENT => {
+                format!("{place}, or, where there is none, in {}", self.file()?.display())
+            }
+            _ => place.to_string(),
+        })
+    }
+
     /// Where a secret will be kept, tried out: what a service issues can be issued once.
     pub async fn store(&self) -> Result<Ready, Refused> {
         let mut place = self.expected()?;

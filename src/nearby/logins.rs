@@ -34,7 +34,7 @@ pub struct Login {
 
 /// Why another program's login is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub enum OtherLoginError {
     #[error("{command} cannot be run: {source}")]
     Start { command: String, source: std::io::Error },
     #[error("{command} did not end within {} s", PATIENCE.as_secs())]
@@ -97,16 +97,16 @@ impl Login {
     ///
     /// # Errors
     /// Neither has. What the program printed is in no error: it may be a secret.
-    pub fn secret(&self) -> Result<Secret, LoginError> {
+    pub fn secret(&self) -> Result<Secret, OtherLoginError> {
         match (self.ask(), &self.kept) {
             (Err(_), Some(kept)) => Ok(kept.clone()),
             (asked, _) => asked,
         }
     }
 
-    fn ask(&self) -> Result<Secret, LoginError> {
+    fn ask(&self) -> Result<Secret, OtherLoginError> {
         let command = || self.command();
-        let fail = |source| LoginError::Start { command: command(), source };
+        let fail = |source| OtherLoginError::Start { command: command(), source };
         // It finds its own by HOME and the like. Tokens are none of its business, and it would print them as its own.
         let variables = std::env::vars_os().filter(|(name, _)| {
             let name = name.to_string_lossy();
@@ -136,9 +136,9 @@ impl Login {
         }
         let ended = child.wait().map_err(fail)?;
         match printed {
-            Err(_) => Err(LoginError::Slow { command: command() }),
+            Err(_) => Err(OtherLoginError::Slow { command: command() }),
             Ok(Some(secret)) if ended.success() => Ok(secret),
-            Ok(_) => Err(LoginError::Nothing(command())),
+            Ok(_) => Err(OtherLoginError::Nothing(command())),
         }
     }
 }

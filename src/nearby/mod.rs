@@ -6,7 +6,7 @@
 
 mod logins;
 
-pub use logins::{Login, LoginError};
+pub use logins::{Login, OtherLoginError};
 
 use crate::config::{Instance, Source};
 use crate::credentials::Environment;

@@ -121,7 +121,7 @@ async fn a_name_the_user_configured_may_be_local_but_not_a_metadata_service() {
     let url = format!("https://ghe.example.test:{}", server.address.port());
     let mut local = setup(&url);
     local.resolver = resolver(&["127.0.0.1"]);
-    local.limits.connect = Duration::from_millis(300);
+    local.limits.connect = Duration::from_secs(2);
     // The server speaks no TLS, so the handshake comes to nothing: the connection was made.
     let (cause, detail) = fails(&Outbound::new(local).unwrap(), get("/things/1")).await;
     assert_eq!(cause, Cause::TimedOut, "{detail}");
@@ -211,7 +211,7 @@ async fn an_endpoint_gets_no_more_requests_at_a_time_than_it_is_said_to_bear() {
     let server = Server::start(|_, _| Reply::Hang(Vec::new())).await;
     let mut setup = setup(&server.url());
     setup.limits.parallel = 4;
-    setup.limits.total = Duration::from_millis(500);
+    setup.limits.total = Duration::from_secs(3);
     let outbound = Outbound::new(setup).unwrap();
     let requests = (0..10).map(|n| fetch(&outbound, get(&format!("/things/{n}"))));
     let results = futures_util::future::join_all(requests).await;

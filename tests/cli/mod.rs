@@ -127,7 +127,7 @@ impl Ran {
 /// Waits until something holds, for at most 20 seconds.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < deadline, "{what} did not come true in 20 seconds");
         std::thread::sleep(Duration::from_millis(5));

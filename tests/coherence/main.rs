@@ -23,7 +23,7 @@ const LOOK: usize = 20;
 /// Milliseconds between polls: many in a run.
 const POLL: &str = "100";
 const REPO: &str = "acme/api";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 
 /// splitmix64
 struct Dice(u64);

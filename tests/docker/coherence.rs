@@ -87,10 +87,10 @@ fn a_dropped_stream_reconnects_with_since_and_nothing_stale_is_served() {
     api.remove("dropped").expect("remove");
 }
 
-/// `tail -f` from the first line on, for a minute at most, and what it shows.
+/// `tail -f` from the first line on, for five minutes at most, and what it shows.
 fn follow(log: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut tail = Command::new("timeout")
-        .args(["60", "tail", "-n", "+1", "-f"])
+        .args(["300", "tail", "-n", "+1", "-f"])
         .arg(log)
         .stdout(Stdio::piped())
         .spawn()

@@ -139,7 +139,8 @@ fn a_log_that_rotates_shows_each_line_once() {
     let (api, mounted) = (world.api(), world.mount());
     let last = seconds(6) * 300;
     // 15 lines at a time: the engine itself loses lines of greater bursts.
-    let script = counts(last, 15);
+    // Somebody follows it before half of it is written.
+    let script = format!("sleep 5; {}", counts(last, 15));
     let command = ["sh", "-c", &script];
     api.run(&Container {
         name: "rotates",
@@ -231,7 +232,7 @@ fn growth_wakes_those_who_watch_the_file() {
     let log = log(&mounted, "seen");
     let tail = Tail::of(&log);
     tail.await_number(1, LONG);
-    let line = "timeout 30 inotifywait -q -e modify logs";
+    let line = "timeout 120 inotifywait -q -e modify logs";
     let told = stdout(&shell(log.parent().expect("a directory"), line));
     assert!(told.contains("MODIFY"), "{told}");
     drop(tail);

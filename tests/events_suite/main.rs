@@ -130,9 +130,9 @@ impl Ledger for Record {
     }
 }
 
-/// Waits until `done`, for at most ten seconds.
+/// Waits until `done`, for at most a minute.
 async fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < end, "it never came about that {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -58,7 +58,7 @@ impl Scene {
 
 /// The next stream's request line, and the stream.
 async fn accept(listener: &UnixListener) -> (String, UnixStream) {
-    let accepting = tokio::time::timeout(Duration::from_secs(10), listener.accept());
+    let accepting = tokio::time::timeout(Duration::from_secs(60), listener.accept());
     let (mut stream, _) = accepting.await.expect("the feed connects").unwrap();
     let mut bytes = vec![0; 4096];
     let mut length = 0;
@@ -135,7 +135,7 @@ async fn a_dropped_stream_is_lost_and_resumed_from_its_cursor() {
 
 #[tokio::test]
 async fn a_stream_that_is_silent_for_too_long_is_lost_and_resumed_from_its_cursor() {
-    let silence = Duration::from_millis(600);
+    let silence = Duration::from_secs(3);
     let bounded = Feed { silence: Some(silence), ..feed(FeedKind::Push, "engine:") };
     let scene = scene_of(bounded, pace());
     let listener = scene.listen();
@@ -153,7 +153,7 @@ async fn a_stream_that_is_silent_for_too_long_is_lost_and_resumed_from_its_curso
     // The connection stands, and says nothing.
     let (request, mut stream) = accept(&listener).await;
     assert_eq!(request, "GET /events?since=1 HTTP/1.1");
-    assert!(scene.ledger.last_loss().unwrap().contains("not a byte came for 0.6 s"));
+    assert!(scene.ledger.last_loss().unwrap().contains("not a byte came for 3 s"));
     stream.write_all(HEAD.as_bytes()).await.unwrap();
     send(&mut stream, "changed b\nresumed 1\n").await;
     until("it resumed", || scene.ledger.count(|told| matches!(told, Told::Resumed(_))) == 1).await;
@@ -187,11 +187,11 @@ async fn a_line_that_cannot_be_read_is_a_gap_and_the_stream_goes_on() {
 async fn an_absent_socket_is_tried_again_without_a_busy_loop_until_it_is_there() {
     let scene = scene(pace());
     until("some attempts were made", || scene.script.opened.lock().unwrap().len() >= 3).await;
-    let began = Instant::now();
-    let before = scene.script.opened.lock().unwrap().len();
-    until("time has passed", || began.elapsed() > Duration::from_millis(400)).await;
-    let attempts = scene.script.opened.lock().unwrap().len() - before;
-    assert!((2..=30).contains(&attempts), "{attempts} attempts, 20 to 40 ms apart");
+    // 20 to 40 ms apart, and more on a busy machine.
+    let attempts = || scene.script.opened.lock().unwrap().len();
+    let (began, before) = (Instant::now(), attempts());
+    until("twenty more were made", || attempts() >= before + 20).await;
+    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
     assert_eq!(scene.state(), FeedState::Lost);
     let why = scene.ledger.last_loss().unwrap();
     assert!(why.contains("no such socket; is it running?"), "{why}");
@@ -241,10 +241,10 @@ async fn a_server_that_hangs_up_at_once_again_and_again_is_not_stormed() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_lost_at_the_deadline_and_a_quiet_stream_is_not() {
+    let began = Instant::now();
     let scene = scene(pace());
     let listener = scene.listen();
     let (_, silent) = accept(&listener).await;
-    let began = Instant::now();
     until("the deadline passed", || scene.ledger.losses() >= 1).await;
     assert!(began.elapsed() >= Duration::from_millis(1500));
     assert!(scene.ledger.last_loss().unwrap().contains("was not opened within 2 s"));

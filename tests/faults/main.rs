@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// For what has no reason to take long, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 /// An interval of polls that does not pass within a test.
 const NEVER: &str = "3600000";
 /// The repository of every test, below the mount.
@@ -109,7 +109,7 @@ impl<'a> Background<'a> {
         command.stderr(File::create(&err).expect("a file"));
         let background = Background { omnifs, point };
         let mut child = tied::spawn(command).expect("a shell");
-        let status = tied::wait(&mut child, Duration::from_secs(60));
+        let status = tied::wait(&mut child, Duration::from_secs(120));
         let Some(status) = status else {
             tied::stop(&mut child, Duration::from_secs(1));
             panic!("the mount was not ready within a minute: {}", read(&err));

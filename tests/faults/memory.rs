@@ -107,6 +107,6 @@ fn a_walk_over_far_more_than_memory_holds_stays_within_it_and_sees_everything() 
     assert!(number("nodes") <= number("nodes_capacity"), "{}", status["cache"]);
     assert!(number("evictions") > 0, "the walk is larger than the cache");
     let rest = || (mounted.status().ok()?["under_way"]["fetches"] == 0).then_some(());
-    assert!(wait_until(Duration::from_secs(20), rest).is_some(), "{:?}", mounted.status());
+    assert!(wait_until(Duration::from_secs(60), rest).is_some(), "{:?}", mounted.status());
     mounted.unmount();
 }

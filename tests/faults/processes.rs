@@ -99,7 +99,7 @@ fn a_stopped_daemon_holds_its_readers_no_longer_than_it_is_stopped_and_can_be_en
     let asked = Instant::now();
     let ran = omnifs.run(&["unmount", "--force", &text]).expect("unmount ends");
     assert!(ran.status.success(), "{}", ran.stderr);
-    assert!(asked.elapsed() < Duration::from_secs(40), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(120), "{:?}", asked.elapsed());
     let seen = readers.stop(SOON);
     // A request that was under way may have been over its time when the daemon went on; and what is
     // there at last is the empty directory below.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Stdio;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_token_is_asked_about_and_kept_in_a_file_of_mode_0600_where_there_is_no_keyring() {

@@ -183,9 +183,15 @@ fn a_login_without_a_terminal_takes_no_other_programs_token_that_nobody_agreed_t
     assert_eq!((code, company.calls().as_str(), world.kept().len()), (2, "", 0), "{said}");
     let (code, said) = world.said(&["auth", "login", "work", "--yes"]);
     assert_eq!((code, world.kept().len()), (0, 1), "{said}");
+    // An application of the configuration's leaves it the first choice; one of the command line does not.
+    let with = format!("{place}client-id = 'my-application'\n");
+    world.omnifs.config(&with).expect("a configuration");
+    let (code, said) = world.said(&["auth", "login", "work", "--yes"]);
+    assert_eq!((code, company.calls().lines().count()), (0, 2), "{said}");
+    world.omnifs.config(&place).expect("a configuration");
     // An instance that is elsewhere gets nothing of this host.
     let elsewhere = place.replace("work", "other").replace(host, "127.66.0.1");
     world.omnifs.config(&elsewhere).expect("a configuration");
     let (code, said) = world.said(&["auth", "login", "other", "--yes"]);
-    assert_eq!((code, company.calls().lines().count()), (2, 1), "{said}");
+    assert_eq!((code, company.calls().lines().count()), (2, 2), "{said}");
 }

@@ -97,6 +97,20 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(world.everything(), before);
 }
 
+/// Whether a bus has a keyring shows only as something is put into it.
+#[test]
+fn where_a_session_may_have_a_keyring_the_file_is_named_that_is_taken_where_it_has_none() {
+    let mut world = World::placed();
+    world.omnifs = world.omnifs.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
+    let file = format!("github={}", world.token_file(TOKEN));
+    let all = ["setup", "--dry-run", "--without", "docker", "--without", "linear"];
+    let (code, said) = world.said(&[&all[..], &["--token-file", &file]].concat());
+    assert_eq!(code, 0, "{said}");
+    let secrets = world.omnifs.path("data/omnifs/secrets");
+    let place = format!("the system keyring, or, where there is none, in {}", secrets.display());
+    assert!(said.contains(&place), "{place}: {said}");
+}
+
 #[test]
 fn the_configuration_keeps_its_comments_and_its_settings() {
     let world = World::new();

@@ -98,6 +98,27 @@ fn setup_asks_about_each_thing_and_does_what_is_agreed_to() {
 }
 
 #[test]
+fn a_typed_token_that_is_refused_may_be_typed_anew_and_ends_nothing() {
+    let world = World::placed();
+    let mut talk =
+        Talk::new(&world.omnifs, &["setup", "--without", "docker", "--without", "linear"]);
+    let prompt = "github for github, or nothing to leave it out: ";
+    talk.answer(prompt, "ghp_unknownSECRET0009");
+    talk.hear("github does not accept this token; it is not kept");
+    talk.answer(prompt, "two words");
+    talk.hear("one word");
+    talk.answer(prompt, TOKEN);
+    talk.hear(", of mira");
+    if services_run() {
+        talk.answer("now and at each start? [Y/n] ", "n");
+    }
+    talk.answer(" now? [Y/n] ", "no");
+    let (code, heard) = talk.ends();
+    assert_eq!((code, world.kept().len()), (0, 1), "{heard}");
+    assert!(!heard.contains(PART), "{heard}");
+}
+
+#[test]
 fn an_end_of_the_input_agrees_to_nothing() {
     let world = World::placed();
     let mut talk =

@@ -149,7 +149,7 @@ fn a_minute_of_rejected_polls_leaves_nothing_stale_and_brings_no_storm() {
     world.twin.clear_faults();
     // The next attempt comes within the longest wait between two.
     let live = || (scope(&mounted.status().ok()?, "issues:")? == "live").then_some(());
-    assert!(wait_until(Duration::from_secs(90), live).is_some(), "{:?}", mounted.status());
+    assert!(wait_until(Duration::from_secs(240), live).is_some(), "{:?}", mounted.status());
     assert_eq!((read(&quiet), read(&edited)), (before, "Nobody heard of this\n".into()));
     world.requests();
     assert_eq!(read(&edited), "Nobody heard of this\n");

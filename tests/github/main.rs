@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// For a change or a recovery to show. A loaded machine may take long; the benchmarks measure.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// An interval of polls that does not pass within a test: each scope is polled once, at its first use.
 const NEVER: &str = "3600000";

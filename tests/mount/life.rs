@@ -86,7 +86,7 @@ fn each_signal_unmounts_and_ends_the_process() {
         let Some(omnifs) = home("signals") else { return };
         let mut mounted = omnifs.mount::<&str>(&[]).expect("mount");
         mounted.signal(signal);
-        let ended = mounted.ended(Duration::from_secs(20));
+        let ended = mounted.ended(Duration::from_secs(60));
         assert!(ended.is_some_and(|status| status.success()), "{signal:?}: {ended:?}");
         assert!(!is_mounted(&omnifs.mount_point()), "{signal:?}");
     }

@@ -76,7 +76,7 @@ fn a_second_read_raises_the_hits_and_not_the_callouts() {
             && connecting.all(|line| line.ends_with(" 0"));
         is_still.then_some(text)
     };
-    let before = wait_until(Duration::from_secs(20), settled).expect("nothing is under way");
+    let before = wait_until(Duration::from_secs(60), settled).expect("nothing is under way");
     let callouts = sum(&before, "omnifs_callouts_total");
     assert!(callouts > 0, "{before}");
     assert_eq!(sum(&before, "omnifs_responses_total"), callouts, "{before}");

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const GREETING: &[u8] = b"Hello, world!\n";
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 type Way = fn(&Path) -> io::Result<()>;
 

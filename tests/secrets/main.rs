@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const GITHUB: &str = "ghp_e2eSECRETe2eSECRETe2eSECRETe2e0001";
 const LINEAR: &str = "lin_api_e2eSECRETe2eSECRETe2eSECRET0002";
 /// What both have, whatever part of them was written.

@@ -116,7 +116,7 @@ fn with(module: &[u8]) -> Vec<u8> {
 fn beyond(bytes: &[u8], why: &str) {
     let began = Instant::now();
     refused(bytes, why);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

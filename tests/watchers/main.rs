@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const SECRET: &str = "a-webhook-secret-of-the-test";
 const ISSUES: &str = "github/acme/api/_issues";
 
@@ -162,7 +162,7 @@ fn entr_runs_its_command_at_each_change() {
             let new = format!("Round {round}.{attempt}");
             world.twin.retitle("acme/api", 2853, &new).expect("retitle");
             let run = || tool.said().lines().any(|line| line == new).then_some(());
-            wait_until(Duration::from_secs(2), run).is_some()
+            wait_until(Duration::from_secs(5), run).is_some()
         });
         assert!(seen, "no run at any change of round {round}: {}", tool.said());
     }

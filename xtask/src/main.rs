@@ -13,6 +13,7 @@ mod dist;
 mod fuzz;
 mod guest;
 mod setup;
+mod site;
 mod soak;
 mod step;
 mod test;
@@ -49,6 +50,11 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Runs mixed load for a long time, over services that come and go
     Soak(soak::Soak),
+    /// Builds the documentation as HTML
+    Site(site::Site),
+    /// Draws a terminal with the demonstration, for README.md
+    #[cfg(unix)]
+    Picture(site::picture::Picture),
     /// Checks formatting, lints, lock files, licences and advisories
     Check,
     /// Builds omnifs for Windows with mingw-w64 and runs what of it Wine can run
@@ -92,6 +98,9 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(bench) => bench.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Soak(soak) => soak.run(),
+        Command::Site(site) => site.run(),
+        #[cfg(unix)]
+        Command::Picture(picture) => picture.run(),
         Command::Check => check::run(),
         Command::Windows(windows) => windows.run(),
         Command::Ci => {

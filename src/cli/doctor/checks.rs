@@ -62,7 +62,9 @@ pub fn all(context: &Context) -> Vec<Finding> {
         Err(errors) => findings.extend(errors.iter().map(|error| {
             let mend = error.hint().unwrap_or_else(|| "correct that line".into());
             let fix = match error {
-                omnifs::config::Error::Distrust(distrust) => Fix::of(distrust),
+                omnifs::config::Error::Distrust(distrust) => {
+                    Fix::of(distrust, &context.paths.config)
+                }
                 _ => None,
             };
             Finding::bad(error.to_string(), mend).fixed_by(fix)

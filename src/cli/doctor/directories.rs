@@ -20,7 +20,7 @@ pub fn all(paths: &Paths) -> Vec<Finding> {
 fn directory(name: &str, path: &Path, fault: fn(String, String) -> Finding) -> Finding {
     if let Err(distrust) = trust::check_own(path) {
         let what = format!("the {name} directory {} is not used: {distrust}", shown(path));
-        return fault(what, distrust.hint()).fixed_by(Fix::of(&distrust));
+        return fault(what, distrust.hint()).fixed_by(Fix::of(&distrust, path));
     }
     match writable(path) {
         Ok(()) => Finding::good(format!("the {name} directory {} can be written", shown(path))),

@@ -9,7 +9,7 @@ use omnifs_platform::mounting::{self, Mount, UnmountMode};
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
     /// Its process has ended: nothing answers there any more.
     Unmount(Mount),
@@ -20,11 +20,12 @@ pub enum Fix {
 }
 
 impl Fix {
-    /// What mends it, where that is a matter of permissions of a file of this user.
-    pub fn of(distrust: &Distrust) -> Option<Fix> {
+    /// What mends it, where that is a matter of permissions of `own`, a file or directory of omnifs. A directory above
+    /// it may be shared for reasons of its user's, so the row's advice is all there is for that one.
+    pub fn of(distrust: &Distrust, own: &Path) -> Option<Fix> {
         match distrust {
-            Distrust::Shared(path) => Some(Fix::CloseToWriters(path.clone())),
-            Distrust::Foreign { .. } | Distrust::Unreadable { .. } => None,
+            Distrust::Shared(path) if is_same(path, own) => Some(Fix::CloseToWriters(path.clone())),
+            Distrust::Shared(_) | Distrust::Foreign { .. } | Distrust::Unreadable { .. } => None,
         }
     }
 
@@ -51,8 +52,13 @@ impl Fix {
 
 /// Asks for each, unless all are granted, and mends it. Whether any was.
 pub fn all(findings: &[Finding], granted: bool) -> Result<bool, Failure> {
-    let mut any = false;
+    let (mut any, mut asked) = (false, Vec::new());
     for (finding, fix) in findings.iter().filter_map(|f| Some((f, f.fix.as_ref()?))) {
+        // Several rows may be about one file.
+        if asked.contains(&fix) {
+            continue;
+        }
+        asked.push(fix);
         let question = format!("{}. {}", finding.what, fix.question());
         let question = omnifs::logs::printable(&question);
         if !granted && !terminal::confirm(&question, "--yes mends it without asking")? {
@@ -64,6 +70,11 @@ pub fn all(findings: &[Finding], granted: bool) -> Result<bool, Failure> {
         }
     }
     Ok(any)
+}
+
+fn is_same(path: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    path == other || real(path).is_some_and(|path| Some(path) == real(other))
 }
 
 /// Takes these permissions from a file or directory of this user. What a symbolic link leads to stays as it is.

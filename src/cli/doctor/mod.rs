@@ -16,8 +16,8 @@ use std::process::ExitCode;
 /// are removed and directories of omnifs are made as they are looked at; --fix does the rest that is safe.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Ask about each thing that can be mended safely, and mend it: mounts whose process has ended, and files and
-    /// directories of yours that others may write, or secrets that others may read
+    /// Ask about each thing that can be mended safely, and mend it: mounts whose process has ended, omnifs's own
+    /// files and directories that others may write, and secrets that others may read
     #[arg(long)]
     fix: bool,
     /// Mend it without asking

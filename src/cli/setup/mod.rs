@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode, Stdio};
 /// asked whose the token is before it is kept. The configuration keeps its comments and all that is set in it; a
 /// provider for which nothing is found is switched off. Then it offers to mount.
 #[derive(Debug, Args)]
-pub struct Setup {
+pub struct SetupArgs {
     /// Do all of it without a question
     #[arg(long, short)]
     yes: bool,
@@ -60,7 +60,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// One run.
 struct Session<'a> {
     context: &'a Context,
-    args: &'a Setup,
+    args: &'a SetupArgs,
     machine: Machine,
     /// `NAME`, `FILE`.
     token_files: Vec<(String, PathBuf)>,
@@ -68,7 +68,7 @@ struct Session<'a> {
     unasked: Cell<bool>,
 }
 
-pub fn run(context: &Context, args: &Setup) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: &SetupArgs) -> Result<ExitCode, Failure> {
     if !(args.yes || args.dry_run || terminal::is_interactive()) {
         return Err(Failure::new("there is no terminal to ask on")
             .hint("--dry-run says what would be done, and --yes does it")
@@ -97,7 +97,7 @@ pub fn run(context: &Context, args: &Setup) -> Result<ExitCode, Failure> {
     session.mount()
 }
 
-fn token_files(args: &Setup) -> Result<Vec<(String, PathBuf)>, Failure> {
+fn token_files(args: &SetupArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
     let read = args.token_file.iter().map(|text| match (text.split_once('='), &args.with[..]) {
         (Some((name, file)), _) if omnifs::config::valid_name(name) => {
             Ok((name.to_owned(), PathBuf::from(file)))

@@ -12,6 +12,14 @@ use omnifs::nearby::Login;
 use omnifs::provider::{Credential, Endpoint, Manifest};
 use std::path::Path;
 
+/// How often a token may be typed, should the service refuse it.
+const TYPED: usize = 5;
+
+fn warn(instance: &str, failure: &Failure) {
+    terminal::tell("warning", &format!("{instance}: {}", failure.message));
+    failure.hints.iter().for_each(|hint| terminal::tell("note", hint));
+}
+
 impl Session<'_> {
     /// Finds what there is for a provider, and switches it off if that is nothing.
     pub(super) fn service(&self, instance: &Instance, all: &[Instance]) -> Result<(), Failure> {
@@ -199,10 +207,21 @@ impl Session<'_> {
         }
         terminal::tell(name, &format!("make a token at {}", page(keeping, credential)?));
         let prompt = format!("{} for {name}, or nothing to leave it out", credential.name);
-        match terminal::maybe_secret(&prompt)? {
-            Some(secret) => self.take(keeping, credential, "this token", true, || Ok(secret)),
-            None => Ok(there),
+        for _ in 0..TYPED {
+            let tried = match terminal::maybe_secret(&prompt) {
+                Ok(None) => return Ok(there),
+                Ok(Some(secret)) => {
+                    self.take(keeping, credential, "this token", true, || Ok(secret))
+                }
+                Err(failure) => Err(failure),
+            };
+            match tried {
+                Ok(taken) => return Ok(taken),
+                // Another one may be typed, and the providers that follow are still to be asked about.
+                Err(failure) => warn(name, &failure),
+            }
         }
+        Ok(there)
     }
 
     fn take_login(
@@ -218,10 +237,7 @@ impl Session<'_> {
             // Nobody has named this one: there may be another.
             Err(failure) => {
                 self.unasked.set(true);
-                terminal::tell(
-                    "warning",
-                    &format!("{}: {}", keeping.instance.name, failure.message),
-                );
+                warn(&keeping.instance.name, &failure);
                 Ok(false)
             }
         }
@@ -237,7 +253,7 @@ impl Session<'_> {
         secret: impl FnOnce() -> Result<Secret, Failure>,
     ) -> Result<bool, Failure> {
         let name = &keeping.instance.name;
-        let place = keeping.expected()?;
+        let place = keeping.promised()?;
         // What the user has named is looked at in a dry run too; no other program is run by one.
         if sure && self.args.dry_run {
             let checked = Checked::by_service(keeping, credential, secret()?, false)?;

@@ -15,15 +15,20 @@ use crossterm::terminal::{
 };
 use crossterm::{cursor, execute};
 use omnifs::stops::Stops;
+use parking_lot::Mutex;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use std::io::{self, Stdout};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// What happens while the screen is there.
 enum News {
-    Look(Sample),
+    /// From here on a signal is news, and no end of the process.
+    Ready,
+    /// There is a newer look.
+    Look,
     Event(Event),
     /// There is no terminal any more.
     Gone(io::Error),
@@ -33,6 +38,9 @@ enum News {
     Ended(Failure),
     Failed(Failure),
 }
+
+/// The newest look. One that the terminal had no time for is dropped for it.
+type Newest = Arc<Mutex<Option<Sample>>>;
 
 /// A terminal that is taken. Dropping it gives it back.
 struct Screen(Terminal<CrosstermBackend<Stdout>>);
@@ -72,17 +80,24 @@ pub fn run(watched: Watched, interval: Duration, count: Option<u64>) -> Result<(
         Failure::new(format!("cannot use the terminal: {e}"))
             .hint("--plain prints a table for each interval")
     };
-    let mut screen = Screen::open().map_err(unusable)?;
     let (news, heard) = channel();
     // Each ends with the process, which does nothing else.
-    let input = news.clone();
+    let (input, newest) = (news.clone(), Newest::default());
+    let looks_to = newest.clone();
+    std::thread::spawn(move || look_again(&watched, interval, &news, &looks_to));
+    match heard.recv() {
+        Ok(News::Ready) => {}
+        Ok(News::Ended(failure) | News::Failed(failure)) => return Err(failure),
+        _ => return Ok(()),
+    }
+    let mut screen = Screen::open().map_err(unusable)?;
     std::thread::spawn(move || read_keys(&input));
-    std::thread::spawn(move || look_again(&watched, interval, &news));
     let (mut watch, mut looks) = (Watch::default(), 0);
     loop {
         screen.0.draw(|frame| draw(frame, &watch, look)).map_err(unusable)?;
         match heard.recv() {
-            Ok(News::Look(sample)) => {
+            Ok(News::Look) => {
+                let Some(sample) = newest.lock().take() else { continue };
                 // The first has no rates.
                 if count.is_some_and(|count| looks >= count) {
                     return Ok(());
@@ -92,7 +107,7 @@ pub fn run(watched: Watched, interval: Duration, count: Option<u64>) -> Result<(
             }
             Ok(News::Event(Event::Key(key))) if watch.key(key) == Flow::Quit => return Ok(()),
             // Drawn anew with the next turn: another size, for one.
-            Ok(News::Event(_)) => {}
+            Ok(News::Event(_) | News::Ready) => {}
             Ok(News::Stop) | Err(_) => return Ok(()),
             Ok(News::Gone(error)) => return Err(unusable(error)),
             Ok(News::Ended(failure) | News::Failed(failure)) => return Err(failure),
@@ -115,10 +130,11 @@ fn read_keys(news: &Sender<News>) {
     }
 }
 
-fn look_again(watched: &Watched, interval: Duration, news: &Sender<News>) {
+fn look_again(watched: &Watched, interval: Duration, news: &Sender<News>, newest: &Newest) {
     let looking = async {
         let mut stops = Stops::new().map_err(|e| Failure::new(format!("cannot start: {e}")))?;
         let mut sampler = Sampler::default();
+        let _ = news.send(News::Ready);
         loop {
             let records = watched.records();
             if records.is_empty() {
@@ -128,7 +144,7 @@ fn look_again(watched: &Watched, interval: Duration, news: &Sender<News>) {
                 sample = sampler.look(&records) => sample,
                 _ = stops.next() => return Ok(News::Stop),
             };
-            if news.send(News::Look(sample)).is_err() {
+            if !tell(sample, newest, news) {
                 return Ok(News::Stop);
             }
             tokio::select! {
@@ -142,6 +158,12 @@ fn look_again(watched: &Watched, interval: Duration, news: &Sender<News>) {
         Ok(Err(failure)) | Err(failure) => News::Failed(failure),
     };
     let _ = news.send(last);
+}
+
+/// Tells of a newer look. False: nobody is left to tell.
+fn tell(sample: Sample, newest: &Newest, news: &Sender<News>) -> bool {
+    let told = newest.lock().replace(sample).is_some();
+    told || news.send(News::Look).is_ok()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -159,6 +181,20 @@ mod tests {
             let _ = thread.join();
             unreachable!("the hook ends the process");
         }
+    }
+
+    #[test]
+    fn looks_that_a_terminal_takes_no_time_for_are_not_piled_up() {
+        let ((news, heard), newest) = (channel(), Newest::default());
+        for at in 0..1000 {
+            assert!(tell(Sample { at, mounts: Vec::new() }, &newest, &news));
+        }
+        assert_eq!(heard.try_iter().count(), 1);
+        assert_eq!(newest.lock().take().map(|sample| sample.at), Some(999));
+        assert!(tell(Sample::default(), &newest, &news));
+        drop(heard);
+        newest.lock().take();
+        assert!(!tell(Sample::default(), &newest, &news));
     }
 
     #[test]

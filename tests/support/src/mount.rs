@@ -14,11 +14,11 @@ use std::time::Duration;
 
 /// From the start of `omnifs mount` to a root directory that can be listed. The first start
 /// compiles every component.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 /// For the daemon to unmount and end after SIGTERM.
-const END: Duration = Duration::from_secs(15);
+const END: Duration = Duration::from_secs(60);
 /// For a subcommand that ends by itself.
-const RUN: Duration = Duration::from_secs(60);
+const RUN: Duration = Duration::from_secs(180);
 
 /// Short, because the run-time directory holds a unix socket, whose path may have 107 bytes.
 const BASE: &str = "/tmp";
@@ -300,7 +300,7 @@ fn listed(point: &Path) -> bool {
     let (done, answer) = std::sync::mpsc::channel();
     let point = point.to_owned();
     std::thread::spawn(move || done.send(crate::tools::list(&point).is_ok()));
-    answer.recv_timeout(Duration::from_secs(10)).unwrap_or(false)
+    answer.recv_timeout(Duration::from_secs(60)).unwrap_or(false)
 }
 
 /// `OMNIFS_BIN`, else the binary beside the running test's directory.

@@ -141,7 +141,7 @@ impl Proxy {
         // Wakes the accept loop, which then closes the listener.
         let _ = UnixStream::connect(self.socket());
         let refused = || UnixStream::connect(self.socket()).is_err().then_some(());
-        crate::wait_until(Duration::from_secs(10), refused);
+        crate::wait_until(Duration::from_secs(60), refused);
         self.cut("");
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// For a program to show something or to end, on a busy machine.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 
 /// The terminal and the program in it, which ends with this value.
 pub struct Pty {
@@ -141,6 +141,11 @@ impl Pty {
         slave.write_all(MARK.as_bytes()).ok()?;
         crate::wait_until(SOON, || self.contents().contains("(end)").then_some(()))?;
         status.code()
+    }
+
+    /// Whether the program has the keys as they are typed.
+    pub fn is_taken(&self) -> bool {
+        tcgetattr(&self.slave).is_ok_and(|now| !now.local_modes.contains(LocalModes::ICANON))
     }
 
     /// Whether the program has had a screen of its own at any time.

@@ -39,12 +39,12 @@ pub fn clean(directory: &Path) {
         let _ = kill_process(pid, Signal::KILL);
     }
     // They are not our children: their end shows in /proc.
-    crate::wait_until(Duration::from_secs(10), || processes(directory).is_empty().then_some(()));
+    crate::wait_until(Duration::from_secs(60), || processes(directory).is_empty().then_some(()));
     for mount in mounts(directory) {
         let _ = unmount(&mount, UnmountFlags::DETACH);
     }
     // A process that is still exiting may add a file between the listing and the removal.
-    crate::wait_until(Duration::from_secs(5), || {
+    crate::wait_until(Duration::from_secs(30), || {
         (fs::remove_dir_all(directory).is_ok() || !directory.exists()).then_some(())
     });
 }

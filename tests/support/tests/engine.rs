@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn get(socket: &Path, path: &str) -> std::io::Result<http::Response> {
     http::request(socket, "GET", path, None, LIMIT)

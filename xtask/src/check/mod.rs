@@ -1,5 +1,5 @@
-//! `cargo xtask check`: formatting, dependencies that nothing uses, lints, also for Windows, lock files,
-//! licences, advisories.
+//! `cargo xtask check`: formatting, links of the documentation, dependencies that nothing uses, lints, also for
+//! Windows, lock files, licences, advisories.
 
 mod advisories;
 mod licences;
@@ -39,6 +39,7 @@ pub fn run() -> Result<()> {
     for manifest in sources() {
         note(unused::dependencies(manifest));
     }
+    note(crate::site::links::check());
     note(supply_chain(&manifests));
     for manifest in sources() {
         note(lints(manifest));

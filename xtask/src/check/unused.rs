@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("omnifs", "semver"),
     ("omnifs-descriptions", "linear-schema"),
-    ("omnifs-example", "omnifs-sdk"),
+    ("omnifs-example", "omnifs-provider"),
     ("omnifs-example", "serde"),
 ];
 

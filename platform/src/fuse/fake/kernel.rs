@@ -12,7 +12,7 @@ const GETATTR: u32 = 3;
 const READ: u32 = 15;
 pub const INIT: u32 = 26;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a kernel waits for.
 #[derive(Debug)]

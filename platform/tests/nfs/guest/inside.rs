@@ -93,7 +93,7 @@ fn perform(words: &[&str], held: &mut Option<File>) -> std::io::Result<String> {
         // How long until an open sees this content, in milliseconds.
         ["until", below, content] => {
             let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(20) {
+            while started.elapsed() < Duration::from_secs(60) {
                 let mut found = String::new();
                 File::open(at(below))?.read_to_string(&mut found)?;
                 if found == *content {

@@ -33,7 +33,7 @@ pub fn graphql(base: &str, query: &str, variables: Value) -> Reply {
 /// Waits for a condition, at most 10 s.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < until, "never happened: {what}");
         std::thread::park_timeout(Duration::from_millis(2));

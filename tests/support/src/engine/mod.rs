@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// From the start of the process to its first answer; a loaded 2-core machine needs 2 to 5 s.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 /// For one API call.
-pub(crate) const CALL: Duration = Duration::from_secs(60);
+pub(crate) const CALL: Duration = Duration::from_secs(180);
 /// From SIGTERM to SIGKILL. The engine itself gives its containers one second.
 const STOP: Duration = Duration::from_secs(20);
 /// Short, because a unix socket's path may have 107 bytes.
