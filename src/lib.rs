@@ -19,6 +19,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod growing;
+pub mod guide;
 pub mod host;
 pub mod inodes;
 mod listener;

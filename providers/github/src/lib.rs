@@ -25,6 +25,7 @@ mod account;
 mod actions;
 mod api;
 mod comment;
+mod guide;
 mod issue;
 mod poll;
 mod pull;
@@ -368,6 +369,7 @@ impl Provider for GitHub {
             // Every scope there is.
             Feed::webhook("webhooks", "", SIGNATURE),
         ],
+        guide: guide::GUIDE,
         ..Manifest::new(
             "github",
             env!("CARGO_PKG_VERSION"),
