@@ -5,6 +5,7 @@
 //! core what changed. [`config`], [`control`] and [`daemon`] are what the command line stands on;
 //! none of them touches a terminal.
 
+pub mod allow;
 pub mod approval;
 mod backoff;
 pub mod cache;

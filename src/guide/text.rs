@@ -1,6 +1,7 @@
 //! The texts that are the same from one start to the next.
 
 use super::globs;
+use crate::allow::Allow;
 use crate::provider::{FeedKind, Manifest, PathDoc, Search};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +17,8 @@ pub struct About<'a> {
     /// Absent: its component could not be read.
     pub manifest: Option<&'a Manifest>,
     pub settings: &'a BTreeMap<String, String>,
+    /// All that exists, where that is not everything.
+    pub allow: Option<&'a Allow>,
 }
 
 /// Which paths there are.
@@ -85,6 +88,10 @@ pub fn agents(about: &About<'_>) -> String {
         let value = about.settings.get(&key.name).or(key.default.as_ref());
         let Some(value) = value else { continue };
         lines.push(format!("- Setting {} = {value}: {}\n", key.name, key.description));
+    }
+    if let Some(allow) = about.allow {
+        lines
+            .push(format!("- By the configuration all there is: {}\n", allow.patterns().join(" ")));
     }
     let end = format!(
         "- Searching: `rg` and `fd` pass over what `.ignore` lists, so that they meet each object once; `rg -u` and \
@@ -227,7 +234,7 @@ mod tests {
 
     fn texts(manifest: &Manifest) -> [String; 2] {
         let settings = BTreeMap::new();
-        let about = About { name: "x", manifest: Some(manifest), settings: &settings };
+        let about = About { name: "x", manifest: Some(manifest), settings: &settings, allow: None };
         [readme(&about), agents(&about)]
     }
 

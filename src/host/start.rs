@@ -3,6 +3,7 @@
 use super::reload::Followed;
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
+use crate::allow::Allowed;
 use crate::approval;
 use crate::cache::Capacity;
 use crate::capability::Outbound;
@@ -90,7 +91,13 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         let (root, provider, manifest) = match &loaded {
             Ok(loaded) => {
                 let root: Arc<str> = loaded.manifest.root.as_str().into();
-                let provider = loaded.provider.clone();
+                let provider = match instance.config.allow.clone() {
+                    None => loaded.provider.clone(),
+                    Some(allow) => {
+                        let (name, root) = (instance.name.as_str().into(), root.clone());
+                        Arc::new(Allowed::new(loaded.provider.clone(), name, root, allow))
+                    }
+                };
                 (root, Ok(provider), Some(&loaded.manifest))
             }
             Err(problem) => {
@@ -99,7 +106,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
             }
         };
         let (name, settings) = (instance.name.as_str(), &instance.config.settings);
-        let about = About { name, manifest, settings };
+        let about = About { name, manifest, settings, allow: instance.config.allow.as_ref() };
         let written = Arc::new(Reports::default());
         let files = guide::Files::new(provider, root.clone(), &about, written.clone());
         reports.push((name.to_owned(), written));

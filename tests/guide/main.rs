@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod allow;
 mod files;
 mod questions;
 
