@@ -25,6 +25,7 @@ pub mod host;
 pub mod inodes;
 mod listener;
 pub mod logs;
+pub mod mcp;
 #[doc(hidden)]
 pub mod mutants;
 pub mod names;

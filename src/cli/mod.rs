@@ -10,6 +10,7 @@ mod failure;
 mod helper;
 mod locate;
 mod logs;
+mod mcp;
 mod metrics;
 mod mount;
 mod output;
@@ -21,6 +22,7 @@ mod reload;
 mod serve;
 mod service;
 mod setup;
+mod skill;
 mod status;
 mod terminal;
 mod top;
@@ -115,6 +117,9 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Mcp(mcp::Mcp),
+    #[command(subcommand)]
+    Skill(skill::Skill),
     Demo(demo::Demo),
     Completions(completions::Completions),
     #[command(hide = true)]
@@ -323,6 +328,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => logs::run(&context()?, args),
         Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
         Command::Config(args) => config::run(&context()?, args),
+        Command::Skill(args) => skill::run(&context()?, args),
+        Command::Mcp(args) => mcp::run(&context()?, args),
         Command::Demo(args) => demo::run(&context()?, args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
         Command::Reference(args) => reference::run(args, Cli::command()),

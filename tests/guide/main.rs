@@ -4,7 +4,9 @@
 
 mod allow;
 mod files;
+mod mcp;
 mod questions;
+mod skill;
 
 use omnifs::host;
 use omnifs_support::{Mounted, Omnifs, skip};
