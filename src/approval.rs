@@ -115,9 +115,9 @@ mod tests {
     use crate::config::InstanceConfig;
     use crate::provider::{
         Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-        Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, Probe, ResetUnit, Scheme,
-        Scope, Scopes, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window,
-        WindowName,
+        Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit,
+        Scheme, Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace,
+        TimestampUnit, Window, WindowName,
     };
     use std::time::Duration;
 
@@ -233,6 +233,16 @@ mod tests {
                     content_types: vec![text("application/json")],
                     pass: vec![text("x-event")],
                 }),
+            }],
+            guide: vec![PathDoc {
+                pattern: text("{name}/"),
+                summary: text("a thing"),
+                entries: vec![text("title")],
+                example: text("a/"),
+                requests: 1,
+                page: Some(100),
+                each_open: true,
+                search: Search::Costly,
             }],
         }
     }

@@ -5,6 +5,7 @@
 //! core what changed. [`config`], [`control`] and [`daemon`] are what the command line stands on;
 //! none of them touches a terminal.
 
+pub mod allow;
 pub mod approval;
 mod backoff;
 pub mod cache;
@@ -19,10 +20,12 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod growing;
+pub mod guide;
 pub mod host;
 pub mod inodes;
 mod listener;
 pub mod logs;
+pub mod mcp;
 #[doc(hidden)]
 pub mod mutants;
 pub mod names;

@@ -16,8 +16,9 @@ mod manifest;
 pub use body::{Body, Frames, Framing, Growing, Piece, Source, Validator, Wanted};
 pub use manifest::{
     Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-    Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, Probe, ResetUnit, Scheme, Scope,
-    Scopes, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
+    Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit,
+    Scheme, Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit,
+    Window, WindowName,
 };
 pub use omnifs_platform::Kind;
 

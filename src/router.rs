@@ -1,5 +1,6 @@
 //! The mount table: first path segment to provider instance. Nothing else knows it.
 
+use crate::guide::RootFiles;
 use crate::inodes::{ROOT_INODE, key};
 use crate::nodes::{Coherence, InstanceId, Key, Node};
 use crate::provider::{Failure, Kind, Node as Answered, Provider};
@@ -19,6 +20,8 @@ pub struct Instance {
 #[derive(Debug)]
 pub struct Router {
     instances: Vec<Instance>,
+    /// The host's own files beside the instances.
+    files: Option<Arc<RootFiles>>,
 }
 
 /// The instance number of the mount's own root directory.
@@ -27,8 +30,19 @@ pub const MOUNT: InstanceId = InstanceId(u16::MAX);
 impl Router {
     /// Instances in the order of their numbers. Names are unique; the configuration sees to it.
     pub fn new(mut instances: Vec<Instance>) -> Self {
-        instances.truncate(usize::from(u16::MAX));
-        Router { instances }
+        instances.truncate(usize::from(u16::MAX) - 1);
+        Router { instances, files: None }
+    }
+
+    /// With these files beside the instances.
+    pub fn with_files(self, files: RootFiles) -> Self {
+        Router { files: Some(Arc::new(files)), ..self }
+    }
+
+    /// The number after the instances'.
+    fn files_id(&self) -> InstanceId {
+        // `new` bounds the count.
+        InstanceId(self.instances.len() as u16)
     }
 
     pub fn instances(&self) -> impl Iterator<Item = (InstanceId, &Instance)> {
@@ -45,9 +59,10 @@ impl Router {
     }
 
     pub fn provider(&self, id: InstanceId) -> Result<Arc<dyn Provider>, Failure> {
-        match self.instances.get(usize::from(id.0)) {
-            Some(instance) => instance.provider.clone(),
-            None => Err(Failure {
+        match (self.instances.get(usize::from(id.0)), &self.files) {
+            (Some(instance), _) => instance.provider.clone(),
+            (None, Some(files)) if id == self.files_id() => Ok(files.clone()),
+            _ => Err(Failure {
                 provider: "omnifs".into(),
                 cause: crate::provider::Cause::NotFound,
                 detail: "no such provider instance".into(),
@@ -61,8 +76,17 @@ impl Router {
         fixed(MOUNT, "".into(), Key(ROOT_INODE.0), ROOT_INODE)
     }
 
-    /// The root directory of each instance, by name.
+    /// What the mount's root directory shows, by name: the root directory of each instance, and the files.
     pub fn roots(&self) -> Vec<(Arc<str>, Node)> {
+        let files = self.files.iter().flat_map(|files| files.nodes());
+        let files = files.map(|answered| {
+            let (name, key) = (answered.name.as_str().into(), key("", &answered.id));
+            let (id, inode) = (self.files_id(), Inode(key.0.max(1 << 16)));
+            let mut node = Node::new(id, &answered, inode, key, None, Coherence::Immutable, 0);
+            // Nobody can be asked about it.
+            node.relisted = true;
+            (name, node)
+        });
         self.instances()
             .map(|(id, instance)| {
                 let key = key(&instance.name, &instance.root);
@@ -71,6 +95,7 @@ impl Router {
                 node.relisted = true;
                 (instance.name.clone(), node)
             })
+            .chain(files)
             .collect()
     }
 }

@@ -11,6 +11,7 @@ mod helper;
 mod init;
 mod locate;
 mod logs;
+mod mcp;
 mod metrics;
 mod mount;
 mod output;
@@ -22,6 +23,7 @@ mod reload;
 mod serve;
 mod service;
 mod setup;
+mod skill;
 mod status;
 mod terminal;
 mod top;
@@ -116,6 +118,9 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Mcp(mcp::Mcp),
+    #[command(subcommand)]
+    Skill(skill::Skill),
     Demo(demo::Demo),
     Init(init::Init),
     Completions(completions::Completions),
@@ -326,6 +331,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => logs::run(&context()?, args),
         Command::Doctor(args) => doctor::run(Context::unchecked(&cli), args),
         Command::Config(args) => config::run(&context()?, args),
+        Command::Skill(args) => skill::run(&context()?, args),
+        Command::Mcp(args) => mcp::run(&context()?, args),
         Command::Demo(args) => demo::run(&context()?, args),
         Command::Init(args) => init::run(args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),

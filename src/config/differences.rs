@@ -56,10 +56,11 @@ mod tests {
         );
         let after = config(
             "[cache]\nnodes = 6000\n[mount]\nstale-if-error = true\n\
-             [instances.a]\nendpoints.api = 'https://a.example/other'\n[instances.b]\nenabled = false\n",
+             [instances.a]\nallow = ['acme/*']\nendpoints.api = 'https://a.example/other'\n[instances.b]\nenabled = false\n",
         );
         let expected = [
             "cache.nodes",
+            "instances.a.allow",
             "instances.a.endpoints.api.url",
             "instances.b.enabled",
             "mount.stale-if-error",

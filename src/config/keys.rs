@@ -25,6 +25,7 @@ pub(super) const INSTANCE: &[&str] = &[
     "credential-files",
     "client-id",
     "webhook-secret-file",
+    "allow",
     "settings",
     "grant",
     "asks",

@@ -17,6 +17,7 @@ pub use edit::Editor;
 pub use error::{Error, Place, nearest};
 pub use instances::{Approval, Instance, Source, valid_name};
 
+use crate::allow::Allow;
 use crate::capability::Egress;
 use crate::{paths, trust};
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct InstanceConfig {
     pub client_id: Option<String>,
     /// The file that holds the secret with which the service signs its webhooks.
     pub webhook_secret_file: Option<PathBuf>,
+    /// What of it exists. Absent: everything.
+    pub allow: Option<Allow>,
     /// The provider's own settings.
     pub settings: BTreeMap<String, String>,
     /// SHA-256 of the component whose capabilities were approved: `sha256:HEX`.

@@ -4,6 +4,7 @@ use super::error::{Error, Place, nearest};
 use super::keys;
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use crate::allow::Allow;
 use crate::capability::{Egress, egress};
 use crate::names::names_a_secret;
 use std::cell::RefCell;
@@ -346,10 +347,17 @@ impl<'a> Section<'a> {
             credential_files: files,
             client_id: self.string("client-id").map(str::to_owned),
             webhook_secret_file: self.path("webhook-secret-file"),
+            allow: self.allow(),
             settings: self.settings(),
             grant,
             asks,
         }
+    }
+
+    /// An empty list is one too, and allows nothing.
+    fn allow(&self) -> Option<Allow> {
+        self.table.get("allow")?;
+        self.check("allow", Allow::new(self.strings("allow")))
     }
 
     /// Settings are strings to a provider; a number or a boolean may be written as such.

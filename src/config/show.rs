@@ -120,6 +120,10 @@ fn instance(instance: &InstanceConfig) -> String {
     lines.extend(instance.client_id.as_ref().map(|id| format!("client-id = {}", quoted(id))));
     let webhook = instance.webhook_secret_file.as_ref();
     lines.extend(webhook.map(|p| format!("webhook-secret-file = {}", path(p))));
+    if let Some(allow) = &instance.allow {
+        let patterns: Vec<_> = allow.patterns().iter().map(|pattern| quoted(pattern)).collect();
+        lines.push(format!("allow = [{}]", patterns.join(", ")));
+    }
     for (name, setting) in &instance.settings {
         lines.push(format!("settings.{} = {}", key(name), quoted(setting)));
     }
@@ -143,7 +147,7 @@ mod tests {
             metrics-listen = '127.0.0.1:9464'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
-            client-id = 'c'\n\
+            client-id = 'c'\nallow = ['acme/*', 'mira']\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\nendpoints.none = {}\n";
         let file = Path::new("/c.toml");
         let digests =

@@ -5,6 +5,7 @@ mod demo;
 mod keep;
 mod nfs;
 mod reload;
+mod report;
 mod start;
 mod status;
 

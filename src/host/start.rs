@@ -3,6 +3,7 @@
 use super::reload::Followed;
 use super::status::Core;
 use super::{credentials, nfs, refused, shipped};
+use crate::allow::Allowed;
 use crate::approval;
 use crate::cache::Capacity;
 use crate::capability::Outbound;
@@ -13,6 +14,7 @@ use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::events::{FeedState, FeedSupervisor, Feeds, Ledger as _, Pace};
+use crate::guide::{self, About, Reports, RootFiles};
 use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest, Provider, Upstream};
 use crate::router::{self, Router};
 use crate::runtime::{Runtime, ServiceClock};
@@ -78,7 +80,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let validators = Arc::new(Validators::new(kept));
     let mut warnings = Vec::new();
     let mut instances = Vec::new();
-    let mut working = Vec::new();
+    let (mut working, mut reports, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
     // Side by side, so that one which takes long to compile does not hold up the others.
     let loading = options
         .instances
@@ -86,25 +88,41 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         .map(|instance| load(&engine, instance, config, &options.paths.cache, &validators));
     let loaded = futures_util::future::join_all(loading).await;
     for (instance, loaded) in options.instances.iter().zip(loaded) {
-        let (root, provider) = match loaded {
+        let (root, provider, manifest) = match &loaded {
             Ok(loaded) => {
-                let parts = (loaded.manifest.root.as_str().into(), Ok(loaded.provider.clone()));
-                working.push(loaded);
-                parts
+                let root: Arc<str> = loaded.manifest.root.as_str().into();
+                let provider = match instance.config.allow.clone() {
+                    None => loaded.provider.clone(),
+                    Some(allow) => {
+                        let (name, root) = (instance.name.as_str().into(), root.clone());
+                        Arc::new(Allowed::new(loaded.provider.clone(), name, root, allow))
+                    }
+                };
+                (root, Ok(provider), Some(&loaded.manifest))
             }
             Err(problem) => {
-                warnings.push(format!("{}: {}", instance.name, line(&problem)));
-                (Arc::from("unavailable"), Err(unavailable(&instance.name, &problem)))
+                warnings.push(format!("{}: {}", instance.name, line(problem)));
+                (Arc::<str>::from("unavailable"), Err(unavailable(&instance.name, problem)), None)
             }
         };
-        instances.push(router::Instance { name: instance.name.as_str().into(), root, provider });
+        let (name, settings) = (instance.name.as_str(), &instance.config.settings);
+        let about = About { name, manifest, settings, allow: instance.config.allow.as_ref() };
+        let written = Arc::new(Reports::default());
+        let files = guide::Files::new(provider, root.clone(), &about, written.clone());
+        reports.push((name.to_owned(), written));
+        let summary = manifest.map_or("it does not work", |manifest| &manifest.summary);
+        summaries.push((name.to_owned(), summary.to_owned()));
+        instances.push(router::Instance { name: name.into(), root, provider: Ok(Arc::new(files)) });
+        working.extend(loaded);
     }
+    let summaries = summaries.iter().map(|(name, summary)| (name.as_str(), summary.as_str()));
+    let router = Router::new(instances).with_files(RootFiles::new(summaries));
     let asking = ask_whose(&working);
     let capacity =
         Capacity { nodes: config.cache.nodes as usize, bytes: config.cache.bytes as usize - kept };
     let epoch = installation(&options.paths.state)?;
     let tokio = tokio::runtime::Handle::current();
-    let runtime = Runtime::new(Router::new(instances), capacity, epoch, tokio.clone());
+    let runtime = Runtime::new(router, capacity, epoch, tokio.clone());
     runtime.set_stale_if_error(config.mount.stale_if_error);
     let feeds = start_feeds(&working, &runtime, options.poll_every);
     let webhook = listen(options, &working, &runtime).await?;
@@ -122,7 +140,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     for line in &credentials {
         tracing::warn!("{line}");
     }
-    let core = Core {
+    let core = Arc::new(Core {
         runtime,
         working,
         problems: warnings.clone(),
@@ -132,8 +150,9 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         validators,
         names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
         followed: Followed::new(options),
-    };
-    Ok(Mounted { daemon: Arc::new(core), mount, warnings, credentials })
+    });
+    core.write_reports(&reports);
+    Ok(Mounted { daemon: core, mount, warnings, credentials })
 }
 
 /// Begins to ask every service whose its credentials are.

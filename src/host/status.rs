@@ -1,6 +1,7 @@
 //! What a running mount says of itself.
 
 use super::reload::Followed;
+use super::report;
 use super::start::Working;
 use crate::capability::validators::Validators;
 use crate::control::{
@@ -10,6 +11,7 @@ use crate::control::{
 };
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus, Feeds};
+use crate::guide::Reports;
 use crate::provider::{Cause, Failure, Feed, FeedKind};
 use crate::runtime::{FailureRecord, Runtime, SlowCall, Snapshot};
 use crate::scopes::{Standing, covers};
@@ -39,6 +41,19 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 impl Core {
+    /// Has this write what `.omnifs` of each instance says.
+    pub fn write_reports(self: &Arc<Core>, reports: &[(String, Arc<Reports>)]) {
+        for (name, reports) in reports {
+            let (core, name) = (Arc::downgrade(self), name.clone());
+            reports.by(move |report| {
+                let Some(core) = core.upgrade() else { return String::new() };
+                let working = core.working.iter().find(|working| working.name == name);
+                let manifest = working.map(|working| &working.manifest);
+                report::text(report, &name, manifest, &core.status())
+            });
+        }
+    }
+
     fn provider(&self, name: &str, snapshot: &Snapshot) -> ProviderStatus {
         let uses = snapshot.uses.iter().find(|(instance, _)| &**instance == name);
         let (hits, misses) = uses.map_or((0, 0), |(_, uses)| *uses);
@@ -219,19 +234,22 @@ impl Core {
     }
 }
 
+/// The word for each cause.
+pub(super) const CAUSES: [(Cause, &str); 10] = [
+    (Cause::NotFound, "not-found"),
+    (Cause::Denied, "denied"),
+    (Cause::RateLimited, "rate-limited"),
+    (Cause::Unavailable, "unavailable"),
+    (Cause::TimedOut, "timed-out"),
+    (Cause::TooLarge, "too-large"),
+    (Cause::Invalid, "invalid"),
+    (Cause::Changed, "changed"),
+    (Cause::Trap, "trap"),
+    (Cause::Limit, "limit"),
+];
+
 fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::NotFound => "not-found",
-        Cause::Denied => "denied",
-        Cause::RateLimited => "rate-limited",
-        Cause::Unavailable => "unavailable",
-        Cause::TimedOut => "timed-out",
-        Cause::TooLarge => "too-large",
-        Cause::Invalid => "invalid",
-        Cause::Changed => "changed",
-        Cause::Trap => "trap",
-        Cause::Limit => "limit",
-    }
+    CAUSES.iter().find(|(known, _)| *known == cause).map_or("invalid", |(_, word)| word)
 }
 
 /// What happened, as the failure has it, and what to do where it does not say.

@@ -15,6 +15,34 @@ pub struct Manifest {
     pub endpoints: Vec<Endpoint>,
     pub credentials: Vec<Credential>,
     pub feeds: Vec<Feed>,
+    /// What paths there are, the likeliest first.
+    pub guide: Vec<PathDoc>,
+}
+
+/// Paths of one form; see `wit/manifest.wit` for the pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PathDoc {
+    pub pattern: String,
+    pub summary: String,
+    /// Of a directory: names of files, and of directories with a `/` at the end.
+    pub entries: Vec<String>,
+    pub example: String,
+    /// For the first look at it.
+    pub requests: u32,
+    /// Of a listing: how many entries one request brings.
+    pub page: Option<u32>,
+    pub each_open: bool,
+    pub search: Search,
+}
+
+/// What a search that begins above a path does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Search {
+    Enter,
+    /// Passes it over: other paths show the same objects.
+    Again,
+    /// Passes it over: each file is a request of its own, or large.
+    Costly,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -38,6 +38,9 @@ pub(super) fn id(id: &str, what: &dyn Display) -> Result<(), Fault> {
     if id.is_empty() {
         return invalid(format!("gave an empty id for {what}"));
     }
+    if id.starts_with(crate::guide::OWN) {
+        return invalid(format!("gave an id of the host's own for {what}"));
+    }
     within(id, limits::ID_MAX, "id", what)
 }
 

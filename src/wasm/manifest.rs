@@ -5,6 +5,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod guide;
 mod into;
 mod nearby;
 mod requests;
@@ -86,6 +87,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
     if raw.feeds.iter().filter(|feed| feed.kind == raw::FeedKind::Webhook).count() > 1 {
         return refuse("it has two webhook feeds, and an instance has one address for deliveries");
     }
+    guide::check(&raw.guide)?;
 
     Ok(Manifest {
         name: identity.name,
@@ -96,6 +98,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
         endpoints: raw.endpoints.into_iter().map(into::endpoint).collect(),
         credentials: raw.credentials.into_iter().map(into::credential).collect(),
         feeds: raw.feeds.into_iter().map(into::feed).collect(),
+        guide: raw.guide.into_iter().map(into::path_doc).collect(),
     })
 }
 

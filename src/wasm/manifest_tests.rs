@@ -114,6 +114,16 @@ fn good() -> raw::Description {
                 signature: Some(signature()),
             },
         ],
+        guide: vec![raw::PathDoc {
+            pattern: "containers/{by-name,by-id}/{name}/**".into(),
+            summary: "A container".into(),
+            entries: vec!["state".into(), "labels/".into()],
+            example: "containers/by-name/api/".into(),
+            requests: 1,
+            page: Some(100),
+            each_open: false,
+            search: raw::Search::Enter,
+        }],
     }
 }
 

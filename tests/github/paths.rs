@@ -188,7 +188,7 @@ fn the_users_own_account_and_organizations_are_listed_and_others_can_be_opened()
     let Some(world) = World::demo("accounts") else { return };
     let mounted = world.mount();
     let github = mounted.join("github");
-    assert_eq!(shell(&github, "ls"), "acme\nacme-labs\nmira");
+    assert_eq!(shell(&github, "ls"), "AGENTS.md\nREADME.md\nacme\nacme-labs\nmira");
     assert_eq!(shell(&github, "ls acme"), "api\ninfra\nwebsite");
     assert_eq!(shell(&github, "ls mira"), "dotfiles");
     assert!(github.join("lars").is_dir(), "not listed, and there");

@@ -71,7 +71,7 @@ fn teams_states_cycles_projects_and_people_are_where_they_are_promised() {
     let Some(world) = World::demo("everything_else") else { return };
     let mounted = world.mount();
     let linear = mounted.join("linear");
-    assert_eq!(shell(&linear, "ls"), "my\nprojects\nteams\nusers");
+    assert_eq!(shell(&linear, "ls"), "AGENTS.md\nREADME.md\nmy\nprojects\nteams\nusers");
     assert_eq!(shell(&linear, "ls teams"), "ENG\nOPS");
     assert_eq!(shell(&linear, "ls teams/ENG"), "cycles\nissues\nmembers\nprojects\nstates");
     let issues = linear.join("teams/ENG/issues");

@@ -100,7 +100,12 @@ fn the_example_of_the_documentation_is_live_by_its_webhook() {
     let provider = format!("tracker={}", component("example").display());
     let mounted = omnifs.mount(&["--provider", &provider]).expect("mount");
     let title = mounted.join("tracker/7/title");
-    assert_eq!(list(&mounted.join("tracker")).expect("listed"), ["7"]);
+    // Without the host's own files.
+    let issues = || -> Vec<String> {
+        let names = list(&mounted.join("tracker")).expect("listed").into_iter();
+        names.filter(|name| name.parse::<u64>().is_ok()).collect()
+    };
+    assert_eq!(issues(), ["7"]);
 
     // A first delivery shows that they arrive: from then on what is read is kept.
     assert!(deliver(port, "1").starts_with('2'));
@@ -120,6 +125,6 @@ fn the_example_of_the_documentation_is_live_by_its_webhook() {
     assert!(deliver(port, "7").starts_with('2'));
     await_content(&title, "Changed\n", SOON);
     assert!(deliver(port, "8").starts_with('2'));
-    let listed = || list(&mounted.join("tracker")).ok().filter(|names| names.len() == 2);
+    let listed = || Some(issues()).filter(|names| names.len() == 2);
     assert_eq!(wait_until(SOON, listed).expect("the new one shows"), ["7", "8"]);
 }

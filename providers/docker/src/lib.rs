@@ -42,6 +42,7 @@
 mod api;
 mod container;
 mod feed;
+mod guide;
 mod image;
 mod network;
 mod volume;
@@ -175,6 +176,7 @@ impl Provider for Docker {
             )
         }],
         feeds: &[Feed::push("events", ENGINE, engine::ENDPOINT)],
+        guide: guide::GUIDE,
         ..Manifest::new("docker", env!("CARGO_PKG_VERSION"), "What a Docker engine holds")
     };
 

@@ -26,6 +26,7 @@ mod actions;
 mod api;
 mod archive;
 mod comment;
+mod guide;
 mod issue;
 mod poll;
 mod pull;
@@ -370,6 +371,7 @@ impl Provider for GitHub {
             // Every scope there is.
             Feed::webhook("webhooks", "", SIGNATURE),
         ],
+        guide: guide::GUIDE,
         ..Manifest::new(
             "github",
             env!("CARGO_PKG_VERSION"),

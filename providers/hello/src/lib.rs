@@ -1,6 +1,6 @@
 //! The smallest provider: three files from its own settings, for the world without `http`.
 
-use omnifs_sdk::manifest::Setting;
+use omnifs_sdk::manifest::{Path, Setting};
 use omnifs_sdk::*;
 
 ids! {
@@ -39,6 +39,13 @@ impl Provider for Hello {
     const ROOT: Id = Id::Root;
     const MANIFEST: Manifest = Manifest {
         config: &[Setting { name: "name", description: "Who is greeted", default: Some("world") }],
+        guide: &[
+            Path::new("hello.txt", "a greeting", "hello.txt"),
+            Path {
+                entries: &["version", "hello.txt"],
+                ..Path::new("about/", "the provider itself", "about/")
+            },
+        ],
         ..Manifest::new("hello", env!("CARGO_PKG_VERSION"), "A greeting, to start from")
     };
 }

@@ -72,6 +72,7 @@ impl manifest::Guest for Hostile {
                 feed("poll", manifest::FeedKind::Poll, Some("service")),
                 feed("hook", manifest::FeedKind::Webhook, None),
             ],
+            guide: vec![],
         }
     }
 }

@@ -19,6 +19,7 @@
 mod api;
 mod comment;
 mod feed;
+mod guide;
 mod issue;
 mod issues;
 mod person;
@@ -197,6 +198,7 @@ impl Provider for Linear {
             Feed::poll("changes", "workspace:", "api"),
             Feed::webhook("webhook", "workspace:", SIGNATURE),
         ],
+        guide: guide::GUIDE,
         ..Manifest::new("linear", env!("CARGO_PKG_VERSION"), "What a Linear workspace holds")
     };
 

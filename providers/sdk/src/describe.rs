@@ -19,6 +19,24 @@ pub(crate) fn description(manifest: &Manifest, root: String) -> w::Description {
         endpoints: manifest.endpoints.iter().map(endpoint).collect(),
         credentials: manifest.credentials.iter().map(credential).collect(),
         feeds: manifest.feeds.iter().map(feed).collect(),
+        guide: manifest.guide.iter().map(path).collect(),
+    }
+}
+
+fn path(path: &m::Path) -> w::PathDoc {
+    w::PathDoc {
+        pattern: path.pattern.to_owned(),
+        summary: path.summary.to_owned(),
+        entries: owned(path.entries),
+        example: path.example.to_owned(),
+        requests: path.requests,
+        page: path.page,
+        each_open: path.each_open,
+        search: match path.search {
+            m::Search::Enter => w::Search::Enter,
+            m::Search::Again => w::Search::Again,
+            m::Search::Costly => w::Search::Costly,
+        },
     }
 }
 

@@ -1,6 +1,10 @@
 //! What a provider is and what it asks for, as a constant table. See `wit/manifest.wit` for what each
 //! field means; the user approves what is written here.
 
+mod path;
+
+pub use path::{Path, Search};
+
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest {
     /// Lower-case letters, digits and `-`.
@@ -13,6 +17,8 @@ pub struct Manifest {
     pub endpoints: &'static [Endpoint],
     pub credentials: &'static [Credential],
     pub feeds: &'static [Feed],
+    /// What paths there are, the likeliest first.
+    pub guide: &'static [Path],
 }
 
 impl Manifest {
@@ -26,6 +32,7 @@ impl Manifest {
             endpoints: &[],
             credentials: &[],
             feeds: &[],
+            guide: &[],
         }
     }
 }

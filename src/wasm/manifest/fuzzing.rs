@@ -51,6 +51,17 @@ impl<'a> Lines<'a> {
             endpoints: self.list(Self::endpoint),
             credentials: self.list(Self::credential),
             feeds: self.list(Self::feed),
+            guide: self.list(|lines| raw::PathDoc {
+                pattern: lines.text(),
+                summary: lines.text(),
+                entries: lines.list(Self::text),
+                example: lines.text(),
+                requests: lines.number(100) as u32,
+                page: lines.maybe(|lines| lines.number(100) as u32),
+                each_open: lines.flag(),
+                search: [raw::Search::Enter, raw::Search::Again, raw::Search::Costly]
+                    [lines.number(3)],
+            }),
         }
     }
 

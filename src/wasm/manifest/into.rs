@@ -3,14 +3,32 @@
 use super::raw;
 use crate::provider::{
     Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-    Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, Probe, ResetUnit, Scheme, Scope,
-    Scopes, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
+    Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit, Scheme,
+    Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window,
+    WindowName,
 };
 use crate::wasm::convert;
 use std::time::Duration;
 
 pub(super) fn config_key(raw: raw::ConfigKey) -> ConfigKey {
     ConfigKey { name: raw.name, description: raw.description, default: raw.default_value }
+}
+
+pub(super) fn path_doc(raw: raw::PathDoc) -> PathDoc {
+    PathDoc {
+        pattern: raw.pattern,
+        summary: raw.summary,
+        entries: raw.entries,
+        example: raw.example,
+        requests: raw.requests,
+        page: raw.page,
+        each_open: raw.each_open,
+        search: match raw.search {
+            raw::Search::Enter => Search::Enter,
+            raw::Search::Again => Search::Again,
+            raw::Search::Costly => Search::Costly,
+        },
+    }
 }
 
 pub(super) fn endpoint(raw: raw::Endpoint) -> Endpoint {
