@@ -64,3 +64,11 @@ fn every_pack_that_ends_early_is_an_error() {
         }
     }
 }
+
+#[test]
+fn the_fuzz_target_takes_its_corpus() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/pack");
+    let inputs = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
+    let taken = inputs.map(|input| fuzzing::read(&std::fs::read(input).unwrap())).count();
+    assert!(taken > 5);
+}
