@@ -187,7 +187,7 @@ pub fn fetch(path: &str, wants: &[Oid], depth: Option<u32>, filter: Filter) -> R
 }
 
 /// As many as there is room for in a request of a mebibyte.
-const BATCH: usize = 8_000;
+pub const BATCH: usize = 8_000;
 
 /// Hands over the blobs with these ids, in any order, each once.
 pub fn blobs(path: &str, ids: &[Oid], mut each: impl FnMut(Oid, &[u8])) -> Result<()> {

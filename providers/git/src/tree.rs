@@ -6,7 +6,7 @@ use omnifs_gitpack::object::{self, Commit, Mode, Tag};
 use omnifs_gitpack::protocol::Filter;
 use omnifs_gitpack::{Kind, Oid};
 use omnifs_sdk::*;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// Bytes of trees that are held: far more than the largest repositories have in one commit.
 const TREES: usize = 64 << 20;
@@ -136,11 +136,40 @@ fn entry(path: &str, found: object::TreeEntry<'_>, objects: &Objects) -> Entry<I
     entry.tie(id)
 }
 
-/// A blob's content.
+/// A blob's content. Who reads a whole tree is brought the others with it.
 pub fn blob(path: &str, id: &str) -> Result<Content> {
-    let id = oid(id)?;
+    let asked = oid(id)?;
+    let mut wanted: BTreeMap<Oid, Vec<Id>> = BTreeMap::new();
+    for file in preload::ahead().map(|walk| walk.files).unwrap_or_default() {
+        if let Id::Blob(of, id) | Id::Program(of, id) | Id::Link(of, id) = &file
+            && of == path
+            && let Ok(id) = oid(id)
+        {
+            wanted.entry(id).or_default().push(file);
+        }
+    }
+    let others = wanted.keys().copied().filter(|id| *id != asked);
+    let ids: Vec<Oid> = std::iter::once(asked).chain(others).take(service::BATCH).collect();
+    let mut found = None;
+    let brought = service::blobs(path, &ids, |id, content| {
+        for file in wanted.get(&id).into_iter().flatten() {
+            preload::content(file, content);
+        }
+        if id == asked {
+            found = Some(content.to_vec());
+        }
+    });
+    match (brought, found) {
+        (_, Some(content)) => Ok(content.into()),
+        // One of the others is not what it should be, or all are more than an answer holds.
+        (Err(_), None) if ids.len() > 1 => alone(path, asked),
+        (Err(error), None) => Err(error),
+        (Ok(()), None) => Err(Error::NotFound),
+    }
+}
+
+fn alone(path: &str, id: Oid) -> Result<Content> {
     let mut found = Vec::new();
-    // Others that are likely to be read next can be wanted by the same request.
     service::blobs(path, &[id], |_, content| found = content.to_vec())?;
     Ok(found.into())
 }
