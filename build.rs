@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 3] = ["docker", "github", "linear"];
+const SHIPPED: [&str; 4] = ["docker", "git", "github", "linear"];
+/// Those of which there is no instance before the configuration names one, since each is of a server that the
+/// user chooses.
+const ON_DEMAND: [&str; 1] = ["git"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -37,6 +40,7 @@ fn main() {
         }
     }
     table.push_str("];\n");
+    let _ = writeln!(table, "pub static ON_DEMAND: &[&str] = &{ON_DEMAND:?};");
     if !found {
         println!(
             "cargo::warning=no provider is embedded: {} holds none; run `cargo xtask build`",

@@ -1,7 +1,8 @@
 //! The components that ship inside the binary.
 //!
 //! `build.rs` writes the table: `SHIPPED` holds a provider's name and its component for each one
-//! that was built when the binary was, in alphabetical order; it may be empty.
+//! that was built when the binary was, in alphabetical order; it may be empty. `ON_DEMAND` holds those
+//! that are mounted only where the configuration names an instance.
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 

@@ -22,7 +22,8 @@ pub(super) struct Checked {
 /// What a guest may say beside the path: which form of an answer it wants, and what its own body is. Every
 /// other header is the host's. A list of what is refused would have to name what each proxy and framework
 /// takes for another path, method or client (`X-Original-URL`, `X-HTTP-Method-Override`, `X-Forwarded-Host`).
-const ALLOWED: &[&str] = &["accept", "accept-language", "content-type", "prefer"];
+/// `git-protocol` is the version of git's own protocol.
+const ALLOWED: &[&str] = &["accept", "accept-language", "content-type", "git-protocol", "prefer"];
 
 /// The version of a service's interface: `x-SERVICE-api-version`, `SERVICE-version`.
 fn is_version(header: &str) -> bool {
@@ -358,6 +359,7 @@ mod tests {
             ("Accept", "application/vnd.github+json"),
             ("Accept-Language", "en"),
             ("Content-Type", "application/json"),
+            ("Git-Protocol", "version=2"),
             ("Prefer", "return=minimal"),
             ("X-GitHub-Api-Version", "2022-11-28"),
             ("Notion-Version", "2022-06-28"),

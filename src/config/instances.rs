@@ -51,8 +51,8 @@ pub fn valid_name(name: &str) -> bool {
 }
 
 impl Config {
-    /// Every instance, by name: the shipped providers under their own names, what the file adds
-    /// or changes, what lies in the provider directory, and `flags` (`--provider NAME=FILE`).
+    /// Every instance, by name: the shipped providers under their own names, but for those that wait for the
+    /// file to name an instance of them, what the file adds or changes, what lies in the provider directory, and `flags` (`--provider NAME=FILE`).
     ///
     /// # Errors
     /// A flag with an invalid name.
@@ -72,7 +72,8 @@ impl Config {
             instances
                 .insert(name.clone(), Instance { name, source, approval, enabled, config, egress });
         };
-        for name in shipped {
+        let unasked = |name: &&&str| !crate::shipped::ON_DEMAND.contains(*name);
+        for name in shipped.iter().filter(unasked) {
             add(name, Source::Shipped((*name).to_owned()), Approval::Shipped, None);
         }
         for (name, path) in &installed {
@@ -164,6 +165,20 @@ mod tests {
         let all = Config::default().instances(&SHIPPED, Path::new("/nowhere"), &[]).unwrap();
         assert_eq!(all.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), SHIPPED);
         assert!(all.iter().all(|i| i.enabled && i.approval == Approval::Shipped));
+    }
+
+    #[test]
+    fn what_ships_on_demand_is_an_instance_only_where_the_file_names_one() {
+        let shipped = ["git", "github"];
+        let names = |config: &Config| {
+            let all = config.instances(&shipped, Path::new("/nowhere"), &[]).unwrap();
+            all.into_iter().map(|instance| instance.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&Config::default()), ["github"]);
+        let own = config("[instances.git]\nendpoints.git = 'https://git.example.org'");
+        assert_eq!(names(&own), ["git", "github"]);
+        let other = config("[instances.git-example-org]\nprovider = 'git'");
+        assert_eq!(names(&other), ["git-example-org", "github"]);
     }
 
     #[test]

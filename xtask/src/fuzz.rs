@@ -16,7 +16,7 @@ use std::time::Duration;
 const WRAPS: &str = "OMNIFS_XTASK_WRAPS_RUSTC";
 
 /// The crates that are fuzzed.
-const OWN: [&str; 3] = ["omnifs", "omnifs_platform", "omnifs_sdk"];
+const OWN: [&str; 4] = ["omnifs", "omnifs_gitpack", "omnifs_platform", "omnifs_sdk"];
 
 /// libFuzzer's own (SanitizerCoverage, "inline 8-bit counters"). Cargo does not see them: whoever changes
 /// them removes fuzz/target.

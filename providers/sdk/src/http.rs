@@ -77,6 +77,12 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
+    /// A body that is no JSON, of this media type.
+    pub fn bytes(mut self, media_type: &str, body: Vec<u8>) -> Self {
+        self.wire.body = Some(body);
+        self.header("content-type", media_type)
+    }
+
     /// The answer is judged by `judge` first: what that finds is the error of [`ok`](Response::ok)
     /// and of all that builds on it.
     pub fn judged_by(self, judge: Judge) -> Self {
