@@ -11,6 +11,7 @@ mod identity;
 mod logs;
 mod podman;
 mod proof;
+mod tasks;
 mod tools;
 
 use omnifs_support::engine::Api;

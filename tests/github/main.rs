@@ -16,7 +16,9 @@ mod identity;
 mod nfs;
 mod paths;
 mod scale;
+mod tasks;
 mod titles;
+mod views;
 
 use omnifs_support::{Mounted, Omnifs, skip, wait_until};
 use omnifs_twins::github::RepoShape;
@@ -124,6 +126,10 @@ fn issues(open: usize, comments: usize) -> GithubSetup {
 fn is_poll(request: &Request) -> bool {
     let query = request.query.as_deref().unwrap_or_default();
     let by_id = request.path.strip_prefix("/repositories/");
+    // `_recent`.
+    if query.starts_with("state=all&sort=updated&direction=desc") {
+        return false;
+    }
     ["since=", "sort=updated", "sort=created", "status="].iter().any(|part| query.contains(part))
         || ["/issues/events", "/labels", "/milestones"]
             .iter()

@@ -52,7 +52,11 @@ fn views_show_what_is_open_closed_and_all_and_no_pull_requests() {
     let Some(world) = World::demo("views") else { return };
     let mounted = world.mount();
     let issues = mounted.join(API).join("_issues");
-    assert_eq!(shell(&issues, "ls"), "_all\n_closed\n_open");
+    assert_eq!(
+        shell(&issues, "ls"),
+        "_all\n_by-assignee\n_by-author\n_by-label\n_by-milestone\n_closed\n_mine\n\
+         _open\n_open.jsonl\n_open.tsv\n_recent\n_search"
+    );
     assert_eq!(shell(&issues, "ls _open"), "2838\n2841\n2846\n2849\n2853");
     assert_eq!(shell(&issues, "ls _closed"), "2815\n2827\n2830");
     assert_eq!(shell(&issues, "ls _all | wc -l"), "8");
@@ -150,7 +154,7 @@ fn releases_refs_and_trees_are_as_git_has_them() {
     );
     assert_eq!(read(&repo.join("README.md")), "# api\n\nThe API server of Acme.\n\n    make run\n");
     assert_eq!(shell(&repo, "jq -r .full_name repo.json"), "acme/api");
-    assert_eq!(shell(&repo, "ls _releases"), "v1.8.0\nv1.9.0-rc.1");
+    assert_eq!(shell(&repo, "ls _releases"), "latest\nv1.8.0\nv1.9.0-rc.1");
     let release = repo.join("_releases/v1.8.0");
     assert!(read(&release.join("notes.md")).contains("TLS 1.1 is gone"));
     assert_eq!(shell(&release, "jq -r .tag_name release.json"), "v1.8.0");

@@ -7,6 +7,7 @@ mod counts;
 mod faults;
 mod identity;
 mod paths;
+mod tasks;
 
 use omnifs_support::{Mounted, Omnifs, skip, wait_until};
 use omnifs_twins::linear::TeamShape;

@@ -5,6 +5,7 @@ use crate::api::log::select;
 use crate::api::{Container, ContainerInspect, ContainerSummary, service};
 use crate::{Id, engine};
 use omnifs_sdk::*;
+use serde_json::{Value, json};
 
 impl Object for Container {
     type Id = Id;
@@ -31,6 +32,8 @@ impl Object for Container {
         log("logs", |id| read_log(id, "logs")).growing(|c| c.stream(&[0, 1, 2])),
         log("stdout.log", |id| read_log(id, "stdout.log")).growing(|c| c.stream(&[0, 1])),
         log("stderr.log", |id| read_log(id, "stderr.log")).growing(|c| c.stream(&[2])),
+        now("top", top),
+        now("stats.json", stats),
     ];
 
     fn id(&self) -> Id {
@@ -45,6 +48,35 @@ impl Object for Container {
 
 const fn log(name: &'static str, read: fn(&Id) -> Result<Content>) -> Leaf<Container> {
     own(name, read).known(Container::no_log)
+}
+
+/// What a running container is at the moment.
+const fn now(name: &'static str, read: fn(&Id) -> Result<Content>) -> Leaf<Container> {
+    own(name, read).unlisted().present_if(Container::is_running).volatile_while(|_| true)
+}
+
+/// The processes, as the engine's `ps` lists them.
+fn top(container: &Id) -> Result<Content> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Top {
+        #[serde(default, deserialize_with = "json::null_as_default")]
+        titles: Vec<String>,
+        #[serde(default, deserialize_with = "json::null_as_default")]
+        processes: Vec<Vec<String>>,
+    }
+    let Id::Container(id) = container else { return Err(Error::NotFound) };
+    let Top { titles, processes } = engine::top(id).json()?;
+    let mut table = Table::new(titles);
+    processes.into_iter().for_each(|process| table.row(process.into_iter().map(Value::from)));
+    Ok(table.content(Form::Tsv))
+}
+
+/// One sample, without the second one that the engine waits a second for.
+fn stats(container: &Id) -> Result<Content> {
+    let Id::Container(id) = container else { return Err(Error::NotFound) };
+    let request = engine::stats(id).query("stream", "false").query("one-shot", "true");
+    Ok(json(&request.json::<Value>()?))
 }
 
 /// The setting, and the query parameter of the engine.
@@ -97,16 +129,77 @@ impl Container {
     }
 }
 
-/// The entries of a directory of containers.
-pub fn list(directory: &Id) -> Result<Listing<Id>> {
+/// Every container, the oldest first.
+fn all() -> Result<Items<Container>> {
     let all: Items<ContainerSummary> = engine::containers().query("all", 1).json()?;
     let mut all = all.map(Container::from);
     all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    Ok(all)
+}
+
+/// The entries of a directory of containers.
+pub fn list(directory: &Id) -> Result<Listing<Id>> {
+    let all = all()?;
+    preload::part(Id::Root, table(&all).entries("containers", Id::Overview).into());
+    views(directory, &all)
+}
+
+/// `containers.tsv` and `containers.jsonl`, with the directories of containers.
+pub fn overview(form: Form) -> Result<Content> {
+    let (all, containers) = (all()?, Entry::fixed(("containers", Id::Containers)));
+    let table = table(&all);
+    let beside = table.entries("containers", Id::Overview).into_iter().chain([containers]);
+    // From the top down: a host keeps entries of directories that it knows.
+    preload::part(Id::Root, beside.collect());
+    preload::part(Id::Containers, ENTRIES.map(Entry::fixed).into());
+    preload::whole(Id::ByName, views(&Id::ByName, &all)?);
+    Ok(table.content(form))
+}
+
+/// What the directory of containers shows.
+pub const ENTRIES: [(&str, Id); 4] = [
+    ("by-name", Id::ByName),
+    ("by-id", Id::ById),
+    ("_running", Id::Running),
+    ("_stopped", Id::Stopped),
+];
+
+/// Columns of the tables: what the listing holds, and an event tells of.
+const COLUMNS: [&str; 10] =
+    ["name", "id", "image", "state", "status", "created", "ports", "project", "service", "command"];
+
+fn table(all: &Items<Container>) -> Table {
+    let mut table = Table::new(COLUMNS);
+    for c in all.iter() {
+        let (project, service) = service(&c.labels).unzip();
+        // No event tells how a removal goes on.
+        let status = (!c.is_leaving()).then_some(&c.status);
+        let state = if c.is_leaving() { "removing" } else { &c.state };
+        let created = c.created.map(|seconds| time::rfc3339(seconds * 1000));
+        table.row([
+            json!(c.name),
+            json!(c.id),
+            json!(c.image),
+            json!(state),
+            json!(status),
+            json!(created),
+            json!(c.ports),
+            json!(project),
+            json!(service),
+            json!(c.command),
+        ]);
+    }
+    table.noting(all);
+    table
+}
+
+/// The entries of a directory, with those of all others offered.
+fn views(directory: &Id, all: &Items<Container>) -> Result<Listing<Id>> {
     let mut directories = vec![Id::ByName, Id::ById, Id::Running, Id::Stopped, Id::Compose];
     for (project, service) in all.iter().filter_map(|c| service(&c.labels)) {
         directories.extend([Id::Project(project.clone()), Id::Service(project, service)]);
     }
-    preload::views(directory, &directories, &all, |directory, c| c.entry(directory))
+    preload::views(directory, &directories, all, |directory, c| c.entry(directory))
 }
 
 /// The engine also takes the beginning of an id: the SDK refuses what is answered under another

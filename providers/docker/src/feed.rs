@@ -99,12 +99,16 @@ fn read(event: Event, changes: &mut Changes) {
                 "delete" | "remove" => _ = changes.invalidated([Image(format!("sha256:{id}"))]),
                 _ => {}
             }
-            changes.invalidated([Tags, Info]).children_changed([ImageNames, ImageIds]);
+            // A tag that moved is shown by its image's id.
+            changes.invalidated([Tags, Info, Tables]).children_changed([ImageNames, ImageIds]);
         }
-        ("container", "health_status" | "update" | "oom") => object(Container(id), changes),
+        ("container", "health_status" | "update" | "oom") => {
+            object(Container(id), changes);
+            changes.invalidated([Tables]);
+        }
         ("container", action) => {
             object(Container(id), changes);
-            changes.invalidated([Info]);
+            changes.invalidated([Info, Tables]);
             // No entry moves, and the engine announces a pause a moment before it lists it.
             if matches!(action, "pause" | "unpause") {
                 return;

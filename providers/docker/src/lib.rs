@@ -33,6 +33,10 @@
 //!   first open until a minute after the last use;
 //! - `networks` of one that does not run is a call at each open.
 //!
+//! What a running container does at the moment, `top` and `stats.json`, is found by name and not listed: each
+//! is a call at each open, after one for the container, and no walk pays for them. `containers.tsv` and
+//! `containers.jsonl` come with the listing.
+//!
 //! So `grep -r` over a listed container costs 2 where it was never started, 3 where it has ended, 4
 //! where it is running; and again 1, 1 and none.
 //!
@@ -78,7 +82,11 @@ const ENGINE: &str = "engine";
 ids! {
     pub enum Id {
         _: scoped(ENGINE),
-        Root = "root", Version = "version", Info = "info",
+        Root = "root", Version = "version", Info = "info", System = "system",
+        /// What the engine's disk holds changes with each byte that a container writes.
+        Df = "df": volatile(),
+        /// Shown nowhere: the tables of containers are part of it.
+        Tables = "tables", Overview(form: Form) = "containers-table",
         Containers = "containers", Container(id: String) = "container",
         ByName = "containers-by-name", ById = "containers-by-id",
         Running = "containers-running", Stopped = "containers-stopped",
@@ -108,11 +116,13 @@ impl Tree for Id {
             Root => fixed([
                 ("containers", Containers), ("images", Images), ("volumes", Volumes),
                 ("networks", Networks), ("compose", Compose),
-                ("version.json", Version), ("info.json", Info),
+                ("version.json", Version), ("info.json", Info), ("system", System),
+                ("containers.tsv", Overview(Form::Tsv)), ("containers.jsonl", Overview(Form::Jsonl)),
             ]),
-            Containers => fixed([
-                ("by-name", ByName), ("by-id", ById), ("_running", Running), ("_stopped", Stopped),
-            ]),
+            System => fixed([("info.json", Info), ("version.json", Version), ("df.json", Df)]),
+            Df => file(|| Ok(json(&engine::df().json::<serde_json::Value>()?))),
+            Overview(form) => file(move || container::overview(form)),
+            Containers => fixed(container::ENTRIES),
             ByName | ById | Running | Stopped => searchable(self, container::list, container::find),
             Compose | Project(_) | Service(..) => listing(move || container::list(&self)),
             Container(id) => object(move || container::inspect(&id)),
@@ -126,8 +136,12 @@ impl Tree for Id {
             Network(id) => object(move || network::inspect(&id)),
             Version => file(|| Ok(json(&engine::version().json::<serde_json::Value>()?))),
             Info => file(|| Ok(engine::info().json::<api::Info>()?.stable())),
-            Tags | Members => fixed([]),
+            Tags | Members | Tables => fixed([]),
         }
+    }
+
+    fn whole(&self) -> Option<Id> {
+        matches!(self, Id::Overview(_)).then_some(Id::Tables)
     }
 }
 
@@ -136,10 +150,13 @@ routes! {
         get ping() = "/_ping",
         get version() = "/version",
         get info() = "/info",
+        get df() = "/system/df",
         get events() = "/events",
         get containers() = "/containers/json",
         get container(id) = "/containers/*/json",
         get logs(id) = "/containers/*/logs",
+        get top(id) = "/containers/*/top",
+        get stats(id) = "/containers/*/stats",
         get images() = "/images/json",
         // Also by name: `acme/tools:1.0`.
         get image(id) = "/images/*%2F*/json",

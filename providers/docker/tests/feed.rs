@@ -95,6 +95,7 @@ fn a_start_and_a_stop_move_the_container_between_its_listings() {
             "children containers-stopped".to_owned(),
             format!("invalidated container/{id}"),
             "invalidated info".to_owned(),
+            "invalidated tables".to_owned(),
         ];
         assert_eq!(changes(&line), expected, "{action}");
     }
@@ -117,6 +118,7 @@ fn a_rename_changes_the_names_and_not_the_object() {
             format!("invalidated container/{id}"),
             "invalidated info".to_owned(),
             "invalidated network-members".to_owned(),
+            "invalidated tables".to_owned(),
         ]
     );
 }
@@ -138,7 +140,11 @@ fn a_pause_moves_no_entry() {
     let line = recorded("container", "unpause", "idle");
     assert_eq!(
         changes(&line),
-        [format!("invalidated container/{}", actor(&line)), "invalidated info".to_owned()]
+        [
+            format!("invalidated container/{}", actor(&line)),
+            "invalidated info".to_owned(),
+            "invalidated tables".to_owned(),
+        ]
     );
 }
 
@@ -198,9 +204,9 @@ fn a_prune_of_volumes_is_told_as_a_whole() {
 }
 
 #[test]
-fn a_health_status_changes_its_container_alone() {
+fn a_health_status_changes_its_container_and_the_table() {
     let line = r#"{"Type":"container","Action":"health_status: healthy","Actor":{"ID":"ab"},"timeNano":1}"#;
-    assert_eq!(changes(line), ["invalidated container/ab"]);
+    assert_eq!(changes(line), ["invalidated container/ab", "invalidated tables"]);
 }
 
 #[test]
@@ -234,6 +240,7 @@ fn tags_change_every_image_that_may_have_lost_one() {
             "children images-by-name".to_owned(),
             "invalidated image-tags".to_owned(),
             "invalidated info".to_owned(),
+            "invalidated tables".to_owned(),
         ]
     );
     let untag = include_str!("recorded/events.jsonl")

@@ -39,8 +39,20 @@ fn the_tree_is_the_promised_one() {
     let mount = mount();
     assert_eq!(
         mount.list("").unwrap(),
-        ["compose", "containers", "images", "info.json", "networks", "version.json", "volumes"]
+        [
+            "compose",
+            "containers",
+            "containers.jsonl",
+            "containers.tsv",
+            "images",
+            "info.json",
+            "networks",
+            "system",
+            "version.json",
+            "volumes",
+        ]
     );
+    assert_eq!(mount.list("system").unwrap(), ["df.json", "info.json", "version.json"]);
     assert_eq!(mount.list("containers").unwrap(), ["_running", "_stopped", "by-id", "by-name"]);
     assert_eq!(mount.list("images").unwrap(), ["by-id", "by-name"]);
     assert_eq!(
@@ -692,4 +704,49 @@ fn every_entry_is_a_file_or_a_directory_with_its_exact_size() {
             assert!(!mount.read_all(root).unwrap().is_empty());
         }
     }
+}
+
+#[test]
+fn the_tables_come_with_the_listing_of_containers() {
+    let mount = mount();
+    let table = mount.read("containers.tsv").unwrap();
+    assert_eq!(mount.requests(), [LIST]);
+    let head = "name\tid\timage\tstate\tstatus\tcreated\tports\tproject\tservice\tcommand";
+    assert_eq!(table.lines().next().unwrap(), head);
+    let names: Vec<_> = table.lines().skip(1).filter_map(|row| row.split('\t').next()).collect();
+    assert_eq!(sorted(names.into_iter().map(str::to_owned).collect()), NAMES);
+    let web = table.lines().find(|row| row.starts_with("web\t")).unwrap();
+    let cells: Vec<_> = web.split('\t').collect();
+    assert_eq!((cells[1], cells[3]), (id("web").as_str(), "running"));
+    assert_eq!(mount.list("containers/by-name").unwrap(), NAMES);
+    mount.read("containers.jsonl").unwrap();
+    assert_eq!(mount.requests(), [""; 0]);
+}
+
+#[test]
+fn what_a_container_does_now_is_found_by_name_and_never_listed() {
+    let at = format!("/containers/{}", id("web"));
+    let top = r#"{"Titles": ["PID", "CMD"], "Processes": [["7", "sh -c 'a\tb'"], ["8", "sleep"]]}"#;
+    let stats = r#"{"pids_stats": {"current": 2}}"#;
+    let upstream = engine()
+        .get(&format!("{at}/top"), top)
+        .get(&format!("{at}/stats?stream=false&one-shot=true"), stats);
+    let mount = Mount::<Docker>::new(upstream);
+    let web = "containers/by-name/web";
+    let names = mount.list(web).unwrap();
+    assert!(!names.iter().any(|name| name == "top" || name == "stats.json"), "{names:?}");
+    let top = mount.read(&format!("{web}/top")).unwrap();
+    assert_eq!(top, "PID\tCMD\n7\tsh -c 'a\\tb'\n8\tsleep\n");
+    assert!(mount.read(&format!("{web}/stats.json")).unwrap().contains("\"current\": 2"));
+    mount.requests();
+    mount.read(&format!("{web}/top")).unwrap();
+    assert!(mount.requests().iter().any(|line| line.ends_with("/top")), "asked at each open");
+    let ended = mount.stat("containers/by-name/job/top").map(|node| node.id);
+    assert!(matches!(ended, Err(Error::NotFound)), "{ended:?}");
+    mount.requests();
+    for name in [".git", "tops"] {
+        let absent = mount.stat(&format!("{web}/{name}")).map(|node| node.id);
+        assert!(matches!(absent, Err(Error::NotFound)), "{name}: {absent:?}");
+    }
+    assert_eq!(mount.requests(), [""; 0]);
 }

@@ -10,6 +10,9 @@ use crate::api::{self, Run, github};
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
 use serde::Deserialize;
+use serde_json::{Value, json};
+
+mod page;
 
 pub struct RunObject {
     repo: u64,
@@ -34,6 +37,7 @@ impl Object for RunObject {
         leaf("run.json", |r: &Self| r.document.clone()),
         dir("jobs", |r: &Self| Id::Jobs(r.repo, r.run.id)),
         own("log", run_log).volatile_while(|r: &Self| !r.run.is_over()),
+        own("run.md", run_page).volatile_while(|r: &Self| !r.run.is_over()),
     ];
 
     fn id(&self) -> Id {
@@ -56,6 +60,124 @@ impl RunObject {
     fn entry(&self) -> Entry<Id> {
         Entry::object(self.run.id.to_string(), self)
     }
+
+    /// Its row of a table.
+    fn cells(&self) -> Vec<Value> {
+        let run = &self.run;
+        vec![
+            json!(run.id),
+            json!(run.status),
+            json!(run.conclusion),
+            json!(run.updated_at),
+            json!(run.name),
+            json!(run.event),
+            json!(run.head_branch),
+            json!(run.head_sha),
+            json!(run.run_attempt.unwrap_or(1)),
+            json!(run.display_title),
+        ]
+    }
+
+    /// The link to it in `_failed`.
+    fn link(&self) -> Option<Entry<Id>> {
+        let id = self.run.id;
+        self.run.failed().then(|| {
+            Entry::symlink(id.to_string(), Id::RunPointer(self.repo, id))
+                .content(target(id))
+                .modified(self.modified())
+                .part_of(&self.id())
+        })
+    }
+}
+
+pub fn target(run: u64) -> Content {
+    document(format!("../runs/{run}"))
+}
+
+/// The columns of [`RunObject::cells`].
+const COLUMNS: [&str; 10] = [
+    "id",
+    "status",
+    "conclusion",
+    "updated",
+    "workflow",
+    "event",
+    "branch",
+    "sha",
+    "attempt",
+    "title",
+];
+
+/// The runs of a repository, and what a listing of them tells besides.
+struct Runs {
+    entries: Pages<Entry<Id>>,
+    table: Table,
+    failed: Vec<Entry<Id>>,
+}
+
+impl Runs {
+    fn fetch(repo: u64) -> Result<Self> {
+        let (mut table, mut failed) = (Table::new(COLUMNS), Vec::new());
+        let bound = api::listing_bound();
+        let entries = api::pages(github::runs(repo), bound, |page: RunPage| {
+            page.workflow_runs.map(|run| {
+                let run = RunObject::new(repo, run);
+                table.row(run.cells());
+                failed.extend(run.link());
+                run.entry()
+            })
+        })?;
+        table.noting(&entries.items);
+        if entries.more {
+            table.missing(&Runs::stops_short(&entries));
+        }
+        Ok(Runs { entries, table, failed })
+    }
+
+    fn stops_short(entries: &Pages<Entry<Id>>) -> String {
+        let shown = entries.items.len();
+        format!("of the {shown} newest runs; raise listing-bound to see more")
+    }
+
+    /// The directory and that of links to the failed ones; the tables are offered.
+    fn listings(self, repo: u64) -> (Listing<Id>, Listing<Id>) {
+        let tables = self.table.entries("runs", |form| Id::RunOverview(repo, form));
+        let mut beside = Vec::from(tables);
+        beside.push(Entry::directory("_failed", Id::Failed(repo)));
+        preload::part(Id::Actions(repo), beside);
+        let failed = Runs::bounded(self.failed, &self.entries);
+        (listed(self.entries), failed)
+    }
+
+    fn bounded(failed: Vec<Entry<Id>>, entries: &Pages<Entry<Id>>) -> Listing<Id> {
+        let listing = if entries.more {
+            Listing::partial(failed, Runs::stops_short(entries))
+        } else {
+            failed.into()
+        };
+        listing.noting(&entries.items)
+    }
+}
+
+fn listed(runs: Pages<Entry<Id>>) -> Listing<Id> {
+    api::listing(runs, "newest runs", |entry| entry)
+}
+
+/// `runs.tsv` and `runs.jsonl`.
+pub fn overview(repo: u64, form: Form) -> Result<Content> {
+    let runs = Runs::fetch(repo)?;
+    let content = runs.table.content(form);
+    let (listing, failed) = runs.listings(repo);
+    preload::whole(Id::Runs(repo), listing);
+    preload::whole(Id::Failed(repo), failed);
+    Ok(content)
+}
+
+/// Links to those runs that failed.
+pub fn failed(repo: u64) -> Result<Listing<Id>> {
+    let (listing, failed) = Runs::fetch(repo)?.listings(repo);
+    preload::whole(Id::Runs(repo), listing);
+    Ok(failed)
 }
 
 #[derive(Deserialize)]
@@ -65,15 +187,20 @@ struct RunPage {
 
 /// The runs of a repository or of one workflow, newest first.
 pub fn runs(directory: &Id) -> Result<Listing<Id>> {
-    let (repo, request) = match directory {
-        Id::WorkflowRuns(repo, id) => (*repo, github::workflow_runs(repo, id)),
-        Id::Runs(repo) => (*repo, github::runs(repo)),
+    let (repo, workflow) = match directory {
+        Id::WorkflowRuns(repo, id) => (*repo, *id),
+        Id::Runs(repo) => {
+            let (listing, failed) = Runs::fetch(*repo)?.listings(*repo);
+            preload::whole(Id::Failed(*repo), failed);
+            return Ok(listing);
+        }
         _ => return Err(Error::NotFound),
     };
+    let request = github::workflow_runs(repo, workflow);
     let runs = api::pages(request, api::listing_bound(), |page: RunPage| {
         page.workflow_runs.map(|run| RunObject::new(repo, run).entry())
     })?;
-    Ok(api::listing(runs, "newest runs", |entry| entry))
+    Ok(listed(runs))
 }
 
 pub fn find_run(directory: &Id, name: &str) -> Result<Entry<Id>> {
@@ -96,7 +223,7 @@ pub fn run(repo: u64, id: u64) -> Result<RunObject> {
 /// The logs of all jobs, each below a line `==> JOB <==` as `tail` writes it.
 fn run_log(run: &Id) -> Result<Content> {
     let Id::Run(repo, id) = *run else { return Err(Error::NotFound) };
-    let mut whole = Vec::new();
+    let (mut whole, mut page) = (Vec::new(), page::Page::default());
     let jobs = fetch_jobs(repo, id)?;
     if let Some(odd) = jobs.odd().iter().find(|odd| !odd.shown) {
         return Err(Error::Invalid(format!("api: a job's log is missing: {odd}")));
@@ -108,9 +235,29 @@ fn run_log(run: &Id) -> Result<Content> {
         }
         whole.extend(format!("==> {} <==\n", content::one_line(&job.job.name)).bytes());
         whole.extend(&log);
+        page.job(&job.job, &log);
         preload::offer_leaves(job, [("log", Content(log))]);
     }
+    preload::leaf_content(run, "run.md", &page.content().0);
     Ok(whole.into())
+}
+
+/// The jobs with their steps, and how the logs of those that failed end.
+fn run_page(run: &Id) -> Result<Content> {
+    let Id::Run(repo, id) = *run else { return Err(Error::NotFound) };
+    let mut page = page::Page::default();
+    let jobs = fetch_jobs(repo, id)?;
+    for job in jobs.iter() {
+        if !job.job.failed() {
+            page.job(&job.job, &[]);
+            continue;
+        }
+        let log = log_of(repo, &job.job)?;
+        page.job(&job.job, &log);
+        preload::offer_leaves(job, [("log", Content(log))]);
+    }
+    page.noting(&jobs);
+    Ok(page.content())
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -122,6 +269,17 @@ pub struct Job {
     conclusion: Option<String>,
     started_at: Option<String>,
     completed_at: Option<String>,
+    #[serde(default)]
+    steps: Items<Step>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Step {
+    #[serde(default, deserialize_with = "null")]
+    name: String,
+    #[serde(default, deserialize_with = "null")]
+    status: String,
+    conclusion: Option<String>,
 }
 
 pub struct JobObject {
@@ -159,6 +317,10 @@ impl JobObject {
 }
 
 impl Job {
+    fn failed(&self) -> bool {
+        self.conclusion.as_deref().is_some_and(api::is_failure)
+    }
+
     fn is_skipped(&self) -> bool {
         self.conclusion.as_deref() == Some("skipped")
     }
@@ -292,5 +454,5 @@ pub fn workflow(repo: u64, id: u64) -> Result<WorkflowObject> {
 }
 
 pub fn run_moved(out: &mut Changes, repo: u64, run: u64) {
-    out.invalidated([Id::Run(repo, run), Id::Jobs(repo, run)]);
+    out.invalidated([Id::Run(repo, run), Id::Jobs(repo, run), Id::RunIndex(repo)]);
 }

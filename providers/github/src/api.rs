@@ -23,6 +23,7 @@ omnifs_sdk::routes! {
         get user_orgs() = "/user/orgs",
         get user_repos() = "/user/repos",
         get installation_repos() = "/installation/repositories",
+        get search() = "/search/issues",
         get account(login) = "/users/*",
         get account_repos(login) = "/users/*/repos",
         get org_repos(login) = "/orgs/*/repos",
@@ -34,6 +35,7 @@ omnifs_sdk::routes! {
         get labels(repo) = "/repositories/*/labels",
         get milestones(repo) = "/repositories/*/milestones",
         get comments(repo, number) = "/repositories/*/issues/*/comments",
+        get timeline(repo, number) = "/repositories/*/issues/*/timeline",
         get comment(repo, id) = "/repositories/*/issues/comments/*",
         get pulls(repo) = "/repositories/*/pulls",
         get pull(repo, number) = "/repositories/*/pulls/*",
@@ -230,6 +232,20 @@ pub struct Branch {
     pub sha: String,
 }
 
+impl Thread {
+    pub fn author(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.login.as_str())
+    }
+
+    pub fn assignees(&self) -> Vec<&str> {
+        self.assignees.iter().map(|user| user.login.as_str()).collect()
+    }
+
+    pub fn labels(&self) -> Vec<&str> {
+        self.labels.iter().map(Label::name).collect()
+    }
+}
+
 /// What issues and pull requests have in common.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Thread {
@@ -305,6 +321,7 @@ pub struct Run {
     #[serde(default, deserialize_with = "null")]
     pub head_sha: String,
     pub run_attempt: Option<u64>,
+    pub display_title: Option<String>,
     #[serde(default, deserialize_with = "null")]
     pub workflow_id: u64,
     pub created_at: String,
@@ -314,9 +331,18 @@ pub struct Run {
 }
 
 impl Run {
+    pub fn failed(&self) -> bool {
+        self.conclusion.as_deref().is_some_and(is_failure)
+    }
+
     pub fn is_over(&self) -> bool {
         self.status.as_deref() == Some("completed")
     }
+}
+
+/// Whether a run, a job or a step that ended so went wrong: cancelled ones and skipped ones did not.
+pub fn is_failure(conclusion: &str) -> bool {
+    matches!(conclusion, "failure" | "timed_out" | "startup_failure")
 }
 
 /// The first line of a message.

@@ -13,8 +13,8 @@
 //! |---|---|
 //! | `owner:{kind}/{login}` | which repositories an account has |
 //! | `repo:{id}` | `repo.json` |
-//! | `issues:{id}` | issues, pull requests, comments, reviews |
-//! | `actions:{id}` | workflows, runs, jobs |
+//! | `issues:{id}` | issues, pull requests, comments, reviews, and the tables and views of them |
+//! | `actions:{id}` | workflows, runs, jobs, and the table and the failed ones |
 //! | `releases:{id}` | releases |
 //! | `refs:{id}` | branches, tags, where a tree's ref points, `README.md` |
 //!
@@ -25,6 +25,7 @@ mod account;
 mod actions;
 mod api;
 mod archive;
+mod closing;
 mod comment;
 mod guide;
 mod issue;
@@ -33,8 +34,10 @@ mod pull;
 mod refs;
 mod release;
 mod repo;
+mod search;
 mod thread;
 mod tree;
+mod views;
 mod webhook;
 
 #[cfg(test)]
@@ -48,6 +51,7 @@ use omnifs_sdk::manifest::{
 use omnifs_sdk::*;
 use std::fmt;
 use std::str::FromStr;
+use views::{Collection, Field};
 
 /// What a token is asked for (docs.github.com, "Scopes for OAuth apps"), each with those that hold it.
 const SCOPES: &[Scope] = &[
@@ -144,20 +148,41 @@ ids! {
         Repo(repo: u64) = "repo",
         RepoJson(repo: u64) = "repo-json": scoped(format!("repo:{repo}")),
 
-        Issues(repo: u64) = "issues",
+        Issues(repo: u64) = "issues": issues(repo),
         IssueList(repo: u64, view: View) = "issue-list": issues(repo),
         Issue(repo: u64, number: u64) = "issue": issues(repo),
         Comments(repo: u64, number: u64) = "comments": issues(repo),
         Comment(repo: u64, id: u64) = "comment": issues(repo),
 
-        Pulls(repo: u64) = "pulls",
+        Pulls(repo: u64) = "pulls": issues(repo),
         PullList(repo: u64, view: View) = "pull-list": issues(repo),
         Pull(repo: u64, number: u64) = "pull": issues(repo),
         PullComments(repo: u64, number: u64) = "pull-comments": issues(repo),
         Reviews(repo: u64, number: u64) = "reviews": issues(repo),
         Review(repo: u64, number: u64, id: u64) = "review": issues(repo),
 
+        /// Shown nowhere: what any issue, or any pull request, that changed may have changed is part of it.
+        Index(repo: u64, of: Collection) = "index": issues(repo),
+        Overview(repo: u64, of: Collection, view: View, form: Form) = "overview": issues(repo),
+        By(repo: u64, of: Collection, field: Field) = "by": issues(repo),
+        With(repo: u64, of: Collection, field: Field, value: String) = "with": issues(repo),
+        Mine(repo: u64, of: Collection) = "mine": issues(repo),
+        Recent(repo: u64, of: Collection) = "recent": issues(repo),
+        /// A link from so many levels below the directory of the objects.
+        Pointer(repo: u64, of: Collection, levels: u8, number: u64) = "pointer": issues(repo),
+
+        /// GitHub's index lags behind what polls and deliveries tell: what it finds is of its own time.
+        Searches(repo: u64, of: Collection) = "searches": volatile(),
+        Search(repo: u64, of: Collection, query: String) = "search": volatile(),
+        Results(repo: u64, of: Collection, query: String, form: Form) = "results": volatile(),
+        Hit(repo: u64, of: Collection, number: u64) = "hit",
+
         Actions(repo: u64) = "actions",
+        /// Shown nowhere: what any run that changed may have changed is part of it.
+        RunIndex(repo: u64) = "run-index": actions(repo),
+        RunOverview(repo: u64, form: Form) = "run-overview": actions(repo),
+        Failed(repo: u64) = "failed-runs": actions(repo),
+        RunPointer(repo: u64, id: u64) = "run-pointer": actions(repo),
         Runs(repo: u64) = "runs": actions(repo),
         Run(repo: u64, id: u64) = "run": actions(repo),
         Jobs(repo: u64, run: u64) = "jobs": actions(repo),
@@ -168,6 +193,7 @@ ids! {
 
         Releases(repo: u64) = "releases": releases(repo),
         Release(repo: u64, id: u64) = "release": releases(repo),
+        LatestRelease(repo: u64) = "latest-release": releases(repo),
         Assets(repo: u64, release: u64) = "assets": releases(repo),
         Asset(repo: u64, id: u64) = "asset",
 
@@ -212,16 +238,8 @@ impl Tree for Id {
             ]),
             RepoJson(r) => file(move || repo::json(r)),
 
-            Issues(r) => fixed([
-                ("_open", IssueList(r, View::Open)),
-                ("_closed", IssueList(r, View::Closed)),
-                ("_all", IssueList(r, View::All)),
-            ]),
-            IssueList(r, view) => open_ended(
-                (r, view),
-                |&(r, view)| issue::list(r, view),
-                |&(r, view), name| issue::find(r, view, name),
-            ),
+            Issues(r) => collection(r, Collection::Issues),
+            IssueList(r, view) => list_of(r, Collection::Issues, view),
             Issue(r, number) => object(move || issue::fetch(r, number)),
             Comments(r, number) | PullComments(r, number) => searchable(
                 (self, r, number),
@@ -230,21 +248,40 @@ impl Tree for Id {
             ),
             Comment(r, id) => file(move || comment::read(r, id)),
 
-            Pulls(r) => fixed([
-                ("_open", PullList(r, View::Open)),
-                ("_closed", PullList(r, View::Closed)),
-                ("_all", PullList(r, View::All)),
-            ]),
-            PullList(r, view) => open_ended(
-                (r, view),
-                |&(r, view)| pull::list(r, view),
-                |&(r, view), name| pull::find(r, view, name),
-            ),
+            Pulls(r) => collection(r, Collection::Pulls),
+            PullList(r, view) => list_of(r, Collection::Pulls, view),
             Pull(r, number) => object(move || pull::fetch(r, number)),
             Reviews(r, number) => listing(move || pull::reviews(r, number)),
             Review(r, number, id) => file(move || pull::review(r, number, id)),
 
-            Actions(r) => fixed([("runs", Runs(r)), ("workflows", Workflows(r))]),
+            Overview(r, of, view, form) => file(move || views::overview(r, of, view, form)),
+            By(r, of, field) => listing(move || views::by(r, of, field)),
+            With(r, of, field, value) => listing(move || views::with(r, of, field, &value)),
+            Mine(r, of) => listing(move || views::mine(r, of)),
+            Recent(r, of) => listing(move || views::recent(r, of)),
+            Pointer(_, _, levels, number) => file(move || Ok(views::target(levels, number))),
+
+            Searches(r, of) => {
+                open_ended((), |()| Ok(Vec::new()), move |(), query| search::named(r, of, query))
+            }
+            Search(r, of, query) => searchable(
+                query,
+                move |query| search::list(r, of, query),
+                move |query, name| search::find(r, of, query, name),
+            ),
+            Results(r, of, query, form) => file(move || search::results(r, of, &query, form)),
+            Hit(_, _, number) => file(move || Ok(views::target(2, number))),
+
+            Actions(r) => fixed([
+                ("runs", Runs(r)),
+                ("runs.tsv", RunOverview(r, Form::Tsv)),
+                ("runs.jsonl", RunOverview(r, Form::Jsonl)),
+                ("_failed", Failed(r)),
+                ("workflows", Workflows(r)),
+            ]),
+            RunOverview(r, form) => file(move || actions::overview(r, form)),
+            Failed(r) => listing(move || actions::failed(r)),
+            RunPointer(_, id) => file(move || Ok(actions::target(id))),
             Runs(_) | WorkflowRuns(..) => open_ended(self, actions::runs, actions::find_run),
             Run(r, id) => object(move || actions::run(r, id)),
             Jobs(r, run) => listing(move || actions::jobs(r, run)),
@@ -254,10 +291,11 @@ impl Tree for Id {
 
             Releases(r) => open_ended(r, |r| release::list(*r), |r, tag| release::find(*r, tag)),
             Release(r, id) => object(move || release::fetch(r, id)),
+            LatestRelease(r) => file(move || release::latest(r)),
             Assets(r, release) => listing(move || release::assets(r, release)),
             Asset(..) => file_at(),
 
-            Refs(_) => fixed([]),
+            Index(..) | RunIndex(_) | Refs(_) => fixed([]),
             Branches(r) => open_ended(r, |r| refs::branches(*r), |r, name| refs::branch(*r, name)),
             Branch(r, name) => file(move || refs::branch_head(r, &name)),
             Tags(r) => open_ended(r, |r| refs::tags(*r), |r, name| refs::tag(*r, name)),
@@ -270,6 +308,30 @@ impl Tree for Id {
             Submodule(_, commit) => file(move || Ok(scalar(commit))),
         }
     }
+
+    fn whole(&self) -> Option<Id> {
+        use Id::*;
+        match self {
+            Overview(r, of, ..) | By(r, of, _) | With(r, of, ..) | Mine(r, of) | Recent(r, of) => {
+                Some(Index(*r, *of))
+            }
+            RunOverview(r, _) | Failed(r) => Some(RunIndex(*r)),
+            _ => None,
+        }
+    }
+}
+
+/// Three directories and the views of them.
+fn collection(repo: u64, of: Collection) -> Shape<Id> {
+    fixed(of.entries(repo)).beyond(move |name| views::beside(repo, of, name))
+}
+
+fn list_of(repo: u64, of: Collection, view: View) -> Shape<Id> {
+    open_ended(
+        (),
+        move |()| views::list(repo, of, view),
+        move |(), name| views::find(repo, of, Some(view), name),
+    )
 }
 
 fn code(repo: u64, reference: String) -> Shape<Id> {

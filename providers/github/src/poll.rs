@@ -102,7 +102,9 @@ fn issues(poll: &mut Poll, cursor: &mut Issues, repo: u64) -> Result<()> {
     };
     let said = all_since(poll, github::issue(repo, "comments"), values(said)?)?;
     for number in changed.odd_ids() {
-        poll.changes.invalidated([Id::Issue(repo, number), Id::Pull(repo, number)]);
+        for is_pull in [false, true] {
+            Number { repo, number, is_pull }.changed(&mut poll.changes);
+        }
     }
     poll.changes.invalidated(said.odd_ids().map(|id| Id::Comment(repo, id)));
 
@@ -276,7 +278,7 @@ fn releases(poll: &mut Poll, cursor: &mut digest::Listing, repo: u64) -> Result<
     let Some(news) = poll.compare(cursor, &page, digest::of_member("id"), newest) else {
         return Ok(());
     };
-    poll.changes.children_changed([Id::Releases(repo)]);
+    poll.changes.children_changed([Id::Releases(repo)]).invalidated([Id::LatestRelease(repo)]);
     for (release, _) in news.each() {
         poll.changes.invalidated([Id::Release(repo, id(release))]);
         poll.changes.children_changed([Id::Assets(repo, id(release))]);

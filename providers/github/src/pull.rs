@@ -3,7 +3,7 @@
 
 use crate::api::{self, github};
 use crate::thread::Thread;
-use crate::{Id, View, issue};
+use crate::{Id, View};
 use omnifs_sdk::http::Request;
 use omnifs_sdk::json::null_as_default as null;
 use omnifs_sdk::*;
@@ -23,22 +23,29 @@ struct Part {
 const COMMITS: Part = Part { what: "commits", most: 250, counted: "commits" };
 const FILES: Part = Part { what: "files", most: 3_000, counted: "changed_files" };
 
-pub fn list(repo: u64, view: View) -> Result<Listing<Id>> {
-    let pulls = api::first_page(github::pulls(repo).query("state", view.state()));
-    let first = pulls.clone().send()?;
-    let Some(first) = api::unless_off(repo, first, "has_pull_requests")? else {
-        return Ok(api::off("pull requests"));
-    };
-    let next = Next::link(api::PAGE);
-    let found = pulls.pages_from(first, &next, api::listing_bound(), |page: Items<_>| {
-        page.map(|answer| Thread::pull(repo, answer))
-    })?;
-    Ok(issue::listing(repo, view, found, "newest pull requests", Id::PullList))
+/// The pull requests of a view; nothing where the repository has none.
+pub fn pages(repo: u64, view: View) -> Result<Option<Pages<Thread>>> {
+    some(repo, github::pulls(repo).query("state", view.state()), api::listing_bound())
 }
 
-pub fn find(repo: u64, view: View, name: &str) -> Result<Entry<Id>> {
-    let number = api::number(name).ok_or(Error::NotFound)?;
-    issue::shown(repo, view, &fetch(repo, number)?, Id::PullList)
+/// Those that `request` lists, up to a bound.
+pub fn some(repo: u64, request: Request, bound: usize) -> Result<Option<Pages<Thread>>> {
+    let pulls = api::first_page(request);
+    let first = pulls.clone().send()?;
+    let Some(first) = api::unless_off(repo, first, "has_pull_requests")? else { return Ok(None) };
+    let found = pulls.pages_from(first, &Next::link(api::PAGE), bound, |page: Items<_>| {
+        page.map(|answer| Thread::pull(repo, answer))
+    })?;
+    Ok(Some(found))
+}
+
+/// Those that a listing of issues shows. It lacks their branches: they do for links and no more.
+pub fn among_issues(repo: u64, request: Request) -> Result<Items<Thread>> {
+    let found = api::pages(request, api::listing_bound(), |page: Items<Raw<api::Thread>>| {
+        let is_pull = |answer: &Raw<api::Thread>| answer.pull_request.is_some();
+        page.flat_map(|answer| is_pull(&answer).then(|| Thread::pull(repo, answer)))
+    })?;
+    Ok(found.items)
 }
 
 pub fn fetch(repo: u64, number: u64) -> Result<Thread> {

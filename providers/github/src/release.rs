@@ -23,6 +23,8 @@ struct Tagged {
     body: String,
     #[serde(default, deserialize_with = "null")]
     draft: bool,
+    #[serde(default, deserialize_with = "null")]
+    prerelease: bool,
     published_at: Option<String>,
     updated_at: Option<String>,
     #[serde(default)]
@@ -110,12 +112,44 @@ pub fn list(repo: u64) -> Result<Listing<Id>> {
     let found = api::pages(request, api::listing_bound(), |page: Items<Raw<Answer>>| {
         page.flat_map(|answer| (!answer.inner.draft).then(|| Release::new(repo, answer)))
     })?;
-    Ok(api::listing(found, "newest releases", |release| release.entry()))
+    let named = |release: &Release| release.answer.tag == LATEST;
+    let any = found.items.iter().any(|release| !release.answer.inner.prerelease);
+    let link = (any && !found.items.iter().any(named)).then(|| link(repo));
+    let listing = api::listing(found, "newest releases", |release| release.entry());
+    Ok(listing.and(link))
+}
+
+/// The link to the release that GitHub calls the latest. A release with that tag takes its place.
+const LATEST: &str = "latest";
+
+fn link(repo: u64) -> Entry<Id> {
+    Entry::symlink(LATEST, Id::LatestRelease(repo))
+}
+
+fn fetch_latest(repo: u64) -> Result<Release> {
+    Ok(Release::new(repo, github::release(repo, LATEST).json()?))
+}
+
+fn target(release: &Release) -> Content {
+    document(name::escape(&release.answer.tag))
+}
+
+/// Where the link leads. Which one it is only GitHub knows: it may be marked as such.
+pub fn latest(repo: u64) -> Result<Content> {
+    let release = fetch_latest(repo)?;
+    preload::part(Id::Releases(repo), vec![release.entry()]);
+    Ok(target(&release))
 }
 
 pub fn find(repo: u64, tag: &str) -> Result<Entry<Id>> {
-    let answer = github::tagged_release(repo, tag).json()?;
-    Ok(Release::new(repo, answer).entry())
+    match github::tagged_release(repo, tag).json() {
+        Err(Error::NotFound) if tag == LATEST => {
+            let release = fetch_latest(repo)?;
+            preload::part(Id::Releases(repo), vec![release.entry()]);
+            Ok(link(repo).content(target(&release)))
+        }
+        answer => Ok(Release::new(repo, answer?).entry()),
+    }
 }
 
 pub fn fetch(repo: u64, id: u64) -> Result<Release> {

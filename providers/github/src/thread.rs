@@ -7,8 +7,9 @@
 //! and the two repositories. `issue.json` of a pull request is the part of `pull.json` that an issue
 //! has too.
 
-use crate::api::{self, Account, Label};
-use crate::{Id, View, pull};
+use crate::api;
+use crate::views::Collection;
+use crate::{Id, View, closing, pull};
 use omnifs_sdk::json::{Document, Shown};
 use omnifs_sdk::*;
 use serde_json::{Value, json};
@@ -36,13 +37,32 @@ impl Number {
         (if self.is_pull { Id::PullComments } else { Id::Comments })(self.repo, self.number)
     }
 
-    pub fn list(self, view: View) -> Id {
-        (if self.is_pull { Id::PullList } else { Id::IssueList })(self.repo, view)
+    pub fn collection(self) -> Collection {
+        if self.is_pull { Collection::Pulls } else { Collection::Issues }
+    }
+
+    /// It came into these views, or left them.
+    pub fn listed(self, out: &mut Changes, views: impl IntoIterator<Item = View>) {
+        let (repo, of) = (self.repo, self.collection());
+        let mut views = views.into_iter().map(|view| of.list(repo, view)).peekable();
+        if views.peek().is_some() {
+            out.children_changed(views.chain([of.directory(repo)]));
+        }
+    }
+
+    /// It changed, and with it what the views show of it.
+    pub fn changed(self, out: &mut Changes) {
+        out.invalidated([self.id(), self.index()]);
+    }
+
+    /// What the views of its kind are part of.
+    pub fn index(self) -> Id {
+        Id::Index(self.repo, self.collection())
     }
 
     /// It changed in some way; `lists` where it may have come into or left a listing.
     pub fn moved(self, out: &mut Changes, lists: bool) {
-        out.invalidated([self.id()]);
+        self.changed(out);
         // A comment that was deleted shows nowhere else.
         out.children_changed([self.comments()]);
         if self.is_pull {
@@ -51,7 +71,7 @@ impl Number {
             out.removed([Id::Issue(self.repo, self.number)]);
         }
         if lists {
-            out.children_changed(View::EACH.map(|view| self.list(view)));
+            self.listed(out, View::EACH);
         }
     }
 }
@@ -77,7 +97,7 @@ impl Object for Thread {
         leaf("author", |t: &Self| optional(t.author())),
         leaf("assignees", |t: &Self| lines(t.assignees())),
         leaf("labels", |t: &Self| lines(t.labels())),
-        leaf("milestone", |t: &Self| optional(t.inner.milestone.as_ref().map(|m| &m.title))),
+        leaf("milestone", |t: &Self| optional(t.milestone())),
         leaf("created", |t| scalar(&t.inner.created_at)),
         leaf("updated", |t| scalar(&t.inner.updated_at)),
         leaf("closed", |t| optional(t.inner.closed_at.as_ref())),
@@ -85,10 +105,13 @@ impl Object for Thread {
         dir_holding("comments", |t: &Self| (t.comments(), Vec::new().into()))
             .present_if(|t| t.inner.comments == Some(0)),
         dir("comments", Thread::comments).present_if(|t| t.inner.comments != Some(0)),
+        // Who mentions it moves nothing of it.
+        own("linked", closing::linked).unlisted().volatile_while(|_| true),
         leaf("issue.md", |t: &Self| t.page(false)),
         leaf("issue.json", |t: &Self| t.issue_document.as_ref().unwrap_or(&t.document).clone()),
         leaf("draft", |t: &Self| scalar(t.inner.draft)).present_if(Thread::is_pull),
         leaf("merged", |t: &Self| scalar(t.inner.merged_at.is_some())).present_if(Thread::is_pull),
+        leaf("closes", |t: &Self| lines(t.closes())).present_if(Thread::is_pull),
         leaf("base", |t: &Self| optional(t.inner.base.as_ref().map(|b| &b.name)))
             .present_if(Thread::is_pull),
         leaf("head", |t: &Self| optional(t.inner.head.as_ref().map(|b| &b.name)))
@@ -148,7 +171,7 @@ impl Thread {
         self.inner.head.as_ref().map(|head| head.sha.as_str())
     }
 
-    fn which(&self) -> Number {
+    pub fn which(&self) -> Number {
         Number { repo: self.repo, number: self.inner.number, is_pull: self.is_pull() }
     }
 
@@ -156,16 +179,30 @@ impl Thread {
         self.which().comments()
     }
 
-    fn author(&self) -> Option<&str> {
-        self.inner.user.as_ref().map(|user: &Account| user.login.as_str())
+    pub fn author(&self) -> Option<&str> {
+        self.inner.author()
     }
 
-    fn assignees(&self) -> Vec<&str> {
-        self.inner.assignees.iter().map(|user| user.login.as_str()).collect()
+    pub fn assignees(&self) -> Vec<&str> {
+        self.inner.assignees()
     }
 
-    fn labels(&self) -> Vec<&str> {
-        self.inner.labels.iter().map(Label::name).collect()
+    pub fn labels(&self) -> Vec<&str> {
+        self.inner.labels()
+    }
+
+    pub fn milestone(&self) -> Option<&str> {
+        self.inner.milestone.as_ref().map(|milestone| milestone.title.as_str())
+    }
+
+    /// The issues that a pull request says it closes.
+    fn closes(&self) -> Vec<u64> {
+        closing::issues(&self.inner.body, &self.inner.html_url)
+    }
+
+    /// Its row of a table.
+    pub fn cells(&self) -> Vec<Value> {
+        cells(&self.inner, self.is_pull().then(|| self.closes()))
     }
 
     pub fn entry(&self) -> Entry<Id> {
@@ -188,7 +225,7 @@ impl Thread {
             ("author", json!(self.author())),
             ("assignees", json!(self.assignees())),
             ("labels", json!(self.labels())),
-            ("milestone", json!(t.milestone.as_ref().map(|m| &m.title))),
+            ("milestone", json!(self.milestone())),
         ];
         if as_pull {
             fields.extend([
@@ -206,6 +243,21 @@ impl Thread {
         ]);
         markdown::page(&fields, &t.body)
     }
+}
+
+/// The row of an issue, or of a pull request that closes these.
+pub fn cells(t: &api::Thread, closes: Option<Vec<u64>>) -> Vec<Value> {
+    let branch = |branch: &Option<api::Branch>| json!(branch.as_ref().map(|b| &b.name));
+    let mut cells = vec![json!(t.number), json!(t.state)];
+    if closes.is_some() {
+        cells.extend([json!(t.draft), json!(t.merged_at.is_some())]);
+    }
+    cells.extend([json!(t.updated_at), json!(t.author()), json!(t.assignees()), json!(t.labels())]);
+    if let Some(closes) = closes {
+        cells.extend([branch(&t.base), branch(&t.head), json!(closes)]);
+    }
+    cells.push(json!(t.title));
+    cells
 }
 
 /// What moves without moving the issue.

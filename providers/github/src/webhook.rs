@@ -39,24 +39,26 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
                 _ if gone => &View::EACH,
                 _ => &[],
             };
-            out.moved([thread.id()], gone);
-            out.children_changed(views.iter().map(|view| thread.list(*view)));
+            out.moved([thread.id()], gone).invalidated([thread.index()]);
+            thread.listed(out, views.iter().copied());
             if let Some(to) = payload["changes"]["new_repository"]["id"].as_u64() {
                 let there = Number { repo: to, ..thread };
-                out.children_changed([View::Open, View::All].map(|view| there.list(view)));
+                out.invalidated([there.index()]);
+                there.listed(out, [View::Open, View::All]);
             }
         }
         "issue_comment" => {
             let (thread, comment) = (Number::of(repo, &payload["issue"])?, id("comment")?);
             // Its `updated` and the JSON's count move as well.
-            out.invalidated([thread.id()]);
+            thread.changed(out);
             let known = matches!(action, "edited" | "deleted");
             out.moved(known.then_some(Id::Comment(repo, comment)), action == "deleted");
             out.children_changed((action != "edited").then(|| thread.comments()));
         }
         "pull_request_review" | "pull_request_review_comment" | "pull_request_review_thread" => {
             let number = payload["pull_request"]["number"].as_u64()?;
-            out.invalidated([Id::Pull(repo, number), Id::Reviews(repo, number)]);
+            Number { repo, number, is_pull: true }.changed(out);
+            out.invalidated([Id::Reviews(repo, number)]);
             if event == "pull_request_review" {
                 out.invalidated([Id::Review(repo, number, id("review")?)]);
             }
@@ -64,7 +66,9 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
         "sub_issues" | "issue_dependencies" => {
             let issues =
                 ["parent_issue", "sub_issue", "issue"].map(|name| &payload[name]["number"]);
-            out.invalidated(issues.iter().filter_map(|n| Some(Id::Issue(repo, n.as_u64()?))));
+            for number in issues.iter().filter_map(|number| number.as_u64()) {
+                Number { repo, number, is_pull: false }.changed(out);
+            }
         }
         // An object that carries a label or a milestone shows its name, and none says which do.
         "label" | "milestone" if action != "created" => _ = out.gap(format!("issues:{repo}")),
@@ -92,6 +96,7 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
         "release" => {
             let release = id("release")?;
             out.children_changed([Id::Releases(repo), Id::Assets(repo, release)]);
+            out.invalidated([Id::LatestRelease(repo)]);
             out.moved([Id::Release(repo, release)], action == "deleted");
         }
         "repository" => repository_moved(action, payload, repo, out),

@@ -1,7 +1,7 @@
 //! Directories of issues.
 
 use crate::Id;
-use crate::api::{Issue, Named, Nodes, OfIssue, OfLabels, Page, ask, ask_first, query};
+use crate::api::{Issue, Named, Nodes, OfIssue, OfLabels, Page, Person, ask, ask_first, query};
 use crate::comment;
 use omnifs_sdk::*;
 use serde::Deserialize;
@@ -38,7 +38,7 @@ fn filter(directory: &Id) -> Value {
 /// Whether the directory shows the issue. `_all` finds an archived issue by its name, though it
 /// does not list it.
 fn shows(directory: &Id, issue: &Issue) -> bool {
-    let mine = |person: &Option<crate::api::Person>| person.as_ref().is_some_and(|who| who.is_me);
+    let mine = |person: &Option<Person>| person.as_ref().is_some_and(|who| who.is_me);
     let archived = issue.archived_at.is_some();
     match directory {
         Id::Open(team) => {
@@ -53,6 +53,22 @@ fn shows(directory: &Id, issue: &Issue) -> bool {
 }
 
 pub fn list(directory: &Id) -> Result<Listing<Id>> {
+    let found = all_of(directory)?;
+    offer(directory, &found);
+    Ok(listing(found))
+}
+
+/// The issues of a directory as one file, with the directory offered.
+pub fn table(directory: &Id, form: Form) -> Result<Content> {
+    let found = all_of(directory)?;
+    let content = table_of(&found).content(form);
+    offer(directory, &found);
+    preload::whole(directory.clone(), listing(found));
+    Ok(content)
+}
+
+/// The issues of a directory with their labels and comments.
+fn all_of(directory: &Id) -> Result<Pages<Issue>> {
     let bound = config::parse::<usize>("listing-bound").unwrap_or(1000).max(1);
     let mut variables = json!({ "filter": filter(directory), "comments": INLINE });
     variables["first"] = json!(bound.min(PAGE));
@@ -68,14 +84,65 @@ pub fn list(directory: &Id) -> Result<Listing<Id>> {
     issues.retain(|issue| !issue.is_trashed() && seen.insert(issue.id.clone()));
     label(&mut issues, &labels)?;
     comment::complete(&mut issues, INLINE)?;
-    let entries = issues.map(|issue| Entry::object(&issue.identifier, &issue));
-    let listing = if more {
-        let note = format!("the {bound} most recently updated issues; listing-bound shows more");
-        Listing::partial(entries, note)
-    } else {
-        entries.into()
+    Ok(Pages { items: issues, more })
+}
+
+fn bound(shown: usize) -> String {
+    format!("the {shown} most recently updated issues; listing-bound shows more")
+}
+
+fn listing(found: Pages<Issue>) -> Listing<Id> {
+    let shown = found.items.len();
+    let entries = found.items.map(|issue| Entry::object(&issue.identifier, &issue));
+    if found.more { Listing::partial(entries, bound(shown)) } else { entries.into() }
+}
+
+/// The tables, and the issues beside them, that the listing of a team's directory holds as well.
+fn offer(directory: &Id, found: &Pages<Issue>) {
+    let table = |name: &str, team: &String, id: fn(String, Form) -> Id| {
+        let mut beside = Vec::from(table_of(found).entries(name, |form| id(team.clone(), form)));
+        let bare = |issue: &Issue| {
+            Entry::directory(&issue.identifier, issue.id()).modified(issue.modified())
+        };
+        beside.extend(found.items.iter().map(bare));
+        preload::part(Id::TeamIssues(team.clone()), beside);
     };
-    Ok(listing)
+    match directory {
+        Id::Open(team) => table("_open", team, Id::OpenTable),
+        Id::All(team) => table("_all", team, Id::AllTable),
+        _ => {}
+    }
+}
+
+/// Columns of the tables.
+const COLUMNS: [&str; 10] = [
+    "id", "state", "priority", "updated", "creator", "assignee", "labels", "cycle", "project",
+    "title",
+];
+
+fn table_of(found: &Pages<Issue>) -> Table {
+    let mut table = Table::new(COLUMNS);
+    for issue in found.items.iter() {
+        let person = |person: &Option<Person>| json!(person.as_ref().map(|p| &p.display_name));
+        let labels: Vec<_> = issue.labels.iter().map(|label| &label.name).collect();
+        table.row([
+            json!(issue.identifier),
+            json!(issue.state.name),
+            json!(issue.priority_label),
+            json!(issue.updated_at),
+            person(&issue.creator),
+            person(&issue.assignee),
+            json!(labels),
+            json!(issue.cycle.as_ref().map(|cycle| cycle.number as i64)),
+            json!(issue.project.as_ref().map(|project| &project.name)),
+            json!(issue.title),
+        ]);
+    }
+    table.noting(&found.items);
+    if found.more {
+        table.missing(&bound(found.items.len()));
+    }
+    table
 }
 
 /// A page of a directory and, on the first one, the names of the workspace's first 250 labels.

@@ -45,13 +45,17 @@ ids! {
     pub enum Id {
         _: scoped(OBJECTS),
         Root = "root", Teams = "teams", Projects = "projects", Users = "users", My = "my",
-        Team(id: String) = "team", TeamIssues(team: String) = "team-issues",
+        Team(id: String) = "team", TeamIssues(team: String) = "team-issues": scoped(ISSUES),
         Cycles(team: String) = "team-cycles", Cycle(id: String) = "cycle",
         TeamProjects(team: String) = "team-projects", Project(id: String) = "project",
         /// Nothing tells who joined a team or left it.
         Members(team: String) = "team-members": volatile(), User(id: String) = "user",
         States(team: String) = "team-states", State(id: String) = "state",
         ByState(team: String) = "team-by-state",
+        /// Shown nowhere: the tables of issues are part of it.
+        Index = "index": scoped(ISSUES),
+        OpenTable(team: String, form: Form) = "open-table": scoped(ISSUES),
+        AllTable(team: String, form: Form) = "all-table": scoped(ISSUES),
         Open(team: String) = "open": scoped(ISSUES), All(team: String) = "all": scoped(ISSUES),
         InState(state: String) = "in-state": scoped(ISSUES),
         Assigned = "assigned": scoped(ISSUES), Created = "created": scoped(ISSUES),
@@ -71,7 +75,11 @@ impl Tree for Id {
             Root => fixed([("teams", Teams), ("projects", Projects), ("users", Users), ("my", My)]),
             Teams => searchable((), |()| team::list(), |(), key| team::find(key)),
             Team(id) => fixed(team::entries(&id)),
-            TeamIssues(team) => fixed(team::issue_entries(&team)),
+            TeamIssues(team) => {
+                fixed(team::issue_entries(&team)).beyond(move |name| team::beside(&team, name))
+            }
+            OpenTable(team, form) => file(move || issues::table(&Open(team), form)),
+            AllTable(team, form) => file(move || issues::table(&All(team), form)),
             ByState(team) => listing(move || team::by_state(&team)),
             States(team) => listing(move || team::states(&team)),
             State(id) => object(move || team::state(&id)),
@@ -94,8 +102,12 @@ impl Tree for Id {
                 searchable(issue, |i| comment::list(i), |i, name| comment::find(i, name))
             }
             Comment(id) => file(move || comment::read(&id)),
-            InStates(_) => fixed([]),
+            InStates(_) | Index => fixed([]),
         }
+    }
+
+    fn whole(&self) -> Option<Id> {
+        matches!(self, Id::OpenTable(..) | Id::AllTable(..)).then_some(Id::Index)
     }
 }
 

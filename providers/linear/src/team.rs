@@ -1,10 +1,10 @@
 //! Teams, their states and cycles.
 
-use crate::Id;
 use crate::api::{
     Cycle, Nodes, OfCycle, OfCycles, OfState, OfStates, OfTeam, OfTeams, Page, State, Team,
     TeamKey, ask, ask_all, ask_some, query,
 };
+use crate::{Id, issues};
 use omnifs_sdk::*;
 use serde_json::json;
 
@@ -20,9 +20,26 @@ pub fn entries(team: &str) -> [(&'static str, Id); 5] {
     ]
 }
 
-pub fn issue_entries(team: &str) -> [(&'static str, Id); 3] {
-    let id = team.to_owned();
-    [("_open", Id::Open(id.clone())), ("_all", Id::All(id.clone())), ("by-state", Id::ByState(id))]
+/// What a team's directory of issues shows. Each issue by its identifier, and the table of all, are found by
+/// name alone: who asks for the size of a table, as `ls -l` does of all, has it listed.
+pub fn issue_entries(team: &str) -> [(&'static str, Id); 5] {
+    let id = || team.to_owned();
+    [
+        ("_open", Id::Open(id())),
+        ("_open.tsv", Id::OpenTable(id(), Form::Tsv)),
+        ("_open.jsonl", Id::OpenTable(id(), Form::Jsonl)),
+        ("_all", Id::All(id())),
+        ("by-state", Id::ByState(id())),
+    ]
+}
+
+/// What it does not show.
+pub fn beside(team: &str, name: &str) -> Result<Entry<Id>> {
+    let form = name.strip_prefix("_all.").and_then(|form| form.parse().ok());
+    match form {
+        Some(form) => Ok(Entry::file(name, Id::AllTable(team.to_owned(), form))),
+        None => issues::find(&Id::All(team.to_owned()), name),
+    }
 }
 
 pub fn list() -> Result<Listing<Id>> {
@@ -40,7 +57,7 @@ pub fn find(key: &str) -> Result<Entry<Id>> {
     let found: OfTeams<Nodes<Team>> = ask(query::TEAM, json!({ "key": key }))?;
     let team = found.teams.nodes.one()?;
     let directories = |entries: &[(&'static str, Id)]| -> Vec<Entry<Id>> {
-        entries.iter().map(|(name, id)| Entry::directory(*name, id.clone())).collect()
+        entries.iter().cloned().map(Entry::fixed).collect()
     };
     // A page that is full may not be all.
     if team.states.nodes.len() < 100 {

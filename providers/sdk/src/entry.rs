@@ -83,6 +83,13 @@ impl<I: Tree> Entry<I> {
         Entry::new(name, id, Kind::Directory)
     }
 
+    /// An entry that is part of the program. Which object a fixed name shows never changes, so a fixed
+    /// directory is immutable; a file keeps its id's own coherence.
+    pub fn fixed((name, id): (&'static str, I)) -> Self {
+        let file = matches!(id.clone().shape().0, Inner::File(_));
+        Entry::new(name, id, if file { Kind::File } else { Kind::Directory })
+    }
+
     /// A directory with every entry it has, known from this answer: `preload.offer` with coverage
     /// `whole`, or `part` where one of them could not be read.
     pub fn holding(name: impl Into<String>, id: I, entries: impl Into<Listing<I>>) -> Self {
@@ -188,10 +195,12 @@ impl<I: Tree> Entry<I> {
         let (fixed, complete) = match directory.then(|| self.id.clone().shape().0) {
             Some(Inner::Fixed(_)) => (true, true),
             Some(Inner::Listing { open_ended, .. }) => (false, !open_ended),
-            Some(Inner::Object(_)) => (false, true),
+            Some(Inner::Object(object)) => (false, object.is_complete()),
             Some(Inner::File(_)) | None => (false, false),
         };
         let own = if fixed { Coherence::Immutable } else { self.id.coherence() };
+        let whole = || self.id.whole().map(|whole| whole.encode());
+        let part_of = self.part_of.or_else(whole);
         offers.extend(self.offers);
         Node {
             id,
@@ -202,7 +211,7 @@ impl<I: Tree> Entry<I> {
             version: self.version,
             content: self.content,
             coherence: self.coherence.unwrap_or(own),
-            part_of: self.part_of,
+            part_of,
             complete,
         }
     }
@@ -251,6 +260,12 @@ impl<I> Listing<I> {
     /// were made with.
     pub fn noting<T>(mut self, others: &Items<T>) -> Self {
         self.odd.extend_from_slice(others.odd());
+        self
+    }
+
+    /// With more entries, which count to no bound.
+    pub fn and(mut self, more: impl IntoIterator<Item = Entry<I>>) -> Self {
+        self.entries.extend(more);
         self
     }
 

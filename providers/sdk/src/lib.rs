@@ -51,6 +51,7 @@ pub mod preload;
 mod routes;
 mod serve;
 mod shape;
+mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
@@ -71,6 +72,7 @@ pub use manifest::Manifest;
 pub use object::{Holding, Leaf, Object, detail, detail_map, dir, dir_holding, leaf, map, own};
 pub use pages::{Next, Pages};
 pub use shape::{Shape, Tree, file, file_at, fixed, listing, object, open_ended, searchable};
+pub use table::{Form, Table};
 
 /// The examples of `providers/README.md`, compiled and run.
 #[cfg(doctest)]

@@ -47,6 +47,7 @@ pub struct Leaf<T: Object> {
     name: &'static str,
     shows: Shows<T>,
     immutable: bool,
+    unlisted: bool,
     present: Option<fn(&T) -> bool>,
     volatile: Option<fn(&T) -> bool>,
     growing: Option<fn(&T) -> Option<Growing>>,
@@ -66,7 +67,7 @@ enum Shows<T: Object> {
 
 const fn row<T: Object>(name: &'static str, shows: Shows<T>) -> Leaf<T> {
     let (present, volatile, growing, part_of) = (None, None, None, None);
-    Leaf { name, shows, immutable: false, present, volatile, growing, part_of }
+    Leaf { name, shows, immutable: false, unlisted: false, present, volatile, growing, part_of }
 }
 
 /// A file that every answer holds.
@@ -113,6 +114,12 @@ impl<T: Object> Leaf<T> {
         if let Shows::Own { read, .. } = self.shows {
             self.shows = Shows::Own { read, known: Some(content) };
         }
+        self
+    }
+
+    /// Found by its name and not listed, so that a walk does not pay for it.
+    pub const fn unlisted(mut self) -> Self {
+        self.unlisted = true;
         self
     }
 
@@ -231,6 +238,8 @@ impl<'a, T: Object> Whole<'a, T> {
 pub(crate) struct Leaves {
     pub id: String,
     pub nodes: Vec<Node>,
+    /// Those that no listing shows.
+    unlisted: Vec<Node>,
     pub offers: Vec<Offer>,
 }
 
@@ -241,8 +250,17 @@ impl Leaves {
             || T::LEAVES.iter().filter(|leaf| leaf.present.is_none_or(|present| present(object)));
         // No more room than they take: a listing holds thousands of these.
         let mut nodes = Vec::with_capacity(present().count());
-        nodes.extend(present().map(|leaf| leaf.nodes(&of, &mut offers)));
-        Leaves { id: of.id, nodes, offers }
+        let mut unlisted = Vec::new();
+        for leaf in present() {
+            let node = leaf.nodes(&of, &mut offers);
+            (if leaf.unlisted { &mut unlisted } else { &mut nodes }).push(node);
+        }
+        Leaves { id: of.id, nodes, unlisted, offers }
+    }
+
+    fn named(&self, name: &str) -> Result<Node> {
+        let mut all = self.nodes.iter().chain(&self.unlisted);
+        all.find(|node| node.name == name).cloned().ok_or(Error::NotFound)
     }
 
     /// What the host is offered of them.
@@ -294,6 +312,8 @@ pub(crate) trait AnyObject<I> {
     fn list_map(self: Box<Self>, leaf: &str) -> Result<Vec<Node>>;
     fn lookup_map(self: Box<Self>, leaf: &str, name: &str) -> Result<Node>;
     fn read(self: Box<Self>, id: &I, leaf: &str, key: Option<&str>) -> Result<Vec<u8>>;
+    /// Whether a listing shows every leaf.
+    fn is_complete(&self) -> bool;
 }
 
 pub(crate) struct Fetched<T, F> {
@@ -327,7 +347,7 @@ impl<T: Object, F: FnOnce() -> Result<T>> AnyObject<T::Id> for Fetched<T, F> {
             return Err(Error::NotFound);
         }
         let leaves = self.leaves()?;
-        let node = named(&leaves.nodes, name);
+        let node = leaves.named(name);
         leaves.send();
         node
     }
@@ -352,7 +372,7 @@ impl<T: Object, F: FnOnce() -> Result<T>> AnyObject<T::Id> for Fetched<T, F> {
         let id = id::leaf(&leaves.id, leaf, key);
         let node = match key {
             Some(_) => leaves.map(leaf)?.into_iter().find(|node| node.id == id),
-            None => leaves.nodes.iter().find(|node| node.id == id).cloned(),
+            None => leaves.named(leaf).ok(),
         };
         leaves.send();
         let missing = || Error::Invalid(format!("the full answer for {id} does not hold it"));
@@ -360,5 +380,9 @@ impl<T: Object, F: FnOnce() -> Result<T>> AnyObject<T::Id> for Fetched<T, F> {
             Some(Body::Held(bytes)) => Ok(bytes),
             _ => Err(missing()),
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        !T::LEAVES.iter().any(|leaf| leaf.unlisted)
     }
 }

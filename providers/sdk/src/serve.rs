@@ -112,12 +112,8 @@ pub(crate) fn read_file<I: Tree>(node: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// Which object a fixed name shows never changes, so a fixed directory is immutable; a file keeps
-/// its id's own coherence.
-fn fixed_node<I: Tree>((name, id): (&'static str, I)) -> Node {
-    let file = matches!(id.clone().shape().0, Inner::File(_));
-    let entry = if file { Entry::file(name, id) } else { Entry::directory(name, id) };
-    entry.into_node(&mut Vec::new())
+fn fixed_node<I: Tree>(entry: (&'static str, I)) -> Node {
+    Entry::fixed(entry).into_node(&mut Vec::new())
 }
 
 fn not_a(what: &str, id: &str) -> Error {

@@ -9,6 +9,12 @@ use std::fmt;
 pub trait Tree: NodeId {
     /// What this id is. Cheap, and makes no request: the closures in the answer do.
     fn shape(self) -> Shape<Self>;
+
+    /// The object that it is part of wherever it shows: an event about that one covers it too. An entry
+    /// may say otherwise ([`Entry::part_of`]).
+    fn whole(&self) -> Option<Self> {
+        None
+    }
 }
 
 type List<I> = Box<dyn FnOnce() -> Result<Listing<I>>>;
@@ -54,14 +60,23 @@ pub fn listing<I, L: Into<Listing<I>>>(list: impl FnOnce() -> Result<L> + 'stati
     Shape(Inner::Listing { list, find: None, beyond: None, open_ended: false })
 }
 
-impl<I> Shape<I> {
+impl<I: Tree> Shape<I> {
     /// Of a [`listing`] that is complete as a rule: where it stops short ([`Listing::partial`]), a
-    /// name that it does not show is asked for with `find`.
+    /// name that it does not show is asked for with `find`. Of [`fixed`] entries: so is every other
+    /// name, none of which is listed; the id needs a coherence, since names come and go.
     pub fn beyond(self, find: impl FnOnce(&str) -> Result<Entry<I>> + 'static) -> Self {
         match self.0 {
             Inner::Listing { list, find: None, open_ended, .. } => {
                 Shape(Inner::Listing { list, find: None, beyond: Some(Box::new(find)), open_ended })
             }
+            Inner::Fixed(entries) => open_ended(
+                entries,
+                |entries| Ok(entries.iter().cloned().map(Entry::fixed).collect::<Vec<_>>()),
+                |entries, name| match entries.iter().find(|(entry, _)| *entry == name) {
+                    Some(entry) => Ok(Entry::fixed(entry.clone())),
+                    None => find(name),
+                },
+            ),
             inner => Shape(inner),
         }
     }

@@ -208,7 +208,7 @@ fn a_release_shows_its_notes_and_assets_with_exact_sizes() {
     let mount = mount(upstream);
     let at = "acme/api/_releases/v1%2Ffinal";
     assert_eq!(mount.read(&format!("{at}/notes.md")).unwrap(), "Notes");
-    assert_eq!(mount.list("acme/api/_releases").unwrap(), ["v1%2Ffinal"]);
+    assert_eq!(mount.list("acme/api/_releases").unwrap(), ["latest", "v1%2Ffinal"]);
     assert_eq!(mount.list(&format!("{at}/assets")).unwrap(), ["a.tar"]);
     assert_eq!(mount.stat(&format!("{at}/assets/a.tar")).unwrap().size, Some(4));
     assert_eq!(mount.read(&format!("{at}/assets/a.tar")).unwrap(), "tar!");
@@ -235,4 +235,41 @@ fn a_tree_by_a_name_of_which_no_event_tells_is_asked_for_at_each_open() {
     let mount = mount(acme().get(&at, tree("b1")));
     let node = || mount.stat("acme/api/_tree/pull%2F4%2Fhead").unwrap();
     assert!(matches!(node().coherence, omnifs_sdk::Coherence::Volatile));
+}
+
+#[test]
+fn latest_leads_to_the_release_that_github_calls_so() {
+    let release = |id: u64, tag: &str, prerelease: bool| {
+        json!({
+            "id": id, "tag_name": tag, "body": "", "draft": false, "prerelease": prerelease,
+            "published_at": "2026-01-02T03:04:05Z", "assets": [],
+        })
+    };
+    let both = [release(2, "v2-rc", true), release(1, "rel/1", false)];
+    let upstream = acme()
+        .get(&format!("{REPO}/releases?per_page=100"), list(both))
+        .get(&format!("{REPO}/releases/latest"), release(1, "rel/1", false).to_string());
+    let mount = mount(upstream);
+    let releases = "acme/api/_releases";
+    assert_eq!(mount.list(releases).unwrap(), ["latest", "rel%2F1", "v2-rc"]);
+    mount.requests();
+    assert_eq!(mount.read(&format!("{releases}/latest")).unwrap(), "rel%2F1");
+    assert_eq!(mount.requests(), [format!("GET {REPO}/releases/latest")]);
+    assert_eq!(mount.read(&format!("{releases}/rel%2F1/notes.md")).unwrap(), "");
+    assert_eq!(mount.requests(), [""; 0]);
+}
+
+#[test]
+fn a_release_that_is_tagged_latest_takes_the_place_of_the_link() {
+    let release = json!({
+        "id": 1, "tag_name": "latest", "body": "nightly", "draft": false, "prerelease": true,
+        "published_at": "2026-01-02T03:04:05Z", "assets": [],
+    });
+    let listed = list([release.clone()]);
+    let upstream = acme()
+        .get(&format!("{REPO}/releases?per_page=100"), listed)
+        .get(&format!("{REPO}/releases/tags/latest"), release.to_string());
+    let mount = mount(upstream);
+    assert_eq!(mount.read("acme/api/_releases/latest/notes.md").unwrap(), "nightly");
+    assert_eq!(mount.list("acme/api/_releases").unwrap(), ["latest"]);
 }

@@ -5,6 +5,7 @@ mod polls;
 mod refusals;
 mod runs;
 mod threads;
+mod views;
 mod webhooks;
 
 use crate::GitHub;
@@ -94,6 +95,12 @@ fn comment(id: u64, number: u64, page: &str) -> Value {
 
 fn list(items: impl IntoIterator<Item = Value>) -> String {
     Value::Array(items.into_iter().collect()).to_string()
+}
+
+/// One page of a listing that wraps its items.
+fn pages_of(upstream: Recorded, path: &str, member: &str, items: &[Value]) -> Recorded {
+    let body = json!({ "total_count": items.len(), member: items });
+    upstream.get(&format!("{path}?per_page=100"), body.to_string())
 }
 
 /// Pages of up to 100 `items` at `path?query`, linked as GitHub links them.

@@ -109,6 +109,7 @@ fn issues_and_comments_are_asked_for_from_a_little_before_their_marks_on() {
     let told = polls(&mount, "issues:7", &mut cursor);
     let wanted = [
         "changed issue/7/2",
+        "changed index/7/issues",
         "children comments/7/2",
         "changed issue/7/1",
         "children comments/7/1",
@@ -317,7 +318,7 @@ fn runs_that_moved_or_still_run_are_told_also_beyond_the_newest() {
         ["changed run/7/3", "changed jobs/7/3", "children runs/7", "children workflow-runs/7/40"];
     let told = polls(&mount, "actions:7", &mut cursor);
     wanted.iter().for_each(|word| has(&told, word));
-    let going = ["changed run/7/0", "changed jobs/7/0", "changed jobs/7/2"];
+    let going = ["changed run/7/0", "changed jobs/7/0", "changed run-index/7", "changed jobs/7/2"];
     assert_eq!(polls(&mount, "actions:7", &mut cursor), going);
     let queued = format!("{REPO}/actions/runs?per_page=100&status=queued");
     mount.upstream_changes(Recorded::new().get(&queued, r#"{"workflow_runs": []}"#));

@@ -162,3 +162,62 @@ fn a_log_that_is_not_there_yet_is_asked_for_again_and_one_that_expired_says_so()
     let (empty, _) = read(Some("2026-11-22T13:09:15Z"), 200);
     assert_eq!(empty.unwrap(), "", "a log without a line is no expired one");
 }
+
+fn listed(runs: &[Value]) -> Recorded {
+    super::pages_of(acme(), &format!("{REPO}/actions/runs"), "workflow_runs", runs)
+}
+
+#[test]
+fn a_table_of_runs_and_the_failed_ones_come_with_the_listing() {
+    let mut fine = run(9803, "completed");
+    fine["conclusion"] = json!("success");
+    fine["display_title"] = json!("Say\tno\nmore");
+    let mount = mount(listed(&[run(9801, "completed"), run(9802, "in_progress"), fine]));
+    let actions = "acme/api/_actions";
+    let table = mount.read(&format!("{actions}/runs.tsv")).unwrap();
+    let head = "id\tstatus\tconclusion\tupdated\tworkflow\tevent\tbranch\tsha\tattempt\ttitle";
+    assert_eq!(table.lines().next().unwrap(), head);
+    let row =
+        "9803\tcompleted\tsuccess\t2026-01-02T03:05:05Z\tCI\tpush\tmain\tc1\t2\tSay\\tno\\nmore";
+    assert_eq!(table.lines().nth(3).unwrap(), row);
+    assert_eq!(mount.requests().len(), 3);
+    mount.list(actions).unwrap();
+    assert_eq!(mount.list(&format!("{actions}/_failed")).unwrap(), ["9801"]);
+    assert_eq!(mount.read(&format!("{actions}/_failed/9801")).unwrap(), "../runs/9801");
+    mount.read(&format!("{actions}/runs/9801/status")).unwrap();
+    mount.read(&format!("{actions}/runs.jsonl")).unwrap();
+    assert!(mount.requests().len() <= 1, "the listing holds them");
+    mount.list(&format!("{actions}/runs")).unwrap();
+    assert_eq!(mount.requests(), [""; 0]);
+}
+
+#[test]
+fn a_runs_page_shows_what_failed_and_how_its_log_ends() {
+    let mut failed = job(2, "test / unit", "completed", Some("failure"));
+    failed["steps"] = json!([
+        {"name": "Set up", "status": "completed", "conclusion": "success", "number": 1},
+        {"name": "Run tests", "status": "completed", "conclusion": "failure", "number": 2},
+    ]);
+    let jobs = json!({"jobs": [job(1, "build", "completed", Some("success")), failed]});
+    let at = format!("{REPO}/actions");
+    let lines: String = (1..=100).map(|n| format!("line {n}\n")).collect();
+    let upstream = acme()
+        .get(&format!("{at}/runs/9801"), run(9801, "completed").to_string())
+        .get(&format!("{at}/runs/9801/jobs?per_page=100"), jobs.to_string())
+        .get(&format!("{at}/jobs/1/logs"), "one\n")
+        .get(&format!("{at}/jobs/2/logs"), format!("{lines}##[error]It broke\nclean up\n"));
+    let mount = mount(upstream);
+    let page = mount.read(&format!("{RUN}/run.md")).unwrap();
+    assert!(page.starts_with("## failure: test / unit\n"), "{page}");
+    for line in
+        ["- success: Set up", "- **failure: Run tests**", "    line 100", "- success: build"]
+    {
+        assert!(page.lines().any(|shown| shown == line), "{line}: {page}");
+    }
+    assert!(page.contains("    ##[error]It broke\n"), "{page}");
+    assert!(!page.contains("clean up") && !page.contains("    line 71\n"), "{page}");
+    // Owner, repository, run, jobs, and the log of the one that failed.
+    assert_eq!(mount.requests().len(), 5);
+    mount.read(&format!("{RUN}/log")).unwrap();
+    assert_eq!(mount.read(&format!("{RUN}/run.md")).unwrap(), page);
+}

@@ -337,3 +337,43 @@ fn files_beyond_those_that_github_lists_are_told_in_a_line() {
     assert!(text.contains("\n? f7 is left out"), "{}", &text[text.len() - 200..]);
     assert!(text.ends_with("\n? GitHub lists no more than 3000 of 4100 files\n"));
 }
+
+#[test]
+fn what_links_to_an_issue_is_found_by_name_and_asked_at_each_open() {
+    let mention = |number: u64, body: &str, repo: u64, pull: Value| {
+        json!({"event": "cross-referenced", "source": {"type": "issue", "issue": {
+            "number": number, "title": format!("By {number}"), "state": "closed", "body": body,
+            "html_url": format!("https://github.com/acme/api/pull/{number}?{repo}"),
+            "pull_request": pull, "repository": {"id": repo, "name": "api", "full_name": "acme/api"},
+        }}})
+    };
+    let merged = json!({"merged_at": "2026-01-04T00:00:00Z"});
+    let events = [
+        json!({"event": "labeled", "label": {"name": "bug"}}),
+        json!({"event": "committed", "sha": "c1", "message": "x"}),
+        mention(8, "Fixes #1", 7, merged.clone()),
+        mention(8, "Fixes #1", 7, merged),
+        mention(9, "see #1", 7, json!({"merged_at": null})),
+        mention(10, "an issue: fixes #1", 7, Value::Null),
+        mention(11, "fixes #1", 8, json!({})),
+    ];
+    let upstream = acme()
+        .get(&format!("{REPO}/issues/1"), issue(1, 0).to_string())
+        .get(&format!("{REPO}/issues/1/timeline?per_page=100"), list(events));
+    let mount = mount(upstream);
+    assert!(!mount.list(&format!("{OPEN}/1")).unwrap().contains(&"linked".to_owned()));
+    let linked = mount.read(&format!("{OPEN}/1/linked")).unwrap();
+    let rows = [
+        "repository\tnumber\tstate\tcloses\ttitle\n",
+        "acme/api\t8\tmerged\ttrue\tBy 8\n",
+        "acme/api\t9\tclosed\tfalse\tBy 9\n",
+        "acme/api\t11\tclosed\tfalse\tBy 11\n",
+    ];
+    assert_eq!(linked, rows.concat());
+    mount.requests();
+    mount.read(&format!("{OPEN}/1/linked")).unwrap();
+    assert!(mount.requests().iter().any(|line| line.contains("/timeline")));
+    let absent = mount.stat(&format!("{OPEN}/1/nothing")).map(|node| node.id);
+    assert!(matches!(absent, Err(Error::NotFound)), "{absent:?}");
+    assert_eq!(mount.requests(), [""; 0]);
+}

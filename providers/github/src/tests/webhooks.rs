@@ -26,43 +26,67 @@ fn every_event_names_what_it_changed() {
     let pull = json!({"number": 4});
     let on_pull = json!({"number": 4, "pull_request": {"url": "x"}});
     let cases: &[(&str, Value, &[&str])] = &[
-        ("issues", json!({"action": "edited", "issue": issue}), &["changed issue/7/1"]),
+        (
+            "issues",
+            json!({"action": "edited", "issue": issue}),
+            &["changed issue/7/1", "changed index/7/issues"],
+        ),
         (
             "issues",
             json!({"action": "closed", "issue": issue}),
-            &["changed issue/7/1", "children issue-list/7/open", "children issue-list/7/closed"],
+            &[
+                "changed issue/7/1",
+                "changed index/7/issues",
+                "children issue-list/7/open",
+                "children issue-list/7/closed",
+                "children issues/7",
+            ],
         ),
         (
             "issues",
             json!({"action": "transferred", "issue": issue, "changes": {"new_repository": {"id": 8}}}),
             &[
                 "removed issue/7/1",
+                "changed index/7/issues",
                 "children issue-list/7/open",
                 "children issue-list/7/closed",
                 "children issue-list/7/all",
+                "children issues/7",
+                "changed index/8/issues",
                 "children issue-list/8/open",
                 "children issue-list/8/all",
+                "children issues/8",
             ],
         ),
         (
             "issue_comment",
             json!({"action": "created", "issue": issue, "comment": {"id": 9}}),
-            &["changed issue/7/1", "children comments/7/1"],
+            &["changed issue/7/1", "changed index/7/issues", "children comments/7/1"],
         ),
         (
             "issue_comment",
             json!({"action": "deleted", "issue": on_pull, "comment": {"id": 9}}),
-            &["changed pull/7/4", "removed comment/7/9", "children pull-comments/7/4"],
+            &[
+                "changed pull/7/4",
+                "changed index/7/pulls",
+                "removed comment/7/9",
+                "children pull-comments/7/4",
+            ],
         ),
         (
             "pull_request",
             json!({"action": "synchronize", "pull_request": pull}),
-            &["changed pull/7/4"],
+            &["changed pull/7/4", "changed index/7/pulls"],
         ),
         (
             "pull_request_review",
             json!({"action": "submitted", "pull_request": pull, "review": {"id": 3}}),
-            &["changed pull/7/4", "changed reviews/7/4", "changed review/7/4/3"],
+            &[
+                "changed pull/7/4",
+                "changed index/7/pulls",
+                "changed reviews/7/4",
+                "changed review/7/4/3",
+            ],
         ),
         (
             "workflow_run",
@@ -70,6 +94,7 @@ fn every_event_names_what_it_changed() {
             &[
                 "changed run/7/5",
                 "changed jobs/7/5",
+                "changed run-index/7",
                 "children runs/7",
                 "children workflow-runs/7/40",
             ],
@@ -77,7 +102,7 @@ fn every_event_names_what_it_changed() {
         (
             "workflow_job",
             json!({"action": "queued", "workflow_job": {"id": 6, "run_id": 5}}),
-            &["changed run/7/5", "changed jobs/7/5"],
+            &["changed run/7/5", "changed jobs/7/5", "changed run-index/7"],
         ),
         (
             "push",
@@ -106,7 +131,12 @@ fn every_event_names_what_it_changed() {
         (
             "release",
             json!({"action": "edited", "release": {"id": 2}}),
-            &["children releases/7", "children assets/7/2", "changed release/7/2"],
+            &[
+                "children releases/7",
+                "children assets/7/2",
+                "changed latest-release/7",
+                "changed release/7/2",
+            ],
         ),
         ("label", json!({"action": "edited", "label": {"name": "bug"}}), &["gap issues:7"]),
         ("label", json!({"action": "created"}), &[]),

@@ -147,6 +147,7 @@ pub fn tell(
         let variables = json!({ "filter": { "or": filters.collect::<Vec<_>>() } });
         let found: OfIssues<Nodes<Found>> = ask(query::CONCERNED, variables)?;
         tell_found(&found.issues.nodes, Id::Issue, ISSUES, changes);
+        changes.invalidated((found.issues.nodes.len() > 0).then_some(Id::Index));
     }
     if scopes.contains(&ISSUES) && !people.is_empty() {
         let found: OfComments<Nodes<Found>> = ask(query::WRITTEN, json!({ "people": people }))?;
@@ -184,8 +185,9 @@ fn tell_of(moved: &Moved, all: Option<&[String]>, changes: &mut Changes) {
         let team = || team.clone();
         _ = match moved.kind {
             Kind::Issue => changes
-                .children_changed([Id::Open(team()), Id::All(team()), Id::Assigned, Id::Created])
-                .invalidated([Id::InStates(team())]),
+                .children_changed([Id::Open(team()), Id::All(team()), Id::TeamIssues(team())])
+                .children_changed([Id::Assigned, Id::Created])
+                .invalidated([Id::InStates(team()), Id::Index]),
             Kind::State => changes.children_changed([Id::States(team()), Id::ByState(team())]),
             Kind::Cycle => changes.children_changed([Id::Cycles(team())]),
             _ => changes.children_changed([Id::TeamProjects(team())]),

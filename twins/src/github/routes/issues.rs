@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Ask, Found, at_or_after};
+use crate::clock::iso;
 use crate::github::data::{Comment, Issue, Repo};
+use crate::text::Text;
 
 impl<'a> Ask<'a> {
     pub fn issues(&self, repo: &'a Repo, rest: &[&str]) -> Option<Found> {
@@ -34,6 +36,24 @@ impl<'a> Ask<'a> {
                         let comments = repo.comments_of(number);
                         let comments = comments.filter(|c| at_or_after(c.updated, since));
                         Some(self.page(comments, |c| self.view.comment(repo, c)))
+                    }
+                    ["timeline"] => {
+                        let mention = format!("#{number}");
+                        let names = |by: &&Issue| {
+                            let text = by.body.as_ref().map(Text::get).unwrap_or_default();
+                            let mut ends = text.split(&mention).skip(1);
+                            ends.any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+                        };
+                        let mentions = repo.issues.values().filter(names);
+                        Some(self.page(mentions, |by| {
+                            let mut issue = self.view.issue(repo, by);
+                            issue["repository"] = self.view.repo(repo);
+                            json!({
+                                "event": "cross-referenced", "created_at": iso(by.created),
+                                "updated_at": iso(by.created), "actor": self.view.user(&by.author),
+                                "source": {"type": "issue", "issue": issue},
+                            })
+                        }))
                     }
                     ["labels"] => {
                         let labels = issue.labels.iter().filter_map(|name| repo.label(name));

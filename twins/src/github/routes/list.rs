@@ -83,6 +83,10 @@ impl Page {
     pub fn answer(self, ask: &Ask) -> Answer {
         let entries = Value::Array(self.entries);
         let body = match self.wrapped {
+            // A search says besides whether it ran out of time.
+            Some("items") => json!({
+                "total_count": self.total, "incomplete_results": false, "items": entries,
+            }),
             Some(member) => json!({"total_count": self.total, member: entries}),
             None => entries,
         };

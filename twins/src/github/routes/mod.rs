@@ -5,6 +5,7 @@ mod code;
 mod issues;
 mod list;
 mod pulls;
+mod search;
 
 pub(crate) use actions::{Stored, signature, stored};
 
@@ -91,6 +92,7 @@ impl<'a> Ask<'a> {
                 };
                 self.repos(|repo| mine(&repo.owner))
             }
+            ["search", "issues"] => Some(self.search()),
             ["users", login] => {
                 let account = self.view.world.account(login)?;
                 Some(Found::Dated(self.view.profile(account, false), account.created))

@@ -1,0 +1,109 @@
+//! GitHub's search among the issues, or the pull requests, of a repository: `_search/QUERY/` with a link for
+//! each hit, and `results.tsv` with a line for each.
+//!
+//! Any query is a directory, and no listing shows one. The index that GitHub searches lags behind its
+//! objects. So each open asks, and nothing of an answer is kept as what the objects themselves are.
+//! Searches have a rate limit of their own, of 30 within a minute.
+
+use crate::api::{self, Repository, Thread, github};
+use crate::views::Collection;
+use crate::{Id, thread};
+use omnifs_sdk::*;
+use serde::Deserialize;
+
+/// GitHub takes no longer ones ("Limitations on query length").
+const LONGEST: usize = 256;
+
+/// A query as it is typed. Names that begin with a dot are those of programs that look for something.
+pub fn named(repo: u64, of: Collection, query: &str) -> Result<Entry<Id>> {
+    let is_one = !query.trim().is_empty() && query.len() <= LONGEST && !query.starts_with('.');
+    if !is_one {
+        return Err(Error::NotFound);
+    }
+    Ok(Entry::directory(query, Id::Search(repo, of, query.to_owned())))
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    total_count: u64,
+    #[serde(default)]
+    incomplete_results: bool,
+    items: Items<Raw<Thread>>,
+}
+
+/// What was found, and what is to be said of it.
+struct Found {
+    items: Items<Thread>,
+    note: Option<String>,
+}
+
+fn ask(repo: u64, of: Collection, query: &str) -> Result<Found> {
+    let name = github::repo(repo).json::<Repository>()?.full_name;
+    let kind = match of {
+        Collection::Issues => "issue",
+        Collection::Pulls => "pull-request",
+    };
+    let query = format!("{query} repo:{name} is:{kind}");
+    let answer: Answer = api::first_page(github::search().query("q", query)).json()?;
+    let (total, listed) = (answer.total_count, answer.items.count());
+    // A query may name other repositories, too.
+    let here = format!("/repos/{name}");
+    let is_here = |hit: &Raw<Thread>| {
+        let url = hit.json.value();
+        let url = url["repository_url"].as_str().unwrap_or_default();
+        let from = url.len().saturating_sub(here.len());
+        url.get(from..).is_some_and(|end| end.eq_ignore_ascii_case(&here))
+    };
+    let items = answer.items.flat_map(|hit| is_here(&hit).then(|| hit.into_parts().1));
+    let more = total > listed as u64;
+    let note = match (more, answer.incomplete_results) {
+        (true, _) => Some(format!("the best {listed} of {total} hits; a narrower query shows all")),
+        (false, true) => Some("GitHub ran out of time and found some".to_owned()),
+        (false, false) => None,
+    };
+    Ok(Found { items, note })
+}
+
+fn tables(repo: u64, of: Collection, query: &str) -> [Entry<Id>; 2] {
+    Form::EACH.map(|form| {
+        let id = Id::Results(repo, of, query.to_owned(), form);
+        Entry::file(format!("results.{form}"), id)
+    })
+}
+
+pub fn list(repo: u64, of: Collection, query: &str) -> Result<Listing<Id>> {
+    let found = ask(repo, of, query)?;
+    let links = found.items.map(|hit| link(repo, of, hit.number));
+    let listing = match found.note {
+        Some(note) => Listing::partial(links, note),
+        None => links.into(),
+    };
+    Ok(listing.and(tables(repo, of, query)))
+}
+
+fn link(repo: u64, of: Collection, number: u64) -> Entry<Id> {
+    let target = crate::views::target(2, number);
+    Entry::symlink(number.to_string(), Id::Hit(repo, of, number)).content(target)
+}
+
+pub fn find(repo: u64, of: Collection, query: &str, name: &str) -> Result<Entry<Id>> {
+    if let Some(table) = tables(repo, of, query).into_iter().find(|table| table.name() == name) {
+        return Ok(table);
+    }
+    let number = api::number(name).ok_or(Error::NotFound)?;
+    let found = ask(repo, of, query)?.items;
+    let hit = found.iter().find(|hit| hit.number == number);
+    hit.map(|hit| link(repo, of, hit.number)).ok_or(Error::NotFound)
+}
+
+/// The hits as a table, the best first. GitHub says less of a pull request here than elsewhere: it has
+/// the columns of an issue.
+pub fn results(repo: u64, of: Collection, query: &str, form: Form) -> Result<Content> {
+    let found = ask(repo, of, query)?;
+    let mut table = Table::new(Collection::Issues.columns());
+    found.items.iter().for_each(|hit| table.row(thread::cells(hit, None)));
+    table.noting(&found.items);
+    found.note.iter().for_each(|note| table.missing(note));
+    Ok(table.content(form))
+}

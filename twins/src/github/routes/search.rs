@@ -1,0 +1,72 @@
+//! The search among issues and pull requests, as far as the usual qualifiers go.
+
+use serde_json::json;
+
+use super::{Ask, Found};
+use crate::github::data::{Issue, Repo};
+use crate::text::Text;
+
+/// GitHub's own bound.
+const LONGEST: usize = 256;
+
+impl Ask<'_> {
+    pub fn search(&self) -> Found {
+        let query = self.query("q").unwrap_or_default();
+        let words = words(query);
+        let plain: usize = words.iter().filter(|word| !word.contains(':')).map(String::len).sum();
+        if words.is_empty() || plain > LONGEST {
+            return Found::Invalid("The search is empty or too long.".to_owned());
+        }
+        let named: Vec<&str> = words.iter().filter_map(|word| word.strip_prefix("repo:")).collect();
+        let repos: Vec<&Repo> =
+            named.iter().filter_map(|name| self.view.world.repo(name)).collect();
+        if repos.is_empty() {
+            let text = "The listed users and repositories cannot be searched";
+            return Found::Invalid(text.to_owned());
+        }
+        let found = repos.into_iter().flat_map(|repo| {
+            let hits = repo.issues.values().rev();
+            hits.filter(|issue| words.iter().all(|word| fits(issue, word)))
+                .map(move |issue| (repo, issue))
+        });
+        self.wrapped("items", found, |(repo, issue)| {
+            let mut value = self.view.issue(repo, issue);
+            value["score"] = json!(1.0);
+            value
+        })
+    }
+}
+
+/// The words of a query; what stands in double quotes is one.
+fn words(query: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in query.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn fits(issue: &Issue, word: &str) -> bool {
+    let Some((qualifier, value)) = word.split_once(':') else {
+        let body = issue.body.as_ref().map(Text::get).unwrap_or_default();
+        let text = format!("{}\n{body}", issue.title.get()).to_lowercase();
+        return text.contains(&word.to_lowercase());
+    };
+    match (qualifier, value) {
+        ("repo", _) => true,
+        ("is" | "state", "open") => issue.open,
+        ("is" | "state", "closed") => !issue.open,
+        ("is" | "type", "issue") => issue.pull.is_none(),
+        ("is" | "type", "pr" | "pull-request") => issue.pull.is_some(),
+        ("label", name) => issue.labels.iter().any(|label| label.eq_ignore_ascii_case(name)),
+        ("author", login) => *issue.author == *login,
+        ("assignee", login) => issue.assignees.iter().any(|assignee| **assignee == *login),
+        _ => false,
+    }
+}
