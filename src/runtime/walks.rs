@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const BYTES: u64 = 60 << 20;
 const FILES: usize = 1 << 15;
 
+/// Bytes of a file whose size is not known.
+const ASSUMED: u64 = 16 << 10;
+
 /// Nodes that are looked through for them.
 const NODES: usize = 100_000;
 
@@ -214,7 +217,7 @@ impl Wanted<'_> {
             .filter(|entry| {
                 let size = entry.node.size.get();
                 self.size = self.size.zip(size).and_then(|(all, one)| all.checked_add(*one));
-                size.is_some() && is_wanted(entry)
+                is_wanted(entry)
             })
             .map(|entry| &entry.node)
             .collect();
@@ -222,7 +225,7 @@ impl Wanted<'_> {
         absent.retain(|node| !state.cache.holds(&Query::new(node, Operation::Read)));
         drop(state);
         for node in absent {
-            let size = node.size.get().copied().unwrap_or(0);
+            let size = node.size.get().copied().unwrap_or(ASSUMED);
             if self.files.len() < self.most && size <= self.room {
                 self.room -= size;
                 self.files.push(node.clone());

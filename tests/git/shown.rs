@@ -71,7 +71,7 @@ fn every_file_mode_and_link_of_a_thousand_commits_is_what_git_archives() {
 }
 
 #[test]
-fn where_a_server_filters_a_tree_costs_one_request_and_each_blob_one() {
+fn where_a_server_filters_a_tree_costs_one_request_a_blob_one_and_all_others_one() {
     let Some(world) = World::new("git_partial", NEVER, "") else { return };
     let repository = world.server.repository("team/api.git", "sha1", PARTIAL);
     history::generate(&repository, 60);
@@ -89,12 +89,17 @@ fn where_a_server_filters_a_tree_costs_one_request_and_each_blob_one() {
     names.sort_unstable();
     assert_eq!(names, expected);
     assert_eq!(world.asked(), ["POST /team/api.git/git-upload-pack fetch"], "all trees");
-    for file in ["d24/s1/f64", "d0/s3/f80", "d23/s0/f63"] {
+    // Who reads a second file right after a first one gets all of them.
+    for (file, requests) in [("d24/s1/f64", 1), ("d0/s3/f80", 1), ("d23/s0/f63", 0)] {
         let content = git(&repository, &["cat-file", "blob", &format!("main:{file}")], b"");
         assert_eq!(fs::read(tree.join(file)).expect("a file"), content, "{file}");
         assert_eq!(fs::read(tree.join(file)).expect("a file"), content, "{file}");
-        assert_eq!(world.asked().len(), 1, "{file}");
+        assert_eq!(world.asked().len(), requests, "{file}");
     }
+    let lines = git(&repository, &["grep", "-a", "line of", "main"], b"");
+    let lines = lines.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(shell(&tree, "grep -r -a 'line of' . | wc -l"), lines.to_string());
+    assert_eq!(world.asked(), [""; 0]);
     // The same commit by another way is the same tree.
     let commit = read(&tree.with_file_name("commit"));
     let again = place(&mounted, "team/api.git/_commits").join(commit.trim()).join("tree");
