@@ -1,7 +1,7 @@
 //! What feeds cost, and what a lost one costs.
 
-use crate::{API, OFTEN, SOON, Wish, World, await_content, await_scope, is_poll, issues, scope};
-use omnifs_support::tools::{list, read, shell};
+use crate::{API, OFTEN, SOON, Wish, World, await_scope, is_poll, issues, scope};
+use omnifs_support::tools::{await_content, list, read, shell};
 use omnifs_support::{Mounted, wait_until};
 use omnifs_twins::github::RepoShape;
 use omnifs_twins::{Fault, GithubSetup, GithubTwin, Request, Times};
