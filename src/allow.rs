@@ -172,8 +172,11 @@ impl Allowed {
         Ok(answer)
     }
 
-    async fn read(&self, node: &str) -> Result<Answer<Bytes>, Failure> {
-        let mut answer = self.provider.read_file(node).await?;
+    async fn read(&self, node: &str, walk: Option<Walk>) -> Result<Answer<Bytes>, Failure> {
+        let mut answer = match walk {
+            Some(walk) => self.provider.read_ahead(node, walk).await?,
+            None => self.provider.read_file(node).await?,
+        };
         self.sift(&mut answer.offers);
         Ok(answer)
     }
@@ -193,7 +196,11 @@ impl Provider for Allowed {
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
-        Box::pin(self.read(node))
+        Box::pin(self.read(node, None))
+    }
+
+    fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        Box::pin(self.read(node, Some(walk)))
     }
 
     fn read_part<'a>(&'a self, part: Wanted<'a>) -> Reply<'a, Piece> {

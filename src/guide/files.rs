@@ -8,8 +8,8 @@
 use super::report::{Report, Reports};
 use super::{About, OWN, OWN_NAME, agents, ignored, readme};
 use crate::provider::{
-    Answer, Body, Cause, Coherence, Delivery, Failure, Followed, Kind, Node, Piece, Position,
-    Progress, Provider, Reply, Request, ScopedChange, Wanted,
+    Answer, Body, Cause, Coherence, Delivery, Failure, Followed, Kind, Node, Offer, Piece,
+    Position, Progress, Provider, Reply, Request, ScopedChange, Walk, Wanted,
 };
 use bytes::Bytes;
 use std::future::ready;
@@ -107,8 +107,15 @@ impl Files {
             Err(failure) => Err(failure),
         };
         match (answer, own) {
-            (Err(_), Some(own)) => Ok(Answer::plain(own)),
-            (answer, _) => answer,
+            (Err(failure), Some(own)) if failure.cause == Cause::NotFound => Ok(Answer::plain(own)),
+            // The provider may have one of that name: nobody knows, and it is asked again.
+            (Err(_), Some(own)) => {
+                Ok(Answer::plain(Node { coherence: Coherence::Volatile, content: None, ..own }))
+            }
+            (answer, _) => answer.map(|mut answer| {
+                self.complete(&mut answer.offers);
+                answer
+            }),
         }
     }
 
@@ -121,20 +128,40 @@ impl Files {
         }
         let mut answer = self.provider()?.list_children(parent).await?;
         if *parent == *self.root {
-            let entries = &mut answer.value;
-            entries.retain(|entry| !entry.name.starts_with(OWN_NAME));
-            for own in self.fixed.iter().filter(|own| own.name != OWN_NAME) {
-                if !entries.iter().any(|entry| entry.name == own.name) {
-                    entries.push(own.clone());
-                }
-            }
+            self.show(&mut answer.value, true);
         }
+        self.complete(&mut answer.offers);
         Ok(answer)
     }
 
-    async fn read(&self, node: &str) -> Result<Answer<Bytes>, Failure> {
+    /// What the root directory shows where the provider says this. Where that is not `whole`, the provider may
+    /// have a name that it does not say.
+    fn show(&self, entries: &mut Vec<Node>, whole: bool) {
+        entries.retain(|entry| !entry.name.starts_with(OWN_NAME));
+        for own in self.fixed.iter().filter(|own| whole && own.name != OWN_NAME) {
+            if !entries.iter().any(|entry| entry.name == own.name) {
+                entries.push(own.clone());
+            }
+        }
+    }
+
+    /// The same for what comes along.
+    fn complete(&self, offers: &mut [Offer]) {
+        for offer in offers.iter_mut().filter(|offer| *offer.parent == *self.root) {
+            let whole = offer.whole;
+            self.show(&mut offer.children, whole);
+        }
+    }
+
+    async fn read(&self, node: &str, walk: Option<Walk>) -> Result<Answer<Bytes>, Failure> {
         if !node.starts_with(OWN) {
-            return self.provider()?.read_file(node).await;
+            let provider = self.provider()?;
+            let mut answer = match walk {
+                Some(walk) => provider.read_ahead(node, walk).await?,
+                None => provider.read_file(node).await?,
+            };
+            self.complete(&mut answer.offers);
+            return Ok(answer);
         }
         let own = self.own(node).ok_or_else(|| self.absent())?;
         if let Some(bytes) = own.content.as_ref().and_then(Body::held) {
@@ -156,7 +183,11 @@ impl Provider for Files {
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
-        Box::pin(self.read(node))
+        Box::pin(self.read(node, None))
+    }
+
+    fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        Box::pin(self.read(node, Some(walk)))
     }
 
     fn read_part<'a>(&'a self, part: Wanted<'a>) -> Reply<'a, Piece> {

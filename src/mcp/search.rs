@@ -33,6 +33,8 @@ pub struct Found {
     pub files: usize,
     /// Files and directories that could not be read.
     pub failed: usize,
+    /// Files longer than what is read of one, and directories too deep.
+    pub cut: usize,
     /// Why it stopped short.
     pub stopped: Option<&'static str>,
 }
@@ -95,9 +97,6 @@ impl Search<'_> {
             self.found.failed += 1;
             return;
         };
-        if more {
-            self.found.stopped = Some("a directory has too many entries");
-        }
         for entry in entries {
             self.entries += 1;
             if self.is_over() {
@@ -113,9 +112,12 @@ impl Search<'_> {
             }
             match entry.directory {
                 true if depth < DEPTH => self.directory(&below, depth + 1),
-                true => {}
+                true => self.found.cut += 1,
                 false => self.file(&below),
             }
+        }
+        if more && self.found.stopped.is_none() {
+            self.found.stopped = Some("a directory has too many entries");
         }
     }
 
@@ -148,11 +150,15 @@ impl Search<'_> {
         let mut bytes = Vec::new();
         let read = self.confined.open(path).and_then(|opened| {
             let file = opened.file.ok_or(Error::Refused("this is a directory"))?;
-            Ok(file.take(FILE).read_to_end(&mut bytes)?)
+            Ok(file.take(FILE + 1).read_to_end(&mut bytes)?)
         });
         if read.is_err() {
             self.found.failed += 1;
             return;
+        }
+        if bytes.len() as u64 > FILE {
+            bytes.truncate(FILE as usize);
+            self.found.cut += 1;
         }
         self.bytes += bytes.len() as u64;
         if bytes.contains(&0) {

@@ -172,7 +172,8 @@ fn read(mount: &Confined, path: &str, offset: u64, length: u64) -> Result<String
         (&mut file).take(length).read_to_end(&mut bytes)
     };
     fill().map_err(|error| failed(error.into()))?;
-    if !is_text(&bytes) && !bytes.is_empty() {
+    let (offset, bytes) = whole_characters(offset, &bytes);
+    if !is_text(bytes) && !bytes.is_empty() {
         return Err(failed(Error::Refused("it holds bytes that are no text")));
     }
     let end = offset.saturating_add(bytes.len() as u64);
@@ -181,7 +182,20 @@ fn read(mount: &Confined, path: &str, offset: u64, length: u64) -> Result<String
     } else {
         String::new()
     };
-    Ok(foreign(&format!("{path}{more}"), &bytes))
+    Ok(foreign(&format!("{path}{more}"), bytes))
+}
+
+/// Without the rest of a character that begins before, and the beginning of one that ends beyond: the next part
+/// begins with that.
+fn whole_characters(offset: u64, bytes: &[u8]) -> (u64, &[u8]) {
+    let follows = |byte: &&u8| **byte & 0xc0 == 0x80;
+    let rest = if offset > 0 { bytes.iter().take(3).take_while(follows).count() } else { 0 };
+    let bytes = &bytes[rest..];
+    let end = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
+        _ => bytes.len(),
+    };
+    (offset + rest as u64, &bytes[..end])
 }
 
 fn list(mount: &Confined, path: &str) -> Result<String, String> {
@@ -219,6 +233,9 @@ fn find(mount: &Confined, path: &str, text: &str) -> Result<String, String> {
     if found.failed > 0 {
         what += &format!("; {} could not be read: the tool `errors` says why", found.failed);
     }
+    if found.cut > 0 {
+        what += &format!("; of {} only the first MiB, or nothing below them, was read", found.cut);
+    }
     if let Some(why) = found.stopped {
         what += &format!("; it stopped short, since {why}: begin deeper");
     }
@@ -237,8 +254,10 @@ fn errors(mount: &Confined, instance: Option<String>) -> Result<String, String> 
     for instance in instances {
         let path = format!("{instance}/.omnifs/errors");
         let opened = mount.open(&path).map_err(|error| failure(&path, &error))?;
-        let read = opened.file.map(|file| file.take(MOST as u64).read_to_string(&mut text));
+        let mut bytes = Vec::new();
+        let read = opened.file.map(|file| file.take(MOST as u64).read_to_end(&mut bytes));
         read.transpose().map_err(|error| failure(&path, &error.into()))?;
+        text.push_str(&String::from_utf8_lossy(&bytes));
         if text.len() > MOST {
             break;
         }
@@ -279,6 +298,7 @@ mod tests {
     fn what_is_read_is_bounded_and_says_how_to_go_on() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("long"), "x".repeat(3 * MOST)).unwrap();
+        std::fs::write(dir.path().join("wide"), "\u{20ac}".repeat(MOST)).unwrap();
         std::fs::write(dir.path().join("image"), b"\x89PNG\0").unwrap();
         let mount = Confined::new(dir.path()).unwrap();
         let text = Call::read("long".into()).run(&mount).unwrap();
@@ -286,6 +306,11 @@ mod tests {
         let rest = Call::Read { path: "long".into(), offset: 3 * MOST as u64 - 2, length: 9 };
         let rest = rest.run(&mount).unwrap();
         assert!(rest.contains("\nxx\n") && !rest.contains("give an offset"), "{rest}");
+        let wide = Call::read("wide".into()).run(&mount).unwrap();
+        assert!(wide.contains("bytes 0 to 65535 of 196608"), "{}", &wide[..200]);
+        let rest = Call::Read { path: "wide".into(), offset: 65_536, length: 7 };
+        let rest = rest.run(&mount).unwrap();
+        assert!(rest.contains("\n\u{20ac}\n") && rest.contains("bytes 65538 to 65541"), "{rest}");
         assert!(Call::read("image".into()).run(&mount).unwrap_err().contains("no text"));
         assert!(Call::read("../x".into()).run(&mount).unwrap_err().contains(".."));
         let stat = Call::Stat { path: "long".into() }.run(&mount).unwrap();

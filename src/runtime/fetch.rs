@@ -136,8 +136,13 @@ impl Runtime {
                 // Its own task, so that the call lands whoever stops waiting for it.
                 self.tokio.spawn(call.run());
             }
+            let began = Instant::now();
             let landed = flight.wait().await;
             if brings.is_some() {
+                // Nobody waits for a stuck service twice.
+                if landed.is_unanswered() && began.elapsed() >= SLOW {
+                    return Had::Landed(landed.clone());
+                }
                 continue;
             }
             match landed.spoiled {

@@ -7,6 +7,7 @@
 use super::fetch::Flight;
 use super::{Runtime, State};
 use crate::cache::{ListEntry, Operation, Query};
+use crate::inodes::ROOT;
 use crate::nodes::{Coherence, Key, Node};
 use crate::provider::{Kind, Walk};
 use lru::LruCache;
@@ -21,7 +22,10 @@ const WALKED: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// A reader who comes back later than this has not gone on reading. It says what is asked for, and never how
 /// long something is served.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// How long a provider that has brought nothing along is not told of more.
+const RESPITE: Duration = Duration::from_secs(60);
 
 /// Bytes and files that one answer is asked to bring: what fits into one with its headers.
 const BYTES: u64 = 60 << 20;
@@ -36,7 +40,7 @@ const NODES: usize = 100_000;
 /// Files that are looked for in memory in one step.
 const STEP: usize = 64;
 
-/// By the handle of the first directory above a file that is not immutable.
+/// By the handle of the first directory above a file that is not immutable, or its instance's.
 #[derive(Debug)]
 pub(super) struct Walks {
     read: LruCache<Handle, Read>,
@@ -46,8 +50,8 @@ pub(super) struct Walks {
 #[derive(Debug)]
 struct Read {
     last: Instant,
-    /// Nothing has come along when it was wanted.
-    one_by_one: bool,
+    /// When nothing came along that was wanted.
+    in_vain: Option<Instant>,
 }
 
 /// A call that is under way, and what it was asked to bring along.
@@ -70,15 +74,19 @@ impl Walks {
     }
 
     /// Notes that somebody reads in this tree.
-    pub fn note(&mut self, tree: Handle, one_by_one: bool) {
+    pub fn note(&mut self, tree: Handle, in_vain: bool) {
         let last = Instant::now();
-        let one_by_one = one_by_one || self.read.peek(&tree).is_some_and(|read| read.one_by_one);
-        self.read.push(tree, Read { last, one_by_one });
+        let before = self.read.peek(&tree).and_then(|read| read.in_vain);
+        let in_vain = if in_vain { Some(last) } else { before };
+        self.read.push(tree, Read { last, in_vain });
     }
 
     /// Whether somebody has just read another file of this tree, and nobody brings the others.
     fn goes_on(&self, tree: Handle) -> bool {
-        let goes_on = |read: &Read| !read.one_by_one && read.last.elapsed() < PAUSE;
+        let goes_on = |read: &Read| {
+            let in_vain = read.in_vain.is_some_and(|when| when.elapsed() < RESPITE);
+            read.last.elapsed() < PAUSE && !in_vain
+        };
         self.read.peek(&tree).is_some_and(goes_on)
             && !self.under_way.iter().any(|coming| coming.tree == tree)
     }
@@ -86,7 +94,7 @@ impl Walks {
 
 /// Where an immutable file shows.
 pub(super) struct Place {
-    /// The first directory above it that is not immutable.
+    /// The first directory above it that is not immutable, or its instance's.
     pub tree: Handle,
     /// The directories from its own up to that one.
     above: Vec<Arc<Node>>,
@@ -130,8 +138,11 @@ impl State {
             let slot = self.inodes.slot(at)?;
             above.push(slot.node.clone());
             match slot.links.last() {
-                Some(link) if matches!(slot.node.coherence, Coherence::Immutable) => {
-                    at = link.parent
+                Some(link)
+                    if link.parent != ROOT
+                        && matches!(slot.node.coherence, Coherence::Immutable) =>
+                {
+                    at = link.parent;
                 }
                 _ => return Some(Place { tree: at, above, goes_on: false }),
             }

@@ -18,7 +18,7 @@ pub(super) struct Begun {
 
 impl Default for Begun {
     fn default() -> Self {
-        let turns = Arc::new(Semaphore::new(limits::PARALLEL_MAX));
+        let turns = Arc::new(Semaphore::new(limits::BEGUN_MAX));
         Begun { requests: Vec::new(), turns, held: Arc::default() }
     }
 }
@@ -173,10 +173,10 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_room_is_not_made() {
         let service = Arc::new(Service::default());
-        let many: Vec<&str> = ["/100"].repeat(10 * limits::PARALLEL_MAX);
+        let many: Vec<&str> = ["/100"].repeat(10 * limits::BEGUN_MAX);
         let mut begun = begun(&service, &many, 1_000).await;
         let made = service.made.load(Relaxed);
-        assert!((6..=6 + limits::PARALLEL_MAX).contains(&made), "{made}");
+        assert!((6..=6 + limits::BEGUN_MAX).contains(&made), "{made}");
         let mut left_out = 0;
         while let Some(started) = begun.take(&get("/100")) {
             left_out += usize::from(started.answer().await.is_none());

@@ -112,8 +112,11 @@ pub const COMPILE_MAX: Duration = Duration::from_secs(60);
 /// Requests of one call: a listing of [`LISTING_MAX`] nodes in pages of 100.
 pub const FETCHES_MAX: u32 = 1_000;
 
-/// Requests of one `fetch-all` or `begin` that are handed on at a time.
-pub const PARALLEL_MAX: usize = 32;
+/// Requests of one `fetch-all` that are handed on at a time.
+pub const PARALLEL_MAX: usize = 16;
+
+/// Requests of one `begin` that are under way at a time: as many as one endpoint has.
+pub const BEGUN_MAX: usize = 32;
 
 /// Linear memory of one instance, unless the user gives it more. A content of [`CONTENT_MAX`] fits with
 /// the response it was taken from, a decoded copy and the allocator's overhead.

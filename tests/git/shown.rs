@@ -90,8 +90,9 @@ fn where_a_server_filters_a_tree_costs_one_request_a_blob_one_and_all_others_one
     assert_eq!(names, expected);
     assert_eq!(world.asked(), ["POST /team/api.git/git-upload-pack fetch"], "all trees");
     // Who reads a second file right after a first one gets all of them.
-    for (file, requests) in [("d24/s1/f64", 1), ("d0/s3/f80", 1), ("d23/s0/f63", 0)] {
-        let content = git(&repository, &["cat-file", "blob", &format!("main:{file}")], b"");
+    let blob = |file| git(&repository, &["cat-file", "blob", &format!("main:{file}")], b"");
+    let files = [("d24/s1/f64", 1), ("d0/s3/f80", 1), ("d23/s0/f63", 0)];
+    for (file, requests, content) in files.map(|(file, requests)| (file, requests, blob(file))) {
         assert_eq!(fs::read(tree.join(file)).expect("a file"), content, "{file}");
         assert_eq!(fs::read(tree.join(file)).expect("a file"), content, "{file}");
         assert_eq!(world.asked().len(), requests, "{file}");

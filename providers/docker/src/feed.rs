@@ -124,7 +124,7 @@ fn read(event: Event, changes: &mut Changes) {
         }
         ("network", "connect" | "disconnect") => {
             let container = attributes.get("container").cloned().map(Container);
-            changes.invalidated([Members]).invalidated(container);
+            changes.invalidated([Members, Tables]).invalidated(container);
         }
         ("network", _) => {
             object(Network(id), changes);

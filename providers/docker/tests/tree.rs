@@ -52,7 +52,7 @@ fn the_tree_is_the_promised_one() {
             "volumes",
         ]
     );
-    assert_eq!(mount.list("system").unwrap(), ["df.json", "info.json", "version.json"]);
+    assert_eq!(mount.list("system").unwrap(), ["info.json", "version.json"]);
     assert_eq!(mount.list("containers").unwrap(), ["_running", "_stopped", "by-id", "by-name"]);
     assert_eq!(mount.list("images").unwrap(), ["by-id", "by-name"]);
     assert_eq!(

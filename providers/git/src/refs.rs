@@ -15,15 +15,17 @@ const MOST: usize = 20_000;
 
 impl Id {
     /// The directory of the ref with this whole name.
+    /// Nothing for a ref of another kind, and for one whose name is too long for an id.
     fn of_ref(path: &str, name: &str) -> Option<Id> {
         let path = path.to_owned();
-        if name == "HEAD" {
-            Some(Id::Head(path))
+        let id = if name == "HEAD" {
+            Id::Head(path)
         } else if let Some(name) = name.strip_prefix(BRANCHES) {
-            Some(Id::Branch(path, name.to_owned()))
+            Id::Branch(path, name.to_owned())
         } else {
-            Some(Id::Tag(path, name.strip_prefix(TAGS)?.to_owned()))
-        }
+            Id::Tag(path, name.strip_prefix(TAGS)?.to_owned())
+        };
+        (id.encode().len() <= LONGEST).then_some(id)
     }
 }
 
@@ -107,6 +109,12 @@ pub fn head(path: &str) -> Result<Option<Ref>> {
     one(path, "HEAD")
 }
 
+/// Bytes of an id.
+const LONGEST: usize = 1024;
+
+/// Refs that a poll names. More of them are a gap.
+const NAMED: usize = 1_000;
+
 /// Seconds between two gaps.
 const RECHECK: u64 = 3600;
 
@@ -155,8 +163,12 @@ fn ask(poll: &mut Poll, cursor: &mut Cursor, path: &str) -> Result<()> {
     let here = || path.to_owned();
     let names = refs.iter().filter(|one| moved[part(&one.name)]);
     let names = names.filter_map(|one| str::from_utf8(&one.name).ok());
-    let ids = names.filter_map(|name| Id::of_ref(path, name));
-    poll.changes.invalidated(ids.chain([Id::Head(here())]));
+    let ids: Vec<Id> = names.filter_map(|name| Id::of_ref(path, name)).collect();
+    if ids.len() > NAMED {
+        poll.gap();
+        return Ok(());
+    }
+    poll.changes.invalidated(ids.into_iter().chain([Id::Head(here())]));
     // One that is gone is in no answer, so any of them may have lost it.
     poll.changes.children_changed([Id::Branches(here()), Id::Tags(here()), Id::Commits(here())]);
     Ok(())

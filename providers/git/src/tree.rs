@@ -14,6 +14,8 @@ const TREES: usize = 64 << 20;
 const BLOBS: usize = 16 << 20;
 /// Entries that are offered. The host keeps no more of one call.
 const OFFERED: usize = 400_000;
+/// Entries of one directory that the host takes.
+const LISTED: usize = 100_000;
 
 #[derive(Default)]
 struct Objects {
@@ -86,12 +88,16 @@ pub fn list(path: &str, id: &str) -> Result<Listing<Id>> {
             }
             // One that cannot be read says so when somebody opens it.
             if let Ok(entries) = entries(path, below, &objects) {
+                left.push_back(below);
+                // One that the host would refuse says so itself when it is opened.
+                if entries.len() > LISTED {
+                    continue;
+                }
                 offered += entries.len();
                 if offered > OFFERED {
                     return Ok(listing.into());
                 }
                 preload::whole(Id::Tree(path.to_owned(), below.to_string()), entries);
-                left.push_back(below);
             }
         }
     }
@@ -126,7 +132,13 @@ fn entry(path: &str, found: object::TreeEntry<'_>, objects: &Objects) -> Entry<I
         Mode::Tree => Entry::directory(name, Id::Tree(place, id.clone())),
         Mode::File => known(Entry::file(name, Id::Blob(place, id.clone()))),
         Mode::Executable => known(Entry::executable(name, Id::Program(place, id.clone()))),
-        Mode::Symlink => known(Entry::symlink(name, Id::Link(place, id.clone()))),
+        // Git takes any bytes for a target. What is none is an error of the link alone.
+        Mode::Symlink => match objects.blobs.get(&found.id) {
+            Some(target) if !is_target(target) => {
+                Entry::symlink(name, Id::Link(place, id.clone())).size(target.len() as u64)
+            }
+            _ => known(Entry::symlink(name, Id::Link(place, id.clone()))),
+        },
         // A commit of another repository: a file that names it.
         Mode::Submodule => {
             let commit = scalar(&id);
@@ -134,6 +146,11 @@ fn entry(path: &str, found: object::TreeEntry<'_>, objects: &Objects) -> Entry<I
         }
     };
     entry.tie(id)
+}
+
+/// As a system takes it: PATH_MAX without its NUL.
+fn is_target(content: &[u8]) -> bool {
+    (1..=4095).contains(&content.len()) && !content.contains(&0) && str::from_utf8(content).is_ok()
 }
 
 /// A blob's content. Who reads a whole tree is brought the others with it.

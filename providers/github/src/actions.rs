@@ -37,7 +37,7 @@ impl Object for RunObject {
         leaf("run.json", |r: &Self| r.document.clone()),
         dir("jobs", |r: &Self| Id::Jobs(r.repo, r.run.id)),
         own("log", run_log).volatile_while(|r: &Self| !r.run.is_over()),
-        own("run.md", run_page).volatile_while(|r: &Self| !r.run.is_over()),
+        own("run.md", run_page).volatile_while(|r: &Self| !r.run.is_over()).unlisted(),
     ];
 
     fn id(&self) -> Id {

@@ -38,6 +38,23 @@ pub const GUIDE: &[Path] = &[
             "acme/api/_prs/_open/2860/",
         )
     },
+    Path {
+        requests: 1,
+        page: Some(100),
+        ..Path::new(
+            "{owner}/{repo}/{_issues,_prs}/_open.tsv",
+            "a line for each",
+            "acme/api/_issues/_open.tsv",
+        )
+    },
+    Path {
+        each_open: true,
+        ..Path::costly(
+            "{owner}/{repo}/{_issues,_prs}/_search/{query}/",
+            "what GitHub finds",
+            "acme/api/_issues/_search/login/",
+        )
+    },
     Path::costly(
         "{owner}/{repo}/_prs/{_open,_closed}/{number}/{diff,patch,commits,files}",
         "of a pull request",
@@ -123,5 +140,15 @@ pub const GUIDE: &[Path] = &[
         "{owner}/{repo}/{_issues,_prs}/_all/",
         "open and closed ones",
         "acme/api/_issues/_all/",
+    ),
+    Path::again(
+        "{owner}/{repo}/{_issues,_prs}/{_by-label,_by-assignee,_by-author,_by-milestone,_recent,_mine}/",
+        "links",
+        "acme/api/_issues/_by-label/",
+    ),
+    Path::again(
+        "{owner}/{repo}/{_issues,_prs}/_open.jsonl",
+        "the table as JSON",
+        "acme/api/_issues/_open.jsonl",
     ),
 ];

@@ -44,14 +44,21 @@ fn ask(repo: u64, of: Collection, query: &str) -> Result<Found> {
         Collection::Issues => "issue",
         Collection::Pulls => "pull-request",
     };
-    let query = format!("{query} repo:{name} is:{kind}");
+    if !query.matches('"').count().is_multiple_of(2) {
+        return Err(Error::Invalid(format!("api: {query:?} has a quote that does not end")));
+    }
+    // First, where no operator of the query binds them.
+    let query = format!("repo:{name} is:{kind} {query}");
     let answer: Answer = api::first_page(github::search().query("q", query)).json()?;
     let (total, listed) = (answer.total_count, answer.items.count());
     // A query may name other repositories, too.
     let here = format!("/repos/{name}");
     let is_here = |hit: &Raw<Thread>| {
-        let url = hit.json.value();
-        let url = url["repository_url"].as_str().unwrap_or_default();
+        let hit = hit.json.value();
+        if hit["pull_request"].is_null() != matches!(of, Collection::Issues) {
+            return false;
+        }
+        let url = hit["repository_url"].as_str().unwrap_or_default();
         let from = url.len().saturating_sub(here.len());
         url.get(from..).is_some_and(|end| end.eq_ignore_ascii_case(&here))
     };

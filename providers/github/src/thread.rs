@@ -53,6 +53,10 @@ impl Number {
     /// It changed, and with it what the views show of it.
     pub fn changed(self, out: &mut Changes) {
         out.invalidated([self.id(), self.index()]);
+        if self.is_pull {
+            // GitHub's list of what changed last holds both.
+            out.invalidated([Id::Recent(self.repo, Collection::Issues)]);
+        }
     }
 
     /// What the views of its kind are part of.

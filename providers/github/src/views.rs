@@ -220,7 +220,7 @@ fn offer(repo: u64, of: Collection, view: View, found: &Pages<Thread>) {
     for field in Field::EACH.into_iter().filter(|_| open) {
         let values = by_value(field, shown(View::Open));
         preload::whole(Id::By(repo, of, field), directories(repo, of, field, &values, found));
-        for (value, threads) in values {
+        for (value, threads) in values.into_iter().filter(|(value, _)| value.len() <= LONGEST) {
             let id = Id::With(repo, of, field, value.to_owned());
             preload::whole(id, bounded(of, links(&threads, 2), found));
         }
@@ -365,7 +365,7 @@ pub fn recent(repo: u64, of: Collection) -> Result<Listing<Id>> {
         Collection::Pulls => pull::some(repo, newest(github::pulls(repo)), api::PAGE)?,
     };
     let found = found.map_or_else(Items::default, |found| found.items);
-    Ok(linked(repo, of, View::All, found))
+    Ok(linked(repo, of, View::All, found, None))
 }
 
 /// What is open and the user's: issues by assignee, pull requests by author.
@@ -379,9 +379,9 @@ pub fn mine(repo: u64, of: Collection) -> Result<Listing<Id>> {
     match of {
         Collection::Issues => {
             let request = open.query("assignee", login);
-            let found = issue::some(repo, request, api::listing_bound())?;
-            let found = found.map_or_else(Items::default, |found| found.items);
-            Ok(linked(repo, of, View::Open, found))
+            let found = issue::some(repo, request, api::listing_bound())?.unwrap_or_default();
+            let note = found.more.then(|| bound(of, &found));
+            Ok(linked(repo, of, View::Open, found.items, note))
         }
         Collection::Pulls => {
             let request = open.query("creator", login);
@@ -391,9 +391,19 @@ pub fn mine(repo: u64, of: Collection) -> Result<Listing<Id>> {
     }
 }
 
-/// Links to what was found, which is offered where it belongs.
-fn linked(repo: u64, of: Collection, view: View, found: Items<Thread>) -> Listing<Id> {
+/// Links to what was found, which is offered where it belongs. `note` says where that stops short.
+fn linked(
+    repo: u64,
+    of: Collection,
+    view: View,
+    found: Items<Thread>,
+    note: Option<String>,
+) -> Listing<Id> {
     preload::part(of.directory(repo), found.iter().map(Thread::entry).collect());
     preload::part(of.list(repo, view), found.iter().map(Thread::bare_entry).collect());
-    found.map(|thread| link(&thread, 1)).into()
+    let links = found.map(|thread| link(&thread, 1));
+    match note {
+        Some(note) => Listing::partial(links, note),
+        None => links.into(),
+    }
 }

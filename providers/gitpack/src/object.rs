@@ -135,7 +135,8 @@ impl Person {
         let mut words = when.split_ascii_whitespace();
         let time = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
         let zone: i32 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-        let zone_minutes = if zone.abs() < 10_000 { zone / 100 * 60 + zone % 100 } else { 0 };
+        let zone_minutes =
+            if zone.unsigned_abs() < 10_000 { zone / 100 * 60 + zone % 100 } else { 0 };
         Person { name: name.to_vec(), time, zone_minutes }
     }
 }
