@@ -379,7 +379,9 @@ pub fn mine(repo: u64, of: Collection) -> Result<Listing<Id>> {
     match of {
         Collection::Issues => {
             let request = open.query("assignee", login);
-            let found = issue::some(repo, request, api::listing_bound())?.unwrap_or_default();
+            let Some(found) = issue::some(repo, request, api::listing_bound())? else {
+                return Ok(Vec::new().into());
+            };
             let note = found.more.then(|| bound(of, &found));
             Ok(linked(repo, of, View::Open, found.items, note))
         }
