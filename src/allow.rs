@@ -10,7 +10,7 @@
 
 use crate::provider::{
     Answer, Cause, Delivery, Failure, Followed, Kind, Node, Offer, Piece, Position, Progress,
-    Provider, Reply, Request, ScopedChange, Wanted,
+    Provider, Reply, Request, ScopedChange, Walk, Wanted,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
