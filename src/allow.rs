@@ -14,7 +14,7 @@ use crate::provider::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Segments of a pattern.
@@ -104,35 +104,53 @@ pub struct Allowed {
     /// The provider's name in failures.
     name: Arc<str>,
     allow: Allow,
-    /// The paths at which each passage shows, by its node-id. The root's is empty.
-    passages: Mutex<HashMap<Arc<str>, BTreeSet<String>>>,
+    passages: Mutex<HashMap<Arc<str>, Shown>>,
 }
+
+/// The paths at which a directory shows that is a passage or is below one, by the passage that shows it: what
+/// that has said last.
+type Shown = BTreeMap<Arc<str>, BTreeSet<String>>;
 
 impl Allowed {
     pub fn new(provider: Arc<dyn Provider>, name: Arc<str>, root: Arc<str>, allow: Allow) -> Self {
-        let passages = HashMap::from([(root, BTreeSet::from([String::new()]))]);
+        let shown = BTreeMap::from([("".into(), BTreeSet::from([String::new()]))]);
+        let passages = HashMap::from([(root, shown)]);
         Allowed { provider, name, allow, passages: Mutex::new(passages) }
     }
 
-    /// Whether a passage may show this entry. Anything goes in what is no passage.
+    /// Where a directory shows, if it is a passage wherever it does.
+    fn places(&self, passages: &HashMap<Arc<str>, Shown>, id: &str) -> Option<Vec<String>> {
+        let places: Vec<_> = passages.get(id)?.values().flatten().cloned().collect();
+        let inside =
+            |path: &String| !path.is_empty() && self.allow.verdict(path) == Verdict::Inside;
+        (!places.iter().any(inside)).then_some(places)
+    }
+
+    /// Whether this directory may show this entry. Anything goes in what is no passage.
     fn admits(&self, parent: &str, name: &str) -> bool {
-        let passages = self.passages.lock();
-        passages.get(parent).is_none_or(|paths| {
-            paths.iter().any(|path| self.allow.verdict(&below(path, name)) != Verdict::Outside)
+        let places = self.places(&self.passages.lock(), parent);
+        places.is_none_or(|places| {
+            places.iter().any(|path| self.allow.verdict(&below(path, name)) != Verdict::Outside)
         })
     }
 
-    /// Notes the passages among what `parent` shows. Returns whether one is new.
+    /// Notes the directories among what a passage shows. Returns whether something is new.
     fn note(&self, parent: &str, entries: &[Node]) -> bool {
         let mut passages = self.passages.lock();
-        let Some(paths) = passages.get(parent).cloned() else { return false };
+        let Some(places) = self.places(&passages, parent) else { return false };
+        let parent: Arc<str> = parent.into();
         let mut new = false;
         for entry in entries.iter().filter(|entry| entry.kind == Kind::Directory) {
-            for path in paths.iter().map(|path| below(path, &entry.name)) {
-                if self.allow.verdict(&path) == Verdict::Passage {
-                    new |= passages.entry(entry.id.clone()).or_default().insert(path);
-                }
+            let paths = places.iter().map(|path| below(path, &entry.name));
+            let paths: BTreeSet<_> =
+                paths.filter(|path| self.allow.verdict(path) != Verdict::Outside).collect();
+            // One that has left what is allowed stays a passage, for who is still in it.
+            if paths.is_empty() && !passages.contains_key(&entry.id) {
+                continue;
             }
+            let shown = passages.entry(entry.id.clone()).or_default();
+            new |= shown.get(&parent) != Some(&paths);
+            shown.insert(parent.clone(), paths);
         }
         new
     }

@@ -158,3 +158,18 @@ async fn a_passage_is_known_from_a_lookup_too() {
     assert_eq!(names(&some.list("acme").await.unwrap().value), ["web"]);
     assert_eq!(some.lookup("acme", "api").await.unwrap_err().cause, Cause::NotFound);
 }
+
+#[tokio::test]
+async fn what_is_renamed_is_judged_by_its_present_name() {
+    let some = allowed(&["acme/api/_issues", "acme/website", "acme/web/_tree"]);
+    some.lookup("root", "acme").await.unwrap();
+    let shows = |name: &str| some.note("acme", &[node("repo", name)]);
+    shows("api");
+    assert!(some.admits("repo", "_issues") && !some.admits("repo", "_tree"));
+    shows("web");
+    assert!(!some.admits("repo", "_issues") && some.admits("repo", "_tree"));
+    shows("website");
+    assert!(some.admits("repo", "_issues") && some.admits("repo", "anything"));
+    shows("other");
+    assert!(!some.admits("repo", "_issues"), "who is still in it sees no more");
+}

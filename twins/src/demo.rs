@@ -49,8 +49,8 @@ const STEPS: usize = 4;
 const COMMANDS: [Command; 5] = [
     Command {
         line: "cat github/acme/api/_issues/_open/2853/title",
-        requests: Some(3),
-        what_for: "the owner, the repository, the issue with all its fields",
+        requests: Some(2),
+        what_for: "the owner with its repositories, the issue with all its fields",
     },
     Command {
         line: "grep -ril token github/acme/api/_issues/_open",
@@ -81,7 +81,7 @@ const DOCKER: [Command; 1] = [Command {
 }];
 
 impl Command {
-    /// `3 requests: the owner, the repository, the issue with all its fields`
+    /// `2 requests: the owner with its repositories, the issue with all its fields`
     pub fn cost(&self) -> String {
         match self.requests {
             Some(1) => format!("1 request: {}", self.what_for),
