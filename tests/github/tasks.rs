@@ -10,7 +10,7 @@ struct Task {
     lines: &'static [&'static str],
     /// What the answer holds.
     answer: &'static [&'static str],
-    /// Requests at most; two of them are for the account and the repository.
+    /// Requests at most; one of them is for the account with its repositories.
     requests: usize,
 }
 
@@ -43,7 +43,7 @@ const TASKS: &[Task] = &[
         question: "what failed in CI, and why",
         lines: &["ls _actions/_failed", "cat _actions/_failed/9801/run.md"],
         answer: &["9801", "failure: test (ubuntu-24.04, 1.95)", "##[error]"],
-        requests: 6,
+        requests: 7,
     },
     Task {
         question: "which pull request touches src/session.rs",
