@@ -28,7 +28,7 @@ pub enum Call {
 pub fn all() -> Vec<Tool> {
     let path = json!({
         "type": "string",
-        "description": "below the mount, without a / at the beginning: github/README.md"
+        "description": "below the mount, without a / at the beginning: SERVICE/README.md"
     });
     let tool = |name: &'static str, what: &'static str, properties: Value, required: &[&str]| {
         let schema = json!({

@@ -75,7 +75,7 @@ fn teams_states_cycles_projects_and_people_are_where_they_are_promised() {
     assert_eq!(shell(&linear, "ls teams"), "ENG\nOPS");
     assert_eq!(shell(&linear, "ls teams/ENG"), "cycles\nissues\nmembers\nprojects\nstates");
     let issues = linear.join("teams/ENG/issues");
-    assert_eq!(shell(&issues, "ls"), "_all\n_open\nby-state");
+    assert_eq!(shell(&issues, "ls"), "_all\n_open\n_open.jsonl\n_open.tsv\nby-state");
     assert_eq!(shell(&issues, "ls _open"), "ENG-196\nENG-199\nENG-201\nENG-203\nENG-204");
     assert_eq!(shell(&issues, "ls _all | wc -l"), "7");
     assert_eq!(

@@ -101,11 +101,8 @@ fn plan(args: &Init) -> Result<Plan, Failure> {
             let wanted = openapi::Wanted { list, item, key: args.key.as_deref() };
             openapi::plan(&text, &wanted).map_err(|e| wrong(&e))
         }
-        ["graphql", ..] => {
-            Err(usage("a project cannot be made out of a GraphQL schema yet").hint(
-                "begin with --from blank; providers/linear in the source shows how a GraphQL service is asked",
-            ))
-        }
+        ["graphql", ..] => Err(usage("a project cannot be made out of a GraphQL schema yet")
+            .hint("begin with --from blank; the SDK's `graphql` module asks such a service")),
         _ => Err(usage(format!("'{}' is nothing to begin with", kinds.join(" ")))
             .hint("--from blank, or --from openapi FILE")),
     }
