@@ -216,7 +216,11 @@ fn networks_tell_of_their_containers() {
     let container = event["Actor"]["Attributes"]["container"].as_str().unwrap();
     assert_eq!(
         changes(&line),
-        [format!("invalidated container/{container}"), "invalidated network-members".to_owned()]
+        [
+            &*format!("invalidated container/{container}"),
+            "invalidated network-members",
+            "invalidated tables"
+        ]
     );
     let line = recorded("network", "destroy", "shopnet");
     let id = actor(&line);

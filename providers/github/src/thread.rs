@@ -52,16 +52,15 @@ impl Number {
 
     /// It changed, and with it what the views show of it.
     pub fn changed(self, out: &mut Changes) {
-        out.invalidated([self.id(), self.index()]);
-        if self.is_pull {
-            // GitHub's list of what changed last holds both.
-            out.invalidated([Id::Recent(self.repo, Collection::Issues)]);
-        }
+        out.invalidated([self.id()]);
+        self.viewed(out);
     }
 
-    /// What the views of its kind are part of.
-    pub fn index(self) -> Id {
-        Id::Index(self.repo, self.collection())
+    /// What the views of its kind show of it changed.
+    pub fn viewed(self, out: &mut Changes) {
+        out.invalidated([Id::Index(self.repo, self.collection())]);
+        // GitHub's list of the issues that changed last holds pull requests, too.
+        out.invalidated(self.is_pull.then(|| Id::Recent(self.repo, Collection::Issues)));
     }
 
     /// It changed in some way; `lists` where it may have come into or left a listing.

@@ -39,11 +39,12 @@ fn read(event: &str, payload: &Value, out: &mut Changes) -> Option<()> {
                 _ if gone => &View::EACH,
                 _ => &[],
             };
-            out.moved([thread.id()], gone).invalidated([thread.index()]);
+            out.moved([thread.id()], gone);
+            thread.viewed(out);
             thread.listed(out, views.iter().copied());
             if let Some(to) = payload["changes"]["new_repository"]["id"].as_u64() {
                 let there = Number { repo: to, ..thread };
-                out.invalidated([there.index()]);
+                there.viewed(out);
                 there.listed(out, [View::Open, View::All]);
             }
         }

@@ -232,7 +232,7 @@ fn a_pull_request_says_what_it_closes() {
 }
 
 const SEARCH: &str =
-    "/search/issues?q=auth%20is%3Aopen%20repo%3Aacme%2Fapi%20is%3Aissue&per_page=100";
+    "/search/issues?q=repo%3Aacme%2Fapi%20is%3Aissue%20auth%20is%3Aopen&per_page=100";
 
 fn hit(number: u64, repository: &str) -> Value {
     let url = format!("https://api.github.com/repos/{repository}");
@@ -268,7 +268,7 @@ fn a_query_is_a_directory_of_links_and_a_table_and_is_listed_nowhere() {
 #[test]
 fn a_search_that_is_refused_or_finds_more_says_so() {
     let body = json!({"total_count": 300, "items": [hit(7, "acme/api")]});
-    let bad = "/search/issues?q=bad%3A%20repo%3Aacme%2Fapi%20is%3Aissue&per_page=100";
+    let bad = "/search/issues?q=repo%3Aacme%2Fapi%20is%3Aissue%20bad%3A&per_page=100";
     let upstream = acme().get(SEARCH, body.to_string()).answer(
         &format!("GET {bad}"),
         422,

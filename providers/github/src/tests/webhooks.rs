@@ -69,6 +69,7 @@ fn every_event_names_what_it_changed() {
             &[
                 "changed pull/7/4",
                 "changed index/7/pulls",
+                "changed recent/7/issues",
                 "removed comment/7/9",
                 "children pull-comments/7/4",
             ],
@@ -76,7 +77,7 @@ fn every_event_names_what_it_changed() {
         (
             "pull_request",
             json!({"action": "synchronize", "pull_request": pull}),
-            &["changed pull/7/4", "changed index/7/pulls"],
+            &["changed pull/7/4", "changed index/7/pulls", "changed recent/7/issues"],
         ),
         (
             "pull_request_review",
@@ -84,6 +85,7 @@ fn every_event_names_what_it_changed() {
             &[
                 "changed pull/7/4",
                 "changed index/7/pulls",
+                "changed recent/7/issues",
                 "changed reviews/7/4",
                 "changed review/7/4/3",
             ],
