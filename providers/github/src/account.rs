@@ -80,7 +80,7 @@ pub fn find(name: &str) -> Result<Entry<Id>> {
     let newest: Items<Repository> = newest.json()?;
     let owner = newest.iter().map(|repo| &repo.owner);
     let mut owner =
-        owner.filter(|owner| owner.login.eq_ignore_ascii_case(name) && owner.kind != "");
+        owner.filter(|owner| owner.login.eq_ignore_ascii_case(name) && !owner.kind.is_empty());
     let Some(account) = owner.next() else { return Ok(entry(&github::account(name).json()?)) };
     let repos = newest.iter().map(|repo| repo::entry(&repo.name, repo)).collect();
     preload::part(id(account), repos);

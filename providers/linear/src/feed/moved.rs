@@ -147,7 +147,7 @@ pub fn tell(
         let variables = json!({ "filter": { "or": filters.collect::<Vec<_>>() } });
         let found: OfIssues<Nodes<Found>> = ask(query::CONCERNED, variables)?;
         tell_found(&found.issues.nodes, Id::Issue, ISSUES, changes);
-        changes.invalidated((found.issues.nodes.len() > 0).then_some(Id::Index));
+        changes.invalidated((!found.issues.nodes.is_empty()).then_some(Id::Index));
     }
     if scopes.contains(&ISSUES) && !people.is_empty() {
         let found: OfComments<Nodes<Found>> = ask(query::WRITTEN, json!({ "people": people }))?;
