@@ -60,7 +60,7 @@ impl Number {
     pub fn viewed(self, out: &mut Changes) {
         out.invalidated([Id::Index(self.repo, self.collection())]);
         // GitHub's list of the issues that changed last holds pull requests, too.
-        out.invalidated(self.is_pull.then(|| Id::Recent(self.repo, Collection::Issues)));
+        out.invalidated(self.is_pull.then_some(Id::Recent(self.repo, Collection::Issues)));
     }
 
     /// It changed in some way; `lists` where it may have come into or left a listing.
