@@ -7,6 +7,7 @@ use omnifs_twins::github::{RepoShape, Write};
 use omnifs_twins::{Fault, GithubSetup, Times};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Directories, files in each of them, and bytes of each file: 10,000 files of 60 MB.
 const LARGE: (usize, usize, usize) = (100, 100, 6_000);
@@ -50,7 +51,8 @@ fn push(world: &World, repo: &str, (directories, files, bytes): (usize, usize, u
     world.twin.push(repo, "main", &writes, "all of it").expect("push");
 }
 
-/// A world with these repositories of `acme`, each with a tree of this size.
+/// A world with these repositories of `acme`, each with a tree of this size that was pushed a minute ago:
+/// the first poll asks again for what may have moved in the second of the first read.
 fn world(test: &str, repos: &[&str], size: (usize, usize, usize), sections: &str) -> Option<World> {
     let shapes = repos.iter().map(|name| RepoShape::issues("acme", name, 0, 0)).collect();
     let setup = GithubSetup { repos: shapes, ..issues(0, 0) };
@@ -58,6 +60,7 @@ fn world(test: &str, repos: &[&str], size: (usize, usize, usize), sections: &str
     for name in repos {
         push(&world, &format!("acme/{name}"), size);
     }
+    world.twin.clock().advance(Duration::from_secs(60));
     Some(world)
 }
 
