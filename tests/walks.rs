@@ -1,5 +1,6 @@
 //! Programs that read the files of a tree one after the other: what is wanted beside one of them, and when.
 
+use futures_util::future::join_all;
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
 use omnifs::provider::Cause;
@@ -166,4 +167,18 @@ async fn who_reads_what_is_under_way_waits_for_it_and_asks_where_it_does_not_com
         let asked = tree.upstream.calls() - before;
         assert_eq!(asked > 1, fails, "{asked} calls");
     }
+}
+
+#[tokio::test]
+async fn of_many_who_go_on_at_one_moment_one_asks_for_all() {
+    let tree = Tree::new().await;
+    tree.upstream.walks(true);
+    tree.cat("src/a").await.expect("cat");
+    let before = tree.upstream.calls();
+    // Each has joined a call before the first of these calls has begun to run.
+    let files = ["src/b", "src/c", "doc/a", "test/d"];
+    for read in join_all(files.map(|path| tree.cat(path))).await {
+        read.expect("cat");
+    }
+    assert_eq!(tree.upstream.calls(), before + 1);
 }

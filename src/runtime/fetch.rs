@@ -9,6 +9,7 @@
 //! caller would wait twice.
 
 use super::landing::{Body, Events, Keyed, KeyedContent, KeyedOffer, Landing, Prepared};
+use super::walks::Place;
 use super::{Runtime, State, scans};
 use crate::cache::{Binding, Listing, Memo, Operation, Query};
 use crate::inodes::key;
@@ -173,6 +174,11 @@ impl Runtime {
         let stamp = state.ledger.begin();
         let flight = Arc::new(Flight { stamp, landed: OnceLock::new(), done: Notify::new() });
         state.flights.insert(query.clone(), flight.clone());
+        // Under this lock, so that whoever asks next knows what this call brings along.
+        let place = match query.operation {
+            Operation::Read => state.read_in_tree(node, &flight),
+            _ => None,
+        };
         let call = Call {
             runtime: self.arc(),
             query: query.clone(),
@@ -180,6 +186,7 @@ impl Runtime {
             stamp,
             began: Instant::now(),
             flight: flight.clone(),
+            place,
         };
         (flight, Some(call))
     }
@@ -192,6 +199,8 @@ pub(super) struct Call {
     pub stamp: u64,
     pub began: Instant,
     flight: Arc<Flight>,
+    /// Of a content that is part of a tree that does not change.
+    place: Option<Place>,
 }
 
 impl Call {
@@ -226,9 +235,8 @@ impl Call {
     /// A content, with others where a program reads one file after the other.
     async fn read(&self, provider: &dyn Provider) -> Result<Answer<Bytes>, Failure> {
         let id = &self.query.id;
-        let place = self.runtime.state().read_in_tree(&self.node, &self.flight);
-        let Some(place) = place else { return provider.read_file(id).await };
-        let (answer, wanted) = match self.runtime.walk(&self.node, &place) {
+        let Some(place) = &self.place else { return provider.read_file(id).await };
+        let (answer, wanted) = match self.runtime.walk(&self.node, place) {
             Some(walk) => (provider.read_ahead(id, walk).await, true),
             None => (provider.read_file(id).await, false),
         };
