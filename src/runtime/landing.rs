@@ -177,10 +177,10 @@ impl Landing<'_> {
             let Operation::Lookup(name) = &self.call.query.operation else {
                 return (Fetched::Child(node), spoiled);
             };
-            // So is one that lacks the name.
+            // So is one that lacks the name and is said to be whole.
             let call = self.call;
             let listing = self.state.cache.listing(&call.node);
-            if listing.is_some_and(|l| l.get(name).is_none()) {
+            if listing.is_some_and(|l| l.complete && l.get(name).is_none()) {
                 self.state.cache.remove(&Query::new(&call.node, Operation::List));
             }
             self.bind(&call.node, name.clone(), &node);

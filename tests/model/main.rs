@@ -107,4 +107,5 @@ fn no_reader_is_shown_what_an_event_had_told_is_over() {
     let ran = nothing_is_wrong(seed, steps);
     println!("{} steps from seed {seed}: {:?}", ran.steps, ran.tally);
     assert!(ran.steps >= steps);
+    assert!(ran.tally["walk"] > 0 || steps < STEPS, "nobody has read ahead");
 }

@@ -71,6 +71,7 @@ pub fn run(plan: &Plan, bug: Option<Bug>, tell: bool) -> Ran {
         ran.wrong = model.wrong.take();
         ran.story = model.story.take().unwrap_or_default();
         ran.tally = std::mem::take(&mut model.tally);
+        ran.tally.insert("walk", world.upstream.tree().walks);
         ran
     })
 }

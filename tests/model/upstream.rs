@@ -5,8 +5,8 @@ use crate::dice::Dice;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use omnifs::provider::{
-    Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position,
-    Progress, Provider, Reply, Request, ScopedChange,
+    Along, Answer, Body, Cause, Change, Coherence, Delivery, Failure, Kind, Node, Offer, Position,
+    Progress, Provider, Reply, Request, ScopedChange, Walk,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -106,6 +106,8 @@ pub struct Tree {
     /// Percent of the calls that fail, and how.
     pub failing: u32,
     pub faults: u64,
+    /// Calls that were told what else is wanted.
+    pub walks: u64,
     /// Calls, with the object asked about and for a lookup the name.
     pub calls: Vec<(Id, Call)>,
     /// Answers given that speak of each object.
@@ -139,6 +141,7 @@ impl Upstream {
             hold: 0,
             failing: 0,
             faults: 0,
+            walks: 0,
             calls: Vec::new(),
             answers: HashMap::new(),
             spoken: Vec::new(),
@@ -289,7 +292,8 @@ impl Tree {
         let open = self.objects.iter().filter(|(_, object)| {
             matches!(object.state(), Some(State::Directory(_))) && object.owner.is_none()
         });
-        open.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("issue")).collect()
+        let fixed = |id: &Id| id.starts_with("issue") || id.starts_with("tree");
+        open.map(|(id, _)| id.clone()).filter(|id| !fixed(id)).collect()
     }
 
     pub fn entries(&self, id: &str) -> Option<&Children> {
@@ -492,7 +496,7 @@ impl Tree {
             5 => {
                 let id = self.fresh("blob");
                 self.put(id.clone(), Kind::File, Cover::Immutable, None, State::File(text));
-                id
+                if dice.percent(50) { self.tree_of(id) } else { id }
             }
             6 => {
                 let id = self.fresh("log");
@@ -507,6 +511,19 @@ impl Tree {
         };
         self.children(directory).insert(name.to_owned(), id);
         vec![self.told(Change::ChildrenChanged(directory.clone()))]
+    }
+
+    /// A directory that never changes, with this file and others like it.
+    fn tree_of(&mut self, first: Id) -> Id {
+        let id = self.fresh("tree");
+        self.put(id.clone(), Kind::Directory, Cover::Immutable, None, State::empty());
+        self.children(&id).insert("n0".into(), first);
+        for name in ["n1", "n2"] {
+            let (blob, text) = (self.fresh("blob"), self.text());
+            self.put(blob.clone(), Kind::File, Cover::Immutable, None, State::File(text));
+            self.children(&id).insert(name.into(), blob);
+        }
+        id
     }
 
     fn node(&mut self, name: &str, id: &Id) -> Option<Node> {
@@ -557,6 +574,38 @@ impl Tree {
         }
         offers
     }
+
+    /// Contents that come along with one: some of what is `wanted`, and of what nobody has asked for.
+    fn along(&mut self, wanted: &[Id]) -> Vec<Along> {
+        let mut ids: Vec<Id> = wanted.to_vec();
+        let others = if self.style.offers { self.dice.below(3) } else { 0 };
+        let known: Vec<Id> = self.objects.keys().cloned().collect();
+        ids.extend((0..others).filter_map(|_| self.dice.pick(&known).cloned()));
+        ids.retain(|_| self.dice.percent(70));
+        let mut along = Vec::new();
+        for node in ids {
+            if let Some(State::File(content)) = self.objects.get(&node).and_then(Object::state) {
+                let bytes = content.clone();
+                self.spoken.push(node.clone());
+                along.push(Along { node, bytes });
+            }
+        }
+        along
+    }
+}
+
+impl Upstream {
+    fn read(&self, id: &str, wanted: Vec<Id>) -> Reply<'_, Answer<Bytes>> {
+        let asked: Id = id.into();
+        self.answer(id, Call::Read, move |tree| {
+            let Some(State::File(content)) = tree.objects.get(&asked).and_then(Object::state)
+            else {
+                return Err(Cause::NotFound);
+            };
+            let content = content.clone();
+            Ok(Answer { along: tree.along(&wanted), ..Answer::plain(content) })
+        })
+    }
 }
 
 impl Provider for Upstream {
@@ -581,13 +630,16 @@ impl Provider for Upstream {
     }
 
     fn read_file<'a>(&'a self, node: &'a str) -> Reply<'a, Answer<Bytes>> {
-        let id = node.to_owned();
-        self.answer(node, Call::Read, move |tree| {
-            match tree.objects.get(&*id).and_then(Object::state) {
-                Some(State::File(content)) => Ok(Answer::plain(content.clone())),
-                _ => Err(Cause::NotFound),
-            }
-        })
+        self.read(node, Vec::new())
+    }
+
+    fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
+        let mut tree = self.tree();
+        tree.walks += 1;
+        let lasts = |id: &Id| tree.cover(id) == Cover::Immutable;
+        assert!(walk.files.iter().all(lasts), "{walk:?}");
+        drop(tree);
+        self.read(node, walk.files)
     }
 
     fn open_feed<'a>(&'a self, _: &'a Position) -> Reply<'a, Request> {
