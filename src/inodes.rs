@@ -112,6 +112,12 @@ impl Slot {
         !self.silent.read || self.paged.is_some() && self.paged == node.digest.get().copied()
     }
 
+    /// Whether what was read is over, and may not be opened by this handle: somebody may have been led to it by
+    /// what is known since. Kernels that open by themselves do not say whether anybody was.
+    pub fn is_past(&self, read: &Node, silent: bool) -> bool {
+        !read.is_valid() && !read.is_volatile() && (silent || self.node.stamp() > read.stamp())
+    }
+
     /// Whether a lookup of `node` may show this handle: its pages are proven to be that content.
     pub fn may_show(&self, node: &Node) -> bool {
         let volatile = self.silent.read && node.is_volatile();

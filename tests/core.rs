@@ -605,6 +605,33 @@ async fn a_content_that_came_along_is_not_kept_where_it_may_be_old() {
 }
 
 #[tokio::test]
+async fn an_open_that_an_event_overtakes_does_not_take_the_handle_of_who_came_after_the_event() {
+    // Process A opens `a`, and its content is on its way when `a` changes. Process B is told of that, looks
+    // `a` up and is about to ask for its size: it may not be shown that of what A has asked for.
+    let style = Style { sizes: false, inline: false, ..Style::default() };
+    let core = core(style, Capacity::default()).await;
+    core.runtime.up("m", SCOPE);
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    let handle = core.lookup("a").await.expect("lookup").handle;
+    let (calls, gate) = (core.upstream.calls(), Arc::new(Semaphore::new(0)));
+    core.upstream.hold(Some(gate.clone()));
+    let (opened, found) = tokio::join!(core.runtime.open(handle), async {
+        while core.upstream.calls() == calls {
+            tokio::task::yield_now().await;
+        }
+        core.apply(core.upstream.set("id-a", b"changed"));
+        core.upstream.hold(None);
+        let found = core.lookup("a").await.expect("lookup");
+        gate.add_permits(99);
+        found
+    });
+    let attr = core.runtime.getattr(found.handle).await.expect("getattr");
+    assert_eq!(attr.size, 7);
+    let opened = opened.expect("open");
+    assert_eq!(&core.runtime.read(opened.id, 0, 99).await.expect("read")[..], b"changed");
+}
+
+#[tokio::test]
 async fn each_open_of_a_volatile_file_in_a_covered_directory_is_one_call() {
     let core = Core::live().await;
     core.upstream.directory(ROOT, "d", "d");

@@ -385,7 +385,10 @@ impl Runtime {
             }
             // An answer that was overtaken serves who asked, and never takes the place of what is
             // known better; who has that open is shown no other size.
-            Some(slot) if !node.is_valid() && slot.node.is_valid() => {
+            Some(slot)
+                if !node.is_valid()
+                    && (slot.node.is_valid() || slot.node.stamp() > node.stamp()) =>
+            {
                 if asked.of_what_is_open && slot.opens > 0 {
                     slot.node.clone()
                 } else {

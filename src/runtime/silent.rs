@@ -249,11 +249,12 @@ impl Runtime {
         let mut content = self.body(handle).await?;
         for _ in 1..ROUNDS {
             let (_, node) = &content;
-            let left = |slot: &Slot| slot.superseded || slot.gone;
             let again = {
                 let state = self.state();
-                let serves = node.is_valid() || node.is_volatile() || !state.inodes.silent;
-                !serves && !state.inodes.slot(handle).is_none_or(left)
+                let slot = state.inodes.slot(handle);
+                slot.is_some_and(|slot| {
+                    !slot.superseded && !slot.gone && slot.is_past(node, state.inodes.silent)
+                })
             };
             if !again {
                 break;

@@ -163,7 +163,7 @@ impl Runtime {
         if slot.superseded || slot.gone || slot.silent.snapshot.is_some() {
             return Ok(None);
         }
-        if silent && !volatile && !node.is_valid() {
+        if slot.is_past(&node, silent) {
             // Overtaken once more. Who was led here since then may not be shown this.
             return Err(Error::Stale);
         }
