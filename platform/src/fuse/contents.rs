@@ -198,7 +198,8 @@ impl<V: Vfs> Server<V> {
         if content.volatile {
             return self.attr_growing(handle, &content, true).await;
         }
-        if self.references.may_lack_size(handle, self.notifier.stamp()) {
+        let stamps = &self.notifier.stamps;
+        if self.references.may_lack_size(handle, |told_at| stamps.is_unchanged(handle, told_at)) {
             self.settle_size(handle, content.stream.id, content.size()).await?;
         }
         self.attr_grown(handle).await

@@ -24,6 +24,7 @@ mod listings;
 mod notify;
 mod owed;
 mod server;
+mod stamps;
 mod watch;
 mod wire;
 

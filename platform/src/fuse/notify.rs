@@ -11,6 +11,7 @@
 //! waits for reads of a page, and no read waits for such an answer.
 
 use super::held::References;
+use super::stamps::Stamps;
 use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
 use crate::{Change, Event, Fate, Handle};
@@ -18,7 +19,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
@@ -115,7 +116,7 @@ pub(super) struct Notifier {
     pub wire: Wire,
     references: Arc<References>,
     pub bulletin: Arc<Bulletin>,
-    stamp: AtomicU64,
+    pub stamps: Stamps,
     /// Where events go for those who watch; `None` where nobody is to be told.
     events: Option<Arc<Queue>>,
     /// The kernel is too old to be asked for inodes.
@@ -135,7 +136,7 @@ impl Notifier {
             wire,
             references,
             bulletin: Arc::new(Bulletin { root, board: Mutex::default(), work: Condvar::new() }),
-            stamp: AtomicU64::new(0),
+            stamps: Stamps::new(),
             events,
             asks_by_name: AtomicBool::new(false),
         });
@@ -147,26 +148,13 @@ impl Notifier {
         thread::Builder::new().name("omnifs-notify".into()).spawn(move || {
             while let Ok(first) = changes.recv() {
                 let batches = std::iter::once(first).chain(changes.try_iter());
-                // The stamp moves for each batch in which something has changed, before any of it is told.
-                let stamped = batches.inspect(|batch| {
-                    if batch.iter().any(|change| !matches!(change, Change::Unneeded { .. })) {
-                        poster.stamp.fetch_add(1, Ordering::SeqCst);
-                    }
-                });
+                let stamped = batches.inspect(|batch| poster.stamps.note(batch));
                 if !poster.post(stamped.flatten()) {
                     break;
                 }
             }
         })?;
         Ok(notifier)
-    }
-
-    /// Moves with each change. An answer whose call began under another stamp may be older than a
-    /// change that was already told, so the kernel must not keep its attributes. Read it after the
-    /// reference is recorded: then either the stamp has moved, or the worker finds the reference
-    /// and tries until the kernel knows the inode.
-    pub fn stamp(&self) -> u64 {
-        self.stamp.load(Ordering::SeqCst)
     }
 
     /// The number by which the kernel knows a handle.

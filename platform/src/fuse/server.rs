@@ -84,7 +84,7 @@ impl<V: Vfs> Server<V> {
     }
 
     /// Records the reference of an entry about to be delivered. False once the session is over.
-    /// `stamp`: the notifier's from before the entry was asked for.
+    /// `stamp`: from before the entry was asked for.
     pub fn deliver(&self, entry: &Entry, stamp: u64) -> bool {
         let delivered = self.references.add(entry.handle, entry.inode, entry.kind);
         match &entry.attr {
@@ -95,6 +95,11 @@ impl<V: Vfs> Server<V> {
             self.vfs.forget(entry.handle, 1);
         }
         delivered
+    }
+
+    /// Whether no change has overtaken an entry that was asked for at `stamp`, and that is delivered now.
+    fn is_fresh(&self, parent: Handle, entry: &Entry, stamp: u64) -> bool {
+        [parent, entry.handle].iter().all(|h| self.notifier.stamps.is_unchanged(*h, stamp))
     }
 
     /// The attributes to deliver with an entry, and whether the kernel may keep them.
@@ -119,7 +124,7 @@ impl<V: Vfs> Server<V> {
     }
 
     pub async fn lookup(self: Arc<Self>, parent: Handle, name: String, owed: Owed<ReplyEntry>) {
-        let stamp = self.notifier.stamp();
+        let stamp = self.notifier.stamps.now();
         let found = self.vfs.lookup(parent, &name).await;
         let Some(reply) = owed.take() else {
             return found.ok().flatten().iter().for_each(|entry| self.forget(entry));
@@ -130,7 +135,7 @@ impl<V: Vfs> Server<V> {
                     return reply.error(Errno::ENODEV);
                 }
                 let (attr, kept) = self.entry_attr(&entry);
-                let fresh = stamp == self.notifier.stamp();
+                let fresh = self.is_fresh(parent, &entry, stamp);
                 let attr_ttl = keep(kept && fresh);
                 // A kernel that asks whether a name still stands holds no lock meanwhile, so what it is
                 // told of the name may overtake this.
@@ -140,7 +145,7 @@ impl<V: Vfs> Server<V> {
             // Node number 0: there is no such name, for as long as the timeout says.
             Ok(None) => {
                 let none = self.owner.attr(0, Kind::File, 0, SystemTime::UNIX_EPOCH);
-                let ttl = keep(stamp == self.notifier.stamp());
+                let ttl = keep(self.notifier.stamps.is_unchanged(parent, stamp));
                 reply.entry_with_ttls(&NEVER, &ttl, &none, GENERATION);
             }
             Err(error) => reply.error(errno(error)),
@@ -149,7 +154,7 @@ impl<V: Vfs> Server<V> {
 
     /// `reading`: by a read that is about to begin.
     pub async fn getattr(self: Arc<Self>, handle: Handle, reading: bool, owed: Owed<ReplyAttr>) {
-        let stamp = self.notifier.stamp();
+        let stamp = self.notifier.stamps.now();
         let found =
             if reading { self.attr_to_read(handle).await } else { self.attr_now(handle).await };
         match found {
@@ -307,7 +312,7 @@ impl<V: Vfs> Server<V> {
         }
         let mut at = offset;
         loop {
-            let stamp = self.notifier.stamp();
+            let stamp = self.notifier.stamps.now();
             let page = self.page(dir, at, PLUS_PAGE, true).await?;
             let Some(last) = page.entries.last() else { return Ok(()) };
             at = last.cookie + AFTER_DOTS;
@@ -336,7 +341,7 @@ impl<V: Vfs> Server<V> {
                     continue;
                 }
                 let (attr, kept) = self.entry_attr(&entry);
-                let fresh = stamp == self.notifier.stamp();
+                let fresh = self.is_fresh(dir, &entry, stamp);
                 // One timeout for the name and the attributes.
                 let ttl = keep(entry.cacheable && kept && fresh);
                 let next = listed.cookie + AFTER_DOTS;

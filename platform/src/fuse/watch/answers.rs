@@ -49,7 +49,7 @@ impl<V: Vfs> Server<V> {
     }
 
     fn now(&self, parent: INodeNo, name: &str) -> Option<(FileAttr, bool)> {
-        let stamp = self.notifier.stamp();
+        let stamp = self.notifier.stamps.now();
         let entry = self.vfs.recall(self.handle(parent), name)?;
         self.deliver(&entry, stamp).then(|| (self.entry_attr(&entry).0, entry.cacheable))
     }
@@ -106,7 +106,7 @@ impl<V: Vfs> Server<V> {
         // The kernel refuses a node of another kind than it asked for.
         match self.desk.make(parent.0, name) {
             Some(Made::Directory(entry)) if kinds.contains(&entry.kind) => {
-                if !self.deliver(&entry, self.notifier.stamp()) {
+                if !self.deliver(&entry, self.notifier.stamps.now()) {
                     return reply.error(Errno::ENODEV);
                 }
                 self.once(&self.entry_attr(&entry).0, reply);
