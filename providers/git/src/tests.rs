@@ -174,6 +174,37 @@ fn a_path_that_is_redirected_is_the_repository_where_it_leads() {
     assert_eq!(mount.list("api/_branches").unwrap(), [""; 0]);
 }
 
+/// Git 2.20 knows neither the key `object-format` nor what it says, and ends without an answer where a request has
+/// it. This is what it advertises.
+#[test]
+fn a_server_that_knows_no_object_format_is_asked_without_it_and_once() {
+    let blob = id(Kind::Blob, b"old");
+    let root = tree(&[("100644", b"x", blob)]);
+    let (commit, text) = commit(&root);
+    let upstream = Recorded::new().otherwise(move |line, _, body| {
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let has = |what: &str| body.contains(what);
+        if line.starts_with("GET") {
+            let can = ["version 2\n", "agent=git/2.20.1\n", "ls-refs\n", "fetch=shallow filter\n"];
+            let headers = ADVERTISED.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            return (200, headers.collect(), refs(&can));
+        }
+        let answer = match () {
+            () if has("object-format") => Vec::new(),
+            () if has("command=ls-refs") => refs(&[&format!("{commit} HEAD")]),
+            () if has(&format!("want {blob}")) => fetched(&[(Kind::Blob, b"old")]),
+            () => fetched(&[(Kind::Commit, &text), (Kind::Tree, &root)]),
+        };
+        (200, Vec::new(), answer)
+    });
+    let mount = Mount::<Git>::new(upstream);
+    assert_eq!(mount.read("api/_head/tree/x").unwrap(), "old");
+    assert!(mount.read("api/_head/log").unwrap().contains("note"));
+    let asked = mount.requests();
+    assert_eq!(asked.iter().filter(|line| line.starts_with("POST")).count(), 4, "{asked:?}");
+    assert_eq!(asked.iter().filter(|line| line.starts_with("GET")).count(), 1, "{asked:?}");
+}
+
 #[test]
 fn a_poll_names_the_refs_that_moved_and_a_first_one_may_have_missed_some() {
     let (a, b) = ("1".repeat(40), "2".repeat(40));
