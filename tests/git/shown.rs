@@ -10,6 +10,7 @@ use std::path::Path;
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
+const EFBIG: i32 = 27;
 const EACCES: i32 = 13;
 
 /// Kind and content of every file below a directory, by its path.
@@ -198,6 +199,25 @@ fn git_applies_the_diff_of_a_commit_to_its_parent() {
     let shown = fs::read(place(&mounted, "api.git/_commits").join(merge.trim()).join("diff"));
     let said = ["diff", "--no-color", "--full-index", "--no-renames", "main~10^1", "main~10"];
     assert_eq!(shown.expect("a diff"), run(&said, b""));
+}
+
+#[test]
+fn a_diff_of_more_text_than_is_held_is_too_large() {
+    let Some(world) = World::new("git_large_diff", NEVER, "") else { return };
+    let repository = world.server.repository("api.git", "sha1", PARTIAL);
+    for length in [1, 17 << 20] {
+        let text = "a".repeat(length);
+        let head = "commit refs/heads/main\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n";
+        let input = format!("{head}M 100644 inline large\ndata {length}\n{text}\n");
+        git(&repository, &["fast-import", "--quiet", "--force"], input.as_bytes());
+        let branch = format!("of{length}");
+        git(&repository, &["branch", &branch, "main"], b"");
+    }
+    let mounted = world.mount();
+    let branches = place(&mounted, "api.git/_branches");
+    assert!(read(&branches.join("of1/diff")).ends_with("+a\n\\ No newline at end of file\n"));
+    let error = fs::read(branches.join(format!("of{}/diff", 17 << 20))).expect_err("too large");
+    assert_eq!(error.raw_os_error(), Some(EFBIG));
 }
 
 /// Files of 256 KiB that nothing compresses, and answers of a mebibyte at most: three of them fit.

@@ -138,6 +138,37 @@ fn a_tree_that_is_reached_by_ten_to_the_thirtieth_paths_is_offered_once() {
     assert_eq!(mount.requests().len(), 3, "{:?}", mount.requests());
 }
 
+/// A repository whose only commit has no parent: its diff is all that is in it.
+fn one_commit(root: &[u8], objects: &[(Kind, &[u8])]) -> Mount<Git> {
+    let (commit, text) = commit(root);
+    let all = [&[(Kind::Commit, &text[..]), (Kind::Tree, root)], objects].concat();
+    let upstream = server().answer(PACK, 200, &[], refs(&[&format!("{commit} HEAD")])).answer(
+        PACK,
+        200,
+        &[],
+        fetched(&all),
+    );
+    Mount::<Git>::new(upstream)
+}
+
+#[test]
+fn a_diff_of_more_files_or_trees_than_are_looked_at_is_too_large() {
+    // Ten trees below each tree, once with a file at the end of each path and once with nothing there.
+    for leaf in [tree(&[("100644", b"x", id(Kind::Blob, b"x"))]), Vec::new()] {
+        let mut levels = vec![leaf];
+        for level in 0..30 {
+            let next = id(Kind::Tree, &levels[level]);
+            let names: Vec<[u8; 1]> = (b'0'..=b'9').map(|name| [name]).collect();
+            let entries: Vec<_> = names.iter().map(|name| ("40000", &name[..], next)).collect();
+            levels.push(tree(&entries));
+        }
+        let root = levels.pop().unwrap();
+        let objects: Vec<_> = levels.iter().map(|tree| (Kind::Tree, tree.as_slice())).collect();
+        let mount = one_commit(&root, &objects);
+        assert!(matches!(mount.read("api/_head/diff"), Err(Error::TooLarge)));
+    }
+}
+
 #[test]
 fn what_tools_look_for_is_not_asked_for() {
     let mount = Mount::<Git>::new(server());
