@@ -121,6 +121,28 @@ async fn a_provider_that_brings_nothing_along_is_not_told_again_what_is_wanted()
     assert_eq!(tree.upstream.calls(), calls + (DIRECTORIES.len() * FILES.len()) as u64);
 }
 
+/// What is wanted of a provider that brings less is so much as it brought, and a quarter more each time that all of
+/// it comes: what it throws away since it does not fit is not asked for with every file.
+#[tokio::test]
+async fn no_more_is_wanted_than_a_provider_has_been_seen_to_bring() {
+    let tree = Tree::new().await;
+    tree.upstream.walks(true);
+    tree.upstream.brings_of_walks(2);
+    tree.cat("src/a").await.expect("cat");
+    // Each brings two more, so each is of files that nobody has brought.
+    let mut wanted = Vec::new();
+    for directory in DIRECTORIES {
+        for name in FILES {
+            tree.cat(&format!("{directory}/{name}")).await.expect("cat");
+            let walks = tree.upstream.walks(true);
+            tree.upstream.brings_of_walks(2);
+            wanted.extend(walks.iter().map(|walk| walk.files.len()));
+        }
+    }
+    assert_eq!(wanted[0], DIRECTORIES.len() * FILES.len() - 2);
+    assert_eq!(wanted[1..], [2, 3, 1], "all files but the first came in four calls");
+}
+
 #[tokio::test]
 async fn no_more_is_wanted_than_there_is_room_for() {
     let capacity = Capacity { bytes: 32 << 10, ..Capacity::default() };

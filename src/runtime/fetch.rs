@@ -236,12 +236,21 @@ impl Call {
     async fn read(&self, provider: &dyn Provider) -> Result<Answer<Bytes>, Failure> {
         let id = &self.query.id;
         let Some(place) = &self.place else { return provider.read_file(id).await };
-        let (answer, wanted) = match self.runtime.walk(&self.node, place) {
-            Some(walk) => (provider.read_ahead(id, walk).await, true),
-            None => (provider.read_file(id).await, false),
+        let Some(walk) = self.runtime.walk(&self.node, place) else {
+            let answer = provider.read_file(id).await;
+            self.runtime.state().walks.note(place.tree);
+            return answer;
         };
-        let none = answer.as_ref().is_ok_and(|answer| answer.along.is_empty());
-        self.runtime.state().walks.note(place.tree, wanted && none);
+        let wanted = walk.files.len();
+        let answer = provider.read_ahead(id, walk).await;
+        let mut state = self.runtime.state();
+        match &answer {
+            Ok(answer) => state.walks.note_brought(place.tree, wanted, answer.along.len()),
+            Err(_) => {
+                state.walks.note(place.tree);
+            }
+        }
+        drop(state);
         answer
     }
 

@@ -48,10 +48,13 @@ pub(super) struct Walks {
 }
 
 #[derive(Debug)]
-struct Read {
+pub(super) struct Read {
     last: Instant,
     /// When nothing came along that was wanted.
     in_vain: Option<Instant>,
+    /// How many came along, where that was fewer than were wanted: the provider could bring no more at once, or
+    /// only after answers that were too large.
+    fits: Option<usize>,
 }
 
 /// A call that is under way, and what it was asked to bring along.
@@ -74,11 +77,28 @@ impl Walks {
     }
 
     /// Notes that somebody reads in this tree.
-    pub fn note(&mut self, tree: Handle, in_vain: bool) {
+    pub fn note(&mut self, tree: Handle) -> &mut Read {
         let last = Instant::now();
-        let before = self.read.peek(&tree).and_then(|read| read.in_vain);
-        let in_vain = if in_vain { Some(last) } else { before };
-        self.read.push(tree, Read { last, in_vain });
+        let read = self.read.get_or_insert_mut(tree, || Read { last, in_vain: None, fits: None });
+        read.last = last;
+        read
+    }
+
+    /// Notes how many files came along of those that were wanted, which were at least one.
+    pub fn note_brought(&mut self, tree: Handle, wanted: usize, came: usize) {
+        let read = self.note(tree);
+        match read.fits {
+            _ if came == 0 => read.in_vain = Some(read.last),
+            _ if came < wanted => read.fits = Some(came),
+            // Those that come next may be smaller.
+            Some(fits) => read.fits = Some(fits + fits / 4 + 1),
+            None => {}
+        }
+    }
+
+    /// How many are wanted with one answer, as far as is known.
+    fn fits(&self, tree: Handle) -> Option<usize> {
+        self.read.peek(&tree)?.fits
     }
 
     /// Whether somebody has just read another file of this tree, and nobody brings the others.
@@ -111,7 +131,7 @@ impl State {
             let coming = Coming { tree: place.tree, files: None, flight: flight.clone() };
             self.walks.under_way.push(coming);
         }
-        self.walks.note(place.tree, false);
+        self.walks.note(place.tree);
         Some(place)
     }
 
@@ -156,11 +176,15 @@ impl Runtime {
         if !place.goes_on {
             return None;
         }
-        let capacity = self.state().cache.capacity();
+        let (capacity, fits) = {
+            let state = self.state();
+            (state.cache.capacity(), state.walks.fits(place.tree))
+        };
+        let most = FILES.min(capacity.nodes / 2);
         let mut wanted = Wanted {
             runtime: self,
             room: BYTES.min((capacity.bytes - capacity.bytes / 4) as u64),
-            most: FILES.min(capacity.nodes / 2),
+            most: fits.map_or(most, |fits| fits.min(most)),
             size: Some(0),
             seen: HashSet::from([node.key]),
             files: Vec::new(),

@@ -10,6 +10,7 @@ use std::path::Path;
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
+const EFBIG: i32 = 27;
 const EACCES: i32 = 13;
 
 /// Kind and content of every file below a directory, by its path.
@@ -168,6 +169,94 @@ fn a_repository_that_hashes_with_sha256_is_shown() {
     assert_eq!((read(&head.join("commit")), hash.len()), (hash, 65));
     let content = git(&repository, &["cat-file", "blob", "main:d24/s1/f64"], b"");
     assert_eq!(fs::read(head.join("tree/d24/s1/f64")).expect("a file"), content);
+}
+
+/// A diff is found by its name, and git makes the commit of its parent and the diff.
+#[test]
+fn git_applies_the_diff_of_a_commit_to_its_parent() {
+    let Some(world) = World::new("git_diff", NEVER, "") else { return };
+    let repository = world.server.repository("api.git", "sha1", PARTIAL);
+    history::generate(&repository, 60);
+    let mounted = world.mount();
+    let main = place(&mounted, "api.git/_branches/main");
+    assert_eq!(list(&main).expect("a listing"), ["commit", "log", "message", "tree"]);
+    let diff = fs::read(main.join("diff")).expect("a diff");
+    let arguments = ["diff", "--no-color", "--full-index", "--no-renames", "main~1", "main"];
+    let said = git(&repository, &arguments, b"");
+    assert_eq!(String::from_utf8_lossy(&diff), String::from_utf8_lossy(&said));
+    let work = world.omnifs.path("work");
+    let clone = format!("--git-dir={}", repository.display());
+    fs::create_dir_all(&work).expect("a folder");
+    let work = format!("--work-tree={}", work.display());
+    let run = |arguments: &[&str], input: &[u8]| {
+        git(&repository, &[&[clone.as_str(), work.as_str()], arguments].concat(), input)
+    };
+    run(&["read-tree", "main~1"], b"");
+    run(&["apply", "--cached", "--whitespace=nowarn"], &diff);
+    assert_eq!(run(&["write-tree"], b""), run(&["rev-parse", "main^{tree}"], b""));
+    // The commit of a merge shows what has changed since its first parent.
+    let merge = String::from_utf8(run(&["rev-parse", "main~10"], b"")).expect("UTF-8");
+    let shown = fs::read(place(&mounted, "api.git/_commits").join(merge.trim()).join("diff"));
+    let said = ["diff", "--no-color", "--full-index", "--no-renames", "main~10^1", "main~10"];
+    assert_eq!(shown.expect("a diff"), run(&said, b""));
+}
+
+#[test]
+fn a_diff_of_more_text_than_is_held_is_too_large() {
+    let Some(world) = World::new("git_large_diff", NEVER, "") else { return };
+    let repository = world.server.repository("api.git", "sha1", PARTIAL);
+    for length in [1, 17 << 20] {
+        let text = "a".repeat(length);
+        let head = "commit refs/heads/main\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n";
+        let input = format!("{head}M 100644 inline large\ndata {length}\n{text}\n");
+        git(&repository, &["fast-import", "--quiet", "--force"], input.as_bytes());
+        let branch = format!("of{length}");
+        git(&repository, &["branch", &branch, "main"], b"");
+    }
+    let mounted = world.mount();
+    let branches = place(&mounted, "api.git/_branches");
+    assert!(read(&branches.join("of1/diff")).ends_with("+a\n\\ No newline at end of file\n"));
+    let error = fs::read(branches.join(format!("of{}/diff", 17 << 20))).expect_err("too large");
+    assert_eq!(error.raw_os_error(), Some(EFBIG));
+}
+
+/// Files of 256 KiB that nothing compresses, and answers of a mebibyte at most: three of them fit.
+#[test]
+fn files_that_fit_no_answer_together_are_asked_for_by_as_many_as_fit() {
+    const FILES: usize = 24;
+    const SIZE: usize = 256 << 10;
+    let limits = "[limits]\ncontent-size = '1MiB'";
+    let Some(world) = World::new("git_batches", NEVER, limits) else { return };
+    let repository = world.server.repository("api.git", "sha1", PARTIAL);
+    let mut input =
+        b"commit refs/heads/main\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n".to_vec();
+    let mut seed = 1_u32;
+    let contents: Vec<Vec<u8>> = (0..FILES)
+        .map(|_| {
+            let byte = |_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (seed >> 24) as u8
+            };
+            (0..SIZE).map(byte).collect()
+        })
+        .collect();
+    for (at, content) in contents.iter().enumerate() {
+        input.extend(format!("M 100644 inline f{at:02}\ndata {SIZE}\n").into_bytes());
+        input.extend_from_slice(content);
+        input.push(b'\n');
+    }
+    git(&repository, &["fast-import", "--quiet"], &input);
+    let mounted = world.mount();
+    let tree = place(&mounted, "api.git/_head/tree");
+    assert_eq!(list(&tree).expect("a listing").len(), FILES);
+    world.asked();
+    for (at, content) in contents.iter().enumerate() {
+        assert!(fs::read(tree.join(format!("f{at:02}"))).expect("a file") == *content, "f{at:02}");
+    }
+    // An answer that fits brings two or three, and one that does not halves what is asked for: 23, 11 and 5 at first,
+    // and 4 now and then later on. That is 16 fetches, where one for each file alone would be more than 24.
+    let fetches = fetches_of(&world).len();
+    assert!(fetches < FILES, "{fetches} fetches");
 }
 
 #[test]

@@ -103,6 +103,8 @@ const TABLE: &[Row] = &[
     row(Program("jq"), &["jq"], "reads the mount in tests", TESTED),
     row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
     row(Program("git"), &["git"], "is led into a hostile directory of a mount in tests", TESTED),
+    row(Program("named"), &["bind9"], "the name server of tests", TESTED),
+    row(Program("dig"), &["bind9-dnsutils"], "asks it what is right", TESTED),
     row(Program("hg"), &["mercurial"], "is led into one in tests", TESTED),
     row(Program("direnv"), &["direnv"], "is led into one in tests", TESTED),
     row(Program("gdb"), &["gdb"], "is led into one in tests", TESTED),
@@ -244,22 +246,23 @@ fn apt() -> Command {
 }
 
 /// Debian starts a service when its package is installed. The tests want an engine's program and not
-/// a system-wide engine that rewrites the machine's packet filter, so on a machine with systemd the
-/// unit is masked while the package is installed. The mask lives in /run.
+/// a system-wide engine that rewrites the machine's packet filter, and no name server for all, so on a
+/// machine with systemd the unit is masked while the package is installed. The mask lives in /run.
 struct NoService(bool);
 
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 7] = [
     "docker.service",
     "docker.socket",
     "containerd.service",
     "podman.service",
     "podman.socket",
     "podman-restart.service",
+    "named.service",
 ];
 
 impl NoService {
     fn begin(packages: &[&str]) -> NoService {
-        let wanted = ["docker.io", "podman"].iter().any(|engine| packages.contains(engine));
+        let wanted = ["docker.io", "podman", "bind9"].iter().any(|one| packages.contains(one));
         NoService(wanted && Path::new("/run/systemd/system").exists() && systemctl("mask"))
     }
 }
@@ -269,7 +272,7 @@ impl Drop for NoService {
         if self.0 {
             systemctl("unmask");
             say(
-                "an engine is installed; its service was not started (systemctl start docker, or podman.socket)",
+                "a server is installed; its service was not started (systemctl start docker, podman.socket or named)",
             );
         }
     }

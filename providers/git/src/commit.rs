@@ -19,6 +19,14 @@ pub fn entries(path: &str, commit: Oid) -> Vec<Entry<Id>> {
     ]
 }
 
+/// Beside those, what is found by its name only, since it costs what has changed.
+pub fn named(path: &str, commit: Oid, name: &str) -> Result<Entry<Id>> {
+    let diff = || Entry::file("diff", Id::Diff(path.to_owned(), commit.to_string()));
+    let found =
+        entries(path, commit).into_iter().chain([diff()]).find(|entry| entry.name() == name);
+    found.ok_or(Error::NotFound)
+}
+
 /// How many commits `_commits` and a log show.
 fn bound() -> u32 {
     config::parse::<u32>("commits").unwrap_or(100).clamp(1, 10_000)
@@ -88,6 +96,10 @@ pub fn find(path: &str, name: &str) -> Result<Entry<Id>> {
 
 pub fn inside(path: &str, id: &str) -> Result<Listing<Id>> {
     Ok(entries(path, tree::oid(id)?).into())
+}
+
+pub fn find_inside(path: &str, id: &str, name: &str) -> Result<Entry<Id>> {
+    named(path, tree::oid(id)?, name)
 }
 
 pub fn message(path: &str, id: &str) -> Result<Content> {

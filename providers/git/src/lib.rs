@@ -10,10 +10,12 @@
 //! | `way:{path}` | that a path is no repository, and may lead to one |
 
 mod commit;
+mod diff;
 mod place;
 mod refs;
 mod service;
 mod tree;
+mod unified;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ ids! {
 
         Commit(path: String, id: String) = "commit",
         Hash(path: String, commit: String) = "hash",
+        Diff(path: String, commit: String) = "diff",
         Log(path: String, commit: String) = "log",
         Message(path: String, commit: String) = "message",
         Annotation(path: String, tag: String) = "annotation",
@@ -67,12 +70,27 @@ impl Tree for Id {
                 open_ended(path, |p| refs::branches(p), |p, name| refs::branch(p, name))
             }
             Tags(path) => open_ended(path, |p| refs::tags(p), |p, name| refs::tag(p, name)),
-            Branch(path, name) => listing(move || refs::in_branch(&path, &name)),
-            Tag(path, name) => listing(move || refs::in_tag(&path, &name)),
-            Head(path) => listing(move || refs::in_head(&path)),
+            Branch(path, name) => open_ended(
+                (path, name),
+                |(p, branch)| refs::in_branch(p, branch),
+                |(p, branch), name| refs::find_in_branch(p, branch, name),
+            ),
+            Tag(path, name) => open_ended(
+                (path, name),
+                |(p, tag)| refs::in_tag(p, tag),
+                |(p, tag), name| refs::find_in_tag(p, tag, name),
+            ),
+            Head(path) => {
+                open_ended(path, |p| refs::in_head(p), |p, name| refs::find_in(p, "HEAD", name))
+            }
             Commits(path) => open_ended(path, |p| commit::list(p), |p, name| commit::find(p, name)),
-            Commit(path, id) => listing(move || commit::inside(&path, &id)),
+            Commit(path, id) => open_ended(
+                (path, id),
+                |(p, id)| commit::inside(p, id),
+                |(p, id), name| commit::find_inside(p, id, name),
+            ),
             Hash(_, commit) | Submodule(_, commit) => file(move || Ok(scalar(commit))),
+            Diff(path, id) => file(move || diff::read(&path, &id)),
             Log(path, id) => file(move || commit::log(&path, &id)),
             Message(path, id) => file(move || commit::message(&path, &id)),
             Annotation(path, id) => file(move || commit::annotation(&path, &id)),

@@ -96,8 +96,30 @@ pub fn in_tag(path: &str, name: &str) -> Result<Listing<Id>> {
     inside(path, &format!("{TAGS}{name}"))
 }
 
+pub fn find_in_branch(path: &str, branch: &str, name: &str) -> Result<Entry<Id>> {
+    find_in(path, &format!("{BRANCHES}{branch}"), name)
+}
+
+pub fn find_in_tag(path: &str, tag: &str, name: &str) -> Result<Entry<Id>> {
+    find_in(path, &format!("{TAGS}{tag}"), name)
+}
+
 fn inside(path: &str, full: &str) -> Result<Listing<Id>> {
     Ok(entries(path, &one(path, full)?.ok_or(Error::NotFound)?).into())
+}
+
+/// What the directory of a ref shows by a name, `HEAD` or one below these.
+pub fn find_in(path: &str, full: &str, name: &str) -> Result<Entry<Id>> {
+    // What tools look for in any directory is not asked for.
+    if !matches!(name, "annotation" | "commit" | "diff" | "log" | "message" | "tree") {
+        return Err(Error::NotFound);
+    }
+    let one = one(path, full)?.ok_or(Error::NotFound)?;
+    let directory = Id::of_ref(path, full).ok_or(Error::NotFound)?;
+    // Whoever opens one of them next asks for no ref.
+    preload::part(directory, entries(path, &one));
+    let listed = entries(path, &one).into_iter().find(|entry| entry.name() == name);
+    listed.map_or_else(|| commit::named(path, one.peeled.unwrap_or(one.id), name), Ok)
 }
 
 /// Nothing in a repository without a commit.

@@ -5,6 +5,7 @@ use omnifs_gitpack::protocol::{self, Capabilities, Filter, Ref};
 use omnifs_gitpack::{Format, Kind, Oid};
 use omnifs_sdk::http::{Request, Response};
 use omnifs_sdk::*;
+use std::collections::BTreeSet;
 
 routes! {
     /// A path has at most seven segments, so that no name leads further and further down.
@@ -189,19 +190,29 @@ pub fn fetch(path: &str, wants: &[Oid], depth: Option<u32>, filter: Filter) -> R
 /// As many as there is room for in a request of a mebibyte.
 pub const BATCH: usize = 8_000;
 
-/// Hands over the blobs with these ids, in any order, each once.
-pub fn blobs(path: &str, ids: &[Oid], mut each: impl FnMut(Oid, &[u8])) -> Result<()> {
-    for ids in ids.chunks(BATCH) {
-        let mut left: std::collections::BTreeSet<Oid> = ids.iter().copied().collect();
-        fetch(path, ids, None, Filter::Nothing)?.each(|id, kind, content| {
-            if kind == Kind::Blob && left.remove(&id) {
-                each(id, content);
-            }
-            Ok(())
-        })?;
-        if let Some(id) = left.first() {
-            return Err(Error::Invalid(format!("git: the answer lacks {id}")));
+/// Hands over the first of the blobs with these ids, in any order: as many as one answer holds, which is what this
+/// returns. No tree says how large its blobs are, so half as many are asked for after each answer that was too
+/// large, and those of it that could be read come again.
+pub fn blobs(path: &str, ids: &[Oid], mut each: impl FnMut(Oid, &[u8])) -> Result<usize> {
+    let mut batch = ids.len().min(BATCH);
+    loop {
+        match one_batch(path, &ids[..batch], &mut each) {
+            Err(Error::TooLarge) if batch > 1 => batch /= 2,
+            done => return done.map(|()| batch),
         }
     }
-    Ok(())
+}
+
+fn one_batch(path: &str, ids: &[Oid], each: &mut impl FnMut(Oid, &[u8])) -> Result<()> {
+    let mut left: BTreeSet<Oid> = ids.iter().copied().collect();
+    fetch(path, ids, None, Filter::Nothing)?.each(|id, kind, content| {
+        if kind == Kind::Blob && left.remove(&id) {
+            each(id, content);
+        }
+        Ok(())
+    })?;
+    match left.first() {
+        Some(id) => Err(Error::Invalid(format!("git: the answer lacks {id}"))),
+        None => Ok(()),
+    }
 }

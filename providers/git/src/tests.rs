@@ -138,6 +138,37 @@ fn a_tree_that_is_reached_by_ten_to_the_thirtieth_paths_is_offered_once() {
     assert_eq!(mount.requests().len(), 3, "{:?}", mount.requests());
 }
 
+/// A repository whose only commit has no parent: its diff is all that is in it.
+fn one_commit(root: &[u8], objects: &[(Kind, &[u8])]) -> Mount<Git> {
+    let (commit, text) = commit(root);
+    let all = [&[(Kind::Commit, &text[..]), (Kind::Tree, root)], objects].concat();
+    let upstream = server().answer(PACK, 200, &[], refs(&[&format!("{commit} HEAD")])).answer(
+        PACK,
+        200,
+        &[],
+        fetched(&all),
+    );
+    Mount::<Git>::new(upstream)
+}
+
+#[test]
+fn a_diff_of_more_files_or_trees_than_are_looked_at_is_too_large() {
+    // Ten trees below each tree, once with a file at the end of each path and once with nothing there.
+    for leaf in [tree(&[("100644", b"x", id(Kind::Blob, b"x"))]), Vec::new()] {
+        let mut levels = vec![leaf];
+        for level in 0..30 {
+            let next = id(Kind::Tree, &levels[level]);
+            let names: Vec<[u8; 1]> = (b'0'..=b'9').map(|name| [name]).collect();
+            let entries: Vec<_> = names.iter().map(|name| ("40000", &name[..], next)).collect();
+            levels.push(tree(&entries));
+        }
+        let root = levels.pop().unwrap();
+        let objects: Vec<_> = levels.iter().map(|tree| (Kind::Tree, tree.as_slice())).collect();
+        let mount = one_commit(&root, &objects);
+        assert!(matches!(mount.read("api/_head/diff"), Err(Error::TooLarge)));
+    }
+}
+
 #[test]
 fn what_tools_look_for_is_not_asked_for() {
     let mount = Mount::<Git>::new(server());
@@ -172,6 +203,37 @@ fn a_path_that_is_redirected_is_the_repository_where_it_leads() {
         .answer("POST /team/api.git/git-upload-pack", 200, &[], refs(&[]));
     let mount = Mount::<Git>::new(upstream);
     assert_eq!(mount.list("api/_branches").unwrap(), [""; 0]);
+}
+
+/// Git 2.20 knows neither the key `object-format` nor what it says, and ends without an answer where a request has
+/// it. This is what it advertises.
+#[test]
+fn a_server_that_knows_no_object_format_is_asked_without_it_and_once() {
+    let blob = id(Kind::Blob, b"old");
+    let root = tree(&[("100644", b"x", blob)]);
+    let (commit, text) = commit(&root);
+    let upstream = Recorded::new().otherwise(move |line, _, body| {
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let has = |what: &str| body.contains(what);
+        if line.starts_with("GET") {
+            let can = ["version 2\n", "agent=git/2.20.1\n", "ls-refs\n", "fetch=shallow filter\n"];
+            let headers = ADVERTISED.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            return (200, headers.collect(), refs(&can));
+        }
+        let answer = match () {
+            () if has("object-format") => Vec::new(),
+            () if has("command=ls-refs") => refs(&[&format!("{commit} HEAD")]),
+            () if has(&format!("want {blob}")) => fetched(&[(Kind::Blob, b"old")]),
+            () => fetched(&[(Kind::Commit, &text), (Kind::Tree, &root)]),
+        };
+        (200, Vec::new(), answer)
+    });
+    let mount = Mount::<Git>::new(upstream);
+    assert_eq!(mount.read("api/_head/tree/x").unwrap(), "old");
+    assert!(mount.read("api/_head/log").unwrap().contains("note"));
+    let asked = mount.requests();
+    assert_eq!(asked.iter().filter(|line| line.starts_with("POST")).count(), 4, "{asked:?}");
+    assert_eq!(asked.iter().filter(|line| line.starts_with("GET")).count(), 1, "{asked:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ const OFFERED: usize = 400_000;
 const LISTED: usize = 100_000;
 
 #[derive(Default)]
-struct Objects {
+pub struct Objects {
     trees: HashMap<Oid, Vec<u8>>,
     /// What commits and tags lead to.
     leads: HashMap<Oid, Oid>,
@@ -29,7 +29,7 @@ struct Objects {
 }
 
 impl Objects {
-    fn add(&mut self, id: Oid, kind: Kind, content: &[u8]) -> Result<()> {
+    pub fn add(&mut self, id: Oid, kind: Kind, content: &[u8]) -> Result<()> {
         match kind {
             Kind::Tree => {
                 self.held += content.len();
@@ -55,8 +55,17 @@ impl Objects {
         Ok(())
     }
 
+    pub fn tree(&self, id: Oid) -> Option<&[u8]> {
+        self.trees.get(&id).map(Vec::as_slice)
+    }
+
+    /// A blob that the server sent unasked.
+    pub fn blob(&self, id: Oid) -> Option<&[u8]> {
+        self.blobs.get(&id).map(Vec::as_slice)
+    }
+
     /// The tree that a commit, or a tag of one, is of.
-    fn root(&self, mut id: Oid) -> Option<Oid> {
+    pub fn root(&self, mut id: Oid) -> Option<Oid> {
         // Ids are hashes, so nothing leads back to itself.
         while let Some(next) = self.leads.get(&id) {
             id = *next;
@@ -105,7 +114,7 @@ pub fn list(path: &str, id: &str) -> Result<Listing<Id>> {
 }
 
 fn read(id: Oid, objects: &Objects) -> impl Iterator<Item = Result<object::TreeEntry<'_>>> {
-    let content = objects.trees.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let content = objects.tree(id).unwrap_or_default();
     object::tree(id.format(), content).map(|entry| entry.map_err(service::error))
 }
 
@@ -178,10 +187,10 @@ pub fn blob(path: &str, id: &str) -> Result<Content> {
     });
     match (brought, found) {
         (_, Some(content)) => Ok(content.into()),
-        // One of the others is not what it should be, or all are more than an answer holds.
+        // One of the others is not what it should be.
         (Err(_), None) if ids.len() > 1 => alone(path, asked),
         (Err(error), None) => Err(error),
-        (Ok(()), None) => Err(Error::NotFound),
+        (Ok(_), None) => Err(Error::NotFound),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{Error, Format, Oid, Result};
 /// What a server can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
+    /// SHA-1 where the server does not say: git before 2.28 knows no other.
     pub format: Format,
     /// Whether a fetch may leave objects out.
     pub filter: bool,
@@ -31,11 +32,15 @@ pub fn capabilities(body: &[u8]) -> Result<Capabilities> {
     if known { Ok(found) } else { Err(Error::Damaged("the server does not speak version 2")) }
 }
 
+/// Git before 2.28 ends where a request has the key `object-format`, which it does not know. A request without
+/// the key is about SHA-1 to every server, so only another format is named.
 fn command(name: &str, format: Format) -> Vec<u8> {
     let mut out = Vec::new();
     pkt::push(&mut out, &format!("command={name}"));
     pkt::push(&mut out, "agent=omnifs");
-    pkt::push(&mut out, &format!("object-format={}", format.name()));
+    if format != Format::default() {
+        pkt::push(&mut out, &format!("object-format={}", format.name()));
+    }
     out.extend_from_slice(pkt::DELIMITER);
     out
 }

@@ -12,7 +12,7 @@ use omnifs::provider::{
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
@@ -74,8 +74,8 @@ pub struct Memory {
     fault: Mutex<Option<Cause>>,
     /// What was wanted beside the files that were read.
     walks: Mutex<Vec<Walk>>,
-    /// It is brought along.
-    brings_walks: AtomicBool,
+    /// How many of those are brought along with one.
+    brings_walks: AtomicUsize,
 }
 
 impl Memory {
@@ -90,7 +90,7 @@ impl Memory {
             gate: Mutex::new(None),
             fault: Mutex::new(None),
             walks: Mutex::default(),
-            brings_walks: AtomicBool::new(false),
+            brings_walks: AtomicUsize::new(0),
         })
     }
 
@@ -171,8 +171,13 @@ impl Memory {
 
     /// What was wanted beside files that were read, so far. From now on it is brought along, or not.
     pub fn walks(&self, brings: bool) -> Vec<Walk> {
-        self.brings_walks.store(brings, Ordering::Relaxed);
+        self.brings_of_walks(if brings { usize::MAX } else { 0 });
         std::mem::take(&mut *self.walks.lock())
+    }
+
+    /// From now on so many of what is wanted beside a file are brought along at once.
+    pub fn brings_of_walks(&self, most: usize) {
+        self.brings_walks.store(most, Ordering::Relaxed);
     }
 
     /// From now on a listing brings along what is in each of its directories, with the contents.
@@ -423,13 +428,14 @@ impl Provider for Memory {
     }
 
     fn read_ahead<'a>(&'a self, node: &'a str, walk: Walk) -> Reply<'a, Answer<Bytes>> {
-        let mut along = Vec::new();
-        if self.brings_walks.load(Ordering::Relaxed) {
+        let content = |tree: &Tree, id: &Arc<str>| {
+            Some(Along { node: id.clone(), bytes: tree.items.get(id)?.content.clone() })
+        };
+        let brought = walk.files.iter().take(self.brings_walks.load(Ordering::Relaxed));
+        let along = {
             let tree = self.tree();
-            along.extend(walk.files.iter().filter_map(|id| {
-                Some(Along { node: id.clone(), bytes: tree.items.get(id)?.content.clone() })
-            }));
-        }
+            brought.filter_map(|id| content(&tree, id)).collect()
+        };
         self.walks.lock().push(walk);
         let reply = self.read_file(node);
         async move { Ok(Answer { along, ..reply.await? }) }.boxed()

@@ -65,8 +65,7 @@ fn refs_are_read_with_what_their_tags_are_of() {
 #[test]
 fn requests_are_what_git_expects() {
     let refs = protocol::ls_refs(Format::Sha1, &["refs/heads/"]);
-    let expected = "0014command=ls-refs\n0011agent=omnifs\n0017object-format=sha1\n00010009peel\n000csymrefs\n\
-                    001bref-prefix refs/heads/\n0000";
+    let expected = "0014command=ls-refs\n0011agent=omnifs\n00010009peel\n000csymrefs\n001bref-prefix refs/heads/\n0000";
     assert_eq!(String::from_utf8(refs).unwrap(), expected);
     let fetch = protocol::fetch(Format::Sha256, &[oid('1')], Some(1), Filter::Blobs);
     let fetch = String::from_utf8(fetch).unwrap();
