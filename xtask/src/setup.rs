@@ -97,14 +97,16 @@ const TABLE: &[Row] = &[
     row(Program("podman"), &["podman", "runc"], "a second engine in tests", TESTED),
     row(StaticBusybox, &["busybox-static"], "the image of the containers of tests and demo",
         &[(Beside, Optional), (Demo, Optional), (Test, Optional)]),
+    row(Program("prometheus"), &["prometheus"], "what its provider is tested with", TESTED),
+    row(Program("prometheus-node-exporter"), &["prometheus-node-exporter"], "what that one scrapes", TESTED),
+    row(Program("prometheus-alertmanager"), &["prometheus-alertmanager"], "what that one tells of alerts", TESTED),
+    row(Program("curl"), &["curl"], "asks these servers what the mount has to show", TESTED),
     row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
     row(Program("rg"), &["ripgrep"], "reads the mount in tests", TESTED),
     row(Program("rsync"), &["rsync"], "reads the mount in tests", TESTED),
     row(Program("jq"), &["jq"], "reads the mount in tests", TESTED),
     row(Program("vim"), &["vim"], "reads the mount in tests", TESTED),
     row(Program("git"), &["git"], "is led into a hostile directory of a mount in tests", TESTED),
-    row(Program("named"), &["bind9"], "the name server of tests", TESTED),
-    row(Program("dig"), &["bind9-dnsutils"], "asks it what is right", TESTED),
     row(Program("hg"), &["mercurial"], "is led into one in tests", TESTED),
     row(Program("direnv"), &["direnv"], "is led into one in tests", TESTED),
     row(Program("gdb"), &["gdb"], "is led into one in tests", TESTED),
@@ -245,41 +247,45 @@ fn apt() -> Command {
     command
 }
 
-/// Debian starts a service when its package is installed. The tests want an engine's program and not
-/// a system-wide engine that rewrites the machine's packet filter, and no name server for all, so on a
-/// machine with systemd the unit is masked while the package is installed. The mask lives in /run.
-struct NoService(bool);
+/// Debian starts a service when its package is installed. The tests want a program and not a service of
+/// the whole system, such as an engine that rewrites the machine's packet filter. So on a machine with
+/// systemd the units are masked while their packages are installed. The mask lives in /run.
+struct NoService(Vec<&'static str>);
 
-const UNITS: [&str; 7] = [
-    "docker.service",
-    "docker.socket",
-    "containerd.service",
-    "podman.service",
-    "podman.socket",
-    "podman-restart.service",
-    "named.service",
+/// Packages, and the units that each starts.
+const SERVICES: [(&str, &[&str]); 5] = [
+    ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
+    ("podman", &["podman.service", "podman.socket", "podman-restart.service"]),
+    ("prometheus", &["prometheus.service"]),
+    ("prometheus-alertmanager", &["prometheus-alertmanager.service"]),
+    ("prometheus-node-exporter", &["prometheus-node-exporter.service"]),
 ];
 
 impl NoService {
     fn begin(packages: &[&str]) -> NoService {
-        let wanted = ["docker.io", "podman", "bind9"].iter().any(|one| packages.contains(one));
-        NoService(wanted && Path::new("/run/systemd/system").exists() && systemctl("mask"))
+        let wanted = SERVICES.iter().filter(|(package, _)| packages.contains(package));
+        let units: Vec<&str> = wanted.flat_map(|(_, units)| *units).copied().collect();
+        let masked = !units.is_empty()
+            && Path::new("/run/systemd/system").exists()
+            && systemctl("mask", &units);
+        NoService(if masked { units } else { Vec::new() })
     }
 }
 
 impl Drop for NoService {
     fn drop(&mut self) {
-        if self.0 {
-            systemctl("unmask");
-            say(
-                "a server is installed; its service was not started (systemctl start docker, podman.socket or named)",
-            );
+        if !self.0.is_empty() {
+            systemctl("unmask", &self.0);
+            say(&format!(
+                "installed and not started (systemctl start does that): {}",
+                self.0.join(" ")
+            ));
         }
     }
 }
 
-fn systemctl(verb: &str) -> bool {
-    step::ask(Command::new("systemctl").args([verb, "--runtime"]).args(UNITS)).is_some()
+fn systemctl(verb: &str, units: &[&str]) -> bool {
+    step::ask(Command::new("systemctl").args([verb, "--runtime"]).args(units)).is_some()
 }
 
 #[cfg(unix)]
@@ -300,6 +306,14 @@ mod tests {
     fn every_row_names_packages_a_purpose_and_a_goal() {
         for row in TABLE {
             assert!(!row.packages.is_empty() && !row.purpose.is_empty() && !row.goals.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_package_whose_service_is_not_to_start_is_one_that_is_installed() {
+        for (package, units) in SERVICES {
+            assert!(TABLE.iter().any(|row| row.packages.contains(&package)), "{package}");
+            assert!(!units.is_empty());
         }
     }
 

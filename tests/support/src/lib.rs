@@ -1,6 +1,6 @@
-//! What the end-to-end tests stand on: a private Docker [`Engine`], the built binary mounted on a
-//! private home ([`Omnifs`], [`Mounted`]), ordinary [`tools`] that read it, and a [`Proxy`] that counts
-//! and disturbs the requests to a unix socket.
+//! What the end-to-end tests stand on: a private Docker [`Engine`] and any other private [`Server`], the
+//! built binary mounted on a private home ([`Omnifs`], [`Mounted`]), ordinary [`tools`] that read it, and a
+//! [`Proxy`] that counts and disturbs the requests to a unix socket.
 //!
 //! Invariant: whatever a test starts here ends with the test process. A value's `Drop` stops it, also
 //! when the test panics; a process that outlives a killed test gets a signal from the kernel
@@ -16,6 +16,8 @@ pub mod mount;
 pub mod proxy;
 #[cfg(target_os = "linux")]
 pub mod pty;
+#[cfg(target_os = "linux")]
+pub mod server;
 pub mod skip;
 #[cfg(target_os = "linux")]
 mod sweep;
@@ -33,6 +35,8 @@ pub use engine::{Container, Engine};
 pub use mount::{Mounted, Omnifs, Ran, home};
 #[cfg(unix)]
 pub use proxy::{Fault, Proxy, Request};
+#[cfg(target_os = "linux")]
+pub use server::Server;
 pub use skip::skip;
 pub use wait::wait_until;
 

@@ -26,7 +26,11 @@ pub fn linked() -> Result<Vec<Crate>> {
     let mut all = BTreeSet::new();
     for (manifest, target, tops) in [
         ("Cargo.toml", "x86_64-unknown-linux-gnu", &["omnifs"][..]),
-        ("providers/Cargo.toml", "wasm32-wasip2", &["dns", "docker", "git", "github", "linear"]),
+        (
+            "providers/Cargo.toml",
+            "wasm32-wasip2",
+            &["docker", "git", "github", "linear", "prometheus"],
+        ),
     ] {
         let manifest = root.join(manifest);
         let mut command = cargo::cargo();
