@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For a scrape, an evaluation and a notification. What answers is scraped every five seconds, which is also what a
+/// For a scrape, an evaluation and a notification. What answers is scraped every twelve seconds, which is also what a
 /// loaded machine has for the answer, and all else happens once a second.
 const SOON: Duration = Duration::from_secs(180);
 /// Where nothing listens.
@@ -54,7 +54,7 @@ impl World {
              rule_files: [rules.yml]\n\
              alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n\
              scrape_configs:\n\
-             - {{job_name: node, scrape_interval: 5s, scrape_timeout: 5s, static_configs: [{{targets: ['{}']}}]}}\n\
+             - {{job_name: node, scrape_interval: 12s, scrape_timeout: 12s, static_configs: [{{targets: ['{}']}}]}}\n\
              - {{job_name: absent, static_configs: [{{targets: ['{NOBODY}']}}]}}\n",
             manager.address(),
             exporter.address(),
