@@ -95,7 +95,7 @@ fn where_a_server_filters_a_tree_costs_three_requests_with_all_that_is_in_it() {
     names.sort_unstable();
     assert_eq!(names, expected);
     // All trees; a link, whose target a kernel is told with its name; and everything else with the next.
-    let fetches = world.asked();
+    let fetches = fetches_of(&world);
     assert!((2..=3).contains(&fetches.len()), "{fetches:?}");
     let blob = |file| git(&repository, &["cat-file", "blob", &format!("main:{file}")], b"");
     for (file, content) in ["d24/s1/f64", "d0/s3/f80", "d23/s0/f63"].map(|file| (file, blob(file)))
@@ -112,7 +112,7 @@ fn where_a_server_filters_a_tree_costs_three_requests_with_all_that_is_in_it() {
     let commit = read(&tree.with_file_name("commit"));
     let again = place(&mounted, "team/api.git/_commits").join(commit.trim()).join("tree");
     assert!(again.join("d24/s1/f64").is_file());
-    let fetches = world.asked();
+    let fetches = fetches_of(&world);
     assert_eq!(fetches, ["POST /team/api.git/git-upload-pack fetch"], "that of the commit");
 }
 
