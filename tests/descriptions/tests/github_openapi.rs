@@ -53,7 +53,6 @@ fn every_answer_satisfies_githubs_description() {
         "/orgs/acme",
         "/orgs/acme/repos?sort=full_name&per_page=2",
         "/rate_limit",
-        "/search/issues?q=repo:acme/api+token",
         "/search/code?q=repo:acme/api+refresh+path:src",
     ] {
         expect(&twin, path, 200);
