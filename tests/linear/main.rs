@@ -12,7 +12,7 @@ mod tasks;
 
 use omnifs_support::{Mounted, Omnifs, skip, wait_until};
 use omnifs_twins::linear::TeamShape;
-use omnifs_twins::{LinearSetup, LinearTwin, Request};
+use omnifs_twins::{LinearSetup, LinearTwin};
 use polls::{is_poll, query};
 use serde_json::Value;
 use std::path::PathBuf;
