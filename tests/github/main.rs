@@ -15,6 +15,7 @@ mod growth;
 mod identity;
 mod nfs;
 mod paths;
+mod polls;
 mod scale;
 mod tasks;
 mod titles;
@@ -23,6 +24,7 @@ mod views;
 use omnifs_support::{Mounted, Omnifs, skip, wait_until};
 use omnifs_twins::github::RepoShape;
 use omnifs_twins::{GithubSetup, GithubTwin, Request};
+use polls::is_poll;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -119,22 +121,6 @@ impl World {
 fn issues(open: usize, comments: usize) -> GithubSetup {
     let repos = vec![RepoShape::issues("acme", "api", open, comments)];
     GithubSetup { demo: false, repos, ..GithubSetup::default() }
-}
-
-/// What only polls ask: changes since a time, the newest of an account, a repository by its id, events,
-/// labels and milestones, issues by age, runs that are not over.
-fn is_poll(request: &Request) -> bool {
-    let query = request.query.as_deref().unwrap_or_default();
-    let by_id = request.path.strip_prefix("/repositories/");
-    // `_recent`.
-    if query.starts_with("state=all&sort=updated&direction=desc") {
-        return false;
-    }
-    ["since=", "sort=updated", "sort=created", "status="].iter().any(|part| query.contains(part))
-        || ["/issues/events", "/labels", "/milestones"]
-            .iter()
-            .any(|end| request.path.ends_with(end))
-        || by_id.is_some_and(|rest| !rest.contains('/'))
 }
 
 /// The state of a scope, or of the first one whose name begins so.

@@ -7,11 +7,13 @@ mod counts;
 mod faults;
 mod identity;
 mod paths;
+mod polls;
 mod tasks;
 
 use omnifs_support::{Mounted, Omnifs, skip, wait_until};
 use omnifs_twins::linear::TeamShape;
-use omnifs_twins::{LinearSetup, LinearTwin, Request};
+use omnifs_twins::{LinearSetup, LinearTwin};
+use polls::{is_poll, query};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,19 +87,6 @@ fn engineering(issues: usize, comments: usize, awkward: bool) -> LinearSetup {
     let (key, name) = ("ENG".to_owned(), "Engineering".to_owned());
     let teams = vec![TeamShape { key, name, issues, comments, awkward }];
     LinearSetup { demo: false, teams, ..LinearSetup::default() }
-}
-
-/// `Issues` of `query Issues(...) {...}`.
-fn query(request: &Request) -> String {
-    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let text = body["query"].as_str().unwrap_or_default();
-    let name = text.trim_start_matches("query ").split(['(', ' ', '{']).next();
-    name.unwrap_or_default().to_owned()
-}
-
-/// What only polls ask.
-fn is_poll(query: &str) -> bool {
-    query.starts_with("Changed") || query == "Concerned" || query == "Led"
 }
 
 fn issues(mounted: &Mounted<'_>) -> PathBuf {

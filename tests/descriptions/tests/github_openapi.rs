@@ -53,6 +53,7 @@ fn every_answer_satisfies_githubs_description() {
         "/orgs/acme",
         "/orgs/acme/repos?sort=full_name&per_page=2",
         "/rate_limit",
+        "/search/code?q=repo:acme/api+refresh+path:src",
     ] {
         expect(&twin, path, 200);
     }

@@ -21,6 +21,7 @@ pub mod server;
 pub mod skip;
 #[cfg(target_os = "linux")]
 mod sweep;
+pub mod tasks;
 #[cfg(target_os = "linux")]
 pub mod tied;
 #[cfg(unix)]
@@ -87,7 +88,7 @@ pub fn provider(name: &str) -> [String; 2] {
 }
 
 /// The target directory above the running test (`TARGET/debug/deps/name-hash`).
-pub(crate) fn target_directory() -> Option<PathBuf> {
+pub fn target_directory() -> Option<PathBuf> {
     let test = std::env::current_exe().ok()?;
     Some(test.ancestors().nth(3)?.to_owned())
 }

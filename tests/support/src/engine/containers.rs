@@ -23,7 +23,7 @@ pub struct Container<'a> {
     pub health: Option<&'a str>,
     /// With a terminal the engine keeps one raw log stream instead of framed stdout and stderr.
     pub terminal: bool,
-    /// `no`, `always`, `on-failure`.
+    /// `no`, `always`, `on-failure`, or `on-failure:2` for two restarts at most.
     pub restart: &'a str,
     /// `none`, `json-file`; empty for the engine's own choice. Its options: `max-size=20k`.
     pub log_driver: &'a str,
@@ -59,6 +59,8 @@ impl Container<'_> {
         };
         let labels: Map<String, Value> =
             self.labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        let (restart, most) = self.restart.split_once(':').unwrap_or((self.restart, "0"));
+        let most: u32 = most.parse().unwrap_or(0);
         let mut body = json!({
             "Image": IMAGE,
             "Cmd": self.command,
@@ -71,7 +73,7 @@ impl Container<'_> {
             "HostConfig": {
                 "NetworkMode": "none",
                 "Binds": self.binds,
-                "RestartPolicy": { "Name": self.restart },
+                "RestartPolicy": { "Name": restart, "MaximumRetryCount": most },
             },
         });
         if !self.log_driver.is_empty() {

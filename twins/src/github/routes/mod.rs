@@ -93,6 +93,7 @@ impl<'a> Ask<'a> {
                 self.repos(|repo| mine(&repo.owner))
             }
             ["search", "issues"] => Some(self.search()),
+            ["search", "code"] => Some(self.search_code()),
             ["users", login] => {
                 let account = self.view.world.account(login)?;
                 Some(Found::Dated(self.view.profile(account, false), account.created))

@@ -1,4 +1,4 @@
-//! The search among issues and pull requests, as far as the usual qualifiers go.
+//! The searches among issues and pull requests and in code, as far as the usual qualifiers go.
 
 use serde_json::json;
 
@@ -10,20 +10,29 @@ use crate::text::Text;
 const LONGEST: usize = 256;
 
 impl Ask<'_> {
-    pub fn search(&self) -> Found {
+    /// The words of the query, and the repositories that it names.
+    fn searched(&self) -> Result<(Vec<String>, Vec<&Repo>), Found> {
         let query = self.query("q").unwrap_or_default();
         let words = words(query);
         let plain: usize = words.iter().filter(|word| !word.contains(':')).map(String::len).sum();
         if words.is_empty() || plain > LONGEST {
-            return Found::Invalid("The search is empty or too long.".to_owned());
+            return Err(Found::Invalid("The search is empty or too long.".to_owned()));
         }
         let named: Vec<&str> = words.iter().filter_map(|word| word.strip_prefix("repo:")).collect();
         let repos: Vec<&Repo> =
             named.iter().filter_map(|name| self.view.world.repo(name)).collect();
         if repos.is_empty() {
             let text = "The listed users and repositories cannot be searched";
-            return Found::Invalid(text.to_owned());
+            return Err(Found::Invalid(text.to_owned()));
         }
+        Ok((words, repos))
+    }
+
+    pub fn search(&self) -> Found {
+        let (words, repos) = match self.searched() {
+            Ok(searched) => searched,
+            Err(refused) => return refused,
+        };
         let found = repos.into_iter().flat_map(|repo| {
             let hits = repo.issues.values().rev();
             hits.filter(|issue| words.iter().all(|word| fits(issue, word)))
@@ -33,6 +42,27 @@ impl Ask<'_> {
             let mut value = self.view.issue(repo, issue);
             value["score"] = json!(1.0);
             value
+        })
+    }
+
+    /// The files of the default branches.
+    pub fn search_code(&self) -> Found {
+        let (words, repos) = match self.searched() {
+            Ok(searched) => searched,
+            Err(refused) => return refused,
+        };
+        let found = repos.into_iter().flat_map(|repo| {
+            let head = repo.branch(&repo.default_branch).unwrap_or_default();
+            let commit = repo.git.commits.get(head);
+            let files = commit.map(|commit| repo.git.walk(&commit.tree)).unwrap_or_default();
+            let hits = files.into_iter().filter(|(path, entry)| {
+                let content = repo.git.blobs.get(&entry.oid);
+                content.is_some_and(|c| words.iter().all(|word| holds(path, c, word)))
+            });
+            hits.map(move |(path, entry)| (repo, head, path, entry))
+        });
+        self.wrapped("items", found, |(repo, head, path, entry)| {
+            self.view.code_hit(repo, &path, entry, head)
         })
     }
 }
@@ -67,6 +97,19 @@ fn fits(issue: &Issue, word: &str) -> bool {
         ("label", name) => issue.labels.iter().any(|label| label.eq_ignore_ascii_case(name)),
         ("author", login) => *issue.author == *login,
         ("assignee", login) => issue.assignees.iter().any(|assignee| **assignee == *login),
+        _ => false,
+    }
+}
+
+fn holds(path: &str, content: &[u8], word: &str) -> bool {
+    let Some((qualifier, value)) = word.split_once(':') else {
+        return String::from_utf8_lossy(content).to_lowercase().contains(&word.to_lowercase());
+    };
+    match qualifier {
+        "repo" => true,
+        "path" => path.contains(value),
+        "filename" => path.rsplit('/').next() == Some(value),
+        "extension" => path.rsplit_once('.').is_some_and(|(_, end)| end == value),
         _ => false,
     }
 }

@@ -225,6 +225,18 @@ impl View<'_> {
         Some(value)
     }
 
+    /// `code-search-result-item`
+    pub fn code_hit(&self, repo: &Repo, path: &str, entry: &TreeEntry, head: &str) -> Value {
+        let mut value = self.content(repo, path, entry, head, false);
+        if let Value::Object(members) = &mut value {
+            members.retain(|name, _| {
+                ["name", "path", "sha", "url", "git_url", "html_url"].contains(&name.as_str())
+            });
+        }
+        merge(&mut value, json!({"repository": self.minimal_repo(repo), "score": 1.0}));
+        value
+    }
+
     /// `content-file`, `content-symlink`, `content-submodule`, or an entry of `content-directory`
     /// where `inline` is false.
     pub fn content(
