@@ -36,6 +36,12 @@ pub const GUIDE: &[Path] = &[
             "issue.json",
         ],
     ),
+    listed(
+        "teams/{TEAM}/issues/{_open,_all}.tsv",
+        "a line for each",
+        "teams/ENG/issues/_open.tsv",
+        &[],
+    ),
     Path::again(
         "teams/{TEAM}/issues/_open/{TEAM-n}/",
         "those that are not done",
@@ -86,5 +92,10 @@ pub const GUIDE: &[Path] = &[
         "a state that issues can have",
         "teams/ENG/states/Done/",
         &["type", "position", "description.md", "state.json"],
+    ),
+    Path::again(
+        "teams/{TEAM}/issues/_open.jsonl",
+        "the table as JSON",
+        "teams/ENG/issues/_open.jsonl",
     ),
 ];
