@@ -3,6 +3,7 @@
 use crate::World;
 use omnifs_support::tools::{errno, list, read, shell};
 use omnifs_support::{component, home, program, provider, skip};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -73,6 +74,28 @@ fn what_is_so_at_the_moment_opens_by_its_name_and_no_walk_meets_it() {
     // Elsewhere these names are the service's.
     assert_eq!(errno(&linear.join("teams/.omnifs/status")), ENOENT);
     assert_eq!(errno(&linear.join("teams/AGENTS.md")), ENOENT);
+}
+
+#[test]
+fn the_manifest_of_an_instance_says_what_its_component_may_do_and_where_its_token_goes() {
+    let Some(world) = World::new("manifest", "") else { return };
+    let mounted = world.mount();
+    let before = world.requests();
+    let manifest = |instance: &str| -> Value {
+        let text = read(&mounted.join(&format!("{instance}/.omnifs/manifest.json")));
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let linear = manifest("linear");
+    let [endpoint] = &linear["endpoints"].as_array().expect("a list")[..] else {
+        panic!("{linear:#}");
+    };
+    assert_eq!(endpoint["default_url"], "https://api.linear.app");
+    assert_eq!(endpoint["allow"].as_array().map(Vec::len), Some(1), "{endpoint:#}");
+    assert_eq!(endpoint["allow"][0][1], "/graphql", "one request and no other");
+    assert_eq!(endpoint["credentials"][0], "linear");
+    let github = manifest("github");
+    assert!(github["credentials"][0]["environment"].to_string().contains("GITHUB_TOKEN"));
+    assert_eq!(world.requests(), before, "nobody is asked for it");
 }
 
 #[test]

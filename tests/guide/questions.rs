@@ -1,6 +1,7 @@
 //! Somebody who knows POSIX and has never heard of omnifs: ten questions, answered by way of `cat README.md`.
 
 use crate::World;
+use omnifs_support::home;
 use omnifs_support::tools::{read, shell};
 use serde_json::Value;
 use std::path::Path;
@@ -114,21 +115,30 @@ fn a_newcomer_finds_ten_answers_by_way_of_the_readme_alone() {
     }
 }
 
+/// The paths that an instance's manifest names, each of which its `README.md` has.
+fn guide(instance: &Path) -> Vec<Value> {
+    let text = read(&instance.join(".omnifs/manifest.json"));
+    let manifest: Value = serde_json::from_str(&text).expect("JSON");
+    let readme = read(&instance.join("README.md"));
+    let guide = manifest["guide"].as_array().expect("a list");
+    for path in guide {
+        let pattern = path["pattern"].as_str().expect("a text");
+        assert!(readme.contains(&format!("- `{pattern}` ")), "{pattern}: {readme}");
+    }
+    guide.clone()
+}
+
 #[test]
 fn each_path_of_a_guide_is_in_the_readme_and_in_the_tree() {
     let Some(world) = World::new("guide", "") else { return };
     let mounted = world.mount();
     for instance in ["github", "linear"] {
         let directory = mounted.join(instance);
-        let text = read(&directory.join(".omnifs/manifest.json"));
-        let manifest: Value = serde_json::from_str(&text).expect("JSON");
-        let readme = read(&directory.join("README.md"));
-        let guide = manifest["guide"].as_array().expect("a list");
+        let guide = guide(&directory);
         assert!(guide.len() > 8, "{}", guide.len());
         for path in guide {
             let word = |value: &Value| value.as_str().expect("a text").to_owned();
             let (pattern, example) = (word(&path["pattern"]), word(&path["example"]));
-            assert!(readme.contains(&format!("- `{pattern}` ")), "{pattern}: {readme}");
             let shown = directory.join(&example);
             let kind =
                 std::fs::metadata(&shown).unwrap_or_else(|error| panic!("{example}: {error}"));
@@ -141,5 +151,21 @@ fn each_path_of_a_guide_is_in_the_readme_and_in_the_tree() {
                 assert_eq!(there.is_dir(), entry.ends_with('/'), "{example}{entry}");
             }
         }
+    }
+}
+
+#[test]
+fn the_guide_of_an_engine_that_is_away_names_its_paths_and_its_table() {
+    let Some(omnifs) = home("engine_guide") else { return };
+    let config = "[instances.github]\nenabled = false\n[instances.linear]\nenabled = false\n\
+                  [instances.docker.endpoints.engine]\nurl = 'http://127.0.0.1:9'\n";
+    omnifs.config(config).expect("a configuration");
+    let mounted = omnifs.mount::<&str>(&[]).expect("mount");
+    let docker = mounted.join("docker");
+    let named = guide(&docker);
+    assert!(named.iter().any(|path| path["pattern"] == "containers.tsv"), "{named:?}");
+    for text in ["README.md", "AGENTS.md"] {
+        let size = read(&docker.join(text)).len();
+        assert!(size <= 2048, "{text}: {size}");
     }
 }

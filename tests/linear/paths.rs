@@ -75,7 +75,9 @@ fn teams_states_cycles_projects_and_people_are_where_they_are_promised() {
     assert_eq!(shell(&linear, "ls teams"), "ENG\nOPS");
     assert_eq!(shell(&linear, "ls teams/ENG"), "cycles\nissues\nmembers\nprojects\nstates");
     let issues = linear.join("teams/ENG/issues");
-    assert_eq!(shell(&issues, "ls"), "_all\n_open\n_open.jsonl\n_open.tsv\nby-state");
+    let views = "_all\n_by-assignee\n_by-creator\n_by-label\n_by-project\n_mine\n_open\n_open.jsonl\n_open.tsv\n\
+                 _search\nby-state";
+    assert_eq!(shell(&issues, "ls"), views);
     assert_eq!(shell(&issues, "ls _open"), "ENG-196\nENG-199\nENG-201\nENG-203\nENG-204");
     assert_eq!(shell(&issues, "ls _all | wc -l"), "7");
     assert_eq!(

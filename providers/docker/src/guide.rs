@@ -36,6 +36,8 @@ pub const GUIDE: &[Path] = &[
             "inspect.json",
         ],
     ),
+    listed("containers.tsv", "a line for each container", "containers.tsv", &[]),
+    Path::again("containers.jsonl", "the table as JSON", "containers.jsonl"),
     Path::costly(
         "containers/by-name/{name}/{logs,stdout.log,stderr.log}",
         "its log, which grows: `tail -f`",

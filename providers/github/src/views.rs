@@ -12,34 +12,12 @@ use crate::api::{self, Account, github};
 use crate::thread::Thread;
 use crate::{Id, View, issue, pull};
 use omnifs_sdk::*;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 /// Issues or pull requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collection {
     Issues,
     Pulls,
-}
-
-/// An enum whose variants are words.
-macro_rules! words {
-    ($Name:ident { $($Variant:ident = $word:literal),+ }) => {
-        impl fmt::Display for $Name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($Name::$Variant => $word),+ })
-            }
-        }
-
-        impl FromStr for $Name {
-            type Err = ();
-
-            fn from_str(text: &str) -> std::result::Result<Self, ()> {
-                match text { $($word => Ok($Name::$Variant),)+ _ => Err(()) }
-            }
-        }
-    };
 }
 
 words!(Collection { Issues = "issues", Pulls = "pulls" });
@@ -190,16 +168,13 @@ pub fn find(repo: u64, of: Collection, view: Option<View>, name: &str) -> Result
     }
 }
 
-/// Beyond so many, a listing fills no directories of links: each is asked for by itself.
-const LINKED: usize = 5_000;
-
 /// Everything that the listing of `view` tells of other directories. A complete one of all tells of the
 /// other two views as well.
 fn offer(repo: u64, of: Collection, view: View, found: &Pages<Thread>) {
     let shown = |view: View| found.items.iter().filter(move |thread| view.shows(thread.state()));
     let whole = view == View::All && !found.more;
     let told = if whole { &View::EACH[..] } else { std::slice::from_ref(&view) };
-    let few = found.items.len() <= LINKED;
+    let few = found.items.len() <= Groups::<Thread>::MOST_OFFERED;
     let mut beside: Vec<Entry<Id>> = Vec::new();
     for view in told.iter().copied() {
         let table = table_of(of, shown(view), found);
@@ -218,11 +193,11 @@ fn offer(repo: u64, of: Collection, view: View, found: &Pages<Thread>) {
         preload::whole(of.list(repo, *other), Listing::from(entries).noting(&found.items));
     }
     for field in Field::EACH.into_iter().filter(|_| open) {
-        let values = by_value(field, shown(View::Open));
-        preload::whole(Id::By(repo, of, field), directories(repo, of, field, &values, found));
-        for (value, threads) in values.into_iter().filter(|(value, _)| value.len() <= LONGEST) {
+        let groups = Groups::new(shown(View::Open), |thread| field.values(thread));
+        preload::whole(Id::By(repo, of, field), directories(repo, of, field, &groups, found));
+        for (value, threads) in groups.shown() {
             let id = Id::With(repo, of, field, value.to_owned());
-            preload::whole(id, bounded(of, links(&threads, 2), found));
+            preload::whole(id, bounded(of, links(threads, 2), found));
         }
     }
 }
@@ -247,25 +222,10 @@ fn bound(of: Collection, found: &Pages<Thread>) -> String {
     format!("of the {shown} newest {of}; raise listing-bound to see more")
 }
 
-fn bounded(of: Collection, entries: Vec<Entry<Id>>, found: &Pages<Thread>) -> Listing<Id> {
+fn bounded(of: Collection, listing: impl Into<Listing<Id>>, found: &Pages<Thread>) -> Listing<Id> {
     let listing =
-        if found.more { Listing::partial(entries, bound(of, found)) } else { entries.into() };
+        if found.more { Listing::partial(listing, bound(of, found)) } else { listing.into() };
     listing.noting(&found.items)
-}
-
-/// Bytes of the longest label or title of a milestone that has a directory: an id holds it.
-const LONGEST: usize = 255;
-
-type ByValue<'a> = BTreeMap<&'a str, Vec<&'a Thread>>;
-
-fn by_value<'a>(field: Field, threads: impl Iterator<Item = &'a Thread>) -> ByValue<'a> {
-    let mut values = ByValue::new();
-    for thread in threads {
-        for value in field.values(thread) {
-            values.entry(value).or_default().push(thread);
-        }
-    }
-    values
 }
 
 /// The directories of a field.
@@ -273,18 +233,10 @@ fn directories(
     repo: u64,
     of: Collection,
     field: Field,
-    values: &ByValue<'_>,
+    groups: &Groups<'_, Thread>,
     found: &Pages<Thread>,
 ) -> Listing<Id> {
-    let short = |value: &&&str| value.len() <= LONGEST;
-    let entry =
-        |value: &&str| Entry::directory(*value, Id::With(repo, of, field, (*value).to_owned()));
-    let entries: Vec<_> = values.keys().filter(short).map(entry).collect();
-    if entries.len() < values.len() {
-        let note = format!("names of more than {LONGEST} bytes are left out");
-        return Listing::partial(bounded(of, entries, found), note);
-    }
-    bounded(of, entries, found)
+    bounded(of, groups.directories(|value| Id::With(repo, of, field, value)), found)
 }
 
 /// Links from so many levels below the directory of the objects.
@@ -328,16 +280,16 @@ fn give(repo: u64, of: Collection, view: View, found: Pages<Thread>) {
 /// `_by-label` and the like.
 pub fn by(repo: u64, of: Collection, field: Field) -> Result<Listing<Id>> {
     over_open(repo, of, |found| {
-        Ok(directories(repo, of, field, &by_value(field, found.items.iter()), found))
+        let groups = Groups::new(found.items.iter(), |thread| field.values(thread));
+        Ok(directories(repo, of, field, &groups, found))
     })
 }
 
 /// `_by-label/bug`.
 pub fn with(repo: u64, of: Collection, field: Field, value: &str) -> Result<Listing<Id>> {
     over_open(repo, of, |found| {
-        let mut values = by_value(field, found.items.iter());
-        let threads = values.remove(value).unwrap_or_default();
-        Ok(bounded(of, links(&threads, 2), found))
+        let groups = Groups::new(found.items.iter(), |thread| field.values(thread));
+        Ok(bounded(of, links(groups.of(value), 2), found))
     })
 }
 

@@ -36,6 +36,20 @@ pub const GUIDE: &[Path] = &[
             "issue.json",
         ],
     ),
+    listed(
+        "teams/{TEAM}/issues/{_open,_all}.tsv",
+        "a line for each",
+        "teams/ENG/issues/_open.tsv",
+        &[],
+    ),
+    Path {
+        each_open: true,
+        ..Path::costly(
+            "teams/{TEAM}/issues/_search/{words}/",
+            "what Linear finds",
+            "teams/ENG/issues/_search/login/",
+        )
+    },
     Path::again(
         "teams/{TEAM}/issues/_open/{TEAM-n}/",
         "those that are not done",
@@ -86,5 +100,15 @@ pub const GUIDE: &[Path] = &[
         "a state that issues can have",
         "teams/ENG/states/Done/",
         &["type", "position", "description.md", "state.json"],
+    ),
+    Path::again(
+        "teams/{TEAM}/issues/{_by-label,_by-assignee,_by-creator,_by-project,_mine}/",
+        "links",
+        "teams/ENG/issues/_by-label/",
+    ),
+    Path::again(
+        "teams/{TEAM}/issues/_open.jsonl",
+        "the table as JSON",
+        "teams/ENG/issues/_open.jsonl",
     ),
 ];

@@ -2,7 +2,7 @@
 
 use crate::Id;
 use crate::api::{Issue, Named, Nodes, OfIssue, OfLabels, Page, Person, ask, ask_first, query};
-use crate::comment;
+use crate::{comment, views};
 use omnifs_sdk::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -60,11 +60,16 @@ pub fn list(directory: &Id) -> Result<Listing<Id>> {
 
 /// The issues of a directory as one file, with the directory offered.
 pub fn table(directory: &Id, form: Form) -> Result<Content> {
+    over(directory, |found| table_of(found).content(form))
+}
+
+/// What `make` makes of the issues of a directory, with the directory offered.
+pub fn over<T>(directory: &Id, make: impl FnOnce(&Pages<Issue>) -> T) -> Result<T> {
     let found = all_of(directory)?;
-    let content = table_of(&found).content(form);
+    let made = make(&found);
     offer(directory, &found);
     preload::whole(directory.clone(), listing(found));
-    Ok(content)
+    Ok(made)
 }
 
 /// The issues of a directory with their labels and comments.
@@ -91,13 +96,22 @@ fn bound(shown: usize) -> String {
     format!("the {shown} most recently updated issues; listing-bound shows more")
 }
 
+/// What is made of a listing which may stop short.
+pub fn bounded(shown: impl Into<Listing<Id>>, found: &Pages<Issue>) -> Listing<Id> {
+    let listing = match found.more {
+        true => Listing::partial(shown, bound(found.items.len())),
+        false => shown.into(),
+    };
+    listing.noting(&found.items)
+}
+
 fn listing(found: Pages<Issue>) -> Listing<Id> {
     let shown = found.items.len();
     let entries = found.items.map(|issue| Entry::object(&issue.identifier, &issue));
     if found.more { Listing::partial(entries, bound(shown)) } else { entries.into() }
 }
 
-/// The tables, and the issues beside them, that the listing of a team's directory holds as well.
+/// The tables, the issues beside them and the views that the listing of a team's directory holds as well.
 fn offer(directory: &Id, found: &Pages<Issue>) {
     let table = |name: &str, team: &String, id: fn(String, Form) -> Id| {
         let mut beside = Vec::from(table_of(found).entries(name, |form| id(team.clone(), form)));
@@ -108,7 +122,10 @@ fn offer(directory: &Id, found: &Pages<Issue>) {
         preload::part(Id::TeamIssues(team.clone()), beside);
     };
     match directory {
-        Id::Open(team) => table("_open", team, Id::OpenTable),
+        Id::Open(team) => {
+            table("_open", team, Id::OpenTable);
+            views::offer(team, found);
+        }
         Id::All(team) => table("_all", team, Id::AllTable),
         _ => {}
     }
@@ -121,8 +138,17 @@ const COLUMNS: [&str; 10] = [
 ];
 
 fn table_of(found: &Pages<Issue>) -> Table {
+    let mut table = rows(&found.items);
+    if found.more {
+        table.missing(&bound(found.items.len()));
+    }
+    table
+}
+
+/// A table of issues.
+pub fn rows(issues: &Items<Issue>) -> Table {
     let mut table = Table::new(COLUMNS);
-    for issue in found.items.iter() {
+    for issue in issues.iter() {
         let person = |person: &Option<Person>| json!(person.as_ref().map(|p| &p.display_name));
         let labels: Vec<_> = issue.labels.iter().map(|label| &label.name).collect();
         table.row([
@@ -138,10 +164,7 @@ fn table_of(found: &Pages<Issue>) -> Table {
             json!(issue.title),
         ]);
     }
-    table.noting(&found.items);
-    if found.more {
-        table.missing(&bound(found.items.len()));
-    }
+    table.noting(issues);
     table
 }
 
@@ -153,13 +176,18 @@ struct First {
     issue_labels: Option<Nodes<Named>>,
 }
 
-/// One request; what cannot be an identifier is not asked for.
-pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
-    let (key, number) = name.rsplit_once('-').ok_or(Error::NotFound)?;
+/// Whether the name can be that of an issue.
+pub fn is_identifier(name: &str) -> bool {
+    let Some((key, number)) = name.rsplit_once('-') else { return false };
     let word = |text: &str, valid: fn(&u8) -> bool| {
         (1..=32).contains(&text.len()) && text.bytes().all(|byte| valid(&byte))
     };
-    if !word(key, u8::is_ascii_alphanumeric) || !word(number, u8::is_ascii_digit) {
+    word(key, u8::is_ascii_alphanumeric) && word(number, u8::is_ascii_digit)
+}
+
+/// One request; what cannot be an identifier is not asked for.
+pub fn find(directory: &Id, name: &str) -> Result<Entry<Id>> {
+    if !is_identifier(name) {
         return Err(Error::NotFound);
     }
     let issue = fetch(name)?;
@@ -186,7 +214,7 @@ pub fn fetch(id: &str) -> Result<Issue> {
 
 /// Gives every issue the names of its labels: those it has, those that are `known`, and one more
 /// request for each 250 that are not. A label whose name cannot be read shows as its id.
-fn label(issues: &mut [Issue], known: &[Named]) -> Result<()> {
+pub fn label(issues: &mut [Issue], known: &[Named]) -> Result<()> {
     let own = issues.iter().flat_map(|issue| issue.labels.iter());
     let mut names: BTreeMap<String, String> =
         own.chain(known).map(|label| (label.id.clone(), label.name.clone())).collect();

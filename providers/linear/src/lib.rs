@@ -24,7 +24,9 @@ mod issue;
 mod issues;
 mod person;
 mod project;
+mod search;
 mod team;
+mod views;
 
 #[doc(hidden)]
 pub use api::query;
@@ -34,6 +36,7 @@ use omnifs_sdk::manifest::{
     Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
 };
 use omnifs_sdk::*;
+use views::Field;
 
 /// The scope of issues and comments.
 pub const ISSUES: &str = "workspace:issues";
@@ -57,6 +60,16 @@ ids! {
         OpenTable(team: String, form: Form) = "open-table": scoped(ISSUES),
         AllTable(team: String, form: Form) = "all-table": scoped(ISSUES),
         Open(team: String) = "open": scoped(ISSUES), All(team: String) = "all": scoped(ISSUES),
+        By(team: String, field: Field) = "by": scoped(ISSUES),
+        With(team: String, field: Field, value: String) = "with": scoped(ISSUES),
+        Mine(team: String) = "mine": scoped(ISSUES),
+        /// A link from so many levels below the directory of the issues.
+        Pointer(issue: String, identifier: String, levels: u8) = "pointer": scoped(ISSUES),
+        /// Nothing tells when the index that Linear searches has a change: what it finds is of its own time.
+        Searches(team: String) = "searches": volatile(),
+        Search(team: String, term: String) = "search": volatile(),
+        Results(team: String, term: String, form: Form) = "results": volatile(),
+        Hit(identifier: String) = "hit": immutable(),
         InState(state: String) = "in-state": scoped(ISSUES),
         Assigned = "assigned": scoped(ISSUES), Created = "created": scoped(ISSUES),
         Issue(id: String) = "issue": scoped(ISSUES),
@@ -80,6 +93,20 @@ impl Tree for Id {
             }
             OpenTable(team, form) => file(move || issues::table(&Open(team), form)),
             AllTable(team, form) => file(move || issues::table(&All(team), form)),
+            By(team, field) => listing(move || views::by(&team, field)),
+            With(team, field, value) => listing(move || views::with(&team, field, &value)),
+            Mine(team) => listing(move || views::mine(&team)),
+            Pointer(_, identifier, levels) => file(move || Ok(views::target(levels, &identifier))),
+            Searches(team) => {
+                open_ended(team, |_| Ok(Vec::new()), |team, term| search::named(team, term))
+            }
+            Search(team, term) => searchable(
+                (team, term),
+                |(team, term)| search::list(team, term),
+                |(team, term), name| search::find(team, term, name),
+            ),
+            Results(team, term, form) => file(move || search::results(&team, &term, form)),
+            Hit(identifier) => file(move || Ok(views::target(2, &identifier))),
             ByState(team) => listing(move || team::by_state(&team)),
             States(team) => listing(move || team::states(&team)),
             State(id) => object(move || team::state(&id)),
@@ -107,7 +134,10 @@ impl Tree for Id {
     }
 
     fn whole(&self) -> Option<Id> {
-        matches!(self, Id::OpenTable(..) | Id::AllTable(..)).then_some(Id::Index)
+        use Id::*;
+        let is_made_of_all =
+            matches!(self, OpenTable(..) | AllTable(..) | By(..) | With(..) | Mine(_));
+        is_made_of_all.then_some(Index)
     }
 }
 

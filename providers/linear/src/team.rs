@@ -4,7 +4,7 @@ use crate::api::{
     Cycle, Nodes, OfCycle, OfCycles, OfState, OfStates, OfTeam, OfTeams, Page, State, Team,
     TeamKey, ask, ask_all, ask_some, query,
 };
-use crate::{Id, issues};
+use crate::{Id, issues, views};
 use omnifs_sdk::*;
 use serde_json::json;
 
@@ -22,15 +22,18 @@ pub fn entries(team: &str) -> [(&'static str, Id); 5] {
 
 /// What a team's directory of issues shows. Each issue by its identifier, and the table of all, are found by
 /// name alone: who asks for the size of a table, as `ls -l` does of all, has it listed.
-pub fn issue_entries(team: &str) -> [(&'static str, Id); 5] {
+pub fn issue_entries(team: &str) -> Vec<(&'static str, Id)> {
     let id = || team.to_owned();
-    [
+    let mut entries = vec![
         ("_open", Id::Open(id())),
         ("_open.tsv", Id::OpenTable(id(), Form::Tsv)),
         ("_open.jsonl", Id::OpenTable(id(), Form::Jsonl)),
         ("_all", Id::All(id())),
         ("by-state", Id::ByState(id())),
-    ]
+        ("_search", Id::Searches(id())),
+    ];
+    entries.extend(views::entries(team));
+    entries
 }
 
 /// What it does not show.

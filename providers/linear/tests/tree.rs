@@ -290,3 +290,85 @@ fn teams_projects_people_and_states_show() {
     assert!(matches!(linear.mount.stat("users/nobody"), Err(Error::NotFound)));
     assert!(matches!(linear.mount.stat("teams/ENG/cycles/99"), Err(Error::NotFound)));
 }
+
+#[test]
+fn whoever_has_listed_the_open_issues_has_the_views_of_them() {
+    let linear = demo();
+    let viewers = IssueEdit { assignee: Some(Some("mira".into())), ..IssueEdit::default() };
+    linear.twin.edit_issue("ENG-196", &viewers).unwrap();
+    let issues = "teams/ENG/issues";
+    linear.list(OPEN);
+    linear.asked();
+    let sorted = |path: &str| BTreeSet::from_iter(linear.list(&format!("{issues}/{path}")));
+    let names = |all: &[&str]| BTreeSet::from_iter(all.iter().map(|name| (*name).to_owned()));
+    assert!(sorted("").is_superset(&names(&["_by-label", "_mine", "_search"])));
+    assert_eq!(sorted("_by-label"), names(&["Bug", "Feature", "area%2Fapi", "auth"]));
+    assert_eq!(sorted("_by-label/auth"), names(&["ENG-201", "ENG-204"]));
+    assert_eq!(sorted("_by-label/Feature"), names(&["ENG-203"]), "what is done is not open");
+    assert_eq!(sorted("_by-assignee/priya"), names(&["ENG-204"]));
+    assert!(sorted("_by-project/Sign-in").contains("ENG-204"));
+    assert_eq!(sorted("_by-creator"), names(&["mira"]));
+    assert_eq!(sorted("_mine"), names(&["ENG-196"]));
+    assert_eq!(linear.read(&format!("{issues}/_by-label/auth/ENG-204")), "../../ENG-204");
+    assert_eq!(linear.read(&format!("{issues}/_mine/ENG-196")), "../ENG-196");
+    assert_eq!(linear.asked(), 0, "the listing held all of it");
+    let linear = linear.remount(&[]);
+    assert_eq!(linear.read(&format!("{issues}/_by-label/auth/ENG-204")), "../../ENG-204");
+    assert_eq!(linear.asked(), 2, "the team and the listing");
+    assert_eq!(linear.list(OPEN).len(), 5);
+    assert_eq!(linear.asked(), 0, "which fills the directory, too");
+    let absent = linear.mount.stat(&format!("{issues}/_by-label/nothing"));
+    assert!(matches!(absent, Err(Error::NotFound)));
+}
+
+#[test]
+fn any_words_are_a_search_that_asks_at_each_open() {
+    let linear = demo();
+    let search = "teams/ENG/issues/_search";
+    assert_eq!(linear.list(search), [""; 0], "no listing shows one");
+    linear.asked();
+    let hits = format!("{search}/auth TOKENS");
+    assert_eq!(linear.list(&hits), ["ENG-204", "results.jsonl", "results.tsv"]);
+    assert_eq!(linear.asked(), 1);
+    assert_eq!(linear.read(&format!("{hits}/ENG-204")), "../../ENG-204");
+    let table = linear.read(&format!("{hits}/results.tsv"));
+    let (head, row) = table.split_once('\n').unwrap();
+    assert_eq!(
+        head,
+        "id\tstate\tpriority\tupdated\tcreator\tassignee\tlabels\tcycle\tproject\ttitle"
+    );
+    assert!(row.starts_with("ENG-204\tIn Progress\tHigh\t"), "{row}");
+    assert!(row.contains("\tpriya\tauth\t12\tSign-in\tRotate auth tokens"), "{row}");
+    assert_eq!(row.lines().count(), 1);
+    assert!(linear.asked() >= 1, "each open asks");
+    // Said in a comment alone.
+    assert!(linear.list(&format!("{search}/session race")).contains(&"ENG-204".to_owned()));
+    // A hit of another team is none.
+    let ours = linear.list(&format!("{search}/a"));
+    assert!(ours.iter().all(|name| name.starts_with("ENG-") || name.starts_with("results.")));
+    linear.asked();
+    for name in [".git", " ", &"x".repeat(256)] {
+        assert!(matches!(linear.mount.stat(&format!("{search}/{name}")), Err(Error::NotFound)));
+    }
+    assert!(matches!(linear.mount.stat(&format!("{hits}/README.md")), Err(Error::NotFound)));
+    assert_eq!(linear.asked(), 0, "what cannot be a hit is not asked for");
+    assert!(matches!(linear.mount.stat(&format!("{hits}/ENG-203")), Err(Error::NotFound)));
+    // The search takes words that the query language of a filter would not.
+    assert_eq!(linear.list(&format!("{search}/\"}}) {{ x")), ["results.jsonl", "results.tsv"]);
+}
+
+#[test]
+fn a_search_with_more_hits_than_a_page_says_so() {
+    let linear = big(120, 0, &[]);
+    for index in 1..=60 {
+        let edit = IssueEdit { title: Some(format!("needle {index}")), ..IssueEdit::default() };
+        linear.twin.edit_issue(&format!("BIG-{index}"), &edit).unwrap();
+    }
+    let hits = "teams/BIG/issues/_search/needle";
+    assert_eq!(linear.list(hits).len(), 50 + 2);
+    let note = &linear.mount.partials()[0].2;
+    assert!(note.contains("narrower"), "{note}");
+    let table = linear.read(&format!("{hits}/results.tsv"));
+    assert!(table.lines().last().unwrap().starts_with("?\t"), "{table}");
+    assert_eq!(table.lines().count(), 1 + 50 + 1);
+}

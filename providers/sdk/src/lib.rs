@@ -34,6 +34,7 @@ mod export;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod graphql;
+mod group;
 mod host;
 pub mod http;
 #[doc(hidden)]
@@ -65,6 +66,7 @@ pub use component::{Component, Offline};
 pub use content::{Content, Map, document, json, json_value, lines, optional, scalar, scalars};
 pub use entry::{Entry, Listing};
 pub use events::{Changes, Delivery, Position, Progress};
+pub use group::Groups;
 pub use id::{NodeId, immutable, scoped, volatile};
 pub use items::{Items, Members, Odd};
 pub use json::Raw;

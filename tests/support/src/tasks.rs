@@ -175,6 +175,20 @@ pub const LINEAR: &[Task] = &[
         requests: 2,
     },
     Task {
+        question: "which issues carry the label auth",
+        place: "linear/teams/ENG/issues",
+        lines: &["ls _by-label/auth"],
+        answer: &["ENG-204"],
+        requests: 2,
+    },
+    Task {
+        question: "where was the race discussed",
+        place: "linear/teams/ENG/issues",
+        lines: &["cut -f1 '_search/race cache/results.tsv'"],
+        answer: &["ENG-204"],
+        requests: 3,
+    },
+    Task {
         question: "which open issues are urgent or of high priority, and who has them",
         place: "linear/teams/ENG/issues",
         lines: &[r"awk -F'\t' '$3 ~ /Urgent|High/ {print $1, $3, $6}' _open.tsv"],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use graphql_parser::query::{Field, Selection, SelectionSet, TypeCondition};
 use serde_json::{Map, Value, json};
 
-use super::data::World;
+use super::data::{Issue, World};
 use super::filter::passes;
 use super::node::{Node, Out};
 use super::schema::{Operation, TYPES, fits, inner, literal};
@@ -14,6 +14,9 @@ use crate::clock::iso_ms;
 /// Linear's page where a query names none, and its largest one.
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 250;
+
+/// The one connection that is not named so.
+const SEARCH: &str = "IssueSearchPayload";
 
 /// A failure with the path of the field that had it.
 #[derive(Debug)]
@@ -169,6 +172,7 @@ impl<'a> Execution<'a> {
             "users" => many(world.users.values().map(Node::User).collect()),
             "teams" => many(world.teams.values().map(Node::Team).collect()),
             "issues" => many(world.issues.values().map(Node::Issue).collect()),
+            "searchIssues" => many(self.found(arguments)),
             "comments" => many(world.comments.values().map(Node::Comment).collect()),
             "cycles" => many(world.cycles.values().map(Node::Cycle).collect()),
             "workflowStates" => many(world.states.values().map(Node::State).collect()),
@@ -181,6 +185,25 @@ impl<'a> Execution<'a> {
             }
             name => self.fail(field, format!("Cannot query field \"{name}\" on type \"Query\".")),
         }
+    }
+
+    /// The issues whose identifier, title or description, and whose comments if they are to be searched, have
+    /// all words of the term.
+    fn found(&self, arguments: &Arguments) -> Vec<Node<'a>> {
+        let term = arguments.get("term").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+        let comments = arguments.get("includeComments") == Some(&Value::Bool(true));
+        let fits = |issue: &&'a Issue| {
+            let field = |node: Node<'a>, name: &str| match node.get(self.world, name, self.now) {
+                Some(Out::Value(Value::String(text))) => text.to_lowercase(),
+                _ => String::new(),
+            };
+            let own = ["identifier", "title", "description"].map(|n| field(Node::Issue(issue), n));
+            let said = self.world.comments.values().filter(|c| comments && c.issue == issue.id);
+            let said = said.map(|comment| field(Node::Comment(comment), "body"));
+            let text = own.into_iter().chain(said).collect::<Vec<_>>().join("\n");
+            term.split_whitespace().all(|word| text.contains(word))
+        };
+        self.world.issues.values().filter(fits).map(Node::Hit).collect()
     }
 
     /// A selection on a value that holds its fields by name.
@@ -251,7 +274,10 @@ impl<'a> Execution<'a> {
         };
         let known = TYPES.fields(parent).and_then(|fields| fields.get(&field.name));
         let type_name = known.map_or("", |known| inner(&known.ty));
-        let name = type_name.strip_suffix("Connection").unwrap_or(type_name);
+        let name = match type_name {
+            SEARCH => "IssueSearchResult",
+            other => other.strip_suffix("Connection").unwrap_or(other),
+        };
         let mut object = Map::new();
         self.select(type_name, &field.selection_set, &mut object, &mut |inside, _| match inside
             .name
@@ -382,7 +408,7 @@ fn points(operation: &Operation<'_>, type_name: &str, set: &SelectionSet<'static
                     return 0.1;
                 }
                 let inside = points(operation, of, &field.selection_set);
-                if !of.ends_with("Connection") {
+                if !of.ends_with("Connection") && of != SEARCH {
                     return 1.0 + inside;
                 }
                 let size = field.arguments.iter().find(|(n, _)| n == "first" || n == "last");

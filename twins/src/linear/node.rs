@@ -19,6 +19,8 @@ pub(crate) enum Node<'a> {
     Status(&'a str),
     Label(&'a Label),
     Issue(&'a Issue),
+    /// An issue as a search shows it.
+    Hit(&'a Issue),
     Comment(&'a Comment),
 }
 
@@ -51,6 +53,7 @@ impl<'a> Node<'a> {
             Self::Status(_) => "ProjectStatus",
             Self::Label(_) => "IssueLabel",
             Self::Issue(_) => "Issue",
+            Self::Hit(_) => "IssueSearchResult",
             Self::Comment(_) => "Comment",
         }
     }
@@ -65,7 +68,7 @@ impl<'a> Node<'a> {
             Self::Project(project) => &project.id,
             Self::Status(kind) => kind,
             Self::Label(label) => &label.id,
-            Self::Issue(issue) => &issue.id,
+            Self::Issue(issue) | Self::Hit(issue) => &issue.id,
             Self::Comment(comment) => &comment.id,
         }
     }
@@ -80,14 +83,14 @@ impl<'a> Node<'a> {
             Self::Cycle(cycle) => (cycle.created, cycle.updated),
             Self::Project(project) => (project.created, project.updated),
             Self::Label(label) => (label.created, label.updated),
-            Self::Issue(issue) => (issue.created, issue.updated),
+            Self::Issue(issue) | Self::Hit(issue) => (issue.created, issue.updated),
             Self::Comment(comment) => (comment.created, comment.updated),
         }
     }
 
     pub fn archived(self) -> Option<i64> {
         match self {
-            Self::Issue(issue) => issue.archived,
+            Self::Issue(issue) | Self::Hit(issue) => issue.archived,
             Self::Project(project) => project.archived,
             _ => None,
         }
@@ -116,7 +119,7 @@ impl<'a> Node<'a> {
             ("description", Self::Status(_)) => Value::Null,
             (_, Self::Status(_)) => return None,
             (_, Self::Label(label)) => return label_field(world, label, field),
-            (_, Self::Issue(issue)) => return issue_field(world, issue, field),
+            (_, Self::Issue(issue) | Self::Hit(issue)) => return issue_field(world, issue, field),
             (_, Self::Comment(comment)) => return comment_field(world, comment, field),
         };
         Some(Out::Value(value))

@@ -2,16 +2,23 @@
 //! documentation); a connection without `pageInfo` is read to tell "all of it" from "more".
 
 /// An issue without what is many: labels and comments.
-macro_rules! issue {
+macro_rules! fields {
     () => {
-        "fragment IssueFields on Issue { \
-           id identifier number title description priority priorityLabel estimate dueDate url \
+        "id identifier number title description priority priorityLabel estimate dueDate url \
            createdAt updatedAt startedAt completedAt canceledAt archivedAt trashed labelIds \
            team { id key } state { id name type } \
            assignee { id name displayName isMe } creator { id name displayName isMe } \
-           cycle { id number name } project { id name } parent { id identifier } \
-           comments(first: $comments) { nodes { ...CommentFields } } \
-         } "
+           cycle { id number name } project { id name } parent { id identifier } "
+    };
+}
+
+macro_rules! issue {
+    () => {
+        concat!(
+            "fragment IssueFields on Issue { ",
+            fields!(),
+            "comments(first: $comments) { nodes { ...CommentFields } } } "
+        )
     };
 }
 
@@ -80,6 +87,19 @@ pub const MORE_ISSUES: &str = concat!(
      } ",
     issue!(),
     comment!()
+);
+
+/// What Linear finds, and the names of the workspace's labels.
+pub const SEARCH: &str = concat!(
+    "query Search($term: String!, $filter: IssueFilter, $first: Int!, $after: String) { \
+       searchIssues(term: $term, filter: $filter, first: $first, after: $after, \
+         includeComments: true) { \
+         nodes { ",
+    fields!(),
+    "} pageInfo { hasNextPage endCursor } \
+       } \
+       issueLabels(first: 250) { nodes { id name } } \
+     } "
 );
 
 /// By UUID or identifier.
@@ -305,9 +325,10 @@ pub const LED: &str = "query Led($people: [ID!]) { \
   }";
 
 /// Each with its name, for the tests that hold it against Linear's schema.
-pub const EVERY: [(&str, &str); 27] = [
+pub const EVERY: [(&str, &str); 28] = [
     ("ISSUES", ISSUES),
     ("MORE_ISSUES", MORE_ISSUES),
+    ("SEARCH", SEARCH),
     ("ISSUE", ISSUE),
     ("LABELS", LABELS),
     ("COMMENTS", COMMENTS),
