@@ -1,9 +1,13 @@
-//! Embeds the components that ship with the binary, as `cargo xtask` has built them.
+//! Embeds the components that ship with the binary, as `cargo xtask` has built them, each as a zlib stream
+//! of a third of its size.
 //!
 //! They are looked for in the folder that `OMNIFS_EMBED` names, else in `components` of the target
 //! directory. Without any, the binary still builds and mounts what it is given with `--provider`.
 
-use std::fmt::Write;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -35,7 +39,7 @@ fn main() {
         if file.is_file() {
             println!("cargo::rerun-if-changed={}", file.display());
             // Writing to a String does not fail.
-            let _ = writeln!(table, "    ({name:?}, include_bytes!({file:?})),");
+            let _ = writeln!(table, "    ({name:?}, include_bytes!({:?})),", pack(&file, &out));
             found = true;
         }
     }
@@ -50,6 +54,18 @@ fn main() {
     let generated = out.join("shipped.rs");
     fs::write(&generated, table)
         .unwrap_or_else(|error| panic!("writing {}: {error}", generated.display()));
+}
+
+/// Packs a file into one of the same name in `out`, and gives the path of that.
+fn pack(file: &Path, out: &Path) -> PathBuf {
+    let packed = out.join(file.file_name().unwrap_or(file.as_os_str())).with_extension("wasm.zlib");
+    let pack = || {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&fs::read(file)?)?;
+        fs::write(&packed, encoder.finish()?)
+    };
+    pack().unwrap_or_else(|error| panic!("packing {}: {error}", file.display()));
+    packed
 }
 
 /// WinFsp's library is found where WinFsp is installed, when something is mounted: without it the

@@ -5,9 +5,8 @@
 
 use crate::config::{Approval, Instance, Source};
 use crate::control::hex;
-use crate::paths;
+use crate::{paths, shipped};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ pub const MOST_BYTES: u64 = 64 << 20;
 /// The bytes of a component, approved or not.
 #[derive(Clone, Debug)]
 pub struct Component {
-    pub bytes: Cow<'static, [u8]>,
+    pub bytes: Vec<u8>,
     /// `sha256:HEX`.
     pub digest: String,
 }
@@ -83,7 +82,7 @@ pub fn read(path: &Path) -> Result<Component, Error> {
     };
     match what {
         Some(what) => Err(Error::NotComponent { path: path.to_owned(), what }),
-        None => Ok(Component { digest: digest(&bytes), bytes: bytes.into() }),
+        None => Ok(Component { digest: digest(&bytes), bytes }),
     }
 }
 
@@ -92,18 +91,21 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
-/// The component of an instance, approved or not. `shipped` are the components in this binary.
+/// The component of an instance, approved or not. `components` are those in this binary, packed.
 pub fn find(
     instance: &Instance,
-    shipped: &[(&'static str, &'static [u8])],
+    components: &[(&'static str, &'static [u8])],
 ) -> Result<Component, Error> {
     match &instance.source {
         Source::File(path) => read(path),
         Source::Missing { name, nearest } => {
             Err(Error::Unknown { name: name.clone(), nearest: nearest.clone() })
         }
-        Source::Shipped(name) => match shipped.iter().find(|(shipped, _)| shipped == name) {
-            Some((_, bytes)) => Ok(Component { digest: digest(bytes), bytes: (*bytes).into() }),
+        Source::Shipped(name) => match components.iter().find(|(shipped, _)| shipped == name) {
+            Some((_, packed)) => {
+                let bytes = shipped::unpack(packed);
+                Ok(Component { digest: digest(&bytes), bytes })
+            }
             None => Err(Error::Unknown { name: name.clone(), nearest: None }),
         },
     }
@@ -112,9 +114,9 @@ pub fn find(
 /// The component of an instance that may run it, as far as its bytes go.
 pub fn approved(
     instance: &Instance,
-    shipped: &[(&'static str, &'static [u8])],
+    components: &[(&'static str, &'static [u8])],
 ) -> Result<Component, Error> {
-    let component = find(instance, shipped)?;
+    let component = find(instance, components)?;
     approve(instance, &component)?;
     Ok(component)
 }

@@ -23,7 +23,7 @@ use crate::provider::Manifest;
 use crate::{shipped, wasm};
 use std::path::Path;
 
-/// The components in this binary, by name.
+/// The components in this binary, packed, by name.
 pub fn shipped() -> &'static [(&'static str, &'static [u8])] {
     shipped::SHIPPED
 }

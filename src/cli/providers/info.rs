@@ -294,7 +294,7 @@ mod tests {
             }],
             ..Manifest::default()
         };
-        let component = Component { bytes: (&[][..]).into(), digest: "sha256:00".into() };
+        let component = Component { bytes: Vec::new(), digest: "sha256:00".into() };
         let mount = Config::default().mount;
         let text = describe(&manifest, &component, None, &mount);
         for part in [

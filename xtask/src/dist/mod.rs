@@ -104,7 +104,9 @@ impl Dist {
         let built = build::binary(self.profile, self.this_glibc)?;
         let release = Release::new(self.profile, &built, out, (&self.url, &self.home))?;
         if self.profile == Profile::Release && release.size()? > MOST_BYTES {
-            bail!("the binary is larger than {} MiB", MOST_BYTES >> 20);
+            let mib = release.size()? as f64 / f64::from(1 << 20);
+            let parts = release.parts()?;
+            bail!("the binary has {mib:.1} MiB, more than {}: {parts}", MOST_BYTES >> 20);
         }
         release.pack(self.key.as_deref(), !self.no_windows)?;
         match self.check {
@@ -205,7 +207,7 @@ impl Release {
             .map(|found| found.len())
             .sum();
         parts.push(format!(
-            "of which about {:.1} MiB are components",
+            "the components have about {:.1} MiB before they are packed into it",
             embedded as f64 / f64::from(1 << 20)
         ));
         Ok(parts.join(", "))

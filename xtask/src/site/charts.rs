@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn each_row_of_a_chart_is_one_that_the_benchmark_reports() {
+        let reports = include_str!("../../../benches/mount.rs");
+        for (name, _) in PLANS.iter().flat_map(|plan| plan.rows) {
+            let of_all = name.strip_prefix("user: ").unwrap_or(name);
+            assert!(reports.contains(&format!("\"{of_all}\"")), "{name}");
+        }
+    }
+
+    #[test]
     fn without_figures_there_is_no_chart() {
         for report in ["", "{}", "[]", r#"[{"name":"warm stat","unit":"us","omnifs":0.0}]"#] {
             assert!(draw(report).is_err(), "{report}");

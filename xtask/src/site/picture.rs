@@ -21,7 +21,7 @@ pub struct Picture {
 
 /// Characters of a line, and lines of output that are shown of a command.
 const COLUMNS: usize = 92;
-const MOST: usize = 6;
+const MOST: usize = 10;
 
 /// Pixels.
 const WIDTH: f64 = 780.0;
@@ -121,11 +121,11 @@ fn draw(shown: &[Shown]) -> String {
     let count: usize = shown.iter().map(|shown| shown.output.len() + 2).sum();
     let height = TOP + count as f64 * LINE;
     let mut svg = Svg::new(WIDTH, height);
-    // Who wants no motion sees all of it at once.
+    // All of it is seen at once by who wants no motion, and in a viewer that knows no animation.
     svg.style(
         "text{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#d6deeb;white-space:pre}\
-         .c{fill:#7fdbca}.l{opacity:0;animation:l 1ms forwards}@keyframes l{to{opacity:1}}\
-         @media (prefers-reduced-motion:reduce){.l{opacity:1;animation:none}}",
+         .c{fill:#7fdbca}.l{animation:l 1ms backwards}@keyframes l{from{opacity:0}}\
+         @media (prefers-reduced-motion:reduce){.l{animation:none}}",
     );
     svg.rectangle((0.0, 0.0), (WIDTH, height), r##"rx="8" fill="#011627""##);
     for (at, fill) in ["#ef5350", "#ffca28", "#66bb6a"].into_iter().enumerate() {
@@ -134,7 +134,10 @@ fn draw(shown: &[Shown]) -> String {
     }
     let (mut y, mut time) = (TOP, 0.4);
     let mut line = |y: f64, time: f64, class: &str, text: &str| {
-        let more = format!("class=\"l {class}\" style=\"animation-delay:{time:.2}s\"");
+        // Spaces at the front of a line are kept by viewers that do not know the style, too.
+        let more = format!(
+            "xml:space=\"preserve\" class=\"l {class}\" style=\"animation-delay:{time:.2}s\""
+        );
         svg.text((16.0, y), &more, text);
     };
     for Shown { command, output } in shown {
