@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod dns;
 mod prometheus;
 
 use omnifs_support::{Omnifs, program, skip};

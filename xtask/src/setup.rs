@@ -97,6 +97,8 @@ const TABLE: &[Row] = &[
     row(Program("podman"), &["podman", "runc"], "a second engine in tests", TESTED),
     row(StaticBusybox, &["busybox-static"], "the image of the containers of tests and demo",
         &[(Beside, Optional), (Demo, Optional), (Test, Optional)]),
+    row(Program("named"), &["bind9"], "the name server of tests", TESTED),
+    row(Program("dig"), &["bind9-dnsutils"], "asks it what is right", TESTED),
     row(Program("prometheus"), &["prometheus"], "what its provider is tested with", TESTED),
     row(Program("prometheus-node-exporter"), &["prometheus-node-exporter"], "what that one scrapes", TESTED),
     row(Program("prometheus-alertmanager"), &["prometheus-alertmanager"], "what that one tells of alerts", TESTED),
@@ -254,9 +256,10 @@ fn apt() -> Command {
 struct NoService(Vec<&'static str>);
 
 /// Packages, and the units that each starts.
-const SERVICES: [(&str, &[&str]); 5] = [
+const SERVICES: [(&str, &[&str]); 6] = [
     ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
     ("podman", &["podman.service", "podman.socket", "podman-restart.service"]),
+    ("bind9", &["named.service"]),
     ("prometheus", &["prometheus.service"]),
     ("prometheus-alertmanager", &["prometheus-alertmanager.service"]),
     ("prometheus-node-exporter", &["prometheus-node-exporter.service"]),

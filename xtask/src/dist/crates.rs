@@ -29,7 +29,7 @@ pub fn linked() -> Result<Vec<Crate>> {
         (
             "providers/Cargo.toml",
             "wasm32-wasip2",
-            &["docker", "git", "github", "linear", "prometheus"],
+            &["dns", "docker", "git", "github", "linear", "prometheus"],
         ),
     ] {
         let manifest = root.join(manifest);
