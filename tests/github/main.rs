@@ -15,6 +15,7 @@ mod growth;
 mod identity;
 mod nfs;
 mod paths;
+mod replaced;
 mod scale;
 mod tasks;
 mod titles;
