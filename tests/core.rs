@@ -879,7 +879,8 @@ async fn a_failure_that_comes_at_once_is_asked_about_again() {
     }
 }
 
-/// Whose one file has this content.
+/// Whose one file has this content. The file has the same version in all of them, as where two components show
+/// one state of an object each in its own way.
 fn memory_of(content: &[u8]) -> Arc<Memory> {
     let upstream = Memory::new(Style::default());
     upstream.file(ROOT, "a", "id-a", content);

@@ -239,3 +239,45 @@ impl Core {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{Algorithm, Encoding, SecretForm, Signature};
+
+    #[test]
+    fn another_root_and_other_feeds_beside_a_webhook_need_a_new_mount() {
+        let feed = |kind, scopes: &str, signature| Feed {
+            name: "changes".into(),
+            kind,
+            scopes: scopes.into(),
+            endpoint: None,
+            silence: None,
+            signature,
+        };
+        let signature = Signature {
+            header: "x-signature".into(),
+            algorithm: Algorithm::HmacSha256,
+            encoding: Encoding::Hex,
+            prefix: String::new(),
+            separator: None,
+            signed: Vec::new(),
+            secret: SecretForm::Text,
+            timestamp: None,
+            handshake: None,
+            content_types: Vec::new(),
+            pass: Vec::new(),
+        };
+        let poll = |scopes| feed(FeedKind::Poll, scopes, None);
+        let of = |feeds: &[Feed]| Manifest { feeds: feeds.to_vec(), ..Manifest::default() };
+        let may = |before: &[Feed], after: &[Feed]| replaces(&of(before), &of(after)).is_ok();
+        let hook = feed(FeedKind::Webhook, "a:", Some(signature));
+        assert!(may(&[poll("a:")], &[poll("b:")]) && may(&[], &[poll("b:")]));
+        assert!(may(&[hook.clone(), poll("a:")], &[hook.clone(), poll("a:")]));
+        // Whether deliveries alone vouch for their scopes was settled as the mount began.
+        assert!(!may(&[hook.clone(), poll("a:")], std::slice::from_ref(&hook)));
+        assert!(!may(&[], &[hook]));
+        let root = Manifest { root: "other".into(), ..Manifest::default() };
+        assert!(replaces(&Manifest::default(), &root).is_err());
+    }
+}

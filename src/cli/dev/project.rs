@@ -20,7 +20,7 @@ const FILES: [&str; 2] = ["Cargo.toml", "build.rs"];
 const DEEP: usize = 16;
 
 pub struct Project {
-    /// Absolute, without symbolic links.
+    /// Absolute.
     directory: PathBuf,
     building: Building,
 }
@@ -68,7 +68,8 @@ impl Project {
                 .hint("`omnifs init NAME` begins a provider")
                 .exit(Exit::Usage)
         };
-        let directory = fs::canonicalize(directory).map_err(|e| wrong(&e))?;
+        let directory = std::path::absolute(directory).map_err(|e| wrong(&e))?;
+        fs::metadata(&directory).map_err(|e| wrong(&e))?;
         if !directory.join("Cargo.toml").is_file() {
             return Err(wrong(&"it has no Cargo.toml"));
         }
@@ -154,12 +155,16 @@ impl Project {
         if message["reason"] != "compiler-artifact" {
             return None;
         }
-        let manifest = fs::canonicalize(message["manifest_path"].as_str()?).ok()?;
+        let manifest = Path::new(message["manifest_path"].as_str()?);
+        let own = fs::canonicalize(self.directory.join("Cargo.toml"));
+        if own.ok() != fs::canonicalize(manifest).ok() {
+            return None;
+        }
         let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
         let mut components = files
             .map(PathBuf::from)
             .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
-        components.next().filter(|_| manifest == self.directory.join("Cargo.toml"))
+        components.next()
     }
 }
 
