@@ -34,6 +34,7 @@ pub mod nodes;
 pub mod paths;
 pub mod provider;
 pub mod remote;
+pub mod replaceable;
 pub mod router;
 pub mod runtime;
 pub mod scopes;

@@ -255,8 +255,10 @@ impl Ledger {
     }
 
     /// Says which scopes the feeds of the instance's manifest cover, by their prefixes. A scope beyond
-    /// them is asked for at each use for ever, which is a mistake of the provider: it is told once.
+    /// them is asked for at each use for ever, which is a mistake of the provider: it is told once. What was
+    /// declared and polled of the instance before is so no longer.
     pub fn declared(&mut self, instance: InstanceId, prefixes: Vec<Arc<str>>) {
+        self.polled.retain(|(of, _)| *of != instance);
         self.declared.insert(instance, prefixes);
     }
 

@@ -9,11 +9,6 @@ use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 
-/// The SDK of this checkout.
-fn sdk() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/sdk").display().to_string()
-}
-
 /// A description with a field of each kind, words of Rust among their names, and text that would end a literal.
 fn description() -> String {
     let pet = json!({ "properties": {
@@ -36,14 +31,10 @@ fn description() -> String {
 
 /// Runs the project's own tests, without a network.
 fn passes(project: &Path) {
-    let mut built = Path::new(env!("CARGO_BIN_EXE_omnifs")).ancestors();
-    let target = built.nth(2).expect("a target directory").join("providers");
-    // With the versions that are at hand.
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/Cargo.lock");
-    std::fs::copy(lock, project.join("Cargo.lock")).expect("a lock file");
+    cli::lock(project);
     let mut command = Command::new("cargo");
     command.args(["test", "--offline", "--quiet"]).current_dir(project);
-    let output = command.env("CARGO_TARGET_DIR", target).output().expect("cargo");
+    let output = command.env("CARGO_TARGET_DIR", cli::guest_target()).output().expect("cargo");
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
@@ -59,10 +50,10 @@ fn a_new_project_builds_and_passes_its_test() {
     let file = home.path("pets.json");
     std::fs::write(&file, description()).unwrap();
     let file = file.display().to_string();
-    let ran = home.run(["init", "a-blank-one", "--sdk", &sdk()]);
-    assert!(ran.works().contains("omnifs mount mnt --provider a-blank-one="), "{ran:?}");
+    let ran = home.run(["init", "a-blank-one", "--sdk", &cli::sdk()]);
+    assert!(ran.works().ends_with("  cargo test\n  omnifs dev\n"), "{ran:?}");
     let described = ["init", "pets", "--from", "openapi", &file, "--list", "/pets"];
-    let item = ["--item", "/pets/{petId}", "--sdk", &sdk()];
+    let item = ["--item", "/pets/{petId}", "--sdk", &cli::sdk()];
     home.run([&described[..], &item[..]].concat()).works();
     for project in ["a-blank-one", "pets"] {
         passes(&home.path(project));

@@ -3,7 +3,8 @@
 
 use omnifs::cache::Capacity;
 use omnifs::events::Ledger;
-use omnifs::provider::Cause;
+use omnifs::provider::{Cause, Provider};
+use omnifs::replaceable::Replaceable;
 use omnifs::router::{Instance, Router};
 use omnifs::runtime::Runtime;
 use omnifs_memory::{Memory, ROOT, SCOPE, Style};
@@ -20,7 +21,16 @@ struct Core {
 
 async fn core(style: Style, capacity: Capacity) -> Core {
     let upstream = Memory::new(style);
-    let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(upstream.clone()) };
+    core_of(upstream.clone(), upstream, capacity).await
+}
+
+/// Of a provider in front of the service.
+async fn core_behind(provider: Arc<dyn Provider>, upstream: Arc<Memory>) -> Core {
+    core_of(provider, upstream, Capacity::default()).await
+}
+
+async fn core_of(provider: Arc<dyn Provider>, upstream: Arc<Memory>, capacity: Capacity) -> Core {
+    let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(provider) };
     let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     let handle = tokio::runtime::Handle::current();
     let runtime = Runtime::new(Router::new(vec![instance]), capacity, epoch, handle);
@@ -894,4 +904,71 @@ async fn a_failure_that_comes_at_once_is_asked_about_again() {
         assert_eq!(core.lookup("a").await.expect_err("fails"), Error::TimedOut);
         assert_eq!(core.upstream.calls(), asked);
     }
+}
+
+/// Whose one file has this content. The file has the same version in all of them, as where two components show
+/// one state of an object each in its own way.
+fn memory_of(content: &[u8]) -> Arc<Memory> {
+    let upstream = Memory::new(Style::default());
+    upstream.file(ROOT, "a", "id-a", content);
+    upstream
+}
+
+#[tokio::test]
+async fn a_call_ends_with_the_provider_it_began_with_and_its_answer_is_not_kept() {
+    let (old, new) = (memory_of(b"old"), memory_of(b"new"));
+    let front = Arc::new(Replaceable::new(old.clone()));
+    let core = core_behind(front.clone(), old.clone()).await;
+    core.runtime.up("m", SCOPE);
+    let inode = core.lookup("a").await.expect("lookup").inode;
+    let gate = Arc::new(Semaphore::new(0));
+    old.hold(Some(gate.clone()));
+    let begun = old.calls();
+    let (before, after) = tokio::join!(core.cat("a"), async {
+        while old.calls() == begun {
+            tokio::task::yield_now().await;
+        }
+        front.replace(new.clone());
+        core.runtime.renew("m").await.expect("the instance is there");
+        // Who asks from now on waits for no answer of the old one.
+        let after = core.cat("a").await;
+        gate.add_permits(1);
+        after
+    });
+    assert_eq!(after.expect("cat"), b"new");
+    assert_eq!(before.expect("cat"), b"old");
+    let calls = (old.calls(), new.calls());
+    assert_eq!(core.cat("a").await.expect("cat"), b"new");
+    assert_eq!((old.calls(), new.calls()), calls, "what came late has taken nothing's place");
+    assert_eq!(core.lookup("a").await.expect("lookup").inode, inode);
+}
+
+#[tokio::test]
+async fn nothing_that_a_replaced_provider_has_said_is_served_without_asking() {
+    let (old, new) = (memory_of(b"old"), memory_of(b"new"));
+    for (upstream, name) in [(&old, "gone"), (&new, "come")] {
+        upstream.directory(ROOT, "d", "id-d");
+        upstream.file("id-d", name, name, b"x");
+    }
+    // Immutable as far as the old one is concerned.
+    old.settle_for_good("id-a");
+    let front = Arc::new(Replaceable::new(old.clone()));
+    let core = core_behind(front.clone(), old.clone()).await;
+    core.runtime.up("m", SCOPE);
+    let open = core.runtime.open(core.lookup("a").await.expect("lookup").handle).await;
+    let open = open.expect("open").id;
+    assert_eq!(core.cat("a").await.expect("cat"), b"old");
+    let directory = core.lookup("d").await.expect("lookup").handle;
+    assert_eq!(core.names(directory).await, ["gone"]);
+    assert_eq!(core.lookup("none").await.expect_err("absent"), Error::NotFound);
+    new.file(ROOT, "none", "id-none", b"some");
+    let calls = old.calls();
+    front.replace(new.clone());
+    core.runtime.renew("m").await.expect("the instance is there");
+    assert_eq!(core.cat("a").await.expect("cat"), b"new");
+    assert_eq!(core.cat("none").await.expect("cat"), b"some");
+    assert_eq!(core.names(directory).await, ["come"]);
+    assert_eq!(old.calls(), calls, "nobody asks it");
+    let held = core.runtime.read(open, 0, 99).await.expect("read");
+    assert_eq!(&held[..], b"old", "what was open stays as it was");
 }

@@ -5,6 +5,7 @@ mod background;
 mod completions;
 mod config;
 mod demo;
+mod dev;
 mod doctor;
 mod failure;
 mod helper;
@@ -123,6 +124,7 @@ enum Command {
     Skill(skill::Skill),
     Demo(demo::Demo),
     Init(init::Init),
+    Dev(dev::Dev),
     Completions(completions::Completions),
     #[command(hide = true)]
     Reference(reference::Reference),
@@ -335,6 +337,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mcp(args) => mcp::run(&context()?, args),
         Command::Demo(args) => demo::run(&context()?, args),
         Command::Init(args) => init::run(args),
+        Command::Dev(args) => dev::run(&context()?, args),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
         Command::Reference(args) => reference::run(args, Cli::command()),
     }

@@ -2,7 +2,7 @@ use super::failure::{Exit, Failure};
 use super::locate::mount_of;
 use super::{Context, terminal, wait};
 use clap::Args;
-use omnifs::control::Client;
+use omnifs::control::{self, Client};
 use omnifs::logs::printable;
 use omnifs::paths::quoted_text;
 use serde_json::json;
@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 /// Have the running mounts read the configuration again
 ///
-/// Lists which keys have changed since a mount began. stale-if-error takes effect at once; the others, and
+/// Lists which keys have changed since a mount began. stale-if-error takes effect at once, and so does another
+/// component of a provider that is shown, which `omnifs providers add` has approved: files that are open stay
+/// as they are, and all else is asked for again. One that does not start leaves the one before. The other keys, and
 /// providers that were added, removed, enabled or disabled, take effect with a new mount, and stay listed until
 /// then. Flags and variables of the mount go on to win over the file.
 #[derive(Debug, Args)]
@@ -46,7 +48,7 @@ pub fn run(context: &Context, args: &Reload) -> Result<ExitCode, Failure> {
                 let applied = reloaded.applied.iter().map(|key| line(key, "is in force"));
                 let waiting = reloaded.waiting.iter().map(|key| line(key, "needs a new mount"));
                 let mut lines: Vec<_> = applied.chain(waiting).collect();
-                if lines.is_empty() {
+                if lines.is_empty() && reloaded.refused.is_empty() {
                     lines.push(format!("{point}: nothing has changed"));
                 }
                 for line in lines {
@@ -59,10 +61,18 @@ pub fn run(context: &Context, args: &Reload) -> Result<ExitCode, Failure> {
                         &format!("omnifs unmount {place} && omnifs mount {place}"),
                     );
                 }
+                let mut refused = Vec::new();
+                for problem in reloaded.refused {
+                    let mut failure = Failure::from(control::Error::Refused(problem));
+                    failure.message =
+                        format!("{point}: the component before goes on: {}", failure.message);
+                    refused.push(failure.message.clone());
+                    failed.push(failure);
+                }
                 let (applied, waiting) = (reloaded.applied, reloaded.waiting);
-                rows.push(
-                    json!({ "mountpoint": point, "applied": applied, "needs_new_mount": waiting }),
-                );
+                rows.push(json!({
+                    "mountpoint": point, "applied": applied, "needs_new_mount": waiting, "refused": refused
+                }));
             }
             Err(error) => {
                 let mut failure = Failure::from(error);

@@ -21,6 +21,7 @@ pub use scrape::Scrape;
 pub use server::{Server, Unmount};
 pub use status::*;
 
+use crate::config::Instance;
 use crate::paths::{self, quoted, quoted_text};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -42,19 +43,31 @@ pub trait Daemon: Send + Sync + 'static {
         Err(Refused { message: "this mount follows no configuration file".into(), hint })
     }
 
+    /// Has the component that this instance names, and that is approved in it, take the place of the one that
+    /// runs under its name. Where that fails, the other goes on.
+    fn swap<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Refused>> {
+        let message = format!("'{}' cannot be replaced while it is mounted", instance.name);
+        let hint = Some("unmount it and mount it again".to_owned());
+        Box::pin(std::future::ready(Err(Refused { message, hint })))
+    }
+
     /// Whether it serves what is known where a service cannot be reached, should that have changed since it began.
     fn stale_if_error(&self) -> Option<bool> {
         None
     }
 }
 
-/// What a reload came to: the keys that have changed since the mount began, dotted.
+/// What a reload came to: the keys that have changed, dotted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// In force from now on.
     pub applied: Vec<String>,
     /// In force from the next mount on.
     pub waiting: Vec<String>,
+    /// Instances whose new component does not start, one line each that begins with the name. The one before
+    /// goes on.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
 }
 
 /// What a refresh came to.

@@ -131,7 +131,7 @@ pub struct FeedSupervisor;
 pub struct Feeds {
     board: Board,
     polls: Vec<Polls>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl FeedSupervisor {
@@ -169,7 +169,7 @@ impl FeedSupervisor {
                 FeedKind::Webhook => {}
             }
         }
-        Feeds { board, polls, tasks }
+        Feeds { board, polls, tasks: Mutex::new(tasks) }
     }
 }
 
@@ -192,8 +192,9 @@ impl Feeds {
     }
 
     /// Ends every feed and returns when no further call of the ledger will be made.
-    pub async fn stop(mut self) {
-        for task in self.tasks.drain(..) {
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
             task.abort();
             // The error says that it was cancelled.
             let _ = task.await;
@@ -203,7 +204,7 @@ impl Feeds {
 
 impl Drop for Feeds {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.get_mut() {
             task.abort();
         }
     }

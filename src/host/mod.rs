@@ -6,6 +6,7 @@ mod keep;
 mod nfs;
 mod reload;
 mod report;
+mod running;
 mod start;
 mod status;
 

@@ -7,14 +7,18 @@ use crate::daemon::{Options, Reread};
 use crate::paths::Paths;
 use parking_lot::Mutex;
 
-/// The one key that takes effect while a mount runs.
+/// The one key that takes effect while a mount runs, but for those of [`COMPONENT`].
 const STALE_IF_ERROR: &str = "mount.stale-if-error";
+
+/// Of `[instances.NAME]`: which component it is, and what approves it.
+const COMPONENT: [&str; 3] = ["provider", "grant", "asks"];
 
 /// What a mount is run with, and where that came from.
 pub(super) struct Followed {
     reread: Option<Reread>,
     paths: Paths,
     running: Mutex<Running>,
+    reloading: Mutex<()>,
 }
 
 struct Running {
@@ -27,15 +31,20 @@ impl Followed {
     pub fn new(options: &Options) -> Followed {
         let running = Running { config: options.config.clone(), names: names(&options.instances) };
         let (reread, paths) = (options.reread.clone(), options.paths.clone());
-        Followed { reread, paths, running: Mutex::new(running) }
+        Followed { reread, paths, running: Mutex::new(running), reloading: Mutex::default() }
     }
 
     pub fn stale_if_error(&self) -> bool {
         self.running.lock().config.mount.stale_if_error
     }
 
-    /// Reads the file again. `apply` is told the new `stale-if-error` where it has changed.
-    pub fn reload(&self, apply: impl FnOnce(bool)) -> Result<Reloaded, Refused> {
+    /// Reads the file again. `apply` is told the new `stale-if-error` where it has changed, and `replace` has an
+    /// instance run another component, or says that it runs none.
+    pub fn reload(
+        &self,
+        apply: impl FnOnce(bool),
+        replace: impl Fn(&Instance) -> Option<Result<(), Refused>>,
+    ) -> Result<Reloaded, Refused> {
         let Some(Reread { named, overrides, flags }) = &self.reread else {
             return Err(Refused {
                 message: "this mount follows no configuration file".into(),
@@ -53,9 +62,38 @@ impl Followed {
         let instances = config.instances(&shipped_names(), &self.paths.providers(), flags);
         let mut enabled = instances.map_err(|error| wrong(vec![error]))?;
         enabled.retain(|instance| instance.enabled);
-        let mut running = self.running.lock();
+        // Components are compiled meanwhile, and a status waits for none of that.
+        let _one = self.reloading.lock();
         let mut reloaded = Reloaded::default();
-        for key in running.config.differences(&config) {
+        let mut differ = self.running.lock().config.differences(&config);
+        let shown = self.running.lock().names.clone();
+        for instance in enabled.iter().filter(|instance| shown.contains(&instance.name)) {
+            let keys = COMPONENT.map(|key| format!("instances.{}.{key}", instance.name));
+            if flags.iter().any(|(name, _)| *name == instance.name)
+                || !keys.iter().any(|key| differ.contains(key))
+            {
+                continue;
+            }
+            match replace(instance) {
+                None => {}
+                Some(Ok(())) => {
+                    let written = &mut self.running.lock().config.written;
+                    let known = written.entry(instance.name.clone()).or_default();
+                    known.provider.clone_from(&instance.config.provider);
+                    known.grant.clone_from(&instance.config.grant);
+                    known.asks.clone_from(&instance.config.asks);
+                    reloaded.applied.extend(keys.into_iter().filter(|key| differ.contains(key)));
+                }
+                Some(Err(Refused { message, hint })) => {
+                    differ.retain(|key| !keys.contains(key));
+                    let message = format!("{}: {message}", instance.name);
+                    reloaded.refused.push(Refused { message, hint });
+                }
+            }
+        }
+        let mut running = self.running.lock();
+        differ.retain(|key| !reloaded.applied.contains(key));
+        for key in differ {
             match key == STALE_IF_ERROR {
                 true => reloaded.applied.push(key),
                 false => reloaded.waiting.push(key),
@@ -72,7 +110,7 @@ impl Followed {
                 reloaded.waiting.push(told);
             }
         }
-        if !reloaded.applied.is_empty() {
+        if running.config.mount.stale_if_error != config.mount.stale_if_error {
             running.config.mount.stale_if_error = config.mount.stale_if_error;
             apply(config.mount.stale_if_error);
         }

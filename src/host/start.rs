@@ -1,28 +1,27 @@
 //! From configured instances to a mount that answers.
 
 use super::reload::Followed;
+use super::running::{Loader, Place, Running, Working, in_front, line};
 use super::status::Core;
-use super::{credentials, nfs, refused, shipped};
-use crate::allow::Allowed;
-use crate::approval;
+use super::{credentials, nfs, refused};
 use crate::cache::Capacity;
 use crate::capability::Outbound;
 use crate::capability::validators::Validators;
-use crate::component;
-use crate::config::{Backend, Config, Instance};
+use crate::config::Backend;
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options};
+use crate::events::Ledger as _;
 use crate::events::webhook::{self, Receiver, Subscriber};
-use crate::events::{FeedState, FeedSupervisor, Feeds, Ledger as _, Pace};
-use crate::guide::{self, About, Reports, RootFiles};
-use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest, Provider, Upstream};
+use crate::guide::{Reports, RootFiles};
+use crate::provider::Feed;
+use crate::replaceable::Replaceable;
 use crate::router::{self, Router};
-use crate::runtime::{Runtime, ServiceClock};
+use crate::runtime::Runtime;
 use crate::{paths, wasm};
 use futures_util::future::BoxFuture;
 use omnifs_platform::mounting::{self, UnmountMode};
 use omnifs_platform::native;
-use std::collections::BTreeMap;
+use parking_lot::RwLock;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -56,14 +55,6 @@ impl fmt::Debug for Mounted {
     }
 }
 
-/// One instance whose component works.
-pub(super) struct Working {
-    pub name: String,
-    pub manifest: Manifest,
-    pub provider: Arc<dyn Provider>,
-    pub outbound: Outbound,
-}
-
 /// Loads the instances' components, and mounts them. What it began it takes back when it fails or
 /// is dropped.
 pub async fn start(options: &Options) -> Result<Mounted, Refused> {
@@ -74,46 +65,38 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
             hint: Some(format!("use --backend {}", native.name())),
         });
     }
-    let engine = wasm::Engine::new().map_err(refused)?;
     let config = &options.config;
     let kept = (config.cache.bytes / VALIDATORS_SHARE) as usize;
     let validators = Arc::new(Validators::new(kept));
+    let loader = Loader {
+        engine: wasm::Engine::new().map_err(refused)?,
+        config: config.clone(),
+        cache: options.paths.cache.clone(),
+        validators: validators.clone(),
+        poll_every: options.poll_every,
+    };
     let mut warnings = Vec::new();
     let mut instances = Vec::new();
     let (mut working, mut reports, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
     // Side by side, so that one which takes long to compile does not hold up the others.
-    let loading = options
-        .instances
-        .iter()
-        .map(|instance| load(&engine, instance, config, &options.paths.cache, &validators));
+    let loading = options.instances.iter().map(|instance| loader.load(instance, None));
     let loaded = futures_util::future::join_all(loading).await;
     for (instance, loaded) in options.instances.iter().zip(loaded) {
-        let (root, provider, manifest) = match &loaded {
-            Ok(loaded) => {
-                let root: Arc<str> = loaded.manifest.root.as_str().into();
-                let provider = match instance.config.allow.clone() {
-                    None => loaded.provider.clone(),
-                    Some(allow) => {
-                        let (name, root) = (instance.name.as_str().into(), root.clone());
-                        Arc::new(Allowed::new(loaded.provider.clone(), name, root, allow))
-                    }
-                };
-                (root, Ok(provider), Some(&loaded.manifest))
-            }
+        let written = Arc::new(Reports::default());
+        let (root, files) = in_front(instance, loaded.as_ref(), written.clone());
+        let front = Arc::new(Replaceable::new(files));
+        let summary = match &loaded {
+            Ok(loaded) => loaded.manifest.summary.clone(),
             Err(problem) => {
                 warnings.push(format!("{}: {}", instance.name, line(problem)));
-                (Arc::<str>::from("unavailable"), Err(unavailable(&instance.name, problem)), None)
+                "it does not work".to_owned()
             }
         };
-        let (name, settings) = (instance.name.as_str(), &instance.config.settings);
-        let about = About { name, manifest, settings, allow: instance.config.allow.as_ref() };
-        let written = Arc::new(Reports::default());
-        let files = guide::Files::new(provider, root.clone(), &about, written.clone());
-        reports.push((name.to_owned(), written));
-        let summary = manifest.map_or("it does not work", |manifest| &manifest.summary);
-        summaries.push((name.to_owned(), summary.to_owned()));
-        instances.push(router::Instance { name: name.into(), root, provider: Ok(Arc::new(files)) });
-        working.extend(loaded);
+        summaries.push((instance.name.clone(), summary));
+        reports.push((instance.name.clone(), written.clone()));
+        let (name, provider) = (instance.name.as_str().into(), Ok(front.clone() as Arc<_>));
+        instances.push(router::Instance { name, root, provider });
+        working.extend(loaded.map(|loaded| (loaded, Place { front, reports: written })));
     }
     let summaries = summaries.iter().map(|(name, summary)| (name.as_str(), summary.as_str()));
     let router = Router::new(instances).with_files(RootFiles::new(summaries));
@@ -124,9 +107,13 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(router, capacity, epoch, tokio.clone());
     runtime.set_stale_if_error(config.mount.stale_if_error);
-    let feeds = start_feeds(&working, &runtime, options.poll_every);
-    let webhook = listen(options, &working, &runtime).await?;
-    await_push(&working, &feeds).await;
+    let running = working.into_iter().map(|(working, place)| {
+        let feeds = loader.start_feeds(&working, &runtime);
+        Arc::new(Running { working, feeds, place })
+    });
+    let running: Vec<_> = running.collect();
+    let webhook = listen(options, &running, &runtime).await?;
+    await_push(&running).await;
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
         tokio::task::block_in_place(|| match backend {
@@ -136,19 +123,21 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     };
     // Each ends by itself at the deadline.
     futures_util::future::join_all(asking).await;
-    let credentials: Vec<_> = working.iter().filter_map(credentials_line).collect();
+    let credentials = running.iter().filter_map(|running| credentials_line(&running.working));
+    let credentials: Vec<_> = credentials.collect();
     for line in &credentials {
         tracing::warn!("{line}");
     }
     let core = Arc::new(Core {
         runtime,
-        working,
+        running: RwLock::new(running),
+        loader,
+        swapping: tokio::sync::Mutex::default(),
+        instances: options.instances.clone(),
         problems: warnings.clone(),
-        feeds,
         webhook,
         webhook_url: options.config.mount.webhook_url.clone(),
         validators,
-        names: options.instances.iter().map(|instance| instance.name.clone()).collect(),
         followed: Followed::new(options),
     });
     core.write_reports(&reports);
@@ -156,12 +145,12 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
 }
 
 /// Begins to ask every service whose its credentials are.
-fn ask_whose(working: &[Working]) -> Vec<tokio::task::JoinHandle<()>> {
+fn ask_whose(working: &[(Working, Place)]) -> Vec<tokio::task::JoinHandle<()>> {
     let ask = |outbound: Outbound| async move {
         // What was learned by then is in the credentials' status.
         let _ = tokio::time::timeout(WHOSE_PATIENCE, outbound.ask_whose()).await;
     };
-    working.iter().map(|instance| tokio::spawn(ask(instance.outbound.clone()))).collect()
+    working.iter().map(|(instance, _)| tokio::spawn(ask(instance.outbound.clone()))).collect()
 }
 
 /// What is wrong with the credentials of an instance and what to do, in one line.
@@ -174,68 +163,6 @@ fn credentials_line(instance: &Working) -> Option<String> {
     });
     let told: Vec<_> = told.collect();
     (!told.is_empty()).then(|| format!("{}: {}", instance.name, told.join("; ")))
-}
-
-/// What keeps an instance from working, and what to do, in one line.
-fn line(problem: &Refused) -> String {
-    match &problem.hint {
-        Some(hint) => format!("{} ({hint})", problem.message),
-        None => problem.message.clone(),
-    }
-}
-
-fn unavailable(name: &str, problem: &Refused) -> Failure {
-    Failure {
-        provider: name.into(),
-        cause: Cause::Invalid,
-        detail: line(problem),
-        retry_after: None,
-    }
-}
-
-async fn load(
-    engine: &wasm::Engine,
-    instance: &Instance,
-    config: &Config,
-    cache: &Path,
-    validators: &Arc<Validators>,
-) -> Result<Working, Refused> {
-    let hinted = |error: component::Error| Refused {
-        message: error.to_string(),
-        hint: error.hint(&instance.name),
-    };
-    let component = component::approved(instance, shipped()).map_err(hinted)?;
-    let compiling = {
-        let (engine, name, cache) = (engine.clone(), instance.name.clone(), cache.to_owned());
-        tokio::task::spawn_blocking(move || {
-            wasm::Component::load(&engine, &component.bytes, &name, Some(&cache))
-        })
-    };
-    let loaded = compiling.await.map_err(refused)?.map_err(refused)?;
-    let manifest = loaded.describe().await.map_err(refused)?;
-    approval::bind(instance, &manifest).map_err(hinted)?;
-    if let Some(unknown) =
-        instance.config.settings.keys().find(|k| !manifest.config.iter().any(|c| c.name == **k))
-    {
-        let known: Vec<_> = manifest.config.iter().map(|c| c.name.as_str()).collect();
-        return Err(Refused {
-            message: format!("the provider has no setting '{unknown}'"),
-            hint: Some(format!("it has: {}", known.join(", "))),
-        });
-    }
-    let validators = validators.clone();
-    let outbound = credentials::outbound(instance, &manifest, validators, &config.limits)?;
-    let limits = wasm::Limits {
-        memory: config.limits.guest_memory as usize,
-        cpu: config.limits.call_time,
-        content: config.limits.content_size as usize,
-        ..wasm::Limits::default()
-    };
-    let upstream: Arc<dyn Upstream> = Arc::new(outbound.clone());
-    let settings: BTreeMap<_, _> = instance.config.settings.clone();
-    let provider =
-        wasm::Instance::new(&instance.name, loaded, &manifest, &settings, Some(upstream), limits);
-    Ok(Working { name: instance.name.clone(), manifest, provider: Arc::new(provider), outbound })
 }
 
 /// When omnifs was first used here: the time shown for what has none. A file's own modified time,
@@ -256,52 +183,13 @@ fn installation(state: &Path) -> Result<SystemTime, Refused> {
     })
 }
 
-fn start_feeds(
-    working: &[Working],
-    runtime: &Arc<Runtime>,
-    poll_every: Option<Duration>,
-) -> Vec<Feeds> {
-    working
-        .iter()
-        .map(|instance| {
-            let feeds = &instance.manifest.feeds;
-            let covered = feeds.iter().map(|feed| Arc::from(feed.scopes.as_str())).collect();
-            runtime.declared(&instance.name, covered);
-            for feed in feeds {
-                if feed.kind == FeedKind::Poll {
-                    runtime.polled(&instance.name, &feed.scopes);
-                }
-            }
-            let outbound = instance.outbound.clone();
-            let clock = ServiceClock(Arc::new(move || outbound.service_seconds()));
-            runtime.set_clock(&instance.name, clock);
-            let feeds = FeedSupervisor::start(
-                &instance.name,
-                instance.provider.clone(),
-                &instance.manifest.feeds,
-                instance.outbound.clone(),
-                runtime.clone(),
-                pace(poll_every),
-            );
-            runtime.set_prover(&instance.name, feeds.prover());
-            feeds
-        })
-        .collect()
-}
-
-/// `OMNIFS_POLL_MS` replaces every poll interval: for a service of one's own, and for tests.
-fn pace(wanted: Option<Duration>) -> Pace {
-    let interval = std::env::var("OMNIFS_POLL_MS").ok().and_then(|text| text.parse().ok());
-    Pace { poll_override: interval.map(Duration::from_millis).or(wanted), ..Pace::default() }
-}
-
 async fn listen(
     options: &Options,
-    working: &[Working],
+    running: &[Arc<Running>],
     runtime: &Arc<Runtime>,
 ) -> Result<Option<Receiver>, Refused> {
     let mut subscribers = Vec::new();
-    for instance in working {
+    for Running { working: instance, place, .. } in running.iter().map(|running| &**running) {
         let feeds = &instance.manifest.feeds;
         let signed =
             |feed: &Feed| feed.signature.clone().map(|signature| (feed.clone(), signature));
@@ -312,7 +200,7 @@ async fn listen(
             alone: webhook::stands_alone(&feed, feeds),
             feed,
             signature,
-            provider: instance.provider.clone(),
+            provider: place.front.clone(),
             secret: credentials::webhook(
                 &instance.name,
                 configured.and_then(|i| i.config.webhook_secret_file.clone()),
@@ -331,19 +219,9 @@ async fn listen(
     receiver.await.map(Some).map_err(refused)
 }
 
-async fn await_push(working: &[Working], feeds: &[Feeds]) {
+async fn await_push(running: &[Arc<Running>]) {
     let deadline = Instant::now() + FEEDS_PATIENCE;
-    let push =
-        |instance: &Working| instance.manifest.feeds.iter().any(|f| f.kind == FeedKind::Push);
-    let connecting = || {
-        working.iter().zip(feeds).any(|(instance, feeds)| {
-            push(instance)
-                && feeds
-                    .status()
-                    .iter()
-                    .any(|f| f.kind == "push" && f.state == FeedState::Connecting)
-        })
-    };
+    let connecting = || running.iter().any(|running| running.is_connecting());
     while connecting() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -1,22 +1,24 @@
 //! What a running mount says of itself.
 
 use super::reload::Followed;
-use super::report;
-use super::start::Working;
+use super::running::{Loader, Running};
+use super::{refused, report};
 use crate::capability::validators::Validators;
+use crate::config::Instance;
 use crate::control::{
     BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
     LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, Reloaded, ScopeStatus,
     SlowStatus, UnderWay, WebhookStatus,
 };
 use crate::events::webhook::Receiver;
-use crate::events::{self, FeedStatus, Feeds};
+use crate::events::{self, FeedStatus};
 use crate::guide::Reports;
-use crate::provider::{Cause, Failure, Feed, FeedKind};
+use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest};
 use crate::runtime::{FailureRecord, Runtime, SlowCall, Snapshot};
 use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
 use omnifs_platform::Error;
+use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,15 +26,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The mounted core, with everything that runs beside it. Dropping it ends the feeds.
 pub(super) struct Core {
     pub runtime: Arc<Runtime>,
-    pub working: Vec<Working>,
+    /// The instances that work.
+    pub running: RwLock<Vec<Arc<Running>>>,
+    pub loader: Loader,
+    /// Held while a component takes another's place.
+    pub swapping: tokio::sync::Mutex<()>,
+    /// As they were when the mount began.
+    pub instances: Vec<Instance>,
     /// One line for each instance that does not work, which begins with its name.
     pub problems: Vec<String>,
-    pub feeds: Vec<Feeds>,
     pub webhook: Option<Receiver>,
     /// Where the service finds the receiver, if not at its own address.
     pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
-    pub names: Vec<String>,
     pub followed: Followed,
 }
 
@@ -41,14 +47,23 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 impl Core {
+    /// The instances that work now.
+    pub fn running(&self) -> Vec<Arc<Running>> {
+        self.running.read().clone()
+    }
+
+    fn running_as(&self, name: &str) -> Option<Arc<Running>> {
+        self.running.read().iter().find(|running| running.working.name == name).cloned()
+    }
+
     /// Has this write what `.omnifs` of each instance says.
     pub fn write_reports(self: &Arc<Core>, reports: &[(String, Arc<Reports>)]) {
         for (name, reports) in reports {
             let (core, name) = (Arc::downgrade(self), name.clone());
             reports.by(move |report| {
                 let Some(core) = core.upgrade() else { return String::new() };
-                let working = core.working.iter().find(|working| working.name == name);
-                let manifest = working.map(|working| &working.manifest);
+                let running = core.running_as(&name);
+                let manifest = running.as_ref().map(|running| &running.working.manifest);
                 report::text(report, &name, manifest, &core.status())
             });
         }
@@ -58,7 +73,7 @@ impl Core {
         let uses = snapshot.uses.iter().find(|(instance, _)| &**instance == name);
         let (hits, misses) = uses.map_or((0, 0), |(_, uses)| *uses);
         let calls = self.runtime.calls_of(name);
-        let Some(working) = self.working.iter().find(|working| working.name == name) else {
+        let Some(running) = self.running_as(name) else {
             let prefix = format!("{name}: ");
             let problem = self.problems.iter().find_map(|line| line.strip_prefix(&prefix));
             return ProviderStatus {
@@ -70,6 +85,7 @@ impl Core {
                 ..ProviderStatus::default()
             };
         };
+        let working = &running.working;
         let status = working.outbound.status();
         let total = status.total;
         let endpoints = status.endpoints.iter().map(|endpoint| EndpointCounts {
@@ -94,19 +110,17 @@ impl Core {
     }
 
     fn scopes(&self, snapshot: &Snapshot) -> Vec<ScopeStatus> {
-        let rows: Vec<_> = self
-            .working
-            .iter()
-            .zip(&self.feeds)
-            .map(|(working, feeds)| (working.name.as_str(), feeds.status()))
-            .collect();
+        let running = self.running();
+        let rows = running.iter().map(|at| (at.working.name.as_str(), at.feeds.status()));
+        let rows: Vec<_> = rows.collect();
         let rows: HashMap<_, _> = rows
             .iter()
             .flat_map(|(name, rows)| rows.iter().map(|row| ((*name, row.scope.as_str()), row)))
             .collect();
         let scope = |(provider, standing): &(String, Standing)| {
             let row = rows.get(&(provider.as_str(), &*standing.scope)).copied();
-            let declared = self.feed_of(provider, &standing.scope);
+            let manifest = running.iter().map(|at| &at.working).find(|at| at.name == *provider);
+            let declared = manifest.and_then(|at| feed_of(&at.manifest, &standing.scope));
             let state = state(standing.live, declared, row);
             ScopeStatus {
                 provider: provider.clone(),
@@ -131,19 +145,10 @@ impl Core {
         snapshot.scopes.iter().map(scope).collect()
     }
 
-    /// The declared feed that covers a scope: the most precise one.
-    fn feed_of(&self, provider: &str, scope: &str) -> Option<&Feed> {
-        let working = self.working.iter().find(|working| working.name == provider)?;
-        let feeds = working.manifest.feeds.iter();
-        feeds.filter(|feed| covers(&feed.scopes, scope)).max_by_key(|feed| {
-            // A webhook adds to what is polled or pushed.
-            (feed.kind != FeedKind::Webhook, feed.scopes.len())
-        })
-    }
-
     fn budgets(&self) -> Vec<BudgetStatus> {
         let mut rows = Vec::new();
-        for working in &self.working {
+        for running in self.running() {
+            let working = &running.working;
             for budget in working.outbound.status().budgets {
                 let stopped = budget.stopped_until.map(|seconds| seconds * 1000);
                 for window in &budget.windows {
@@ -178,6 +183,15 @@ impl Core {
     }
 }
 
+/// The declared feed that covers a scope: the most precise one.
+fn feed_of<'a>(manifest: &'a Manifest, scope: &str) -> Option<&'a Feed> {
+    let feeds = manifest.feeds.iter().filter(|feed| covers(&feed.scopes, scope));
+    feeds.max_by_key(|feed| {
+        // A webhook adds to what is polled or pushed.
+        (feed.kind != FeedKind::Webhook, feed.scopes.len())
+    })
+}
+
 fn kind(kind: FeedKind) -> &'static str {
     match kind {
         FeedKind::Push => "push",
@@ -203,12 +217,13 @@ fn state(live: bool, declared: Option<&Feed>, row: Option<&FeedStatus>) -> FeedS
 impl Core {
     /// One row for each instance whose provider takes deliveries, also where nothing receives them.
     fn webhooks(&self) -> Vec<WebhookStatus> {
-        let takes =
-            |working: &&Working| working.manifest.feeds.iter().any(|f| f.signature.is_some());
+        let takes = |running: &&Arc<Running>| {
+            running.working.manifest.feeds.iter().any(|feed| feed.signature.is_some())
+        };
         let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
         let listening = self.webhook.as_ref().map(Receiver::local_addr);
-        let row = |working: &Working| {
-            let provider = working.name.clone();
+        let row = |running: &Arc<Running>| {
+            let provider = running.working.name.clone();
             let found = rows.iter().find(|row| row.instance == provider);
             let Some((row, listening)) = found.zip(listening) else {
                 let problem = Some("not received: mount with --webhook-listen".into());
@@ -230,7 +245,7 @@ impl Core {
                 provider,
             }
         };
-        self.working.iter().filter(takes).map(row).collect()
+        self.running().iter().filter(takes).map(row).collect()
     }
 }
 
@@ -318,7 +333,11 @@ impl Daemon for Core {
         let kept = self.validators.status();
         let rows = self.webhook.as_ref().map(Receiver::status).unwrap_or_default();
         CoreStatus {
-            providers: self.names.iter().map(|name| self.provider(name, &snapshot)).collect(),
+            providers: self
+                .instances
+                .iter()
+                .map(|instance| self.provider(&instance.name, &snapshot))
+                .collect(),
             scopes: self.scopes(&snapshot),
             cache: CacheStatus {
                 nodes: snapshot.held.nodes as u64,
@@ -358,7 +377,18 @@ impl Daemon for Core {
     }
 
     fn reload(&self) -> Result<Reloaded, Refused> {
-        self.followed.reload(|stale| self.runtime.set_stale_if_error(stale))
+        let replace = |instance: &Instance| {
+            self.running_as(&instance.name)?;
+            Some(match tokio::runtime::Handle::try_current() {
+                Ok(tokio) => tokio.block_on(self.replace(instance)),
+                Err(error) => Err(refused(error)),
+            })
+        };
+        self.followed.reload(|stale| self.runtime.set_stale_if_error(stale), replace)
+    }
+
+    fn swap<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Refused>> {
+        Box::pin(self.replace(instance))
     }
 
     fn stale_if_error(&self) -> Option<bool> {

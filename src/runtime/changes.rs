@@ -369,7 +369,7 @@ impl Runtime {
         self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
     }
 
-    /// Says which scopes the instance's feeds cover, by their prefixes.
+    /// Says which scopes the instance's feeds cover, by their prefixes. Comes before [`Runtime::polled`].
     pub fn declared(&self, instance: &str, prefixes: Vec<Arc<str>>) {
         self.on(instance, |state, id, _| state.ledger.declared(id, prefixes));
     }
@@ -400,6 +400,16 @@ impl Runtime {
         let count = self.state().refresh(handle, &mut out)?;
         self.notify(out);
         Ok(count)
+    }
+
+    /// Another provider has taken the place of the instance's: nothing that its predecessor has said is served
+    /// without asking, what is on its way included. Inodes stay, and open files keep their content.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub async fn renew(&self, instance: &str) -> Result<u64> {
+        self.on(instance, |state, id, _| state.partials.retain(|(of, _), _| *of != id));
+        self.refresh(instance).await
     }
 
     fn on<T>(

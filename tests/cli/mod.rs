@@ -137,3 +137,20 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
+
+/// The SDK of this checkout.
+pub fn sdk() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/sdk").display().to_string()
+}
+
+/// Where components are built, so that a project of a test finds the SDK built.
+pub fn guest_target() -> PathBuf {
+    let mut built = Path::new(env!("CARGO_BIN_EXE_omnifs")).ancestors();
+    built.nth(2).expect("a target directory").join("providers")
+}
+
+/// Has a project built with the versions that are at hand.
+pub fn lock(project: &Path) {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).expect("a lock file");
+}

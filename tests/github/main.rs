@@ -16,6 +16,7 @@ mod identity;
 mod nfs;
 mod paths;
 mod polls;
+mod replaced;
 mod scale;
 mod tasks;
 mod titles;

@@ -67,12 +67,8 @@ pub fn run(args: &Init) -> Result<ExitCode, Failure> {
         fs::write(&path, text).map_err(|e| wrong(&path, &e))?;
     }
     let component = format!("target/wasm32-wasip2/release/{}.wasm", args.name.replace('-', "_"));
-    let next = [
-        format!("cd {}", paths::quoted(folder)),
-        "cargo test".to_owned(),
-        "cargo build --release --target wasm32-wasip2".to_owned(),
-        format!("mkdir -p mnt && omnifs mount mnt --provider {}={component}", args.name),
-    ];
+    let next =
+        [format!("cd {}", paths::quoted(folder)), "cargo test".to_owned(), "omnifs dev".to_owned()];
     let text = format!("made {}; next:\n  {}\n", args.name, next.join("\n  "));
     terminal::done(&text, json!({ "directory": folder, "component": component, "next": next }))?;
     Ok(ExitCode::SUCCESS)

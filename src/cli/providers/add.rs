@@ -49,6 +49,7 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     let asks = Asks::of(&manifest);
     let replaced = context.instances(&config, &[])?.into_iter().find(|i| i.name == *name);
     let replaced = replaced.as_ref().and_then(|instance| replaces(instance, &component, &asks));
+    let is_shown = replaced.is_some();
     let replaced = replaced.unwrap_or_default();
     if args.yes {
         replaced.iter().for_each(|line| terminal::tell("note", line));
@@ -82,10 +83,11 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
         written.take_back();
         return Err(failure);
     }
-    let text = format!(
-        "added '{name}' to {}; mounts show it from their next start\n",
-        shown(&context.paths.config)
-    );
+    let from = match is_shown {
+        true => "`omnifs reload` has running mounts run it",
+        false => "mounts show it from their next start",
+    };
+    let text = format!("added '{name}' to {}; {from}\n", shown(&context.paths.config));
     terminal::done(
         &text,
         json!({ "name": name, "component": component.digest, "asks": asks.digest() }),

@@ -4,6 +4,8 @@ mod list;
 mod remove;
 mod switch;
 
+pub use info::describe;
+
 use super::Context;
 use super::failure::Failure;
 use clap::Subcommand;
