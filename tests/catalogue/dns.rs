@@ -1,8 +1,8 @@
 //! The provider `dns` against Debian's bind9, which answers over HTTPS, with `dig` to say what is right.
 
-use crate::{SOON, World};
+use crate::{configure, home};
 use omnifs_support::tools::{await_content, errno, list, read};
-use omnifs_support::{Mounted, tied, wait_until};
+use omnifs_support::{Mounted, Omnifs, tied, wait_until};
 use std::fmt::Write;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -14,6 +14,9 @@ const ENOENT: i32 = 2;
 
 /// Where Debian has it, which is in no ordinary user's PATH.
 const NAMED: &str = "/usr/sbin/named";
+
+/// For a server to start, and for a change to show. A loaded machine may take long.
+const SOON: Duration = Duration::from_secs(60);
 
 const PROGRAMS: &[&str] = &[NAMED, "dig"];
 
@@ -82,12 +85,15 @@ impl Bind {
         panic!("named does not start: {}", log.unwrap_or_default());
     }
 
-    fn mount<'w>(&self, world: &'w World) -> Mounted<'w> {
-        world.mount(&format!(
+    fn mount<'o>(&self, omnifs: &'o Omnifs) -> Mounted<'o> {
+        let own = self.directory.join("own.pem");
+        let instance = format!(
             "[instances.dns.endpoints.dns]\nurl = 'https://127.0.0.1:{}'\nca-file = '{}'\n",
             self.secure,
-            self.directory.join("own.pem").display()
-        ))
+            own.display()
+        );
+        configure(omnifs, &instance);
+        omnifs.mount::<&str>(&[]).expect("mount")
     }
 }
 
@@ -143,9 +149,9 @@ fn sorted(text: &str) -> Vec<String> {
 
 #[test]
 fn the_records_of_a_name_are_what_dig_says() {
-    let Some(world) = World::new("dns_records", PROGRAMS) else { return };
-    let bind = Bind::start(world.omnifs.path("bind"));
-    let mounted = bind.mount(&world);
+    let Some(omnifs) = home("dns_records", PROGRAMS) else { return };
+    let bind = Bind::start(omnifs.path("bind"));
+    let mounted = bind.mount(&omnifs);
     let root = mounted.join("dns");
     assert_eq!(list(&root).expect("a listing"), ["AGENTS.md", "README.md"], "no name is listed");
     let mut files = TYPES.to_vec();
@@ -175,9 +181,9 @@ fn the_records_of_a_name_are_what_dig_says() {
 
 #[test]
 fn a_name_is_there_where_the_server_knows_it_and_a_change_shows_at_the_next_open() {
-    let Some(world) = World::new("dns_names", PROGRAMS) else { return };
-    let bind = Bind::start(world.omnifs.path("bind"));
-    let mounted = bind.mount(&world);
+    let Some(omnifs) = home("dns_names", PROGRAMS) else { return };
+    let bind = Bind::start(omnifs.path("bind"));
+    let mounted = bind.mount(&omnifs);
     let root = mounted.join("dns");
     for absent in ["none.example.test", ".git", "Example.test", "a..b"] {
         assert_eq!(errno(&root.join(absent)), ENOENT, "{absent}");
@@ -195,9 +201,9 @@ fn a_name_is_there_where_the_server_knows_it_and_a_change_shows_at_the_next_open
 
 #[test]
 fn a_server_that_is_down_makes_no_name_absent() {
-    let Some(world) = World::new("dns_down", PROGRAMS) else { return };
-    let mut bind = Bind::start(world.omnifs.path("bind"));
-    let mounted = bind.mount(&world);
+    let Some(omnifs) = home("dns_down", PROGRAMS) else { return };
+    let mut bind = Bind::start(omnifs.path("bind"));
+    let mounted = bind.mount(&omnifs);
     let file = mounted.join("dns/example.test/A");
     assert_eq!(read(&file).lines().count(), 2);
     tied::stop(&mut bind.named, SOON);
