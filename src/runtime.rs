@@ -172,6 +172,8 @@ struct State {
     opens: opens::Opens,
     partials: HashMap<(crate::nodes::InstanceId, Arc<str>), Partial>,
     touched: Touched,
+    /// The sequence numbers at which another provider took the place of an instance's.
+    renewed: HashMap<crate::nodes::InstanceId, u64>,
     /// The sequence number of the last removal of an object.
     removal: u64,
     /// Events applied.
@@ -350,6 +352,7 @@ impl Runtime {
                 opens: opens::Opens::default(),
                 partials: HashMap::new(),
                 touched: Touched::new(),
+                renewed: HashMap::new(),
                 removal: 0,
                 events: 0,
                 before: watch::Before::new(),

@@ -58,12 +58,13 @@ impl Followed {
             let hint = hint.unwrap_or_else(|| "`omnifs config check` shows every mistake".into());
             Refused { message: format!("nothing was changed: {message}"), hint: Some(hint) }
         };
+        // Before the file is read: the last one to read it is the last one to apply it. Components are compiled
+        // meanwhile, and a status waits for none of that.
+        let _one = self.reloading.lock();
         let config = Config::load(&self.paths.config, *named).map_err(wrong)?.over(overrides);
         let instances = config.instances(&shipped_names(), &self.paths.providers(), flags);
         let mut enabled = instances.map_err(|error| wrong(vec![error]))?;
         enabled.retain(|instance| instance.enabled);
-        // Components are compiled meanwhile, and a status waits for none of that.
-        let _one = self.reloading.lock();
         let mut reloaded = Reloaded::default();
         let mut differ = self.running.lock().config.differences(&config);
         let shown = self.running.lock().names.clone();
@@ -85,6 +86,8 @@ impl Followed {
                     reloaded.applied.extend(keys.into_iter().filter(|key| differ.contains(key)));
                 }
                 Some(Err(Refused { message, hint })) => {
+                    // Who asked may have stopped waiting.
+                    tracing::warn!(provider = %instance.name, "no other component takes its place: {message}");
                     differ.retain(|key| !keys.contains(key));
                     let message = format!("{}: {message}", instance.name);
                     reloaded.refused.push(Refused { message, hint });

@@ -408,7 +408,14 @@ impl Runtime {
     /// # Errors
     /// There is no such instance.
     pub async fn renew(&self, instance: &str) -> Result<u64> {
-        self.on(instance, |state, id, _| state.partials.retain(|(of, _), _| *of != id));
+        let id = self.on(instance, |state, id, _| {
+            state.partials.retain(|(of, _), _| *of != id);
+            // What is on its way, also of what never changes.
+            state.ledger.overtake(id);
+            state.renewed.insert(id, state.ledger.sequence());
+            id
+        });
+        id.into_iter().for_each(|id| self.growths.end_for(id));
         self.refresh(instance).await
     }
 

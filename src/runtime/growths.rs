@@ -31,6 +31,11 @@ struct Entry {
 }
 
 impl Growths {
+    /// Who has one open goes on with it; whoever opens it next begins anew.
+    pub fn end_for(&self, instance: InstanceId) {
+        self.held.lock().retain(|(of, _), _| *of != instance);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<(InstanceId, Arc<str>), Entry>> {
         // No code panics between two changes that belong together.
         self.held.lock()

@@ -63,21 +63,27 @@ pub(super) struct Prepared {
 }
 
 /// The events of an instance since a call began.
-pub(super) struct Events(Vec<(u64, provider::Change)>);
+pub(super) struct Events {
+    hits: Vec<(u64, provider::Change)>,
+    /// When another provider took the place of the one that was asked: that concerns all it says.
+    renewed: Option<u64>,
+}
 
 impl Events {
     pub fn since(state: &State, instance: InstanceId, stamp: u64) -> Self {
         let hits = state.ledger.hits(instance, stamp);
-        Events(hits.map(|(sequence, change)| (sequence, change.clone())).collect())
+        let hits = hits.map(|(sequence, change)| (sequence, change.clone())).collect();
+        let renewed = state.renewed.get(&instance).copied().filter(|renewed| *renewed > stamp);
+        Events { hits, renewed }
     }
 
     fn first(&self, concerns: impl Fn(&provider::Change) -> bool) -> Option<u64> {
-        self.0.iter().find(|(_, change)| concerns(change)).map(|(sequence, _)| *sequence)
+        self.hits.iter().find(|(_, change)| concerns(change)).map(|(sequence, _)| *sequence)
     }
 
     /// The first event on an object's own state.
     fn on_object(&self, id: &str, owner: Option<&str>, coherence: &Coherence) -> Option<u64> {
-        self.first(|change| match change {
+        let own = self.first(|change| match change {
             provider::Change::Invalidated(of) | provider::Change::Removed(of) => {
                 **of == *id || owner == Some(&**of)
             }
@@ -85,7 +91,8 @@ impl Events {
                 coherence.scope().is_some_and(|own| covers(scope, &own.id))
             }
             provider::Change::ChildrenChanged(_) => false,
-        })
+        });
+        [own, self.renewed].into_iter().flatten().min()
     }
 
     /// The first event on which names a directory holds.

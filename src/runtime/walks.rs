@@ -91,8 +91,8 @@ impl Walks {
             _ if came == 0 => read.in_vain = Some(read.last),
             _ if came < wanted => read.fits = Some(came),
             // Those that come next may be smaller.
-            Some(fits) => read.fits = Some(fits + fits / 4 + 1),
-            None => {}
+            Some(fits) if wanted >= fits => read.fits = Some((fits + fits / 4 + 1).min(FILES)),
+            Some(_) | None => {}
         }
     }
 

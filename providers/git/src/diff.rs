@@ -47,14 +47,22 @@ pub fn read(path: &str, id: &str) -> Result<Content> {
     };
     let changes = compare(&objects, before, commit.tree)?;
     let contents = contents(path, &changes, &objects)?;
-    let mut out = Vec::new();
+    let (mut out, mut texts) = (Vec::new(), 0);
     for (path, (before, after)) in &changes {
         let side = |file: &Option<File>| {
             let (mode, id) = (*file)?;
             let text = contents.get(&id)?.as_deref();
             Some(Side { mode, id, text })
         };
-        unified::write(&mut out, path, side(before).as_ref(), side(after).as_ref());
+        // One text may be that of many files.
+        let sides = [before, after].map(side);
+        texts +=
+            sides.iter().flatten().filter_map(|side| side.text).map(<[u8]>::len).sum::<usize>();
+        if texts > 2 * TEXT {
+            return Err(too_large("the text of a change"));
+        }
+        let [before, after] = &sides;
+        unified::write(&mut out, path, before.as_ref(), after.as_ref());
     }
     Ok(document(out))
 }
@@ -97,6 +105,9 @@ fn compare(objects: &Objects, before: Option<Oid>, after: Oid) -> Result<Changes
             }
             if file(before).or(file(after)).is_some() {
                 changes.insert(path, (file(before), file(after)));
+            }
+            if looked + left.len() > TREES {
+                return Err(too_large("a change of so many directories"));
             }
             if changes.len() > FILES {
                 return Err(too_large("a change of so many files"));
