@@ -936,7 +936,7 @@ async fn a_call_ends_with_the_provider_it_began_with_and_its_answer_is_not_kept(
         after
     });
     assert_eq!(after.expect("cat"), b"new");
-    assert_eq!(before.expect("cat"), b"old");
+    assert_eq!(before.expect("cat"), b"new", "what was overtaken is asked for again");
     let calls = (old.calls(), new.calls());
     assert_eq!(core.cat("a").await.expect("cat"), b"new");
     assert_eq!((old.calls(), new.calls()), calls, "what came late has taken nothing's place");

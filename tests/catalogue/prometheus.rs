@@ -159,7 +159,7 @@ fn alerts_targets_rules_and_queries_are_what_the_server_says() {
     let list = |path: &str| list(&place(&mounted, path)).expect("a directory");
 
     let alert = world.alert(NOBODY, "absent");
-    assert_eq!(list("alerts/_firing"), [alert.clone()]);
+    assert_eq!(list("alerts/_firing"), std::slice::from_ref(&alert));
     assert_eq!(list("alerts/_pending"), ["Later"]);
     let alerts = world.asked("alerts")["alerts"].take();
     let firing = alerts.as_array().expect("a list").iter().find(|one| one["state"] == "firing");
