@@ -972,3 +972,34 @@ async fn nothing_that_a_replaced_provider_has_said_is_served_without_asking() {
     let held = core.runtime.read(open, 0, 99).await.expect("read");
     assert_eq!(&held[..], b"old", "what was open stays as it was");
 }
+
+#[tokio::test]
+async fn what_a_replaced_provider_says_late_of_what_never_changes_is_not_kept() {
+    let style = Style { inline: true, ..Style::default() };
+    let [old, new] = [&b"old"[..], b"new"].map(|content| {
+        let upstream = Memory::new(style);
+        upstream.directory(ROOT, "d", "id-d");
+        upstream.file("id-d", "f", "id-f", content);
+        upstream.settle_for_good("id-f");
+        upstream
+    });
+    let front = Arc::new(Replaceable::new(old.clone()));
+    let core = core_behind(front.clone(), old.clone()).await;
+    core.runtime.up("m", SCOPE);
+    let directory = core.lookup("d").await.expect("lookup").handle;
+    let gate = Arc::new(Semaphore::new(0));
+    old.hold(Some(gate.clone()));
+    let begun = old.calls();
+    // A listing is on its way, and with it what nobody knows yet.
+    let (_, ()) = tokio::join!(core.runtime.opendir(directory), async {
+        while old.calls() == begun {
+            tokio::task::yield_now().await;
+        }
+        front.replace(new.clone());
+        core.runtime.renew("m").await.expect("the instance is there");
+        gate.add_permits(9);
+    });
+    let found = core.runtime.lookup(directory, "f").await.expect("lookup").expect("it is there");
+    let open = core.runtime.open(found.handle).await.expect("open").id;
+    assert_eq!(&core.runtime.read(open, 0, 99).await.expect("read")[..], b"new");
+}
