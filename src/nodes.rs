@@ -135,6 +135,12 @@ impl Node {
     /// The same object with another content: what a call at `stamp` read where the answer had said
     /// otherwise. A version and a time that nothing vouches for any more are not that content's.
     pub fn with_content(&self, bytes: u64, digest: u64, stamp: u64) -> Node {
+        let (size, digest) = (OnceLock::from(bytes), OnceLock::from(digest));
+        Node { size, digest, ..self.known_by_content(stamp) }
+    }
+
+    /// The same object, of which a call at `stamp` has proven the content or the entries alone.
+    pub fn known_by_content(&self, stamp: u64) -> Node {
         let live = self.is_live();
         Node {
             instance: self.instance,
@@ -143,13 +149,13 @@ impl Node {
             owner: self.owner.clone(),
             kind: self.kind,
             inode: self.inode,
-            size: OnceLock::from(bytes),
+            size: self.size.clone(),
             modified: self.modified.filter(|_| live),
             version: self.version.clone().filter(|_| live),
             coherence: self.coherence.clone(),
             complete: self.complete,
             relisted: self.relisted,
-            digest: OnceLock::from(digest),
+            digest: self.digest.clone(),
             remote: None,
             stamp: AtomicU64::new(stamp),
             valid: AtomicBool::new(true),
@@ -281,6 +287,12 @@ impl Node {
 
     pub fn is_valid(&self) -> bool {
         self.valid.load(Ordering::Acquire)
+    }
+
+    /// Whether it was not asked for its content alone, where the other came with a time and a version.
+    pub fn tells_as_much_as(&self, other: &Node) -> bool {
+        self.modified.is_some() >= other.modified.is_some()
+            && self.version.is_some() >= other.version.is_some()
     }
 
     /// The two answers describe the same state of the object.
@@ -419,15 +431,18 @@ impl Registry {
         node
     }
 
-    /// Makes a node known that was out of date when it came: it is never given to anybody else, but
-    /// who was given it shows it, and events must find it there.
-    pub fn admit_spoiled(&mut self, node: &Arc<Node>) {
-        self.link(node.key, node, false);
+    /// Makes a node known that an event had called out of date before it came: it is never given to
+    /// anybody else, but who was given it shows it, and events must find it there.
+    pub fn admit_spoiled(&mut self, fresh: Node) -> Arc<Node> {
+        fresh.invalidate();
+        let node = Arc::new(fresh);
+        self.link(node.key, &node, false);
         if let Some((_, owner)) = &node.owner
             && *owner != node.key
         {
-            self.link(*owner, node, false);
+            self.link(*owner, &node, false);
         }
+        node
     }
 
     fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {

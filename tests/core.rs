@@ -6,10 +6,11 @@ use omnifs::events::Ledger;
 use omnifs::provider::{Cause, Provider};
 use omnifs::replaceable::Replaceable;
 use omnifs::router::{Instance, Router};
-use omnifs::runtime::Runtime;
+use omnifs::runtime::{Runtime, Seams};
 use omnifs_memory::{Memory, ROOT, SCOPE, Style};
 use omnifs_platform::{Change, Entry, Error, Fate, Handle, Vfs};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 
@@ -30,10 +31,20 @@ async fn core_behind(provider: Arc<dyn Provider>, upstream: Arc<Memory>) -> Core
 }
 
 async fn core_of(provider: Arc<dyn Provider>, upstream: Arc<Memory>, capacity: Capacity) -> Core {
+    core_with(provider, upstream, capacity, Seams::default()).await
+}
+
+async fn core_with(
+    provider: Arc<dyn Provider>,
+    upstream: Arc<Memory>,
+    capacity: Capacity,
+    seams: Seams,
+) -> Core {
     let instance = Instance { name: "m".into(), root: ROOT.into(), provider: Ok(provider) };
     let epoch = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     let handle = tokio::runtime::Handle::current();
-    let runtime = Runtime::new(Router::new(vec![instance]), capacity, epoch, handle);
+    let router = Router::new(vec![instance]);
+    let runtime = Runtime::with_seams(router, capacity, epoch, handle, seams);
     let top = runtime
         .lookup(runtime.root(), "m")
         .await
@@ -229,6 +240,29 @@ async fn an_answer_that_an_event_overtook_is_not_kept() {
     gate.add_permits(100);
     slow.await.expect("join").expect("the first reader is served");
     assert_eq!(core.cat("a").await.expect("cat"), b"new");
+}
+
+#[tokio::test]
+async fn an_object_in_two_directories_is_asked_for_once_after_its_event() {
+    let core = Core::live().await;
+    let mut directories = Vec::new();
+    for id in ["open", "all"] {
+        core.upstream.directory(ROOT, id, id);
+        core.upstream.file(id, "a", "id-a", b"one");
+        let handle = core.lookup(id).await.expect("lookup").handle;
+        assert_eq!(core.names(handle).await, ["a"]);
+        directories.push(handle);
+    }
+    core.apply(core.upstream.set("id-a", b"changed"));
+    let calls = core.upstream.calls();
+    let mut handles = Vec::new();
+    for directory in directories {
+        let found = core.runtime.lookup(directory, "a").await.expect("lookup").expect("is there");
+        assert_eq!(found.attr.map(|attr| attr.size), Some(7));
+        handles.push(found.handle);
+    }
+    assert_eq!(core.upstream.calls(), calls + 1);
+    assert_eq!(handles[0], handles[1]);
 }
 
 #[tokio::test]
@@ -715,6 +749,71 @@ async fn without_a_version_an_equal_size_proves_nothing_after_a_lost_feed() {
     core.upstream.set("id-a", b"two");
     core.runtime.up("m", SCOPE);
     assert_eq!(core.cat("a").await.expect("cat"), b"two");
+}
+
+/// Asks for the attributes of an object that was changed in silence and shows nowhere any more, and has it
+/// change again with an event when the core takes its lock for the `nth` time after it was asked for.
+/// Whether the event came before the answer, and whether the time was that of before the silence.
+async fn changed_late(nth: usize, directory: bool) -> (bool, bool) {
+    let upstream = Memory::new(Style { versions: false, ..Style::default() });
+    upstream.directory(ROOT, "d", "d");
+    let runtime: Arc<OnceLock<Weak<Runtime>>> = Arc::default();
+    let (asked, locks) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(0)));
+    let between = {
+        let (runtime, asked, locks) = (runtime.clone(), asked.clone(), locks.clone());
+        let upstream = upstream.clone();
+        Box::new(move || {
+            if upstream.calls() as usize >= asked.load(Ordering::SeqCst)
+                && locks.fetch_add(1, Ordering::SeqCst) == nth
+                && let Some(runtime) = runtime.get().and_then(Weak::upgrade)
+            {
+                runtime.apply("m", &upstream.set("id-a", b"one"));
+            }
+        })
+    };
+    let seams = Seams { between: Some(between), ..Seams::default() };
+    let core = core_with(upstream.clone(), upstream.clone(), Capacity::default(), seams).await;
+    let _ = runtime.set(Arc::downgrade(&core.runtime));
+    core.runtime.up("m", SCOPE);
+    match directory {
+        true => core.upstream.directory("d", "a", "id-a"),
+        false => core.upstream.file("d", "a", "id-a", b"one"),
+    };
+    let parent = core.lookup("d").await.expect("lookup").handle;
+    let found = core.runtime.lookup(parent, "a").await.expect("lookup").expect("it is there");
+    match directory {
+        true => assert_eq!(core.names(found.handle).await, [""; 0]),
+        false => {
+            let open = core.runtime.open(found.handle).await.expect("open");
+            core.runtime.release(open.id);
+        }
+    }
+    let before = upstream.modified("id-a");
+    core.runtime.lost("m", SCOPE, "cut");
+    upstream.set("id-a", b"one");
+    upstream.unlink("d", "a");
+    core.runtime.up("m", SCOPE);
+    // The name, its directory's entries, and then the object itself.
+    asked.store(upstream.calls() as usize + 3, Ordering::SeqCst);
+    let attr = core.runtime.getattr(found.handle).await.expect("getattr");
+    assert_ne!(upstream.modified("id-a"), before);
+    (locks.load(Ordering::SeqCst) > nth, Some(attr.modified) == before)
+}
+
+#[tokio::test]
+async fn that_a_content_is_the_same_proves_no_time_whenever_an_event_comes() {
+    for directory in [false, true] {
+        let mut nth = 0;
+        loop {
+            let (came, old) = changed_late(nth, directory).await;
+            assert!(!old, "the time of before the silence, with an event at lock {nth}");
+            if !came {
+                break;
+            }
+            nth += 1;
+        }
+        assert!(nth > 2, "the object was not asked for by itself: {nth}");
+    }
 }
 
 #[tokio::test]

@@ -159,21 +159,13 @@ impl Landing<'_> {
             if self.events.on_removal(&answered.id).is_some() {
                 fresh.remove();
             }
-            return (self.spoil(fresh), spoiled);
+            return (self.state.registry.admit_spoiled(fresh), spoiled);
         }
         let interned = self.state.registry.intern(fresh);
         if let Some(old) = interned.replaced {
             self.state.displace(&old, self.changes);
         }
         (interned.node, None)
-    }
-
-    /// A node that an event had called out of date before it came: it serves who asked for it.
-    fn spoil(&mut self, fresh: Node) -> Arc<Node> {
-        fresh.invalidate();
-        let node = Arc::new(fresh);
-        self.state.registry.admit_spoiled(&node);
-        node
     }
 
     pub fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
@@ -302,7 +294,7 @@ impl Landing<'_> {
             // it out of date. What was read now is shown, and whoever cached the other is told.
             let fresh = asked.with_content(length, digest, self.call.stamp);
             if spoiled.is_some() {
-                return (self.spoil(fresh), spoiled);
+                return (self.state.registry.admit_spoiled(fresh), spoiled);
             }
             let newest = self.state.registry.get(asked.key, &asked.id);
             // Somebody has asked for the object itself meanwhile. Which of the two answers is the
@@ -310,7 +302,7 @@ impl Landing<'_> {
             let other = newest.filter(|newest| newest.is_valid() && !Arc::ptr_eq(newest, asked));
             node = match other {
                 Some(newest) if newest.digest.get() == Some(&digest) => newest,
-                Some(_) => return (self.spoil(fresh), spoiled),
+                Some(_) => return (self.state.registry.admit_spoiled(fresh), spoiled),
                 None => {
                     let interned = self.state.registry.intern(fresh);
                     if let Some(old) = interned.replaced {

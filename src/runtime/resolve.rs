@@ -301,12 +301,11 @@ impl Runtime {
         match landed.result {
             Ok(fetched) => {
                 let mut changes = Vec::new();
-                let node = match fetched {
-                    Fetched::Content(_, read) => {
-                        self.known_by_content(read, landed.stamp, &mut changes)
-                    }
+                let read = match fetched {
+                    Fetched::Content(_, read) => read,
                     _ => node.clone(),
                 };
+                let node = self.known_by_content(read, landed.stamp, &mut changes);
                 // Under the lock that an event takes: one since the call began leaves the node
                 // marked, and so does a loss of the feed. Then the next use asks again.
                 let state = self.state();
@@ -332,25 +331,24 @@ impl Runtime {
         }
     }
 
-    /// A file that was asked for its content alone: where nothing vouched for its time and version any
-    /// more, that the content is the same does not prove them.
+    /// What was asked for its content or its entries alone: where nothing vouched for its time and version
+    /// any more, that these are the same does not prove them, and an event that comes now proves no more.
     fn known_by_content(
         &self,
         read: Arc<Node>,
         stamp: u64,
         changes: &mut Vec<Change>,
     ) -> Arc<Node> {
-        let (Some(size), Some(digest)) = (read.size.get(), read.digest.get()) else { return read };
         let told = read.modified.is_some() || read.version.is_some();
-        if read.is_live() || !told || stamp <= read.stamp() {
+        if read.is_live() || !told || read.remote.is_some() || stamp <= read.stamp() {
             return read;
         }
         let mut state = self.state();
+        let fresh = read.known_by_content(stamp);
         if !state.is_untouched(&read, stamp) {
-            drop(state);
-            return read;
+            return state.registry.admit_spoiled(fresh);
         }
-        let interned = state.registry.intern(read.with_content(*size, *digest, stamp));
+        let interned = state.registry.intern(fresh);
         if let Some(old) = interned.replaced {
             state.displace(&old, changes);
         }
@@ -589,9 +587,12 @@ impl State {
     fn known(&mut self, directory: &Node, name: &str) -> Known {
         let lookup = Query::new(directory, Operation::Lookup(name.into()));
         match self.cache.get(&lookup) {
-            Some(Memo::Child { node, binding }) if binding.holds(node) => {
-                let (node, stamp) = (node.clone(), binding.stamp);
-                return Known::Present(Found { node, stamp, asked: false });
+            Some(Memo::Child { node, binding }) => {
+                let (node, binding) = (node.clone(), binding.clone());
+                let node = self.newest(directory, node);
+                let found = Found { node, stamp: binding.stamp, asked: false };
+                let holds = binding.holds(&found.node);
+                return if holds { Known::Present(found) } else { Known::Unknown };
             }
             Some(Memo::Absent(binding))
                 if binding.is_covered()
@@ -607,16 +608,27 @@ impl State {
         let stamp = listing.stamp;
         match listing.get(name) {
             Some(entry) => {
+                let node = self.newest(directory, entry.node.clone());
                 let holds = match directory.relisted {
-                    true => Binding::new(entry.node.coherence.clone(), stamp).holds(&entry.node),
-                    false => listing.binding.holds(&entry.node),
+                    true => Binding::new(node.coherence.clone(), stamp).holds(&node),
+                    false => listing.binding.holds(&node),
                 };
-                let found = Found { node: entry.node.clone(), stamp, asked: false };
+                let found = Found { node, stamp, asked: false };
                 if holds { Known::Present(found) } else { Known::Unknown }
             }
             None if listing.complete && listing.binding.is_covered() => Known::Absent { stamp },
             None => Known::Unknown,
         }
+    }
+
+    /// What is known by now of the object that a name in `directory` leads to: it may have been asked for by
+    /// another name. Where nothing watches the directory, news of the object are news of its name.
+    fn newest(&self, directory: &Node, child: Arc<Node>) -> Arc<Node> {
+        if directory.relisted || child.is_live() {
+            return child;
+        }
+        let newest = self.registry.get(child.key, &child.id);
+        newest.filter(|node| node.is_live() && node.tells_as_much_as(&child)).unwrap_or(child)
     }
 
     /// The content of this very node, where it is held: by itself, or in the listing of any directory that

@@ -10,8 +10,9 @@
 //! - an object has one inode
 //!
 //! A run is its seed: everything is one thread, and where another one could come in the core lets the
-//! model in ([`omnifs::runtime::Seams`]). `OMNIFS_MODEL_STEPS` sets the number of steps,
-//! `OMNIFS_MODEL_SEED` the first seed. A run that fails is repeated with fewer and fewer steps, and
+//! model in ([`omnifs::runtime::Seams`]). An ordinary test run has the same seeds every time. A search has
+//! others: `OMNIFS_MODEL_STEPS` sets its number of steps, and `OMNIFS_MODEL_SEED` its first seed, which is
+//! drawn where it is not set. A run that fails is repeated with fewer and fewer steps, and
 //! the shortest that still fails is told.
 
 mod dice;
@@ -34,6 +35,8 @@ use world::Class;
 /// Steps of an ordinary test run, and of one run of the model.
 const STEPS: usize = 1_000_000;
 const RUN: usize = 400;
+/// The first seed of an ordinary test run: whether a change passes does not depend on a draw.
+const SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -97,8 +100,10 @@ fn nothing_is_wrong(first: u64, steps: usize) -> Ran {
 
 #[test]
 fn no_reader_is_shown_what_an_event_had_told_is_over() {
-    let steps = number("OMNIFS_MODEL_STEPS").map_or(STEPS, |n| n as usize);
-    let seed = number("OMNIFS_MODEL_SEED").unwrap_or_else(fresh_seed);
+    let search = number("OMNIFS_MODEL_STEPS").map(|steps| steps as usize);
+    let steps = search.unwrap_or(STEPS);
+    let seed = number("OMNIFS_MODEL_SEED");
+    let seed = seed.unwrap_or_else(|| if search.is_some() { fresh_seed() } else { SEED });
     // Past what captures the output of a test that passes.
     let _ = writeln!(
         std::io::stderr(),
