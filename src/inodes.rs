@@ -107,6 +107,11 @@ impl Slot {
         self.opens > 0 || self.silent.read || self.silent.snapshot.is_some()
     }
 
+    /// Whether a back end knows anything of this file's content but its name.
+    pub fn was_told(&self) -> bool {
+        self.may_be_open() || self.told_size.is_some() || self.paged.is_some()
+    }
+
     /// Whether this is the content that the handle's holders have begun to read.
     pub fn is_read_as(&self, node: &Node) -> bool {
         !self.silent.read || self.paged.is_some() && self.paged == node.digest.get().copied()

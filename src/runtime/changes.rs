@@ -122,7 +122,7 @@ impl State {
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
             } else if slot.may_be_open() && !planted(Mutant::DropsWhatIsOpen)
-                || self.inodes.silent && is_kept(node)
+                || self.inodes.silent && is_kept(node) && slot.was_told()
             {
                 self.supersede(handle, out);
             } else {

@@ -10,9 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How often a path walk starts over because a handle had been superseded.
-/// Where nothing proves a content and files are opened without a word, each who looks a file up leaves its
-/// handle to those before him: several who do so at once may be stale some times in turn.
-const RETRIES: usize = 16;
+const RETRIES: usize = 6;
 
 /// Where a walk has come to. Pinned in the kernel until it is dropped.
 pub struct Position {
