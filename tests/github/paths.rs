@@ -150,7 +150,7 @@ fn releases_refs_and_trees_are_as_git_has_them() {
     let repo = mounted.join(API);
     assert_eq!(
         shell(&repo, "ls"),
-        "README.md\n_actions\n_branches\n_issues\n_prs\n_releases\n_repo\n_tags\n_tree\nrepo.json"
+        "README.md\n_actions\n_branches\n_issues\n_prs\n_releases\n_repo\n_search\n_tags\n_tree\nrepo.json"
     );
     assert_eq!(read(&repo.join("README.md")), "# api\n\nThe API server of Acme.\n\n    make run\n");
     assert_eq!(shell(&repo, "jq -r .full_name repo.json"), "acme/api");

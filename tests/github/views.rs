@@ -124,3 +124,31 @@ fn a_search_is_asked_at_each_open_and_leads_to_the_issues() {
     assert_eq!(shell(&directory, title), "Login fails after token refresh");
     assert_eq!(shell(&directory, "ls _search"), "", "it is not listed now, either");
 }
+
+#[test]
+fn code_commits_and_repositories_are_found_and_lead_to_what_they_are() {
+    let Some(world) = World::demo("wide_search") else { return };
+    let mounted = world.mount();
+    let repo = mounted.join(API);
+    assert_eq!(shell(&repo, "find _search | sort"), "_search\n_search/code\n_search/commits");
+    let path = shell(&repo, "sed -n 2p '_search/code/token path:src/results.tsv' | cut -f1");
+    assert!(path.starts_with("src/"), "{path}");
+    let link = format!("_search/code/token path:src/{}", path.replace('/', "%2F"));
+    assert_eq!(read(&repo.join(&link)), read(&repo.join("_repo").join(&path)));
+    let same = format!("stat -L -c %i '{link}' '_repo/{path}' | uniq | wc -l");
+    assert_eq!(shell(&repo, &same), "1", "it is the file itself");
+
+    let commit = "cut -f1,4 '_search/commits/tls/results.tsv' | sed -n 2p";
+    let commit = shell(&repo, commit);
+    let (sha, subject) = commit.split_once('\t').expect("a commit");
+    assert_eq!(subject, "Refuse TLS 1.1");
+    assert_eq!(
+        shell(&repo, &format!("ls _search/commits/tls/{sha}/")),
+        shell(&repo, &format!("ls _tree/{sha}"))
+    );
+
+    let top = mounted.join("github");
+    assert!(!shell(&top, "ls").contains("_search"), "no listing shows it");
+    let found = shell(&top, "ls -d _search/repositories/acme/acme%2Fapi/_issues");
+    assert_eq!(found, "_search/repositories/acme/acme%2Fapi/_issues");
+}

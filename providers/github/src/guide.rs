@@ -42,7 +42,7 @@ pub const GUIDE: &[Path] = &[
         requests: 1,
         page: Some(100),
         ..Path::new(
-            "{owner}/{repo}/{_issues,_prs}/_open.tsv",
+            "{owner}/{repo}/{_issues,_prs}/{_open.tsv,_open.jsonl}",
             "a line for each",
             "acme/api/_issues/_open.tsv",
         )
@@ -53,6 +53,14 @@ pub const GUIDE: &[Path] = &[
             "{owner}/{repo}/{_issues,_prs}/_search/{query}/",
             "what GitHub finds",
             "acme/api/_issues/_search/login/",
+        )
+    },
+    Path {
+        each_open: true,
+        ..Path::costly(
+            "{owner}/{repo}/_search/{code,commits}/{query}/",
+            "what GitHub finds",
+            "acme/api/_search/code/login/",
         )
     },
     Path::costly(
@@ -145,10 +153,5 @@ pub const GUIDE: &[Path] = &[
         "{owner}/{repo}/{_issues,_prs}/{_by-label,_by-assignee,_by-author,_by-milestone,_recent,_mine}/",
         "links",
         "acme/api/_issues/_by-label/",
-    ),
-    Path::again(
-        "{owner}/{repo}/{_issues,_prs}/_open.jsonl",
-        "the table as JSON",
-        "acme/api/_issues/_open.jsonl",
     ),
 ];

@@ -49,6 +49,7 @@ use omnifs_sdk::manifest::{
     Scope, Scopes, Setting, Signature, Window, WindowName,
 };
 use omnifs_sdk::*;
+use search::wide::{self, Wide};
 use std::fmt;
 use std::str::FromStr;
 use views::{Collection, Field};
@@ -176,6 +177,12 @@ ids! {
         Search(repo: u64, of: Collection, query: String) = "search": volatile(),
         Results(repo: u64, of: Collection, query: String, form: Form) = "results": volatile(),
         Hit(repo: u64, of: Collection, number: u64) = "hit",
+        RootSearches = "root-searches",
+        RepoSearches(repo: u64) = "repo-searches",
+        SearchesOf(of: Wide) = "searches-of": volatile(),
+        SearchOf(of: Wide, query: String) = "search-of": volatile(),
+        ResultsOf(of: Wide, query: String, form: Form) = "results-of": volatile(),
+        HitAt(target: String) = "hit-at",
 
         Actions(repo: u64) = "actions",
         /// Shown nowhere: what any run that changed may have changed is part of it.
@@ -222,7 +229,15 @@ impl Tree for Id {
     fn shape(self) -> Shape<Id> {
         use Id::*;
         match self {
-            Root => open_ended((), |()| account::list(), |(), name| account::find(name)),
+            // No account's name begins so, and no listing shows it.
+            Root => open_ended(
+                (),
+                |()| account::list(),
+                |(), name| match name {
+                    "_search" => Ok(Entry::directory(name, RootSearches)),
+                    _ => account::find(name),
+                },
+            ),
             User(_) | Org(_) => open_ended(self, repo::list, repo::find),
             Repo(r) => fixed([
                 ("_issues", Issues(r)),
@@ -233,6 +248,7 @@ impl Tree for Id {
                 ("_tags", Tags(r)),
                 ("_repo", Head(r)),
                 ("_tree", Trees(r)),
+                ("_search", RepoSearches(r)),
                 ("repo.json", RepoJson(r)),
                 ("README.md", Readme(r)),
             ]),
@@ -271,6 +287,18 @@ impl Tree for Id {
             ),
             Results(r, of, query, form) => file(move || search::results(r, of, &query, form)),
             Hit(_, _, number) => file(move || Ok(views::target(2, number))),
+            RootSearches => fixed(wide::kinds(None)),
+            RepoSearches(r) => fixed(wide::kinds(Some(r))),
+            SearchesOf(of) => {
+                open_ended((), |()| Ok(Vec::new()), move |(), query| wide::named(of, query))
+            }
+            SearchOf(of, query) => searchable(
+                query,
+                move |query| wide::list(of, query),
+                move |query, name| wide::find(of, query, name),
+            ),
+            ResultsOf(of, query, form) => file(move || wide::results(of, &query, form)),
+            HitAt(target) => file(move || Ok(document(target))),
 
             Actions(r) => fixed([
                 ("runs", Runs(r)),

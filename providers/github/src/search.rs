@@ -3,7 +3,7 @@
 //!
 //! Any query is a directory, and no listing shows one. The index that GitHub searches lags behind its
 //! objects. So each open asks, and nothing of an answer is kept as what the objects themselves are.
-//! Searches have a rate limit of their own, of 30 within a minute.
+//! Searches have a rate limit of their own, of 30 within a minute; those in code one of 10.
 
 use crate::api::{self, Repository, Thread, github};
 use crate::views::Collection;
@@ -11,46 +11,66 @@ use crate::{Id, thread};
 use omnifs_sdk::*;
 use serde::Deserialize;
 
+pub mod wide;
+
 /// GitHub takes no longer ones ("Limitations on query length").
 const LONGEST: usize = 256;
 
 /// A query as it is typed. Names that begin with a dot are those of programs that look for something.
 pub fn named(repo: u64, of: Collection, query: &str) -> Result<Entry<Id>> {
-    let is_one = !query.trim().is_empty() && query.len() <= LONGEST && !query.starts_with('.');
-    if !is_one {
+    if !is_query(query) {
         return Err(Error::NotFound);
     }
     Ok(Entry::directory(query, Id::Search(repo, of, query.to_owned())))
 }
 
+fn is_query(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST && !name.starts_with('.')
+}
+
+fn whole_quotes(query: &str) -> Result<()> {
+    if query.matches('"').count().is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("api: {query:?} has a quote that does not end")))
+}
+
 #[derive(Deserialize)]
-struct Answer {
+#[serde(bound = "T: serde::de::DeserializeOwned")]
+struct Answer<T> {
     #[serde(default)]
     total_count: u64,
     #[serde(default)]
     incomplete_results: bool,
-    items: Items<Raw<Thread>>,
+    items: Items<T>,
 }
 
 /// What was found, and what is to be said of it.
-struct Found {
-    items: Items<Thread>,
+struct Found<T> {
+    items: Items<T>,
     note: Option<String>,
 }
 
-fn ask(repo: u64, of: Collection, query: &str) -> Result<Found> {
+/// What an answer leaves out.
+fn note(total: u64, listed: usize, incomplete: bool) -> Option<String> {
+    match (total > listed as u64, incomplete) {
+        (true, _) => Some(format!("the best {listed} of {total} hits; a narrower query shows all")),
+        (false, true) => Some("GitHub ran out of time and found some".to_owned()),
+        (false, false) => None,
+    }
+}
+
+fn ask(repo: u64, of: Collection, query: &str) -> Result<Found<Thread>> {
     let name = github::repo(repo).json::<Repository>()?.full_name;
     let kind = match of {
         Collection::Issues => "issue",
         Collection::Pulls => "pull-request",
     };
-    if !query.matches('"').count().is_multiple_of(2) {
-        return Err(Error::Invalid(format!("api: {query:?} has a quote that does not end")));
-    }
+    whole_quotes(query)?;
     // First, where no operator of the query binds them.
     let query = format!("repo:{name} is:{kind} {query}");
-    let answer: Answer = api::first_page(github::search().query("q", query)).json()?;
-    let (total, listed) = (answer.total_count, answer.items.count());
+    let answer: Answer<Raw<Thread>> = api::first_page(github::search().query("q", query)).json()?;
+    let note = note(answer.total_count, answer.items.count(), answer.incomplete_results);
     // A query may name other repositories, too.
     let here = format!("/repos/{name}");
     let is_here = |hit: &Raw<Thread>| {
@@ -63,12 +83,6 @@ fn ask(repo: u64, of: Collection, query: &str) -> Result<Found> {
         url.get(from..).is_some_and(|end| end.eq_ignore_ascii_case(&here))
     };
     let items = answer.items.flat_map(|hit| is_here(&hit).then(|| hit.into_parts().1));
-    let more = total > listed as u64;
-    let note = match (more, answer.incomplete_results) {
-        (true, _) => Some(format!("the best {listed} of {total} hits; a narrower query shows all")),
-        (false, true) => Some("GitHub ran out of time and found some".to_owned()),
-        (false, false) => None,
-    };
     Ok(Found { items, note })
 }
 

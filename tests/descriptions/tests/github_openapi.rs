@@ -54,6 +54,8 @@ fn every_answer_satisfies_githubs_description() {
         "/orgs/acme/repos?sort=full_name&per_page=2",
         "/rate_limit",
         "/search/code?q=repo:acme/api+refresh+path:src",
+        "/search/commits?q=repo:acme/api+token",
+        "/search/repositories?q=acme",
     ] {
         expect(&twin, path, 200);
     }

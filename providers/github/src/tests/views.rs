@@ -281,3 +281,62 @@ fn a_search_that_is_refused_or_finds_more_says_so() {
     let refused = mount.list(&format!("{ISSUES}/_search/bad:"));
     assert!(refused.as_ref().is_err_and(|error| !matches!(error, Error::NotFound)), "{refused:?}");
 }
+
+fn repository(id: u64, name: &str) -> Value {
+    json!({"id": id, "name": name.rsplit('/').next(), "full_name": name})
+}
+
+fn file(path: &str, repository: Value) -> Value {
+    json!({"path": path, "sha": "b0b", "html_url": "u", "repository": repository})
+}
+
+#[test]
+fn code_and_commits_are_searched_in_their_repository_and_lead_into_it() {
+    let repo: u64 = REPO.rsplit('/').next().unwrap().parse().unwrap();
+    let here = || repository(repo, "acme/api");
+    let code = "/search/code?q=repo%3Aacme%2Fapi%20refresh&per_page=100";
+    let files = [
+        file("src/a%20b.rs", here()),
+        file(".gitignore", here()),
+        file("x", repository(repo + 1, "other/x")),
+    ];
+    let commits = "/search/commits?q=repo%3Aacme%2Fapi%20refresh&per_page=100";
+    let said = json!({"message": "Refresh it\n\nbody", "author": {"name": "Jun", "date": "2026-01-02T00:00:00Z"}});
+    let commit = json!({"sha": "c0ffee", "commit": said, "author": null, "html_url": "u", "repository": here()});
+    let answer = |items: Value| json!({"total_count": 1, "items": items}).to_string();
+    let upstream = acme().get(code, answer(json!(files))).get(commits, answer(json!([commit])));
+    let mount = mount(upstream);
+    assert_eq!(mount.list("acme/api/_search").unwrap(), ["code", "commits"]);
+    assert_eq!(mount.list("acme/api/_search/code").unwrap(), [""; 0]);
+    let query = "acme/api/_search/code/refresh";
+    let names = mount.list(query).unwrap();
+    assert_eq!(names, ["results.jsonl", "results.tsv", "src%2Fa%2520b.rs"]);
+    let target = mount.read(&format!("{query}/src%2Fa%2520b.rs")).unwrap();
+    assert_eq!(target, "../../../_repo/src/a%2520b.rs");
+    let table = mount.read(&format!("{query}/results.tsv")).unwrap();
+    assert_eq!(table, "path\tsha\turl\nsrc/a%20b.rs\tb0b\tu\n.gitignore\tb0b\tu\n");
+    mount.requests();
+    assert!(mount.stat(&format!("{query}/.gitignore")).is_err());
+    assert_eq!(mount.requests(), [""; 0]);
+
+    let query = "acme/api/_search/commits/refresh";
+    assert_eq!(mount.read(&format!("{query}/c0ffee")).unwrap(), "../../../_tree/c0ffee");
+    let table = mount.read(&format!("{query}/results.tsv")).unwrap();
+    assert!(table.ends_with("\nc0ffee\t2026-01-02T00:00:00Z\tJun\tRefresh it\tu\n"), "{table}");
+}
+
+#[test]
+fn repositories_are_searched_beside_the_accounts() {
+    let asked = "/search/repositories?q=topic%3Afuse&per_page=100";
+    let mut found = repository(5, "acme/files");
+    found["stargazers_count"] = json!(3);
+    found["description"] = json!("Files\tof all");
+    let answer = json!({"total_count": 1, "items": [found]});
+    let mount = mount(acme().get(asked, answer.to_string()));
+    assert_eq!(mount.list("_search").unwrap(), ["repositories"]);
+    assert_eq!(mount.requests(), [""; 0]);
+    let query = "_search/repositories/topic:fuse";
+    assert_eq!(mount.read(&format!("{query}/acme%2Ffiles")).unwrap(), "../../../acme/files");
+    let table = mount.read(&format!("{query}/results.tsv")).unwrap();
+    assert!(table.contains("\nacme/files\t3\t\tfalse\tFiles"), "{table}");
+}

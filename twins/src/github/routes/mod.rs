@@ -94,6 +94,8 @@ impl<'a> Ask<'a> {
             }
             ["search", "issues"] => Some(self.search()),
             ["search", "code"] => Some(self.search_code()),
+            ["search", "commits"] => Some(self.search_commits()),
+            ["search", "repositories"] => Some(self.search_repositories()),
             ["users", login] => {
                 let account = self.view.world.account(login)?;
                 Some(Found::Dated(self.view.profile(account, false), account.created))

@@ -1,4 +1,5 @@
-//! The searches among issues and pull requests and in code, as far as the usual qualifiers go.
+//! The searches among issues, pull requests, commits and repositories and in code, as far as the usual
+//! qualifiers go.
 
 use serde_json::json;
 
@@ -63,6 +64,52 @@ impl Ask<'_> {
         });
         self.wrapped("items", found, |(repo, head, path, entry)| {
             self.view.code_hit(repo, &path, entry, head)
+        })
+    }
+}
+
+impl Ask<'_> {
+    /// Commits of the default branches.
+    pub fn search_commits(&self) -> Found {
+        let (words, repos) = match self.searched() {
+            Ok(searched) => searched,
+            Err(refused) => return refused,
+        };
+        let found = repos.into_iter().flat_map(|repo| {
+            let head = repo.branch(&repo.default_branch).unwrap_or_default();
+            let commits = repo.git.between("", head).into_iter().rev();
+            let hits = commits.filter(|sha| {
+                let message =
+                    repo.git.commits.get(*sha).map(|commit| commit.message.to_lowercase());
+                let has = |word: &String| {
+                    word.starts_with("repo:")
+                        || message.as_ref().is_some_and(|m| m.contains(&word.to_lowercase()))
+                };
+                words.iter().all(has)
+            });
+            hits.map(move |sha| (repo, sha))
+        });
+        self.wrapped("items", found, |(repo, sha)| {
+            let mut value = self.view.commit(repo, sha).unwrap_or_default();
+            value["repository"] = self.view.minimal_repo(repo);
+            value["score"] = json!(1.0);
+            value
+        })
+    }
+
+    pub fn search_repositories(&self) -> Found {
+        let words = words(self.query("q").unwrap_or_default());
+        if words.is_empty() {
+            return Found::Invalid("The search is empty.".to_owned());
+        }
+        let found = self.view.world.repos.values().filter(|repo| {
+            let text = format!("{} {}", repo.full_name(), repo.description).to_lowercase();
+            words.iter().all(|word| text.contains(&word.to_lowercase()))
+        });
+        self.wrapped("items", found, |repo| {
+            let mut value = self.view.repo(repo);
+            value["score"] = json!(1.0);
+            value
         })
     }
 }
