@@ -751,68 +751,97 @@ async fn without_a_version_an_equal_size_proves_nothing_after_a_lost_feed() {
     assert_eq!(core.cat("a").await.expect("cat"), b"two");
 }
 
-/// Asks for the attributes of an object that was changed in silence and shows nowhere any more, and has it
-/// change again with an event when the core takes its lock for the `nth` time after it was asked for.
-/// Whether the event came before the answer, and whether the time was that of before the silence.
-async fn changed_late(nth: usize, directory: bool) -> (bool, bool) {
-    let upstream = Memory::new(Style { versions: false, ..Style::default() });
-    upstream.directory(ROOT, "d", "d");
-    let runtime: Arc<OnceLock<Weak<Runtime>>> = Arc::default();
-    let (asked, locks) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(0)));
-    let between = {
-        let (runtime, asked, locks) = (runtime.clone(), asked.clone(), locks.clone());
-        let upstream = upstream.clone();
-        Box::new(move || {
-            if upstream.calls() as usize >= asked.load(Ordering::SeqCst)
-                && locks.fetch_add(1, Ordering::SeqCst) == nth
-                && let Some(runtime) = runtime.get().and_then(Weak::upgrade)
-            {
-                runtime.apply("m", &upstream.set("id-a", b"one"));
+/// What is asked about, and what comes while it is.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    directory: bool,
+    sizes: bool,
+    deleted: bool,
+}
+
+impl Late {
+    const EACH: [Late; 6] = [
+        Late { directory: false, sizes: true, deleted: false },
+        Late { directory: false, sizes: true, deleted: true },
+        Late { directory: false, sizes: false, deleted: false },
+        Late { directory: false, sizes: false, deleted: true },
+        Late { directory: true, sizes: true, deleted: false },
+        Late { directory: true, sizes: true, deleted: true },
+    ];
+
+    /// Asks for the attributes of an object that was changed in silence and shows nowhere any more, and has
+    /// it change once more with an event when the core takes its lock for the `nth` time after it was asked
+    /// for. Whether the event came before the answer, and whether the time was that of before the silence.
+    async fn is_told_an_old_time(self, nth: usize) -> (bool, bool) {
+        let style = Style { versions: false, sizes: self.sizes, ..Style::default() };
+        let upstream = Memory::new(style);
+        upstream.directory(ROOT, "d", "d");
+        let runtime: Arc<OnceLock<Weak<Runtime>>> = Arc::default();
+        let asked = Arc::new(AtomicUsize::new(usize::MAX));
+        let locks = Arc::new(AtomicUsize::new(0));
+        let between = {
+            let (runtime, asked, locks) = (runtime.clone(), asked.clone(), locks.clone());
+            let upstream = upstream.clone();
+            Box::new(move || {
+                if upstream.calls() as usize >= asked.load(Ordering::SeqCst)
+                    && locks.fetch_add(1, Ordering::SeqCst) == nth
+                    && let Some(runtime) = runtime.get().and_then(Weak::upgrade)
+                {
+                    let event = match self.deleted {
+                        true => upstream.delete("id-a"),
+                        false => upstream.set("id-a", b"one"),
+                    };
+                    runtime.apply("m", &event);
+                }
+            })
+        };
+        let seams = Seams { between: Some(between), ..Seams::default() };
+        let core = core_with(upstream.clone(), upstream.clone(), Capacity::default(), seams).await;
+        let _ = runtime.set(Arc::downgrade(&core.runtime));
+        core.runtime.up("m", SCOPE);
+        match self.directory {
+            true => upstream.directory("d", "a", "id-a"),
+            false => upstream.file("d", "a", "id-a", b"one"),
+        };
+        let parent = core.lookup("d").await.expect("lookup").handle;
+        let found = core.runtime.lookup(parent, "a").await.expect("lookup").expect("it is there");
+        match self.directory {
+            true => assert_eq!(core.names(found.handle).await, [""; 0]),
+            false => {
+                let open = core.runtime.open(found.handle).await.expect("open");
+                core.runtime.release(open.id);
             }
-        })
-    };
-    let seams = Seams { between: Some(between), ..Seams::default() };
-    let core = core_with(upstream.clone(), upstream.clone(), Capacity::default(), seams).await;
-    let _ = runtime.set(Arc::downgrade(&core.runtime));
-    core.runtime.up("m", SCOPE);
-    match directory {
-        true => core.upstream.directory("d", "a", "id-a"),
-        false => core.upstream.file("d", "a", "id-a", b"one"),
-    };
-    let parent = core.lookup("d").await.expect("lookup").handle;
-    let found = core.runtime.lookup(parent, "a").await.expect("lookup").expect("it is there");
-    match directory {
-        true => assert_eq!(core.names(found.handle).await, [""; 0]),
-        false => {
-            let open = core.runtime.open(found.handle).await.expect("open");
-            core.runtime.release(open.id);
         }
+        let before = upstream.modified("id-a").expect("it is there");
+        core.runtime.lost("m", SCOPE, "cut");
+        upstream.set("id-a", b"one");
+        upstream.unlink("d", "a");
+        core.runtime.up("m", SCOPE);
+        // The name, its directory's entries, and then the object itself.
+        asked.store(upstream.calls() as usize + 3, Ordering::SeqCst);
+        let attr = core.runtime.getattr(found.handle).await;
+        let old = match attr {
+            Ok(attr) => attr.modified == before,
+            Err(Error::Stale) if self.deleted => false,
+            Err(error) => panic!("{self:?} {nth}: {error:?}"),
+        };
+        (locks.load(Ordering::SeqCst) > nth, old)
     }
-    let before = upstream.modified("id-a");
-    core.runtime.lost("m", SCOPE, "cut");
-    upstream.set("id-a", b"one");
-    upstream.unlink("d", "a");
-    core.runtime.up("m", SCOPE);
-    // The name, its directory's entries, and then the object itself.
-    asked.store(upstream.calls() as usize + 3, Ordering::SeqCst);
-    let attr = core.runtime.getattr(found.handle).await.expect("getattr");
-    assert_ne!(upstream.modified("id-a"), before);
-    (locks.load(Ordering::SeqCst) > nth, Some(attr.modified) == before)
 }
 
 #[tokio::test]
 async fn that_a_content_is_the_same_proves_no_time_whenever_an_event_comes() {
-    for directory in [false, true] {
+    for late in Late::EACH {
         let mut nth = 0;
         loop {
-            let (came, old) = changed_late(nth, directory).await;
-            assert!(!old, "the time of before the silence, with an event at lock {nth}");
+            let (came, old) = late.is_told_an_old_time(nth).await;
+            assert!(!old, "{late:?}: the time of before the silence, with an event at lock {nth}");
             if !came {
                 break;
             }
             nth += 1;
         }
-        assert!(nth > 2, "the object was not asked for by itself: {nth}");
+        assert!(nth > 2, "{late:?}: it was not asked for by itself: {nth}");
     }
 }
 

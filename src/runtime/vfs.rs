@@ -340,8 +340,10 @@ impl Vfs for Runtime {
         let stands = state.listing_stands(handle, &node);
         let slot = state.inodes.slot(handle).filter(|slot| !slot.superseded && !slot.gone);
         if slot.is_none() {
-            // An event that concerns it no more does not move a time that stands for that of events.
-            let told = state.inodes.slot(handle).and_then(|slot| slot.told_modified);
+            // An event that concerns it no more does not move a time that stands for that of events. Where
+            // nobody has it open it is no longer the time that was told.
+            let held = state.inodes.slot(handle).filter(|slot| slot.may_be_open());
+            let told = held.and_then(|slot| slot.told_modified);
             let modified = told.filter(|_| node.modified.is_none()).unwrap_or(attr.modified);
             return Ok(Attr { cacheable: false, modified, ..attr });
         }
