@@ -256,10 +256,16 @@ impl Ledger {
 
     /// Says which scopes the feeds of the instance's manifest cover, by their prefixes. A scope beyond
     /// them is asked for at each use for ever, which is a mistake of the provider: it is told once. What was
-    /// declared and polled of the instance before is so no longer.
-    pub fn declared(&mut self, instance: InstanceId, prefixes: Vec<Arc<str>>) {
+    /// declared and polled of the instance before is so no longer. Gives the scopes that are live and that no
+    /// feed covers from now on.
+    pub fn declared(&mut self, instance: InstanceId, prefixes: Vec<Arc<str>>) -> Vec<Arc<str>> {
         self.polled.retain(|(of, _)| *of != instance);
+        let live =
+            self.scopes.values().filter(|scope| scope.instance == instance && scope.is_live());
+        let is_covered = |id: &str| prefixes.iter().any(|prefix| covers(prefix, id));
+        let left = live.map(|scope| scope.id.clone()).filter(|id| !is_covered(id)).collect();
         self.declared.insert(instance, prefixes);
+        left
     }
 
     /// A row for what no feed of the manifest covers, by the part of the id that is one for all.

@@ -1102,6 +1102,26 @@ async fn nothing_that_a_replaced_provider_has_said_is_served_without_asking() {
 }
 
 #[tokio::test]
+async fn a_scope_that_the_next_provider_has_no_feed_for_is_asked_at_each_use() {
+    let core = core(Style::default(), Capacity::default()).await;
+    core.runtime.declared("m", vec![SCOPE.into()]);
+    core.runtime.polled("m", SCOPE);
+    core.upstream.file(ROOT, "a", "id-a", b"one");
+    core.cat("a").await.expect("cat");
+    let calls = core.upstream.calls();
+    core.cat("a").await.expect("cat");
+    assert_eq!(core.upstream.calls(), calls, "its poll vouches for it from the first fetch on");
+    core.runtime.declared("m", vec!["elsewhere:".into()]);
+    core.runtime.polled("m", "elsewhere:");
+    core.upstream.set("id-a", b"in silence");
+    for _ in 0..2 {
+        let calls = core.upstream.calls();
+        assert_eq!(core.cat("a").await.expect("cat"), b"in silence");
+        assert_ne!(core.upstream.calls(), calls);
+    }
+}
+
+#[tokio::test]
 async fn what_a_replaced_provider_says_late_of_what_never_changes_is_not_kept() {
     let style = Style { inline: true, ..Style::default() };
     let [old, new] = [&b"old"[..], b"new"].map(|content| {

@@ -32,6 +32,15 @@ struct Shared {
     wanted: Notify,
 }
 
+/// However the task ends, nobody goes on waiting for its next poll.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.schedule.lock().end();
+    }
+}
+
 type Polled = (Arc<str>, Result<Progress, Failure>, u64);
 
 impl Polls {
@@ -62,6 +71,7 @@ impl Polls {
 
     pub async fn run(self) {
         let shared = &self.0;
+        let _end = End(shared.clone());
         let Feeding { pace, instance, feed, ledger, .. } = &shared.feeding;
         // Dropped with this task, which tells that nothing is live.
         let mut standings: HashMap<Arc<str>, Standing> = HashMap::new();

@@ -31,6 +31,8 @@ pub(super) struct Schedule {
     scopes: HashMap<Arc<str>, Entry>,
     /// Of the dearest poll so far.
     dearest: Option<u64>,
+    /// Nothing is polled any more.
+    ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +102,7 @@ pub(super) enum Tell {
 
 impl Schedule {
     pub fn new(pace: Pace) -> Self {
-        Schedule { pace, scopes: HashMap::new(), dearest: None }
+        Schedule { pace, scopes: HashMap::new(), dearest: None, ended: false }
     }
 
     /// Takes over which scopes are in use. Gives those that are new, and those that are gone.
@@ -143,6 +145,9 @@ impl Schedule {
         scope: &Arc<str>,
         now: Instant,
     ) -> Option<(oneshot::Receiver<()>, Instant)> {
+        if self.ended {
+            return None;
+        }
         let entry = self.scopes.entry(scope.clone()).or_insert_with(|| Entry::new(&self.pace, now));
         entry.used = now;
         match entry.state {
@@ -304,6 +309,12 @@ impl Schedule {
                 Tell::Lost
             }
         }
+    }
+
+    /// Lets all go on who wait, and nobody wait from now on: what polled has ended.
+    pub fn end(&mut self) {
+        self.ended = true;
+        self.scopes.clear();
     }
 
     /// Lets those go on who waited for this scope. To be called when what its poll told has taken effect.

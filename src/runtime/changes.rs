@@ -371,7 +371,13 @@ impl Runtime {
 
     /// Says which scopes the instance's feeds cover, by their prefixes. Comes before [`Runtime::polled`].
     pub fn declared(&self, instance: &str, prefixes: Vec<Arc<str>>) {
-        self.on(instance, |state, id, _| state.ledger.declared(id, prefixes));
+        self.on(instance, |state, id, out| {
+            for scope in state.ledger.declared(id, prefixes) {
+                let news =
+                    state.ledger.rest(id, &scope, "no feed of the provider covers this any more");
+                state.down(id, &scope, news, out);
+            }
+        });
     }
 
     /// Gives the instance's service a clock: seconds since the Unix epoch when it last answered.

@@ -246,3 +246,15 @@ fn a_scope_that_is_gone_is_forgotten_also_while_it_is_polled() {
     schedule.seen(Vec::new(), *now);
     assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Closed));
 }
+
+#[test]
+fn nobody_waits_for_what_is_polled_no_more() {
+    let mut scene = scene();
+    scene.scan(&["repo:1"], &["repo:1"]);
+    let scope: Arc<str> = "repo:1".into();
+    let (mut waits, _) = scene.schedule.want(&scope, scene.now).expect("it is new");
+    assert!(waits.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+    scene.schedule.end();
+    assert!(waits.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+    assert!(scene.schedule.want(&scope, scene.now).is_none());
+}
