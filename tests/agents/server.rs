@@ -76,6 +76,14 @@ impl Server {
     /// Why it cannot be had here.
     pub fn start(twin: &str) -> Result<Server, String> {
         let node = program("node").ok_or("there is no node: apt-get install nodejs")?;
+        // Older than 18.18, it knows no such option.
+        let mut imports = Command::new(&node);
+        imports.args(["--import", "data:text/javascript,", "--eval", ""]);
+        let imports = imports.output().map_err(|error| format!("node: {error}"))?;
+        if !imports.status.success() {
+            let said = String::from_utf8_lossy(&imports.stderr);
+            return Err(format!("this node is too old, 18.18 will do: {}", said.trim()));
+        }
         let start = fetched()?;
         let hook = format!(
             "const ask = globalThis.fetch;\

@@ -107,12 +107,15 @@ fn question(name: &str, kind: Rtype) -> Result<Request> {
 /// The message of an answer. A name that does not exist is "not found".
 fn answer(response: Result<Response>) -> Result<Message<Vec<u8>>> {
     let response = response?.ok()?;
-    if response.header("content-type") != Some("application/dns-message") {
+    let media = response.header("content-type").unwrap_or_default().split(';').next();
+    if !media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/dns-message")) {
         return Err(Error::Invalid("dns: the answer is no DNS message".to_owned()));
     }
     let message = Message::from_octets(response.body.to_vec()).map_err(|_| damaged())?;
     match message.header().rcode() {
         Rcode::NOERROR => Ok(message),
+        // Said of what an alias leads to, where the answer begins with the alias (RFC 6604).
+        Rcode::NXDOMAIN if message.header_counts().ancount() > 0 => Ok(message),
         Rcode::NXDOMAIN => Err(Error::NotFound),
         Rcode::REFUSED => Err(Error::Denied("dns: the server refuses the question".to_owned())),
         code => Err(Error::Unavailable(format!("dns: the server answers {code}"))),

@@ -81,6 +81,22 @@ fn a_name_that_does_not_exist_is_absent_and_a_server_that_fails_says_nothing_of_
 }
 
 #[test]
+fn an_alias_that_leads_nowhere_is_a_name_with_its_alias_alone() {
+    let kind = [("content-type", "Application/DNS-message; charset=utf-8")];
+    let upstream = TYPES.into_iter().fold(Recorded::new(), |recorded, (_, kind_of)| {
+        let mut question = MessageBuilder::new_vec().question();
+        question.push((name("www.example"), kind_of)).unwrap();
+        let mut answer = question.answer();
+        answer.header_mut().set_rcode(Rcode::NXDOMAIN);
+        answer.push((name("www.example"), 60, Cname::new(name("gone.example")))).unwrap();
+        recorded.answer(&request("www.example", kind_of), 200, &kind, answer.finish())
+    });
+    let mount = Mount::<Dns>::new(upstream);
+    assert_eq!(mount.read("www.example/CNAME").unwrap(), "gone.example.\n");
+    assert_eq!(mount.read("www.example/A").unwrap(), "");
+}
+
+#[test]
 fn bytes_that_are_no_answer_are_an_error_at_worst() {
     let whole = message("www.example", Rtype::A, Rcode::NOERROR, true);
     for end in 0..whole.len() {
