@@ -300,12 +300,11 @@ impl Runtime {
         };
         match landed.result {
             Ok(fetched) => {
-                let mut changes = Vec::new();
                 let read = match fetched {
                     Fetched::Content(_, read) => read,
                     _ => node.clone(),
                 };
-                let node = self.known_by_content(read, landed.stamp, &mut changes);
+                let node = self.known_by_content(read, landed.stamp);
                 // Under the lock that an event takes: one since the call began leaves the node
                 // marked, and so does a loss of the feed. Then the next use asks again.
                 let state = self.state();
@@ -313,7 +312,6 @@ impl Runtime {
                     node.refresh(landed.stamp);
                 }
                 drop(state);
-                self.notify(changes);
                 self.adopt(handle, &node, asked)
             }
             Err(failure) if failure.cause == Cause::NotFound => {
@@ -333,12 +331,7 @@ impl Runtime {
 
     /// What was asked for its content or its entries alone: where nothing vouched for its time and version
     /// any more, that these are the same does not prove them, and an event that comes now proves no more.
-    fn known_by_content(
-        &self,
-        read: Arc<Node>,
-        stamp: u64,
-        changes: &mut Vec<Change>,
-    ) -> Arc<Node> {
+    fn known_by_content(&self, read: Arc<Node>, stamp: u64) -> Arc<Node> {
         let told = read.modified.is_some() || read.version.is_some();
         if read.is_live() || !told || read.remote.is_some() || stamp <= read.stamp() {
             return read;
@@ -349,9 +342,12 @@ impl Runtime {
             return state.registry.admit_spoiled(fresh);
         }
         let interned = state.registry.intern(fresh);
+        let mut changes = Vec::new();
         if let Some(old) = interned.replaced {
-            state.displace(&old, changes);
+            state.displace(&old, &mut changes);
         }
+        drop(state);
+        self.notify(changes);
         interned.node
     }
 
