@@ -4,17 +4,20 @@
 //! reference. When an event says that the object changed, [`Registry::invalidate`] marks the node
 //! itself, so no holder can go on serving it, and none has to be found.
 
+mod registry;
+
+pub use registry::{Interned, Registry};
+
 use crate::mutants::{Mutant, planted};
 use crate::provider::{Body, Kind, Node as Answered};
 use crate::remote::Remote;
 use crate::scopes::Scope;
-use crate::sharded::{Numbers, Parts};
+use crate::sharded::Numbers;
 use omnifs_platform::Inode;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// Index of a provider instance in the router.
@@ -289,7 +292,8 @@ impl Node {
         self.valid.load(Ordering::Acquire)
     }
 
-    /// Whether it was not asked for its content alone, where the other came with a time and a version.
+    /// Whether it has a time and a version wherever `other` has them. One that was proven by its content alone
+    /// has neither.
     pub fn tells_as_much_as(&self, other: &Node) -> bool {
         self.modified.is_some() >= other.modified.is_some()
             && self.version.is_some() >= other.version.is_some()
@@ -355,21 +359,6 @@ pub fn digest(bytes: &[u8]) -> u64 {
     KEYS.get_or_init(RandomState::new).hash_one(bytes)
 }
 
-/// The newest node of each object that anything still holds, reachable by its own id and by its
-/// owner's.
-#[derive(Debug, Default)]
-pub struct Registry {
-    parts: Parts<Part>,
-}
-
-#[derive(Debug, Default)]
-struct Part {
-    by_key: HashMap<Key, Vec<Weak<Node>>, Numbers>,
-    /// References stored, dead ones included; drives the sweep.
-    stored: usize,
-    sweep_at: usize,
-}
-
 /// Directories whose listings have shown a node.
 #[derive(Debug, Default)]
 enum Listed {
@@ -379,199 +368,5 @@ enum Listed {
     Several(Box<[Key]>),
 }
 
-/// What [`Registry::intern`] found.
-#[derive(Debug)]
-pub struct Interned {
-    pub node: Arc<Node>,
-    /// The node that this one replaces because it says something else.
-    pub replaced: Option<Arc<Node>>,
-}
-
-impl Registry {
-    /// The one node for the object that `fresh` describes: the node already known where it says the
-    /// same (then confirmed as of `fresh`'s stamp), else `fresh`, with the old one invalidated.
-    pub fn intern(&mut self, fresh: Node) -> Interned {
-        let known = self.get(fresh.key, &fresh.id);
-        if let Some(known) = known {
-            // Without a version nothing proves that content which no feed vouches for is the same
-            // again; answers of one call are of one moment.
-            let vouched = known.is_live() || known.is_valid() && known.stamp() == fresh.stamp();
-            let proven = planted(Mutant::ProvesByName)
-                || vouched
-                || known.version.is_some()
-                || known.digest.get().is_some() && known.digest == fresh.digest
-                || known.is_directory()
-                || known.is_volatile() && known.is_valid();
-            if proven && known.describes_the_same(&fresh) {
-                if let Some(size) = fresh.size.get() {
-                    let _ = known.size.set(*size);
-                }
-                if let Some(digest) = fresh.digest.get() {
-                    let _ = known.digest.set(*digest);
-                }
-                known.refresh(fresh.stamp());
-                return Interned { node: known, replaced: None };
-            }
-            known.invalidate();
-            let node = self.insert(fresh);
-            return Interned { node, replaced: Some(known) };
-        }
-        Interned { node: self.insert(fresh), replaced: None }
-    }
-
-    fn insert(&mut self, node: Node) -> Arc<Node> {
-        node.refresh(node.stamp());
-        let node = Arc::new(node);
-        self.link(node.key, &node, true);
-        if let Some((_, owner)) = &node.owner
-            && *owner != node.key
-        {
-            self.link(*owner, &node, true);
-        }
-        node
-    }
-
-    /// Makes a node known that an event had called out of date before it came: it is never given to
-    /// anybody else, but who was given it shows it, and events must find it there.
-    pub fn admit_spoiled(&mut self, fresh: Node) -> Arc<Node> {
-        fresh.invalidate();
-        let node = Arc::new(fresh);
-        self.link(node.key, &node, false);
-        if let Some((_, owner)) = &node.owner
-            && *owner != node.key
-        {
-            self.link(*owner, &node, false);
-        }
-        node
-    }
-
-    fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {
-        self.parts.of_mut(&key).link(key, node, newest);
-    }
-
-    fn holders(&self, key: Key) -> &[Weak<Node>] {
-        self.parts.of(&key).by_key.get(&key).map_or(&[], Vec::as_slice)
-    }
-
-    /// The newest node of this object, if anything holds it.
-    pub fn get(&self, key: Key, id: &str) -> Option<Arc<Node>> {
-        self.holders(key).iter().rev().filter_map(Weak::upgrade).find(|node| &*node.id == id)
-    }
-
-    /// Marks all nodes of an instance but those whose ids `keep` names, and those that have nobody to
-    /// ask about them.
-    pub fn invalidate_all_but(&self, instance: InstanceId, keep: impl Fn(&Arc<str>) -> bool) {
-        let nodes = self.parts.iter().flat_map(|part| part.by_key.values().flatten());
-        let of = nodes
-            .filter_map(Weak::upgrade)
-            .filter(|node| node.instance == instance && !node.relisted);
-        of.filter(|node| !keep(&node.id)).for_each(|node| node.invalidate());
-    }
-
-    /// Marks the object and everything that is part of it, and returns those nodes.
-    pub fn invalidate(&mut self, key: Key) -> Vec<Arc<Node>> {
-        let mut nodes: Vec<_> = self.holders(key).iter().filter_map(Weak::upgrade).collect();
-        nodes.retain(|node| node.key == key || !planted(Mutant::ForgetsParts));
-        for node in &nodes {
-            node.invalidate();
-        }
-        nodes
-    }
-}
-
-impl Part {
-    fn link(&mut self, key: Key, node: &Arc<Node>, newest: bool) {
-        let holders = self.by_key.entry(key).or_default();
-        if holders.len() == holders.capacity() && holders.len() >= 4 {
-            let before = holders.len();
-            holders.retain(|weak| weak.strong_count() > 0);
-            self.stored -= before - holders.len();
-        }
-        let at = if newest { holders.len() } else { 0 };
-        holders.insert(at, Arc::downgrade(node));
-        self.stored += 1;
-        if self.stored > self.sweep_at {
-            self.sweep();
-        }
-    }
-
-    /// Drops dead references. Amortised: runs when the part has doubled since the last time.
-    fn sweep(&mut self) {
-        let mut stored = 0;
-        self.by_key.retain(|_, holders| {
-            holders.retain(|weak| weak.strong_count() > 0);
-            stored += holders.len();
-            !holders.is_empty()
-        });
-        self.stored = stored;
-        self.sweep_at = (stored * 2).max(16);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answered(id: &str, version: Option<&str>, part_of: Option<&str>) -> Answered {
-        Answered {
-            id: id.into(),
-            name: "n".into(),
-            kind: Kind::File,
-            size: None,
-            modified: None,
-            version: version.map(str::to_owned),
-            content: None,
-            coherence: crate::provider::Coherence::Immutable,
-            part_of: part_of.map(Arc::from),
-            complete: true,
-        }
-    }
-
-    fn node(id: &str, key: u64, version: Option<&str>, owner: Option<(&str, u64)>) -> Node {
-        Node::new(
-            InstanceId(0),
-            &answered(id, version, owner.map(|o| o.0)),
-            Inode(key),
-            Key(key),
-            owner.map(|(id, key)| (Arc::from(id), Key(key))),
-            Coherence::Immutable,
-            1,
-        )
-    }
-
-    #[test]
-    fn an_event_on_an_object_reaches_its_parts() {
-        let mut registry = Registry::default();
-        let whole = registry.intern(node("c", 1, None, None)).node;
-        let part = registry.intern(node("c/state", 2, None, Some(("c", 1)))).node;
-        let other = registry.intern(node("d/state", 3, None, Some(("d", 4)))).node;
-        assert_eq!(registry.invalidate(Key(1)).len(), 2);
-        assert!(!whole.is_valid() && !part.is_valid() && other.is_valid());
-    }
-
-    #[test]
-    fn an_equal_version_revives_the_node_and_an_unversioned_one_is_replaced() {
-        let mut registry = Registry::default();
-        let first = registry.intern(node("a", 1, Some("v1"), None)).node;
-        registry.invalidate(Key(1));
-        let again = registry.intern(node("a", 1, Some("v1"), None));
-        assert!(Arc::ptr_eq(&first, &again.node) && again.node.is_valid());
-
-        let plain = registry.intern(node("b", 2, None, None)).node;
-        registry.invalidate(Key(2));
-        let next = registry.intern(node("b", 2, None, None));
-        assert!(!Arc::ptr_eq(&plain, &next.node));
-        assert!(next.replaced.is_some_and(|old| Arc::ptr_eq(&old, &plain)));
-    }
-
-    #[test]
-    fn the_index_forgets_what_nobody_holds() {
-        let mut registry = Registry::default();
-        for n in 0..20_000 {
-            registry.intern(node("x", n, None, None));
-        }
-        let keys: usize = registry.parts.iter().map(|part| part.by_key.len()).sum();
-        // Each part is swept when it holds more than a few.
-        assert!(keys < 17_000, "{keys} keys left");
-    }
-}
+mod tests;

@@ -4,29 +4,39 @@
 //! provider call or a notification, so any thread may take it, a back end's event loop included.
 //!
 //! - `fetch`: provider calls, one at a time for each (node, operation)
+//! - `calls`: one of them
 //! - `landing`: what of their answers may be kept
 //! - `opens`: what is open
 //! - `pieces`: contents that are read in pieces
 //! - `growths`: contents that grow while somebody looks
+//! - `memory`: what it may answer with
 //! - `resolve`: from a handle and a name to a node or a content that may be served
 //! - `scans`: walks over more than there is room for
 //! - `walks`: what is asked for along with a file, where a program reads one after the other
 //! - `followed`: files that grow under those who have them open
 //! - `silent`: back ends that do not say what is open
 //! - `stale`: what may be served where the service cannot be reached
+//! - `shown`: entries, attributes and kinds
 //! - `vfs`: the [`omnifs_platform::Vfs`] calls on top of it
 //! - `changes`: events in, notifications out
+//! - `feeds`: what feeds say of their scopes
 //! - `watch`: what file watchers are told
+//! - `seams`: what tests and benchmarks put in
 
+mod calls;
 mod changes;
+mod feeds;
 mod fetch;
 mod followed;
 mod growths;
 mod landing;
+mod memory;
 mod opens;
 mod pieces;
 mod resolve;
 mod scans;
+mod seams;
+mod shown;
 mod silent;
 mod slowest;
 mod stale;
@@ -35,6 +45,7 @@ mod vfs;
 mod walks;
 mod watch;
 
+pub use seams::{Meter, Seams};
 pub use slowest::SlowCall;
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
@@ -42,7 +53,7 @@ use crate::cache::{Cache, Capacity, Listing, Query};
 use crate::events::Prover;
 use crate::growing::Growth;
 use crate::inodes::{Inodes, ROOT};
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::nodes::{Key, Node, Registry};
 use crate::provider::Partial;
 use crate::router::{MOUNT, Router};
@@ -52,8 +63,8 @@ use fetch::Flight;
 use lru::LruCache;
 use omnifs_platform::{Change, Handle, OpenId};
 use parking_lot::{Mutex, MutexGuard};
+use seams::Between;
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -86,47 +97,6 @@ pub struct Runtime {
     growths: growths::Growths,
     between: Option<Between>,
     meter: Option<Meter>,
-}
-
-/// What the model check puts into a runtime to see it under every interleaving and with a known
-/// bug in it, and a benchmark to measure it. `Default` is what everybody else uses.
-#[doc(hidden)]
-#[derive(Default)]
-pub struct Seams {
-    pub mutant: Option<Mutant>,
-    /// Called before each time the state is locked, with no lock held: where another thread might
-    /// come in.
-    pub between: Option<Box<dyn Fn() + Send + Sync>>,
-    pub meter: Option<Meter>,
-}
-
-/// How a benchmark sees for how long the state is locked.
-#[doc(hidden)]
-pub struct Meter {
-    /// The time of a thread.
-    pub now: fn() -> Duration,
-    /// Told after each time.
-    pub tell: Box<dyn Fn(Duration) + Send + Sync>,
-}
-
-impl fmt::Debug for Meter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meter")
-    }
-}
-
-impl fmt::Debug for Seams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seams").finish_non_exhaustive()
-    }
-}
-
-struct Between(Box<dyn Fn() + Send + Sync>);
-
-impl fmt::Debug for Between {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Between")
-    }
 }
 
 /// The state, locked. What the cache has dropped meanwhile is freed once the lock is released: that

@@ -3,27 +3,22 @@
 //! The order in every event: the sequence moves and nodes are marked, memos are dropped, all under
 //! the lock; only then, with the lock released, are back ends told.
 
+use super::State;
 use super::silent::is_kept;
-use super::{Borrowed, Runtime, ServiceClock, State};
-use crate::events::{ActiveScope, Ledger, Prover};
-use crate::inodes::{ROOT, Told, key};
+use crate::inodes::{Told, key};
 use crate::mutants::{Mutant, planted};
 use crate::nodes::{InstanceId, Node};
 use crate::provider;
 use crate::remote::Remote;
 use crate::router::MOUNT;
 use crate::scopes::covers;
-use crate::sharded::PARTS;
-use omnifs_platform::{Change, Error, Fate, Handle, Result, Vfs};
+use omnifs_platform::{Change, Error, Fate, Handle, Result};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Handles that are looked at under the lock at a time.
-const HANDLES: usize = 8;
-
 impl State {
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         instance: InstanceId,
         name: &str,
@@ -121,7 +116,10 @@ impl State {
                 self.expire_entries(handle, out);
             } else if node.is_volatile() {
                 // Nothing of it is kept by anybody.
-            } else if slot.may_be_open() && !planted(Mutant::DropsWhatIsOpen)
+            } else if
+            // Process A has looked `f` up and is about to ask for its size when B looks it up too, and nothing
+            // proves that B's answer is A's. A was told nothing yet, and goes on with B's by the same handle.
+            slot.may_be_open() && !planted(Mutant::DropsWhatIsOpen)
                 || self.inodes.silent && is_kept(node) && slot.was_told()
             {
                 self.supersede(handle, out);
@@ -191,7 +189,7 @@ impl State {
     }
 
     /// Invalidates a node and everything known below it.
-    fn refresh(&mut self, handle: Handle, out: &mut Vec<Change>) -> Result<u64> {
+    pub(super) fn refresh(&mut self, handle: Handle, out: &mut Vec<Change>) -> Result<u64> {
         let top = self.inodes.slot(handle).ok_or(Error::Stale)?.node.clone();
         let mut nodes = vec![top];
         let mut seen: HashSet<(InstanceId, Arc<str>)> = HashSet::new();
@@ -267,12 +265,12 @@ impl State {
     /// Nothing in this scope may be served by a kernel without asking. Who is to be told is found once
     /// the lock is released, some at a time ([`Runtime::doubt`]): what kernels are told from now on they
     /// may not keep.
-    fn suspect(&mut self, instance: InstanceId, scope: &str, out: &mut Vec<Change>) {
+    pub(super) fn suspect(&mut self, instance: InstanceId, scope: &str, out: &mut Vec<Change>) {
         self.suspected.push((instance, scope.into()));
         self.expire_root_absences(instance, out);
     }
 
-    fn is_in(&self, handle: Handle, instance: InstanceId, scope: &str) -> bool {
+    pub(super) fn is_in(&self, handle: Handle, instance: InstanceId, scope: &str) -> bool {
         self.inodes.slot(handle).is_some_and(|slot| {
             let own = slot.node.coherence.scope();
             slot.node.instance == instance && own.is_some_and(|own| covers(scope, &own.id))
@@ -281,7 +279,7 @@ impl State {
 
     /// Has kernels ask for what these handles show, where they or their names are of the scope. Of `room`
     /// bytes may be put aside.
-    fn doubt(
+    pub(super) fn doubt(
         &mut self,
         handles: &[Handle],
         (instance, scope): (InstanceId, &str),
@@ -334,7 +332,13 @@ impl State {
     }
 
     /// A feed is down. Where that is no news, kernels keep nothing of its scopes.
-    fn down(&mut self, instance: InstanceId, scope: &str, news: bool, out: &mut Vec<Change>) {
+    pub(super) fn down(
+        &mut self,
+        instance: InstanceId,
+        scope: &str,
+        news: bool,
+        out: &mut Vec<Change>,
+    ) {
         match news && !planted(Mutant::LosesInSilence) {
             true => self.suspect(instance, scope, out),
             false => self.expire_root_absences(instance, out),
@@ -342,7 +346,7 @@ impl State {
     }
 
     /// What somebody has open is in use, also while nothing of it is asked of us.
-    fn note_open(&self) {
+    pub(super) fn note_open(&self) {
         for open in self.opens.values() {
             let Some(slot) = self.inodes.slot(open.handle()) else { continue };
             // That of a log is its directory's.
@@ -354,199 +358,10 @@ impl State {
     }
 
     /// Which names the instance's root lacks is remembered until one of its feeds turns.
-    fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
+    pub(super) fn expire_root_absences(&mut self, instance: InstanceId, out: &mut Vec<Change>) {
         let root = self.roots.entries.iter().find(|entry| entry.node.instance == instance);
         for handle in root.map_or_else(Vec::new, |root| self.inodes.handles_of(&root.node)) {
             self.expire_absences(handle, out);
         }
-    }
-}
-
-impl Runtime {
-    /// Says that the instance's scopes under `prefix` are polled: what is fetched in them is
-    /// covered from its own fetch on.
-    pub fn polled(&self, instance: &str, prefix: &str) {
-        self.on(instance, |state, id, _| state.ledger.polled(id, prefix));
-    }
-
-    /// Says which scopes the instance's feeds cover, by their prefixes. Comes before [`Runtime::polled`].
-    pub fn declared(&self, instance: &str, prefixes: Vec<Arc<str>>) {
-        self.on(instance, |state, id, out| {
-            for scope in state.ledger.declared(id, prefixes) {
-                let news =
-                    state.ledger.rest(id, &scope, "no feed of the provider covers this any more");
-                state.down(id, &scope, news, out);
-            }
-        });
-    }
-
-    /// Gives the instance's service a clock: seconds since the Unix epoch when it last answered.
-    pub fn set_clock(&self, instance: &str, clock: ServiceClock) {
-        self.on(instance, |state, id, _| state.clocks.insert(id, clock));
-    }
-
-    /// Gives the instance's feeds a way to be asked for a scope that is suspect, before a use of it.
-    pub fn set_prover(&self, instance: &str, prover: Prover) {
-        self.on(instance, |state, id, _| state.provers.insert(id, prover));
-    }
-
-    /// Has everything at and below `path` (below the mount point, empty for all) asked for again
-    /// at its next use. Returns the number of objects concerned.
-    ///
-    /// # Errors
-    /// Those of looking the path up.
-    pub async fn refresh(&self, path: &str) -> Result<u64> {
-        let mut handle = ROOT;
-        let mut borrowed = Borrowed::new(self);
-        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            let entry = self.lookup(handle, name).await?.ok_or(Error::NotFound)?;
-            handle = borrowed.take(entry.handle);
-        }
-        let mut out = Vec::new();
-        let count = self.state().refresh(handle, &mut out)?;
-        self.notify(out);
-        Ok(count)
-    }
-
-    /// Another provider has taken the place of the instance's: nothing that its predecessor has said is served
-    /// without asking, what is on its way included. Inodes stay, and open files keep their content.
-    ///
-    /// # Errors
-    /// There is no such instance.
-    pub async fn renew(&self, instance: &str) -> Result<u64> {
-        let id = self.on(instance, |state, id, _| {
-            state.partials.retain(|(of, _), _| *of != id);
-            // What is on its way, also of what never changes.
-            state.ledger.overtake(id);
-            state.renewed.insert(id, state.ledger.sequence());
-            id
-        });
-        id.into_iter().for_each(|id| self.growths.end_for(id));
-        self.refresh(instance).await
-    }
-
-    fn on<T>(
-        &self,
-        instance: &str,
-        act: impl FnOnce(&mut State, InstanceId, &mut Vec<Change>) -> T,
-    ) -> Option<T> {
-        let Some(id) = self.router.find(instance) else {
-            tracing::warn!(instance, "an event for an instance that is not mounted");
-            return None;
-        };
-        let mut out = Vec::new();
-        let mut state = self.state();
-        let result = act(&mut state, id, &mut out);
-        let suspected = std::mem::take(&mut state.suspected);
-        drop(state);
-        out.dedup();
-        self.notify(out);
-        for (instance, scope) in suspected {
-            self.doubt(instance, &scope);
-        }
-        Some(result)
-    }
-
-    /// Has kernels ask for what they keep of a scope that has become suspect.
-    fn doubt(&self, instance: InstanceId, scope: &str) {
-        let mut aside = 0;
-        if self.state().inodes.silent {
-            self.each_handle(|state, handles, _| aside += state.put_aside(handles));
-        }
-        let mut room = (self.state().cache.capacity().bytes as u64).saturating_sub(aside);
-        self.each_handle(|state, handles, out| {
-            state.doubt(handles, (instance, scope), &mut room, out);
-        });
-    }
-
-    /// Looks at every handle, a few at a time. What comes in between may be missed.
-    fn each_handle(&self, mut act: impl FnMut(&mut State, &[Handle], &mut Vec<Change>)) {
-        let mut part = 0;
-        // Not under the lock: after a million frees an allocation of some size takes milliseconds.
-        let mut handles = Vec::with_capacity(4096);
-        while part < PARTS {
-            handles.clear();
-            let state = self.state();
-            while part < PARTS && handles.len() < HANDLES {
-                handles.extend(state.inodes.handles_in(part));
-                part += 1;
-            }
-            drop(state);
-            for some in handles.chunks(HANDLES) {
-                let mut out = Vec::with_capacity(4 * HANDLES);
-                act(&mut self.state(), some, &mut out);
-                out.dedup();
-                self.notify(out);
-            }
-        }
-    }
-}
-
-impl Ledger for Runtime {
-    fn up(&self, instance: &str, scopes: &str) {
-        let news = self.on(instance, |state, id, out| {
-            let news = state.ledger.up(id, scopes);
-            if news {
-                // It may be a feed that nobody had heard of.
-                state.expire_root_absences(id, out);
-            }
-            news.then_some(id)
-        });
-        if let Some(id) = news.flatten()
-            && self.state().inodes.silent
-        {
-            self.each_handle(|state, handles, _| {
-                for &handle in handles {
-                    if state.is_in(handle, id, scopes) {
-                        state.drop_doubt(handle);
-                    }
-                }
-            });
-        }
-    }
-
-    fn resumed(&self, instance: &str, scopes: &str) {
-        self.on(instance, |state, id, _| state.ledger.resumed(id, scopes));
-    }
-
-    fn lost(&self, instance: &str, scopes: &str, why: &str) {
-        self.on(instance, |state, id, out| {
-            let news = state.ledger.lost(id, scopes, why);
-            state.down(id, scopes, news, out);
-        });
-    }
-
-    fn rest(&self, instance: &str, scopes: &str, why: &str) {
-        self.on(instance, |state, id, out| {
-            let news = state.ledger.rest(id, scopes, why);
-            state.down(id, scopes, news, out);
-        });
-    }
-
-    fn idle(&self, instance: &str, scope: &str) {
-        self.on(instance, |state, id, out| match state.ledger.idle(id, scope) {
-            true => state.suspect(id, scope, out),
-            // It vouches no more for the names that the root lacks.
-            false => state.expire_root_absences(id, out),
-        });
-    }
-
-    fn apply(&self, instance: &str, changes: &[provider::Change]) {
-        self.on(instance, |state, id, out| {
-            for change in changes {
-                state.apply(id, instance, change, out);
-                if let provider::Change::Invalidated(object) = change {
-                    self.growths.stir(id, object);
-                }
-            }
-        });
-    }
-
-    fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope> {
-        let active = self.on(instance, |state, id, _| {
-            state.note_open();
-            state.ledger.take_active(id, prefix)
-        });
-        active.unwrap_or_default()
     }
 }

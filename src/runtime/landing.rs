@@ -1,7 +1,8 @@
 //! Where an answer lands: judged against the events since it was asked for, and kept as far as it may be.
 
 use super::State;
-use super::fetch::{Call, Fetched};
+use super::calls::Call;
+use super::fetch::Fetched;
 use crate::cache::{Binding, Content, ListEntry, Listing, Memo, Operation, Query, cookie};
 use crate::mutants::{Mutant, planted};
 use crate::names::TARGET_MAX;

@@ -5,7 +5,8 @@
 //! named is never shown again, reachable or not. A service that answers is believed too, so "denied",
 //! "not found" and "too many requests" are passed on.
 
-use super::resolve::{Found, Miss};
+use super::memory::Found;
+use super::resolve::Miss;
 use super::{Runtime, State};
 use crate::cache::{Listing, Memo, Operation, Query};
 use crate::nodes::Node;

@@ -147,6 +147,14 @@ fn code_commits_and_repositories_are_found_and_lead_to_what_they_are() {
         shell(&repo, &format!("ls _tree/{sha}"))
     );
 
+    // What a listing brought along is not asked for by each name.
+    world.requests();
+    let names = shell(&repo, "ls -U --color=never '_search/code/e path:src'");
+    assert!(names.lines().count() > 4, "{names}");
+    let asked = world.requests();
+    let searches = asked.iter().filter(|line| line.starts_with("GET /search/code")).count();
+    assert_eq!(searches, 2, "to find the directory's names, and to list it: {asked:?}");
+
     let top = mounted.join("github");
     assert!(!shell(&top, "ls").contains("_search"), "no listing shows it");
     let found = shell(&top, "ls -d _search/repositories/acme/acme%2Fapi/_issues");

@@ -182,7 +182,7 @@ ids! {
         SearchesOf(of: Wide) = "searches-of": volatile(),
         SearchOf(of: Wide, query: String) = "search-of": volatile(),
         ResultsOf(of: Wide, query: String, form: Form) = "results-of": volatile(),
-        HitAt(target: String) = "hit-at",
+        HitAt(of: Wide, target: String) = "hit-at",
 
         Actions(repo: u64) = "actions",
         /// Shown nowhere: what any run that changed may have changed is part of it.
@@ -298,7 +298,7 @@ impl Tree for Id {
                 move |query, name| wide::find(of, query, name),
             ),
             ResultsOf(of, query, form) => file(move || wide::results(of, &query, form)),
-            HitAt(target) => file(move || Ok(document(target))),
+            HitAt(_, target) => file(move || Ok(document(target))),
 
             Actions(r) => fixed([
                 ("runs", Runs(r)),

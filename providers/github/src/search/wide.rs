@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::str::FromStr;
 
+/// Bytes of the longest target of a link: it is part of an id, which may be three times as long.
+const LONGEST_TARGET: usize = 300;
+
 /// What is searched for, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wide {
@@ -150,6 +153,19 @@ impl Wide {
         }
     }
 
+    /// Whether a hit of this name has a link. No search is spent on names that none can have, as those that
+    /// programs look for in every directory; where they are hits, the table alone names them.
+    fn has_link(self, name: &str) -> bool {
+        match self {
+            Wide::Code(_) => {
+                let is_table = Form::EACH.iter().any(|form| name == format!("results.{form}"));
+                !is_table && (name.contains('/') || !name.starts_with('.'))
+            }
+            Wide::Commits(_) => name.len() >= 40 && name.bytes().all(|b| b.is_ascii_hexdigit()),
+            Wide::Repositories => name.matches('/').count() == 1,
+        }
+    }
+
     fn ask(self, query: &str) -> Result<Found<Hit>> {
         whole_quotes(query)?;
         match self {
@@ -211,14 +227,15 @@ fn tables(of: Wide, query: &str) -> [Entry<Id>; 2] {
     })
 }
 
-fn link(hit: Hit) -> Entry<Id> {
+fn link(of: Wide, hit: Hit) -> Entry<Id> {
     let target = document(hit.target.clone());
-    Entry::symlink(hit.name, Id::HitAt(hit.target)).content(target)
+    Entry::symlink(hit.name, Id::HitAt(of, hit.target)).content(target)
 }
 
 pub fn list(of: Wide, query: &str) -> Result<Listing<Id>> {
     let found = of.ask(query)?;
-    let links = found.items.flat_map(|hit| (!is_probed(&hit.name)).then(|| link(hit)));
+    let is_link = |hit: &Hit| of.has_link(&hit.name) && hit.target.len() <= LONGEST_TARGET;
+    let links = found.items.flat_map(|hit| is_link(&hit).then(|| link(of, hit)));
     let listing = match found.note {
         Some(note) => Listing::partial(links, note),
         None => links.into(),
@@ -230,18 +247,12 @@ pub fn find(of: Wide, query: &str, name: &str) -> Result<Entry<Id>> {
     if let Some(table) = tables(of, query).into_iter().find(|table| table.name() == name) {
         return Ok(table);
     }
-    if is_probed(name) {
+    if !of.has_link(name) {
         return Err(Error::NotFound);
     }
     let mut hits = of.ask(query)?.items;
     let at = hits.iter().position(|hit| hit.name == name).ok_or(Error::NotFound)?;
-    Ok(link(hits.swap_remove(at)))
-}
-
-/// Programs look for such files of their own in every directory, and no search is spent on that. Where one is
-/// a hit the table alone names it.
-fn is_probed(name: &str) -> bool {
-    name.starts_with('.') && !name.contains('/')
+    Ok(link(of, hits.swap_remove(at)))
 }
 
 /// The hits as a table, the best first.

@@ -298,11 +298,12 @@ fn code_and_commits_are_searched_in_their_repository_and_lead_into_it() {
     let files = [
         file("src/a%20b.rs", here()),
         file(".gitignore", here()),
+        file("results.tsv", here()),
         file("x", repository(repo + 1, "other/x")),
     ];
     let commits = "/search/commits?q=repo%3Aacme%2Fapi%20refresh&per_page=100";
     let said = json!({"message": "Refresh it\n\nbody", "author": {"name": "Jun", "date": "2026-01-02T00:00:00Z"}});
-    let commit = json!({"sha": "c0ffee", "commit": said, "author": null, "html_url": "u", "repository": here()});
+    let commit = json!({"sha": "c0ffee0000000000000000000000000000000000", "commit": said, "author": null, "html_url": "u", "repository": here()});
     let answer = |items: Value| json!({"total_count": 1, "items": items}).to_string();
     let upstream = acme().get(code, answer(json!(files))).get(commits, answer(json!([commit])));
     let mount = mount(upstream);
@@ -314,15 +315,31 @@ fn code_and_commits_are_searched_in_their_repository_and_lead_into_it() {
     let target = mount.read(&format!("{query}/src%2Fa%2520b.rs")).unwrap();
     assert_eq!(target, "../../../_repo/src/a%2520b.rs");
     let table = mount.read(&format!("{query}/results.tsv")).unwrap();
-    assert_eq!(table, "path\tsha\turl\nsrc/a%20b.rs\tb0b\tu\n.gitignore\tb0b\tu\n");
+    assert_eq!(
+        table,
+        "path\tsha\turl\nsrc/a%20b.rs\tb0b\tu\n.gitignore\tb0b\tu\nresults.tsv\tb0b\tu\n"
+    );
     mount.requests();
     assert!(mount.stat(&format!("{query}/.gitignore")).is_err());
     assert_eq!(mount.requests(), [""; 0]);
 
     let query = "acme/api/_search/commits/refresh";
-    assert_eq!(mount.read(&format!("{query}/c0ffee")).unwrap(), "../../../_tree/c0ffee");
+    mount.requests();
+    for name in ["HEAD", "AGENTS.md"] {
+        assert!(mount.stat(&format!("{query}/{name}")).is_err());
+    }
+    assert_eq!(mount.requests(), [""; 0]);
+    assert_eq!(
+        mount.read(&format!("{query}/c0ffee0000000000000000000000000000000000")).unwrap(),
+        "../../../_tree/c0ffee0000000000000000000000000000000000"
+    );
     let table = mount.read(&format!("{query}/results.tsv")).unwrap();
-    assert!(table.ends_with("\nc0ffee\t2026-01-02T00:00:00Z\tJun\tRefresh it\tu\n"), "{table}");
+    assert!(
+        table.ends_with(
+            "\nc0ffee0000000000000000000000000000000000\t2026-01-02T00:00:00Z\tJun\tRefresh it\tu\n"
+        ),
+        "{table}"
+    );
 }
 
 #[test]
