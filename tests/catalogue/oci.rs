@@ -373,6 +373,25 @@ fn a_thousand_tags_cost_a_few_requests_and_then_none() {
     assert_eq!(requests(&mounted), warm, "nothing has changed");
 }
 
+#[test]
+fn a_walk_over_the_files_of_an_image_fetches_their_layer_a_few_times() {
+    let Some(world) = World::new("oci_walk", NEVER, None) else { return };
+    let layer = world.layer("for n in $(seq 300); do echo line $n > f$n; done");
+    let image = world.image("acme/api", "{}", &[&layer]);
+    let digest = world.tag("acme/api", "1.0", &image)["digest"].take();
+    let mounted = world.mount();
+    let files = place(&mounted, "acme%2Fapi/digests").join(text(&digest)).join("files");
+    assert_eq!(list(&files).expect("a directory").len(), 300);
+    let before = requests(&mounted);
+    let walk = || shell(&files, "grep -r line . | wc -l");
+    assert_eq!(walk(), "300");
+    let cold = requests(&mounted) - before;
+    assert!(cold < 30, "{cold} requests for 300 files of one layer");
+    let warm = requests(&mounted);
+    assert_eq!(walk(), "300");
+    assert_eq!(requests(&mounted), warm, "a digest names what never changes");
+}
+
 /// `user` and `secret`.
 const USERS: &str = "user:$2b$04$S5.Yq9UgjRJVZlfa7ntSNuNhipykIkmi/mflm0.tNnK/aoLKc0LFC\n";
 

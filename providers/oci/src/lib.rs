@@ -72,8 +72,7 @@ impl Tree for Id {
                 |repo, name| repository::digest(repo, name),
             ),
             At(repo, reference) => {
-                let at = || (repo.clone(), reference.clone());
-                let of = |id: fn(String, String) -> Id| (|(repo, to)| id(repo, to))(at());
+                let of = |id: fn(String, String) -> Id| id(repo.clone(), reference.clone());
                 fixed([
                     ("digest", of(Digest)),
                     ("manifest.json", of(Manifest)),
