@@ -380,6 +380,8 @@ fn a_walk_over_the_files_of_an_image_fetches_their_layer_a_few_times() {
     let image = world.image("acme/api", "{}", &[&layer]);
     let digest = world.tag("acme/api", "1.0", &image)["digest"].take();
     let mounted = world.mount();
+    assert_eq!(list(&place(&mounted, "acme%2Fapi/tags")).expect("a directory"), ["1.0"]);
+    await_live(&mounted, "tags:acme/api");
     let files = place(&mounted, "acme%2Fapi/digests").join(text(&digest)).join("files");
     assert_eq!(list(&files).expect("a directory").len(), 300);
     let before = requests(&mounted);
@@ -389,7 +391,9 @@ fn a_walk_over_the_files_of_an_image_fetches_their_layer_a_few_times() {
     assert!(cold < 30, "{cold} requests for 300 files of one layer");
     let warm = requests(&mounted);
     assert_eq!(walk(), "300");
-    assert_eq!(requests(&mounted), warm, "a digest names what never changes");
+    // No feed tells which digests there are, so the name is asked for on the way, and nothing below it.
+    let again = requests(&mounted) - warm;
+    assert!(again <= 2, "{again} requests for what never changes");
 }
 
 /// `user` and `secret`.

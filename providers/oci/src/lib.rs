@@ -71,20 +71,15 @@ impl Tree for Id {
                 |_| repository::digests(),
                 |repo, name| repository::digest(repo, name),
             ),
-            At(repo, reference) => {
-                let of = |id: fn(String, String) -> Id| id(repo.clone(), reference.clone());
-                fixed([
-                    ("digest", of(Digest)),
-                    ("manifest.json", of(Manifest)),
-                    ("config.json", of(Config)),
-                    ("layers", of(Layers)),
-                    ("platforms", of(Platforms)),
-                    ("files", of(Files)),
-                ])
+            At(repo, reference) => listing(move || image::entries(&repo, &reference)),
+            Digest(repo, reference) => {
+                file(move || Ok(scalar(image::Found::of(&repo, &reference)?.digest)))
             }
-            Digest(repo, reference) => file(move || image::digest(&repo, &reference)),
-            Manifest(repo, reference) => file(move || image::manifest(&repo, &reference)),
-            Config(repo, reference) => file(move || image::config(&repo, &reference)),
+            Manifest(repo, reference) => {
+                file(move || Ok(image::Found::of(&repo, &reference)?.bytes))
+            }
+            // Its entry says where the content is, unless there is none.
+            Config(..) => file(|| Ok(Content::default())),
             Layers(repo, reference) => listing(move || image::layers(&repo, &reference)),
             Platforms(repo, reference) => listing(move || image::platforms(&repo, &reference)),
             Files(repo, reference) => listing(move || files::list(&repo, &reference, "")),

@@ -82,6 +82,6 @@ pub fn digest(repo: &str, digest: &str) -> Result<Entry<Id>> {
     if !api::is_digest(digest) {
         return Err(Error::NotFound);
     }
-    image::Found::of(repo, digest)?;
-    Ok(Entry::directory(digest, Id::At(repo.to_owned(), digest.to_owned())))
+    let entries = image::entries(repo, digest)?;
+    Ok(Entry::holding(digest, Id::At(repo.to_owned(), digest.to_owned()), entries))
 }
