@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod dns;
+mod oci;
 mod prometheus;
 
 use omnifs_support::{Omnifs, program, skip};

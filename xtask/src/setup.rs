@@ -102,6 +102,7 @@ const TABLE: &[Row] = &[
     row(Program("prometheus"), &["prometheus"], "what its provider is tested with", TESTED),
     row(Program("prometheus-node-exporter"), &["prometheus-node-exporter"], "what that one scrapes", TESTED),
     row(Program("prometheus-alertmanager"), &["prometheus-alertmanager"], "what that one tells of alerts", TESTED),
+    row(Program("docker-registry"), &["docker-registry"], "the registry of images of tests", TESTED),
     row(Program("curl"), &["curl"], "asks these servers what the mount has to show", TESTED),
     row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
     row(Program("rg"), &["ripgrep"], "reads the mount in tests", TESTED),
@@ -256,10 +257,11 @@ fn apt() -> Command {
 struct NoService(Vec<&'static str>);
 
 /// Packages, and the units that each starts.
-const SERVICES: [(&str, &[&str]); 6] = [
+const SERVICES: [(&str, &[&str]); 7] = [
     ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
     ("podman", &["podman.service", "podman.socket", "podman-restart.service"]),
     ("bind9", &["named.service"]),
+    ("docker-registry", &["docker-registry.service"]),
     ("prometheus", &["prometheus.service"]),
     ("prometheus-alertmanager", &["prometheus-alertmanager.service"]),
     ("prometheus-node-exporter", &["prometheus-node-exporter.service"]),
