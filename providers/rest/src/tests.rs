@@ -167,6 +167,19 @@ fn an_answer_of_another_form_is_an_error_and_says_where() {
 }
 
 #[test]
+fn every_file_that_ships_can_be_served() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../specs");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let read = declare(&std::fs::read_to_string(&file).unwrap());
+        assert!(read.is_ok(), "{}: {read:?}", file.display());
+        assert!(!Declared::manifest().endpoints[0].allow.is_empty());
+    }
+}
+
+#[test]
 fn what_is_asked_for_is_what_the_file_names() {
     declare(REDMINE).unwrap();
     let manifest = Declared::manifest();
