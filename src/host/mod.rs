@@ -21,7 +21,7 @@ use crate::config::Instance;
 use crate::control::Refused;
 use crate::events::webhook;
 use crate::provider::Manifest;
-use crate::{shipped, wasm};
+use crate::{declaration, shipped, wasm};
 use std::path::Path;
 
 /// The components in this binary, packed, by name.
@@ -51,7 +51,10 @@ pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manif
         wasm::Component::load(&engine, &component.bytes, name, Some(cache)).map_err(refused)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    runtime.block_on(loaded.describe()).map_err(refused)
+    runtime.block_on(loaded.describe()).map_err(|failure| match component.is_declared {
+        true => refused(format_args!("{name}: {}", declaration::why(&failure.detail))),
+        false => refused(failure),
+    })
 }
 
 /// The same of an instance's component, if the user approved it and what it asks for.

@@ -4,6 +4,7 @@
 
 mod dns;
 mod prometheus;
+mod rest;
 
 use omnifs_support::{Omnifs, program, skip};
 
