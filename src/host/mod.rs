@@ -20,7 +20,7 @@ use crate::component::{self, Component};
 use crate::config::Instance;
 use crate::control::Refused;
 use crate::events::webhook;
-use crate::provider::Manifest;
+use crate::provider::{Failure, Manifest};
 use crate::{declaration, shipped, wasm};
 use std::path::Path;
 
@@ -51,10 +51,18 @@ pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manif
         wasm::Component::load(&engine, &component.bytes, name, Some(cache)).map_err(refused)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    runtime.block_on(loaded.describe()).map_err(|failure| match component.is_declared {
-        true => refused(format_args!("{name}: {}", declaration::why(&failure.detail))),
+    let described = runtime.block_on(loaded.describe());
+    described.map_err(|failure| undescribed(failure, component.is_declared))
+}
+
+/// Why a component says nothing of itself. What was made of a file says what is wrong with that.
+fn undescribed(failure: Failure, is_declared: bool) -> Refused {
+    match is_declared {
+        true => {
+            refused(format_args!("{}: {}", failure.provider, declaration::why(&failure.detail)))
+        }
         false => refused(failure),
-    })
+    }
 }
 
 /// The same of an instance's component, if the user approved it and what it asks for.

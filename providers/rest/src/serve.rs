@@ -134,7 +134,7 @@ fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
             Items::default()
         }
     };
-    let (found, more) = match &object.pages {
+    let (mut found, more) = match &object.pages {
         None => (take(asked.json()?), false),
         Some(pages) => {
             if let Some((name, size)) = pages.limit() {
@@ -148,9 +148,9 @@ fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
         return Err(error);
     }
     let count = found.len();
-    let items = found.iter().filter_map(|item| {
+    let items = std::mem::take(&mut *found).into_iter().filter_map(|item| {
         let id = item.pointer(&object.id).and_then(plain).filter(|id| !id.is_empty())?;
-        Some((id, item.clone()))
+        Some((id, item))
     });
     let items: Vec<(String, Value)> = items.collect();
     let nameless = count - items.len();
@@ -214,9 +214,10 @@ fn modified(object: &Object, item: &Value) -> Option<u64> {
 
 /// What is in an object's directory. Details have a content only in its own answer.
 fn entries(number: usize, at: At<'_>, item: &Value, whole: bool) -> Vec<Entry<Id>> {
+    let changed = modified(at.object, item);
     let file = |name: &str| {
         let id = Id::File { place: number, name: name.to_owned(), keys: at.keys.to_vec() };
-        Entry::file(name, id).modified(modified(at.object, item))
+        Entry::file(name, id).modified(changed)
     };
     let held = at.object.files.iter();
     let held = held.map(|(name, pointer)| file(name).content(content::file(item, name, pointer)));
