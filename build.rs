@@ -13,6 +13,8 @@ use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
 const SHIPPED: [&str; 7] = ["dns", "docker", "git", "github", "linear", "oci", "prometheus"];
+/// What a file that declares a service is written into: no provider by itself.
+const DECLARED: &str = "rest";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
 const ON_DEMAND: [&str; 4] = ["dns", "git", "oci", "prometheus"];
@@ -44,6 +46,15 @@ fn main() {
         }
     }
     table.push_str("];\n");
+    let file = directory.join(DECLARED).with_extension("wasm");
+    let declared = match file.is_file() {
+        true => {
+            println!("cargo::rerun-if-changed={}", file.display());
+            format!("Some(include_bytes!({:?}))", pack(&file, &out))
+        }
+        false => "None".to_owned(),
+    };
+    let _ = writeln!(table, "pub static DECLARED: Option<&[u8]> = {declared};");
     let _ = writeln!(table, "pub static ON_DEMAND: &[&str] = &{ON_DEMAND:?};");
     if !found {
         println!(

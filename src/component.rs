@@ -5,7 +5,7 @@
 
 use crate::config::{Approval, Instance, Source};
 use crate::control::hex;
-use crate::{paths, shipped};
+use crate::{declaration, paths, shipped};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,14 @@ pub struct Component {
     pub bytes: Vec<u8>,
     /// `sha256:HEX`.
     pub digest: String,
+    /// It was made of a TOML file here and now; see [`declaration`].
+    pub is_declared: bool,
+}
+
+impl Component {
+    fn of(bytes: Vec<u8>) -> Component {
+        Component { digest: digest(&bytes), bytes, is_declared: false }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +39,8 @@ pub enum Error {
     TooLarge(PathBuf),
     #[error("{} is not a WebAssembly component: {what}", path.display())]
     NotComponent { path: PathBuf, what: &'static str },
+    #[error("{}: {why}", path.display())]
+    Declaration { path: PathBuf, why: declaration::Fault },
     #[error("the capabilities of {} are not approved", .0.display())]
     Unapproved(PathBuf),
     #[error("{} is not the file that was approved", .0.display())]
@@ -50,7 +60,7 @@ impl Error {
                 Some(format!("did you mean '{nearest}'?"))
             }
             Error::Unknown { .. } => Some("see `omnifs providers list`".into()),
-            Error::Read { .. } | Error::TooLarge(_) => None,
+            Error::Read { .. } | Error::TooLarge(_) | Error::Declaration { .. } => None,
             Error::NotComponent { .. } => {
                 Some("build it for wasm32-wasip2, or with wit-component from a module".into())
             }
@@ -64,7 +74,7 @@ impl Error {
     }
 }
 
-/// Reads a component's file.
+/// Reads a component's file, or makes a component of a TOML file.
 pub fn read(path: &Path) -> Result<Component, Error> {
     let fail = |source| Error::Read { path: path.to_owned(), source };
     let file = paths::open_regular(path).map_err(fail)?;
@@ -72,6 +82,11 @@ pub fn read(path: &Path) -> Result<Component, Error> {
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(Error::TooLarge(path.to_owned()));
+    }
+    if declaration::is_one(path) {
+        let made = declaration::component(&bytes);
+        let bytes = made.map_err(|why| Error::Declaration { path: path.to_owned(), why })?;
+        return Ok(Component { is_declared: true, ..Component::of(bytes) });
     }
     // Binary format of the component model: the preamble is magic, version, layer.
     let what = match bytes.get(..8) {
@@ -82,7 +97,7 @@ pub fn read(path: &Path) -> Result<Component, Error> {
     };
     match what {
         Some(what) => Err(Error::NotComponent { path: path.to_owned(), what }),
-        None => Ok(Component { digest: digest(&bytes), bytes }),
+        None => Ok(Component::of(bytes)),
     }
 }
 
@@ -102,10 +117,7 @@ pub fn find(
             Err(Error::Unknown { name: name.clone(), nearest: nearest.clone() })
         }
         Source::Shipped(name) => match components.iter().find(|(shipped, _)| shipped == name) {
-            Some((_, packed)) => {
-                let bytes = shipped::unpack(packed);
-                Ok(Component { digest: digest(&bytes), bytes })
-            }
+            Some((_, packed)) => Ok(Component::of(shipped::unpack(packed))),
             None => Err(Error::Unknown { name: name.clone(), nearest: None }),
         },
     }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod daemon;
+pub mod declaration;
 pub mod events;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

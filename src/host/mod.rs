@@ -20,8 +20,8 @@ use crate::component::{self, Component};
 use crate::config::Instance;
 use crate::control::Refused;
 use crate::events::webhook;
-use crate::provider::Manifest;
-use crate::{shipped, wasm};
+use crate::provider::{Failure, Manifest};
+use crate::{declaration, shipped, wasm};
 use std::path::Path;
 
 /// The components in this binary, packed, by name.
@@ -51,7 +51,18 @@ pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manif
         wasm::Component::load(&engine, &component.bytes, name, Some(cache)).map_err(refused)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    runtime.block_on(loaded.describe()).map_err(refused)
+    let described = runtime.block_on(loaded.describe());
+    described.map_err(|failure| undescribed(failure, component.is_declared))
+}
+
+/// Why a component says nothing of itself. What was made of a file says what is wrong with that.
+fn undescribed(failure: Failure, is_declared: bool) -> Refused {
+    match is_declared {
+        true => {
+            refused(format_args!("{}: {}", failure.provider, declaration::why(&failure.detail)))
+        }
+        false => refused(failure),
+    }
 }
 
 /// The same of an instance's component, if the user approved it and what it asks for.

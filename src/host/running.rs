@@ -4,7 +4,7 @@
 //! of one that runs.
 
 use super::status::Core;
-use super::{credentials, refused, shipped};
+use super::{credentials, refused, shipped, undescribed};
 use crate::allow::Allowed;
 use crate::approval::{self, Asks};
 use crate::capability::Outbound;
@@ -75,6 +75,7 @@ impl Loader {
             hint: error.hint(&instance.name),
         };
         let component = component::approved(instance, shipped()).map_err(hinted)?;
+        let is_declared = component.is_declared;
         let compiling = {
             let (engine, name, cache) =
                 (self.engine.clone(), instance.name.clone(), self.cache.clone());
@@ -83,7 +84,8 @@ impl Loader {
             })
         };
         let loaded = compiling.await.map_err(refused)?.map_err(refused)?;
-        let manifest = loaded.describe().await.map_err(refused)?;
+        let manifest =
+            loaded.describe().await.map_err(|failure| undescribed(failure, is_declared))?;
         approval::bind(instance, &manifest).map_err(hinted)?;
         let settings = &instance.config.settings;
         if let Some(unknown) =

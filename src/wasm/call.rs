@@ -109,6 +109,9 @@ fn stopped(stop: Stop, limits: &Limits) -> Fault {
     }
 }
 
+/// What stands between why a call trapped and what the guest logged as an error before that.
+pub const SAID: &str = "; it said: ";
+
 /// Why a call trapped.
 fn explain(state: &mut State, trap: &wasmtime::Error) -> Fault {
     if let Some(fault) = state.fault.take() {
@@ -144,7 +147,7 @@ fn explain(state: &mut State, trap: &wasmtime::Error) -> Fault {
         }
     };
     if let Some(words) = state.last_words.take() {
-        detail.push_str("; it said: ");
+        detail.push_str(SAID);
         detail.push_str(&words);
     }
     Fault { cause, detail: one_line(&detail, limits::TEXT_MAX) }

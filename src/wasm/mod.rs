@@ -31,6 +31,7 @@ mod manifest;
 mod meter;
 mod text;
 
+pub use call::SAID;
 pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError};
 pub use instance::Instance;

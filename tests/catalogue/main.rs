@@ -5,6 +5,7 @@
 mod dns;
 mod oci;
 mod prometheus;
+mod rest;
 
 use omnifs_support::{Omnifs, program, skip};
 

@@ -19,6 +19,11 @@ pub trait Provider: 'static {
     /// What the instance's directory shows.
     const ROOT: Self::Id;
 
+    /// The manifest, where it is no constant of the program.
+    fn manifest() -> Manifest {
+        Self::MANIFEST
+    }
+
     /// Push: the request that opens the stream at this position.
     fn open(position: &Position) -> Result<Request> {
         Err(no_feed(&position.feed))
@@ -142,7 +147,7 @@ impl From<Progress> for wit::Progress {
 impl<P: Provider> w::Guest for Component<P> {
     fn describe() -> w::Description {
         host::report_panics();
-        crate::describe::description(&P::MANIFEST, crate::NodeId::encode(&P::ROOT))
+        crate::describe::description(&P::manifest(), crate::NodeId::encode(&P::ROOT))
     }
 }
 

@@ -13,12 +13,13 @@ use std::process::ExitCode;
 
 /// Approve a provider's component, so that mounts show it
 ///
-/// Shows what the component asks for and asks before it is granted. The component is copied to the
-/// provider directory, and the approval is recorded in the configuration with its SHA-256 and that of
-/// what it asks for: when either changes it must be approved again.
+/// Shows what the component asks for and asks before it is granted. Of a TOML file that declares a
+/// service, a component is made first. The component is copied to the provider directory, and the
+/// approval is recorded in the configuration with its SHA-256 and that of what it asks for: when either
+/// changes it must be approved again.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The component: a .wasm file
+    /// The component: a .wasm file, or a .toml file that declares a service
     file: PathBuf,
     /// The name of its directory in a mount [default: the component's own name]
     #[arg(long)]

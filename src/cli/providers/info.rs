@@ -26,7 +26,10 @@ pub struct Info {
 
 pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
     let config = context.config()?;
-    let (name, found, instance) = if args.name.ends_with(".wasm") || args.name.contains('/') {
+    let (name, found, instance) = if args.name.ends_with(".wasm")
+        || args.name.ends_with(".toml")
+        || args.name.contains('/')
+    {
         let found = component::read(Path::new(&args.name));
         (args.name.clone(), found.map_err(|e| Failure::component(&e, "NAME"))?, None)
     } else {
@@ -294,7 +297,8 @@ mod tests {
             }],
             ..Manifest::default()
         };
-        let component = Component { bytes: Vec::new(), digest: "sha256:00".into() };
+        let component =
+            Component { bytes: Vec::new(), digest: "sha256:00".into(), is_declared: false };
         let mount = Config::default().mount;
         let text = describe(&manifest, &component, None, &mount);
         for part in [

@@ -144,7 +144,7 @@ impl<P: Provider> Mount<P> {
     /// Whether what was answered may be served without asking.
     fn holds(&self, node: &Node) -> bool {
         let down = &self.state.borrow().down;
-        let mut feeds = P::MANIFEST.feeds.iter().filter(|feed| !down.contains(feed.name));
+        let mut feeds = P::manifest().feeds.iter().filter(|feed| !down.contains(feed.name));
         match &node.coherence {
             Coherence::Scoped(scope) => feeds.any(|feed| feed.covers(scope)),
             _ => true,
@@ -280,7 +280,7 @@ impl<P: Provider> Mount<P> {
 
     fn call<T>(&self, call: impl FnOnce() -> T) -> T {
         let mut state = self.state.borrow_mut();
-        let (value, trace) = host::run(P::MANIFEST, &mut state.upstream, call);
+        let (value, trace) = host::run(P::manifest(), &mut state.upstream, call);
         let Trace { requests, offers, contents, partials, log } = trace;
         state.requests.extend(requests.iter().map(recorded::line));
         state.partials.extend(partials);
@@ -374,7 +374,7 @@ impl Cache {
 }
 
 fn feed_of<P: Provider>(name: &str) -> &'static Feed {
-    let feed = P::MANIFEST.feeds.iter().find(|feed| feed.name == name);
+    let feed = P::manifest().feeds.iter().find(|feed| feed.name == name);
     feed.unwrap_or_else(|| panic!("the manifest has no feed {name:?}"))
 }
 
@@ -382,7 +382,7 @@ fn feed_of<P: Provider>(name: &str) -> &'static Feed {
 /// What no event tells of is `volatile()`, and says so.
 fn check_coverage<P: Provider>(node: &Node) {
     let Coherence::Scoped(scope) = &node.coherence else { return };
-    let covered = P::MANIFEST.feeds.iter().any(|feed| feed.covers(scope));
+    let covered = P::manifest().feeds.iter().any(|feed| feed.covers(scope));
     assert!(covered, "{} has the scope {scope:?}, which no feed of the manifest covers", node.id);
 }
 
