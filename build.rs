@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 6] = ["dns", "docker", "git", "github", "linear", "prometheus"];
+const SHIPPED: [&str; 7] = ["dns", "docker", "git", "github", "linear", "prometheus", "s3"];
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
-const ON_DEMAND: [&str; 3] = ["dns", "git", "prometheus"];
+const ON_DEMAND: [&str; 4] = ["dns", "git", "prometheus", "s3"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

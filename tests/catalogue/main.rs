@@ -4,6 +4,7 @@
 
 mod dns;
 mod prometheus;
+mod s3;
 
 use omnifs_support::{Omnifs, program, skip};
 
