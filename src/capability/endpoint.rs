@@ -5,8 +5,8 @@ use super::counters::Counters;
 use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
 use super::{Setup, client};
-use crate::credentials::Elsewhere;
-use crate::provider::Endpoint;
+use crate::credentials::{Elsewhere, sigv4};
+use crate::provider::{Endpoint, Scheme};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -126,8 +126,14 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     }
     let own = Base::parse(&spec.default_url, &Placed::Default).ok();
     let origin = base.to_string();
-    let elsewhere = (own.map(|own| own.to_string()).as_ref() != Some(&origin))
-        .then(|| Elsewhere { endpoint: spec.name.clone(), origin });
+    let in_region = match (&own, &base) {
+        (Some(Base::Web(own)), Base::Web(base)) if signs(setup, spec) => {
+            sigv4::is_same_service(own, base)
+        }
+        _ => false,
+    };
+    let is_own = in_region || own.map(|own| own.to_string()).as_ref() == Some(&origin);
+    let elsewhere = (!is_own).then(|| Elsewhere { endpoint: spec.name.clone(), origin });
     let via = match &base {
         Base::Web(_) => setup.egress.via(&setup.environment),
         // An engine on this machine.
@@ -147,6 +153,16 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         client: OnceCell::new(),
         turns: Semaphore::new(setup.limits.parallel.max(1)),
     })
+}
+
+/// Whether each of its credentials signs, so that no secret leaves.
+fn signs(setup: &Setup, spec: &Endpoint) -> bool {
+    let signs = |name: &String| {
+        let mut all = setup.manifest.credentials.iter();
+        let own = all.find(|credential| credential.name == *name);
+        own.is_some_and(|own| matches!(own.scheme, Scheme::AwsSigv4 { .. }))
+    };
+    !spec.credentials.is_empty() && spec.credentials.iter().all(signs)
 }
 
 impl Target {

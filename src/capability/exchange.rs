@@ -13,7 +13,7 @@ use super::stream::Head;
 use super::validators::{Kept, Key};
 use super::{Priority, RAISED_BY, Shared};
 use crate::backoff::Backoff;
-use crate::credentials::{self, Carried};
+use crate::credentials::{self, Carried, Signed};
 use crate::provider::{Cause, Failure, Method, Request, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -417,12 +417,19 @@ impl Exchange<'_> {
             Method::Head => reqwest::Method::HEAD,
             Method::Post => reqwest::Method::POST,
         };
-        let mut request = reqwest::Request::new(method, url.clone());
+        let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
         if own {
             *headers = self.checked.headers.clone();
             for carried in &self.carried {
-                headers.insert(carried.header.clone(), carried.value.clone());
+                let signed = Signed {
+                    method: &method,
+                    url,
+                    body: self.checked.body.as_deref().unwrap_or_default(),
+                    now: self.shared.clock.now(),
+                    region: self.shared.region(&carried.credential),
+                };
+                carried.put(signed, headers);
             }
             if let Some(kept) = &self.kept {
                 kept.conditions(headers);

@@ -40,14 +40,15 @@ pub use stream::Opened;
 use crate::credentials::keyring::Lookup;
 use crate::credentials::{Chain, CredentialStatus, Environment, Sources};
 use crate::provider::{
-    Cause, Credential, Failure, Followed, Manifest, Piece, Request, Response, Upstream, Wanted,
+    Cause, Credential, Failure, Followed, Manifest, Piece, Request, Response, Scheme, Upstream,
+    Wanted,
 };
 use budget::{Budget, BudgetStatus};
 use counters::CalloutCounts;
 use endpoint::Target;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -189,6 +190,8 @@ pub struct Setup {
     pub manifest: Manifest,
     /// The user's own endpoints, by the declared endpoint's name.
     pub overrides: HashMap<String, Override>,
+    /// What the user has set of the provider's own settings.
+    pub settings: BTreeMap<String, String>,
     /// Where endpoints and credentials are looked for.
     pub environment: Environment,
     /// Files with secrets, by the declared credential's name.
@@ -210,6 +213,7 @@ impl Setup {
             instance: instance.into(),
             manifest,
             overrides: HashMap::new(),
+            settings: BTreeMap::new(),
             environment: Environment::process(),
             credential_files: HashMap::new(),
             keyring: None,
@@ -242,6 +246,7 @@ struct Shared {
     service: String,
     targets: Vec<Target>,
     budgets: HashMap<endpoint::BudgetKey, Arc<Budget>>,
+    settings: BTreeMap<String, String>,
     /// As the manifest declares them.
     credentials: Vec<(Credential, Arc<Chain>)>,
     validators: Arc<Validators>,
@@ -305,6 +310,7 @@ impl Outbound {
                 service: setup.manifest.name,
                 targets,
                 budgets,
+                settings: setup.settings,
                 credentials,
                 validators: setup.validators,
                 limits: setup.limits,
@@ -416,6 +422,13 @@ impl Shared {
 
     fn credential(&self, name: &str) -> Option<&Arc<Chain>> {
         self.credentials.iter().find(|(spec, _)| spec.name == name).map(|(_, chain)| chain)
+    }
+
+    /// The region that requests are signed for, where the user has set one.
+    fn region(&self, credential: &str) -> Option<&str> {
+        let (spec, _) = self.credentials.iter().find(|(spec, _)| spec.name == credential)?;
+        let Scheme::AwsSigv4 { region: Some(setting), .. } = &spec.scheme else { return None };
+        self.settings.get(setting).map(String::as_str).filter(|region| !region.is_empty())
     }
 
     /// The command that keeps a secret for the credential.

@@ -1,10 +1,11 @@
-//! How a secret travels: the header that carries it, by its scheme.
+//! How a secret travels: the header that carries it, or the signature that is made with it, by its scheme.
 
+use super::sigv4::{Signed, Signer};
 use super::{Resolved, Secret};
 use crate::provider::{Credential, Scheme};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -17,15 +18,22 @@ pub struct Carried {
     /// The credential's name.
     pub credential: String,
     pub found: Arc<Resolved>,
-    pub header: HeaderName,
-    pub value: HeaderValue,
+    way: Way,
     /// The texts by which an answer would give the secret away.
     traces: Vec<Secret>,
+}
+
+enum Way {
+    Header(HeaderName, HeaderValue),
+    Signature(Signer),
 }
 
 impl Carried {
     /// Why it cannot travel says nothing of the secret.
     pub(super) fn new(spec: &Credential, found: Arc<Resolved>) -> Result<Carried, String> {
+        if let Scheme::AwsSigv4 { service, .. } = &spec.scheme {
+            return Carried::signing(spec, service, found);
+        }
         let header = HeaderName::from_bytes(spec.scheme.header().as_bytes())
             .map_err(|_| format!("{:?} is not a header name", spec.scheme.header()))?;
         let secret = found.secret.expose();
@@ -51,12 +59,32 @@ impl Carried {
                 traces.extend([key.to_owned(), encoded]);
                 text
             }
+            // It is answered above.
+            Scheme::AwsSigv4 { .. } => return Err("it signs and is not sent".to_owned()),
         });
         let mut value = HeaderValue::from_str(&text).map_err(|_| found.not_a_line())?;
         value.set_sensitive(true);
         let traces = traces.into_iter().map(Secret::new);
         let traces = traces.filter(|trace| trace.expose().len() >= WORTH_A_SEARCH).collect();
-        Ok(Carried { credential: spec.name.clone(), found, header, value, traces })
+        let way = Way::Header(header, value);
+        Ok(Carried { credential: spec.name.clone(), found, way, traces })
+    }
+
+    fn signing(spec: &Credential, service: &str, found: Arc<Resolved>) -> Result<Carried, String> {
+        let form = "must have the form KEY-ID:SECRET or KEY-ID:SECRET:SESSION-TOKEN";
+        let signer = Signer::new(service, found.secret.expose())
+            .ok_or_else(|| format!("{} {form}", found.source))?;
+        let traces = signer.hidden().filter(|trace| trace.expose().len() >= WORTH_A_SEARCH);
+        let traces = traces.cloned().collect();
+        Ok(Carried { credential: spec.name.clone(), found, way: Way::Signature(signer), traces })
+    }
+
+    /// Adds it to the headers of a request to the endpoint's own origin.
+    pub fn put(&self, request: Signed<'_>, headers: &mut HeaderMap) {
+        match &self.way {
+            Way::Header(header, value) => drop(headers.insert(header.clone(), value.clone())),
+            Way::Signature(signer) => signer.sign(request, headers),
+        }
     }
 
     /// Whether the bytes hold the secret, as it is or as it travels.

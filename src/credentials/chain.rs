@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// An endpoint that does not lead to the service's own origin, which is that of its default URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +144,11 @@ impl Chain {
         }
     }
 
+    /// Whether its variables hold the parts of one secret, and not each a secret of its own.
+    fn signs(&self) -> bool {
+        matches!(self.spec.scheme, provider::Scheme::AwsSigv4 { .. })
+    }
+
     /// The secret of the first source that has one.
     ///
     /// # Errors
@@ -262,7 +268,11 @@ impl Chain {
     /// What to do where there is no secret.
     pub fn wanted(&self, login: &str) -> String {
         let unused = self.unused().map(|unused| unused + "; ").unwrap_or_default();
-        let set = self.variables().join(" or ");
+        let set = match (self.signs(), self.variables()) {
+            // The third is for secrets that end.
+            (true, [id, secret, ..]) => format!("{id} and {secret}"),
+            (_, variables) => variables.join(" or "),
+        };
         let set = if set.is_empty() { set } else { format!(" or set {set}") };
         let file = if self.elsewhere.is_empty() { "" } else { " or name a credential-file" };
         format!("{unused}run `{login}`{set}{file}")
@@ -303,10 +313,22 @@ impl Chain {
     }
 
     fn environment_secret(&self) -> Result<Option<Arc<Resolved>>, CredentialError> {
-        let found = self.variables().iter().find_map(|name| {
-            let secret = Secret::trimmed(self.environment.get(name)?)?;
-            Some(Arc::new(Resolved::new(secret, Source::Environment(name.clone()))))
-        });
+        let variable = |name: &String| Secret::trimmed(self.environment.get(name)?);
+        let found = match (self.signs(), self.variables()) {
+            (true, [id, secret, token @ ..]) => variable(id).zip(variable(secret)).map(|both| {
+                let (key_id, secret) = (both.0.expose(), both.1.expose());
+                let mut whole = Zeroizing::new(format!("{key_id}:{secret}"));
+                if let Some(token) = token.first().and_then(variable) {
+                    whole = Zeroizing::new(format!("{}:{}", *whole, token.expose()));
+                }
+                (Secret::new(whole.to_string()), id)
+            }),
+            (_, names) => names.iter().find_map(|name| Some((variable(name)?, name))),
+        };
+        let resolved = |(secret, name): (Secret, &String)| {
+            Arc::new(Resolved::new(secret, Source::Environment(name.clone())))
+        };
+        let found = found.map(resolved);
         match found {
             Some(found) if !found.secret.is_line() => Err(self.unusable(found.not_a_line())),
             found => Ok(found),

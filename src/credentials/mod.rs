@@ -1,7 +1,7 @@
 //! Secrets of the user: where they come from, and how they are kept.
 //!
-//! **Invariant:** a secret leaves this module only as the value of a header, as a key of a signature
-//! check, into the user's own file where the system has no keyring, and to a user who asks for it
+//! **Invariant:** a secret leaves this module only as the value of a header, as the key of a signature or
+//! of its check, into the user's own file where the system has no keyring, and to a user who asks for it
 //! (`omnifs auth token`); it has no `Debug`, no `Display` and no serialization, and is wiped when dropped.
 //!
 //! **Invariant:** what the environment or a login holds for the service itself is not looked at for
@@ -16,6 +16,7 @@ pub mod login;
 mod loopback;
 mod process;
 mod secret;
+pub(crate) mod sigv4;
 mod status;
 
 pub use carried::Carried;
@@ -24,6 +25,7 @@ use grant::entry_of;
 pub(crate) use grant::plain;
 pub use process::set_not_dumpable;
 pub use secret::Secret;
+pub use sigv4::Signed;
 pub use status::{CredentialState, CredentialStatus};
 
 use std::fmt;

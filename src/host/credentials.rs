@@ -63,6 +63,7 @@ fn placed(
     setup.limits.body = usize::try_from(limits.content_size).unwrap_or(usize::MAX);
     setup.keyring = Some(Lookup::system());
     setup.egress = instance.egress.clone();
+    setup.settings = instance.config.settings.clone();
     for (name, endpoint) in &instance.config.endpoints {
         let place = Override {
             url: endpoint.url.clone().unwrap_or_default(),

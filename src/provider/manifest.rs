@@ -194,13 +194,19 @@ pub enum Scheme {
     Basic(Option<String>),
     /// The header that holds the secret as it stands, in lower case.
     Header(String),
+    /// The request is signed, with a secret of the form `KEY-ID:SECRET` or `KEY-ID:SECRET:SESSION-TOKEN`.
+    AwsSigv4 {
+        service: String,
+        /// The setting that names it.
+        region: Option<String>,
+    },
 }
 
 impl Scheme {
     /// The header that the secret travels in.
     pub fn header(&self) -> &str {
         match self {
-            Scheme::Bearer | Scheme::Basic(_) => "authorization",
+            Scheme::Bearer | Scheme::Basic(_) | Scheme::AwsSigv4 { .. } => "authorization",
             Scheme::Header(name) => name,
         }
     }

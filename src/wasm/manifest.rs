@@ -66,7 +66,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
 
     short(&raw.credentials, "credentials")?;
     unique(raw.credentials.iter().map(|c| c.name.as_str()), "credential")?;
-    raw.credentials.iter().try_for_each(credential)?;
+    raw.credentials.iter().try_for_each(|one| credential(one, &raw.config))?;
 
     short(&raw.endpoints, "endpoints")?;
     unique(raw.endpoints.iter().map(|e| e.name.as_str()), "endpoint")?;
@@ -269,7 +269,7 @@ fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
     line(&endpoint.purpose, "purpose of an endpoint")
 }
 
-fn credential(credential: &raw::Credential) -> Result<(), Fault> {
+fn credential(credential: &raw::Credential, config: &[raw::ConfigKey]) -> Result<(), Fault> {
     name(&credential.name, "credential")?;
     if credential.name == "webhook" {
         return refuse(
@@ -298,6 +298,23 @@ fn credential(credential: &raw::Credential) -> Result<(), Fault> {
             line(user, "user name of a credential")?;
             if user.contains(':') {
                 return refuse("a user name of basic authentication holds no colon");
+            }
+        }
+        raw::Scheme::AwsSigv4(signed) => {
+            let label =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if signed.service.is_empty() || !signed.service.bytes().all(label) {
+                return refuse(format_args!("{} is no service's name", Quoted(&signed.service)));
+            }
+            let known = |name: &String| config.iter().any(|setting| setting.name == *name);
+            if let Some(name) = signed.region.as_ref().filter(|name| !known(name)) {
+                let name = Quoted(name);
+                return refuse(format_args!("no setting {name} is declared, which names a region"));
+            }
+            for variables in [&credential.environment, &credential.environment_elsewhere] {
+                if !matches!(variables.len(), 0 | 2 | 3) {
+                    return refuse("a secret that signs is in two variables or in three");
+                }
             }
         }
         raw::Scheme::Bearer | raw::Scheme::Basic(None) => {}
@@ -332,7 +349,9 @@ fn check_credentials(endpoint: &raw::Endpoint, all: &[raw::Credential]) -> Resul
             ));
         };
         let header = match &credential.scheme {
-            raw::Scheme::Bearer | raw::Scheme::Basic(_) => "authorization",
+            raw::Scheme::Bearer | raw::Scheme::Basic(_) | raw::Scheme::AwsSigv4(_) => {
+                "authorization"
+            }
             raw::Scheme::Header(name) => name.as_str(),
         };
         if !headers.insert(header) {

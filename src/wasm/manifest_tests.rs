@@ -501,6 +501,31 @@ fn two_credentials_do_not_travel_in_one_header() {
 }
 
 #[test]
+fn a_signature_is_for_a_service_by_the_parts_of_one_secret() {
+    let signing = |raw: &mut raw::Description, service: &str, region: Option<&str>| {
+        let (service, region) = (service.to_owned(), region.map(str::to_owned));
+        raw.credentials[0].scheme = raw::Scheme::AwsSigv4(raw::AwsSigv4 { service, region });
+        raw.credentials[0].environment = vec!["A_ID".into(), "A_SECRET".into()];
+    };
+    let setting = good().config[0].name.clone();
+    let mut raw = good();
+    signing(&mut raw, "s3", Some(&setting));
+    assert_eq!(manifest(raw).unwrap().credentials[0].scheme.header(), "authorization");
+    for service in ["", "S3", "a/b", "a b"] {
+        let detail = why(|raw| signing(raw, service, None));
+        assert!(detail.contains("no service's name"), "{service:?}: {detail}");
+    }
+    assert!(why(|raw| signing(raw, "s3", Some("other"))).contains("no setting"));
+    for count in [1, 4] {
+        let detail = why(|raw| {
+            signing(raw, "s3", None);
+            raw.credentials[0].environment = (0..count).map(|n| format!("A_{n}")).collect();
+        });
+        assert!(detail.contains("in two variables or in three"), "{count}: {detail}");
+    }
+}
+
+#[test]
 fn a_probe_is_sent_where_its_credential_goes() {
     let probe = |change: fn(&mut raw::Probe)| {
         why(|raw| change(raw.credentials[0].whose.as_mut().expect("good")))

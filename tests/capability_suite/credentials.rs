@@ -3,7 +3,7 @@
 use super::server::{Server, answer, on_socket};
 use super::*;
 use omnifs::credentials::keyring::Lookup;
-use omnifs::credentials::{Chain, Secret, Source, Sources, keyring};
+use omnifs::credentials::{Chain, Secret, Signed, Source, Sources, keyring};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -263,7 +263,16 @@ async fn a_secret_shows_in_no_debug_output() {
     let chain = chain(None, &[("EXAMPLE_TOKEN", SECRET)], None);
     let found = chain.resolve().await.unwrap().unwrap();
     let carried = chain.carry(found.clone()).unwrap();
-    let value = &carried.value;
+    let mut headers = http::HeaderMap::new();
+    let request = Signed {
+        method: &http::Method::GET,
+        url: &"https://api.example.test/things/1".parse().unwrap(),
+        body: b"",
+        now: std::time::SystemTime::now(),
+        region: None,
+    };
+    carried.put(request, &mut headers);
+    let value = &headers[http::header::AUTHORIZATION];
     let status = chain.status("login");
     let shown = format!("{chain:?} {found:?} {carried:?} {value:?} {status:?} {}", found.source);
     assert!(!shown.contains(SECRET), "{shown}");

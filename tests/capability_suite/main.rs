@@ -16,6 +16,8 @@ mod redirects;
 mod retries;
 mod schemes;
 mod server;
+#[cfg(target_os = "linux")]
+mod signatures;
 mod tls;
 mod whose;
 

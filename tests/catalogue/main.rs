@@ -6,6 +6,7 @@ mod dns;
 mod oci;
 mod prometheus;
 mod rest;
+mod s3;
 
 use omnifs_support::{Omnifs, program, skip};
 

@@ -115,7 +115,7 @@ const TABLE: &[Row] = &[
     row(Program("gdb"), &["gdb"], "is led into one in tests", TESTED),
     row(Program("tmux"), &["tmux"], "is led into one in tests", TESTED),
     row(Program("make"), &["make"], "is led into one in tests", TESTED),
-    row(Program("python3"), &["python3"], "maps files of the mount in tests", TESTED),
+    row(Program("python3"), &["python3", "python3-venv"], "maps files of the mount in tests", TESTED),
     row(Program("inotifywait"), &["inotify-tools"], "watches the mount in tests", TESTED),
     row(Program("nfs-ls"), &["libnfs-utils"], "a client of the NFS back end in tests",
         &[(Test, Optional), (Wine, Optional)]),

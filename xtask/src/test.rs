@@ -18,6 +18,7 @@ impl Test {
         let mut left_out = setup::need(setup::Goal::Test)?;
         let components = components::build_all(components::Which::All)?;
         let fallback = components::build_fallback_sample()?;
+        let s3_server = components::build_s3_server();
         let kernel = guest::kernel();
         let machine = guest::machine();
         let target = cargo::target()?;
@@ -38,6 +39,12 @@ impl Test {
                 command.env_remove("OMNIFS_COMPONENTS_FALLBACK")
             }
         };
+        match &s3_server {
+            Ok(program) => {
+                command.env("OMNIFS_S3_SERVER", program);
+            }
+            Err(error) => left_out.push(format!("the S3 server: {error:#}")),
+        }
         match &kernel {
             Ok(directory) => command.env("OMNIFS_GUEST_KERNEL", directory),
             Err(error) => {

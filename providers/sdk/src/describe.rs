@@ -121,6 +121,10 @@ fn credential(credential: &m::Credential) -> w::Credential {
         scheme: match credential.scheme {
             m::Scheme::Bearer => w::Scheme::Bearer,
             m::Scheme::Basic(user) => w::Scheme::Basic(maybe(user)),
+            m::Scheme::AwsSigv4 { service, region } => w::Scheme::AwsSigv4(w::AwsSigv4 {
+                service: service.to_owned(),
+                region: maybe(region),
+            }),
             m::Scheme::Header(name) => w::Scheme::Header(name.to_owned()),
         },
         environment: owned(credential.environment),

@@ -316,6 +316,8 @@ pub enum Scheme {
     Basic(Option<&'static str>),
     /// The header that holds the secret as it stands, in lower case.
     Header(&'static str),
+    /// The host signs each request; see `wit/manifest.wit`. `region`: the setting that names it.
+    AwsSigv4 { service: &'static str, region: Option<&'static str> },
 }
 
 /// A request that succeeds with a good secret, and the place of its owner's name.

@@ -112,10 +112,14 @@ impl<'a> Lines<'a> {
     fn credential(&mut self) -> raw::Credential {
         raw::Credential {
             name: self.text(),
-            scheme: match self.number(3) {
+            scheme: match self.number(4) {
                 0 => raw::Scheme::Bearer,
                 1 => raw::Scheme::Basic(self.maybe(Self::text)),
-                _ => raw::Scheme::Header(self.text()),
+                2 => raw::Scheme::Header(self.text()),
+                _ => raw::Scheme::AwsSigv4(raw::AwsSigv4 {
+                    service: self.text(),
+                    region: self.maybe(Self::text),
+                }),
             },
             environment: self.list(Self::text),
             environment_elsewhere: self.list(Self::text),

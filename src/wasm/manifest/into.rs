@@ -87,6 +87,9 @@ pub(super) fn credential(raw: raw::Credential) -> Credential {
         scheme: match raw.scheme {
             raw::Scheme::Bearer => Scheme::Bearer,
             raw::Scheme::Basic(user) => Scheme::Basic(user),
+            raw::Scheme::AwsSigv4(raw::AwsSigv4 { service, region }) => {
+                Scheme::AwsSigv4 { service, region }
+            }
             raw::Scheme::Header(name) => Scheme::Header(name),
         },
         environment: raw.environment,

@@ -17,6 +17,8 @@ pub mod proxy;
 #[cfg(target_os = "linux")]
 pub mod pty;
 #[cfg(target_os = "linux")]
+pub mod python;
+#[cfg(target_os = "linux")]
 pub mod server;
 pub mod skip;
 #[cfg(target_os = "linux")]

@@ -41,7 +41,9 @@ impl Server {
         fs::create_dir_all(directory)?;
         let absent = || io::Error::new(io::ErrorKind::NotFound, format!("{name} is not installed"));
         let program = program(name).ok_or_else(absent)?;
-        let log = directory.join(format!("{name}.log"));
+        // A name may be a path.
+        let own = program.file_name().unwrap_or_default().to_string_lossy();
+        let log = directory.join(format!("{own}.log"));
         let mut failed = String::new();
         for _ in 0..ATTEMPTS {
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();

@@ -30,8 +30,8 @@ pub fn run() -> Result<()> {
         }
     };
     // Its dependencies run in tests only, and are shipped with nothing.
-    let descriptions = components::descriptions();
-    let sources = || manifests.iter().chain([&descriptions]);
+    let for_tests = [components::descriptions(), components::s3_server()];
+    let sources = || manifests.iter().chain(&for_tests);
     for manifest in sources() {
         note(formatting(manifest));
     }

@@ -142,6 +142,21 @@ pub fn test_descriptions(skipped: &Path) -> Result<()> {
     step::run(&mut command, "testing against the services' descriptions", minutes(20))
 }
 
+/// Builds the S3 server of the tests, which is a workspace of its own. Answers the program.
+pub fn build_s3_server() -> Result<PathBuf> {
+    let target = cargo::target()?.join("s3-server");
+    let mut command = cargo::cargo();
+    command.args(["build", "--manifest-path"]).arg(s3_server());
+    command.env("CARGO_TARGET_DIR", &target);
+    step::run(&mut command, "building the S3 server of the tests", minutes(20))?;
+    Ok(target.join("debug/omnifs-s3-server"))
+}
+
+/// The manifest of the S3 server of the tests.
+pub fn s3_server() -> PathBuf {
+    cargo::root().join("tests/s3/Cargo.toml")
+}
+
 /// The manifest of the checks against the services' own descriptions.
 pub fn descriptions() -> PathBuf {
     cargo::root().join("tests/descriptions/Cargo.toml")
