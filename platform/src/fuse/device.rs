@@ -13,13 +13,15 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    move_mount,
 };
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
 };
 use std::ffi::CString;
+use std::fs::File;
 use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -90,7 +92,8 @@ pub(super) fn mount(place: &Place, options: &MountOptions) -> Result<Device, Mou
         match mount_directly(&connection, place, options) {
             Ok(made) => {
                 let read_only = made.as_ref().is_some_and(|made| keeps_read_only(made, options));
-                let mount = listed(place, made.as_ref())?;
+                let mount = listed(place, made.as_ref())
+                    .inspect_err(|_| take_back(place, made.as_ref()))?;
                 return Ok(Device { connection, read_only, mount });
             }
             // Root without the capability, as in most containers: the helper may still do it.
@@ -112,9 +115,23 @@ fn listed(place: &Place, made: Option<&OwnedFd>) -> Result<Mount, MountError> {
         Some(number) => mounting::numbered(number),
         None => mounting::mounted_at(&place.path),
     };
-    let gone = || io::Error::other("the mount is not in it");
+    // A table that cannot be read holds nothing.
+    let unread = || File::open("/proc/self/mountinfo").err();
+    let gone = || unread().unwrap_or_else(|| io::Error::other("the mount is not in it"));
     let failed = |source| MountError::System { what: "reading the mount table", source };
     found.ok_or_else(gone).map_err(failed)
+}
+
+/// Takes a mount away that has just been made and cannot be served. Needs no descriptor.
+fn take_back(place: &Place, made: Option<&OwnedFd>) {
+    let (path, flags) = match made {
+        // The path of a descriptor is a link.
+        Some(made) => (descriptor_path(made), UnmountFlags::DETACH),
+        None => (place.path.clone(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW),
+    };
+    if let Err(error) = rustix::mount::unmount(&path, flags) {
+        tracing::warn!(%error, "a mount that could not be served stays");
+    }
 }
 
 /// Whether a mount that is read-only to all who come by it can stay so. The file system below is

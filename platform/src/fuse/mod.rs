@@ -228,11 +228,18 @@ impl Mounted {
     /// # Errors
     /// It is in use, or the system refuses.
     pub fn unmount(&mut self, how: UnmountMode) -> Result<(), mounting::Error> {
-        if self.unmounted || self.has_ended() {
-            self.unmounted = true;
+        if self.unmounted {
             return Ok(());
         }
         self.spare.clear();
+        if self.has_ended() {
+            self.unmounted = true;
+            // Somebody has unmounted it, or its session has failed and left a mount that answers nothing.
+            return match mounting::unmount(&self.mount, UnmountMode::Force) {
+                Ok(()) | Err(mounting::Error::NotMounted(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
         let unmounted = self.take_off(how);
         if unmounted.is_err() {
             // It lives on. Those that somebody else has taken meanwhile are missed at the next attempt.
