@@ -37,7 +37,7 @@ use crate::owner::Owner;
 use contents::Contents;
 use device::Device;
 use filesystem::OmniFilesystem;
-use fuser::{Config, Session, SessionACL};
+use fuser::{Config, SessionACL};
 use held::References;
 use listings::Listings;
 use notify::Notifier;
@@ -96,10 +96,20 @@ impl Default for MountOptions {
 pub struct Mounted {
     point: PathBuf,
     mount: Mount,
-    ended: signal::Receiver<bool>,
+    session: signal::Receiver<Session>,
     unmounted: bool,
     events: Option<Arc<Queue>>,
     spare: Vec<File>,
+}
+
+/// How far the session that serves a mount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    Serving,
+    /// The kernel has said that the mount is gone, and the mount's number may be another's by now.
+    Unmounted,
+    /// The mount is still there, and answers nothing.
+    Failed,
 }
 
 /// Descriptors that are held for the way out, which looks at the table of mounts and may start
@@ -188,22 +198,23 @@ fn serve<V: Vfs>(
     // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
     let judges_opens = !read_only && options.allow_other;
     let filesystem = OmniFilesystem::new(server, judges_opens);
-    let session = Session::from_fd(filesystem, connection, acl, config)
+    let serving = fuser::Session::from_fd(filesystem, connection, acl, config)
         .map_err(system("the FUSE handshake"))?;
-    let (tell_end, ended) = signal::channel(false);
+    let (tell, session) = signal::channel(Session::Serving);
     thread::Builder::new()
         .name("omnifs-fuse".into())
         .spawn(move || {
-            if let Err(error) = session.run() {
+            let end = serving.run();
+            if let Err(error) = &end {
                 tracing::warn!(%error, "the FUSE session ended");
             }
-            tell_end.send_replace(true);
+            tell.send_replace(if end.is_ok() { Session::Unmounted } else { Session::Failed });
         })
         .map_err(system("starting the FUSE session"))?;
     if let Some(raiser) = raiser {
         raiser.start().map_err(system("starting the thread that raises events"))?;
     }
-    Ok(Mounted { point, mount, ended, unmounted: false, events, spare: Vec::new() })
+    Ok(Mounted { point, mount, session, unmounted: false, events, spare: Vec::new() })
 }
 
 impl Mounted {
@@ -215,11 +226,15 @@ impl Mounted {
     /// Returns when the session is over, whoever has unmounted it.
     pub async fn ended(&self) {
         // An error means that the session thread is gone, which is the end too.
-        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+        let _ = self.session.clone().wait_for(|session| *session != Session::Serving).await;
     }
 
-    fn has_ended(&self) -> bool {
-        *self.ended.borrow() || self.ended.has_changed().is_err()
+    fn session(&self) -> Session {
+        match *self.session.borrow() {
+            // Its thread has panicked.
+            Session::Serving if self.session.has_changed().is_err() => Session::Failed,
+            session => session,
+        }
     }
 
     /// Unmounts. Afterwards waits at most two seconds for the session to end; after
@@ -231,15 +246,15 @@ impl Mounted {
         if self.unmounted {
             return Ok(());
         }
+        let how = match self.session() {
+            Session::Serving => how,
+            Session::Failed => UnmountMode::Force,
+            Session::Unmounted => {
+                self.unmounted = true;
+                return Ok(());
+            }
+        };
         self.spare.clear();
-        if self.has_ended() {
-            self.unmounted = true;
-            // Somebody has unmounted it, or its session has failed and left a mount that answers nothing.
-            return match mounting::unmount(&self.mount, UnmountMode::Force) {
-                Ok(()) | Err(mounting::Error::NotMounted(_)) => Ok(()),
-                Err(error) => Err(error),
-            };
-        }
         let unmounted = self.take_off(how);
         if unmounted.is_err() {
             // It lives on. Those that somebody else has taken meanwhile are missed at the next attempt.
@@ -277,7 +292,7 @@ impl Mounted {
 
     fn wait_for_end(&self) {
         let deadline = Instant::now() + ENDING;
-        while !self.has_ended() && Instant::now() < deadline {
+        while self.session() == Session::Serving && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
     }
