@@ -12,8 +12,14 @@ class Omnifs < Formula
   end
 
   on_linux do
-    url "@URL@/omnifs-@VERSION@-x86_64-linux.tar.gz"
-    sha256 "@SHA256:omnifs-@VERSION@-x86_64-linux.tar.gz@"
+    on_intel do
+      url "@URL@/omnifs-@VERSION@-x86_64-linux.tar.gz"
+      sha256 "@SHA256:omnifs-@VERSION@-x86_64-linux.tar.gz@"
+    end
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@    on_arm do
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@      url "@URL@/omnifs-@VERSION@-aarch64-linux.tar.gz"
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@      sha256 "@SHA256:omnifs-@VERSION@-aarch64-linux.tar.gz@"
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@    end
   end
 
   def install

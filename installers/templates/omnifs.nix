@@ -1,12 +1,20 @@
 # Nix: callPackage ./omnifs.nix { }
 { lib, stdenv, fetchurl, autoPatchelfHook, installShellFiles }:
-stdenv.mkDerivation rec {
+let
+  archives = {
+    x86_64-linux = {
+      url = "@URL@/omnifs-@VERSION@-x86_64-linux.tar.gz";
+      sha256 = "@SHA256:omnifs-@VERSION@-x86_64-linux.tar.gz@";
+    };
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@    aarch64-linux = {
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@      url = "@URL@/omnifs-@VERSION@-aarch64-linux.tar.gz";
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@      sha256 = "@SHA256:omnifs-@VERSION@-aarch64-linux.tar.gz@";
+@IF:omnifs-@VERSION@-aarch64-linux.tar.gz@    };
+  };
+in stdenv.mkDerivation rec {
   pname = "omnifs";
   version = "@VERSION@";
-  src = fetchurl {
-    url = "@URL@/omnifs-${version}-x86_64-linux.tar.gz";
-    sha256 = "@SHA256:omnifs-@VERSION@-x86_64-linux.tar.gz@";
-  };
+  src = fetchurl archives.${stdenv.hostPlatform.system};
   nativeBuildInputs = [ autoPatchelfHook ];
   buildInputs = [ stdenv.cc.cc.lib ];
   installPhase = ''
@@ -18,7 +26,7 @@ stdenv.mkDerivation rec {
     description = "Mounts remote services as ordinary files";
     homepage = "@HOME@";
     license = [ lib.licenses.mit lib.licenses.asl20 ];
-    platforms = [ "x86_64-linux" ];
+    platforms = builtins.attrNames archives;
     mainProgram = "omnifs";
   };
 }

@@ -18,6 +18,7 @@ mod soak;
 mod step;
 mod test;
 mod windows;
+mod zig;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

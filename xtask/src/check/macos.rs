@@ -5,7 +5,7 @@
 //! is one, with an empty SDKROOT.
 
 use crate::step::{loud, minutes, say};
-use crate::{cargo, step};
+use crate::{cargo, step, zig};
 use anyhow::Result;
 use omnifs_support::program;
 use std::fs;
@@ -83,14 +83,7 @@ fn compiler() -> Result<Option<Vec<(String, PathBuf)>>> {
     let mut environment = vec![("SDKROOT".to_owned(), place.join("sdk"))];
     for (variable, tool) in [("CC", "cc -target aarch64-macos"), ("AR", "ar")] {
         let file = place.join(variable.to_lowercase());
-        // cc's crate passes a target that zig spells otherwise, so it is dropped.
-        let script = format!(
-            "#!/bin/sh\nfor word do\n  shift\n  case $word in --target=*) ;; *) set -- \"$@\" \
-             \"$word\" ;; esac\ndone\nexec python3 -m ziglang {tool} \"$@\"\n"
-        );
-        fs::write(&file, script)?;
-        #[cfg(unix)]
-        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        zig::script("python3".as_ref(), tool, &file)?;
         environment.push((format!("{variable}_{}", TARGET.replace('-', "_")), file));
     }
     Ok(Some(environment))

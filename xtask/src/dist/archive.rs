@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// `omnifs-VERSION-x86_64-linux.tar.gz`: `tar -xzf FILE --strip-components=1 -C /usr`.
+/// `omnifs-VERSION-MACHINE-linux.tar.gz`: `tar -xzf FILE --strip-components=1 -C /usr`.
 pub fn make(release: &Release, tree: &Tree) -> Result<()> {
-    let name = format!("omnifs-{}-x86_64-linux", release.version);
+    let name = format!("omnifs-{}-{}-linux", release.version, release.machine.name());
     let folder = release.folder("archive")?;
     let mut copy = Command::new("cp");
     copy.arg("-a").arg(tree.root.join("usr")).arg(folder.join(&name));

@@ -31,7 +31,8 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
         .map(|m| m.len())
         .sum();
     let size = bytes.div_ceil(1024).to_string();
-    let values = [("DEBARCH", "amd64"), ("SIZE", &size), ("GLIBC", &release.glibc)];
+    let values =
+        [("DEBARCH", release.machine.debian()), ("SIZE", &size), ("GLIBC", &release.glibc)];
     write(&control.join("control"), release.fill("linux/control", &values)?)?;
     for script in ["prerm", "postrm"] {
         let file = control.join(script);
@@ -51,7 +52,7 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
 }
 
 pub fn name(release: &Release) -> String {
-    format!("omnifs_{}_amd64.deb", release.version)
+    format!("omnifs_{}_{}.deb", release.version, release.machine.debian())
 }
 
 fn copyright() -> String {

@@ -10,6 +10,7 @@ mod check;
 mod crates;
 mod deb;
 mod image;
+mod machine;
 mod npm;
 mod rpm;
 mod sbom;
@@ -19,6 +20,7 @@ mod tree;
 mod windows;
 
 pub use check::installed;
+use machine::Machine;
 
 use crate::step::{loud, minutes, say};
 use crate::{cargo, components, setup, step};
@@ -43,9 +45,9 @@ pub struct Dist {
     /// Links for no older system than this one, and so without zig
     #[arg(long)]
     this_glibc: bool,
-    /// Makes nothing for Windows, which is a build of its own
+    /// Makes nothing for Windows and for aarch64, each of which is a build of its own
     #[arg(long)]
-    no_windows: bool,
+    this_machine: bool,
     /// The secret key that signs SHA256SUMS, made by `minisign -G -W`
     #[arg(long, value_name = "FILE", env = "OMNIFS_MINISIGN_KEY")]
     key: Option<PathBuf>,
@@ -65,8 +67,10 @@ pub enum Profile {
 }
 
 /// What is packed, and as what.
+#[derive(Clone)]
 struct Release {
     profile: Profile,
+    machine: Machine,
     version: String,
     /// Seconds since 1970: the time of the commit.
     epoch: u64,
@@ -108,9 +112,9 @@ impl Dist {
             let parts = release.parts()?;
             bail!("the binary has {mib:.1} MiB, more than {}: {parts}", MOST_BYTES >> 20);
         }
-        release.pack(self.key.as_deref(), !self.no_windows)?;
+        release.pack(self.key.as_deref(), !self.this_machine)?;
         match self.check {
-            true => check::packages(&release, !self.no_windows)
+            true => check::packages(&release, !self.this_machine)
                 .map(|left_out| left_out.iter().for_each(|l| loud(l))),
             false => Ok(()),
         }
@@ -137,6 +141,7 @@ impl Release {
         let binary = build::stripped(built, &work)?;
         Ok(Release {
             profile,
+            machine: Machine::X64,
             version: version.to_owned(),
             epoch: commit_time()?,
             glibc: build::glibc(&binary)?,
@@ -149,8 +154,17 @@ impl Release {
         })
     }
 
-    /// Makes everything that can be made here, and says what cannot.
-    fn pack(&self, key: Option<&Path>, windows: bool) -> Result<()> {
+    /// The same for another machine, whose program has no symbols.
+    fn of(&self, machine: Machine, built: &Path) -> Result<Release> {
+        let work = self.folder(machine.name())?;
+        let glibc = build::glibc(built)?;
+        let (built, binary) = (built.to_owned(), built.to_owned());
+        Ok(Release { machine, glibc, built, binary, work, ..self.clone() })
+    }
+
+    /// Makes everything that can be made here, and says what cannot. `others`: for other systems and machines
+    /// as well.
+    fn pack(&self, key: Option<&Path>, others: bool) -> Result<()> {
         let mib = self.size()? as f64 / f64::from(1 << 20);
         say(&format!(
             "the binary has {mib:.1} MiB and needs glibc {}: {}",
@@ -159,16 +173,17 @@ impl Release {
         ));
         let linked = crates::linked()?;
         let tree = tree::Tree::stage(self, &linked)?;
-        archive::make(self, &tree)?;
+        machine::pack(self, &tree)?;
         archive::source(self)?;
-        deb::make(self, &tree)?;
-        rpm::make(self, &tree)?;
-        npm::make(self)?;
+        npm::thin(self)?;
         image::make(self)?;
         sbom::make(self, &linked)?;
-        match windows {
-            true => windows::make(self)?,
-            false => loud("nothing for Windows was made: --no-windows"),
+        match others {
+            true => {
+                machine::pack_other(self, &tree)?;
+                windows::make(self)?;
+            }
+            false => loud("nothing for Windows and aarch64 was made: --this-machine"),
         }
         texts::make(self)?;
         sums::make(self, key)?;

@@ -1,7 +1,7 @@
 //! Packages for npm: a thin one that runs the program, and one with the program for each platform, of
 //! which npm installs that of its machine.
 
-use super::{Release, archive, write};
+use super::{Machine, Release, archive, write};
 use crate::cargo;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -9,25 +9,36 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-pub fn make(release: &Release) -> Result<()> {
-    let common = |name: &str| {
-        json!({
-            "name": name,
-            "version": release.version,
-            "description": "Mounts remote services as ordinary files",
-            "homepage": release.home,
-            "license": "MIT OR Apache-2.0",
-        })
-    };
-    let mut thin = common("omnifs");
+/// The machines that the thin package names; npm passes over one whose package is not in the registry.
+const MACHINES: [Machine; 2] = [Machine::X64, Machine::Arm64];
+
+fn common(release: &Release, name: &str) -> Value {
+    json!({
+        "name": name,
+        "version": release.version,
+        "description": "Mounts remote services as ordinary files",
+        "homepage": release.home,
+        "license": "MIT OR Apache-2.0",
+    })
+}
+
+/// The thin one.
+pub fn thin(release: &Release) -> Result<()> {
+    let mut thin = common(release, "omnifs");
     thin["bin"] = json!({ "omnifs": "bin/omnifs.js" });
     thin["engines"] = json!({ "node": ">=16" });
-    thin["optionalDependencies"] = json!({ "@omnifs/linux-x64": release.version });
+    for machine in MACHINES {
+        thin["optionalDependencies"][platform_package(machine)] = json!(release.version);
+    }
     let script = cargo::root().join("installers/npm/omnifs.js");
-    pack(release, &thin, &script, "omnifs.js", &thin_name(release))?;
-    let mut platform = common("@omnifs/linux-x64");
+    pack(release, &thin, &script, "omnifs.js", &thin_name(release))
+}
+
+/// The one with the program.
+pub fn platform(release: &Release) -> Result<()> {
+    let mut platform = common(release, &platform_package(release.machine));
     platform["os"] = json!(["linux"]);
-    platform["cpu"] = json!(["x64"]);
+    platform["cpu"] = json!([release.machine.node()]);
     platform["libc"] = json!(["glibc"]);
     pack(release, &platform, &release.binary, "omnifs", &platform_name(release))
 }
@@ -37,7 +48,11 @@ pub fn thin_name(release: &Release) -> String {
 }
 
 pub fn platform_name(release: &Release) -> String {
-    format!("omnifs-npm-linux-x64-{}.tgz", release.version)
+    format!("omnifs-npm-linux-{}-{}.tgz", release.machine.node(), release.version)
+}
+
+fn platform_package(machine: Machine) -> String {
+    format!("@omnifs/linux-{}", machine.node())
 }
 
 fn pack(release: &Release, about: &Value, program: &Path, name: &str, file: &str) -> Result<()> {

@@ -23,7 +23,7 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
     files.push("%dir /usr/share/doc/omnifs".to_owned());
     let payload = if release.profile == Profile::Release { "w6.xzdio" } else { "w1.gzdio" };
     let values = [
-        ("RPMARCH", "x86_64"),
+        ("RPMARCH", release.machine.name()),
         ("GLIBC", release.glibc.as_str()),
         ("PAYLOAD", payload),
         ("FILES", &files.join("\n")),
@@ -31,7 +31,10 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
     let spec = top.join("omnifs.spec");
     write(&spec, release.fill("linux/omnifs.spec", &values)?)?;
     let mut build = Command::new("rpmbuild");
-    build.arg("-bb").arg("--quiet").args(["--target", "x86_64-linux"]);
+    build
+        .arg("-bb")
+        .arg("--quiet")
+        .args(["--target", &format!("{}-linux", release.machine.name())]);
     for (name, value) in [("_topdir", &top), ("tree", &tree.root), ("_rpmdir", &release.out)] {
         build.arg("--define").arg(format!("{name} {}", value.display()));
     }
@@ -43,5 +46,5 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
 }
 
 pub fn name(release: &Release) -> String {
-    format!("omnifs-{}-1.x86_64.rpm", release.version)
+    format!("omnifs-{}-1.{}.rpm", release.version, release.machine.name())
 }

@@ -17,6 +17,7 @@ const TEXTS: [(&str, &str); 5] = [
 pub fn make(release: &Release) -> Result<()> {
     for (template, name) in TEXTS {
         let text = release.fill(&format!("templates/{template}"), &[])?;
+        let text = present(&text, &release.out);
         match with_sums(&text, &release.out)? {
             Ok(text) => write(&release.file(name), text)?,
             Err(file) => {
@@ -25,6 +26,18 @@ pub fn make(release: &Release) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A line that begins with `@IF:FILE@` is left out where that file is not in the folder.
+fn present(text: &str, folder: &Path) -> String {
+    let line = |line: &str| {
+        let Some((file, line)) = line.strip_prefix("@IF:").and_then(|rest| rest.split_once('@'))
+        else {
+            return Some(format!("{line}\n"));
+        };
+        folder.join(file).is_file().then(|| format!("{line}\n"))
+    };
+    text.lines().filter_map(line).collect()
 }
 
 /// `@SHA256:FILE@` is the sum of a file in the folder. `Err` names one that is not there.
@@ -54,10 +67,12 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("a"), "").unwrap();
         let filled = with_sums("x @SHA256:a@ y", &folder).unwrap();
+        let optional = present("x\n@IF:a@y @SHA256:a@\n@IF:b@z\n", &folder);
         let missing = with_sums("@SHA256:a@ @SHA256:b@", &folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(filled, Ok(format!("x {empty} y")));
+        assert_eq!(optional, "x\ny @SHA256:a@\n");
         assert_eq!(missing, Err("b".to_owned()));
     }
 }

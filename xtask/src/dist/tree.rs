@@ -61,6 +61,16 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The same files with the program for another machine.
+    pub fn of(&self, other: &Release) -> Result<Tree> {
+        let root = other.folder("tree")?;
+        let mut copy = Command::new("cp");
+        other.run(copy.arg("-a").arg(self.root.join("usr")).arg(&root), "copying the tree")?;
+        let program = root.join("usr/bin/omnifs");
+        fs::copy(&other.binary, &program).context("copying the binary")?;
+        Ok(Tree { root })
+    }
+
     /// A place in the tree, with the folders above it.
     pub fn file(&self, place: &str) -> Result<PathBuf> {
         let file = self.root.join(place);

@@ -30,7 +30,7 @@ pub fn installed() -> Result<Vec<String>> {
 }
 
 /// Packs the same build once more, and tries what was made. Lines that say what did not run.
-pub fn packages(release: &Release, windows: bool) -> Result<Vec<String>> {
+pub fn packages(release: &Release, others: bool) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     left_out.extend(deb::check(release)?);
     left_out.extend(rpm::check(release)?);
@@ -41,7 +41,7 @@ pub fn packages(release: &Release, windows: bool) -> Result<Vec<String>> {
     let out = release.out.with_extension("again");
     let places = (release.url.as_str(), release.home.as_str());
     let again = Release::new(release.profile, &release.built, out, places)?;
-    again.pack(None, windows)?;
+    again.pack(None, others)?;
     same(release, &again)?;
     left_out.extend(stand_ins(&again)?);
     fs::remove_dir_all(&again.out).with_context(|| again.out.display().to_string())?;
