@@ -34,8 +34,8 @@ pub mod winfsp;
 
 pub use error::{Error, HandleError, Result};
 pub use types::{
-    Attr, Change, DirEntry, DirPage, Entry, Event, Fate, Handle, Inode, Kind, OpenFile, OpenId,
-    Opened, Statfs,
+    Attr, Barrier, Change, DirEntry, DirPage, Entry, Event, Fate, Handle, Inode, Kind, OpenFile,
+    OpenId, Opened, Statfs,
 };
 
 use bytes::Bytes;

@@ -1,7 +1,9 @@
 //! The values that cross the [`Vfs`](crate::Vfs) boundary.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::sync::oneshot;
 
 /// The identity of an upstream object: what `stat` shows as `st_ino`. Derived from the object, the
 /// same in every directory that shows it, after a rename and after a restart. 1 is the root.
@@ -138,7 +140,33 @@ pub enum Change {
     /// Something has happened upstream. Nothing has to be dropped for it: that is said by the
     /// others, in the same batch or before. It is for those who watch.
     Event(Event),
+    /// Nothing has happened: somebody waits until what was said before this has been told.
+    Barrier(Barrier),
 }
+
+/// Holds back whoever waits for it until its last copy is dropped.
+#[derive(Clone, Debug)]
+pub struct Barrier(Arc<oneshot::Sender<()>>);
+
+impl Barrier {
+    /// One, and what ends when its last copy is dropped.
+    pub fn new() -> (Barrier, impl Future<Output = ()>) {
+        let (sender, receiver) = oneshot::channel();
+        let passed = async {
+            // Nothing is ever sent.
+            let _ = receiver.await;
+        };
+        (Barrier(Arc::new(sender)), passed)
+    }
+}
+
+impl PartialEq for Barrier {
+    fn eq(&self, other: &Barrier) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Barrier {}
 
 /// What has become of what a name was bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,7 +84,9 @@ impl Exchange<'_> {
             carried.shows_in(body)
                 || headers.iter().any(|(_, value)| carried.shows_in(value.as_bytes()))
         };
-        if self.carried.iter().any(shown) {
+        let token = self.token_shows_in(body)
+            || headers.iter().any(|(_, value)| self.token_shows_in(value.as_bytes()));
+        if token || self.carried.iter().any(shown) {
             return Err(self.fault(Fault::new(
                 Cause::Invalid,
                 "the service's answer repeats the credential; it was dropped",

@@ -1,6 +1,7 @@
 //! The servers an instance talks to: declared by its manifest, placed by its user.
 
 use super::address::Guard;
+use super::challenge::Passes;
 use super::counters::Counters;
 use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
@@ -22,6 +23,9 @@ pub struct Override {
     /// Origins beside the declared ones to which a redirect may lead, without the credential.
     /// Plain http to loopback is allowed here.
     pub redirect_hosts: Vec<String>,
+    /// Origins beside the declared ones whose token service may be given a name and password, written
+    /// likewise.
+    pub token_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
 }
@@ -66,6 +70,9 @@ pub(super) struct Target {
     pub elsewhere: Option<Elsewhere>,
     pub counters: Counters,
     redirects: Vec<RedirectHost>,
+    token_hosts: Vec<RedirectHost>,
+    /// Where one of its credentials travels as a refusal asks.
+    pub passes: Option<Passes>,
     configured: HashSet<String>,
     ca_file: Option<PathBuf>,
     resolver: super::Resolver,
@@ -107,13 +114,17 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         reason: super::one_line(&reason),
     };
     let base = Base::parse(&text, &source).map_err(fail)?;
-    let mut redirects = Vec::new();
-    for host in &spec.redirect_hosts {
-        redirects.push(RedirectHost::parse(host, false).map_err(fail)?);
-    }
-    for host in &given.redirect_hosts {
-        redirects.push(RedirectHost::parse(host, true).map_err(fail)?);
-    }
+    let hosts = |declared: &[String], given: &[String]| {
+        let declared = declared.iter().map(|host| RedirectHost::parse(host, false));
+        let given = given.iter().map(|host| RedirectHost::parse(host, true));
+        declared.chain(given).collect::<Result<Vec<_>, _>>().map_err(fail)
+    };
+    let redirects = hosts(&spec.redirect_hosts, &given.redirect_hosts)?;
+    let asked = schemes(setup, spec).find_map(|scheme| match scheme {
+        Scheme::Challenge { hosts } => Some(hosts.as_slice()),
+        _ => None,
+    });
+    let token_hosts = hosts(asked.unwrap_or_default(), &given.token_hosts)?;
     let mut configured = HashSet::new();
     if source != Placed::Default
         && let Base::Web(url) = &base
@@ -121,7 +132,8 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     {
         configured.insert(host.to_ascii_lowercase());
     }
-    for host in redirects.iter().filter(|host| host.configured && !host.wildcard) {
+    let others = redirects.iter().chain(&token_hosts);
+    for host in others.filter(|host| host.configured && !host.wildcard) {
         configured.insert(host.host.clone());
     }
     let own = Base::parse(&spec.default_url, &Placed::Default).ok();
@@ -146,6 +158,8 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         elsewhere,
         counters: Counters::default(),
         redirects,
+        token_hosts,
+        passes: asked.map(|_| Passes::default()),
         configured,
         ca_file: given.ca_file,
         resolver: setup.resolver.clone(),
@@ -157,12 +171,15 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
 
 /// Whether each of its credentials signs, so that no secret leaves.
 fn signs(setup: &Setup, spec: &Endpoint) -> bool {
-    let signs = |name: &String| {
-        let mut all = setup.manifest.credentials.iter();
-        let own = all.find(|credential| credential.name == *name);
-        own.is_some_and(|own| matches!(own.scheme, Scheme::AwsSigv4 { .. }))
-    };
-    !spec.credentials.is_empty() && spec.credentials.iter().all(signs)
+    let mut schemes = schemes(setup, spec).peekable();
+    schemes.peek().is_some() && schemes.all(|scheme| matches!(scheme, Scheme::AwsSigv4 { .. }))
+}
+
+/// How its credentials travel.
+fn schemes<'a>(setup: &'a Setup, spec: &'a Endpoint) -> impl Iterator<Item = &'a Scheme> {
+    let all = setup.manifest.credentials.iter();
+    let own = all.filter(|credential| spec.credentials.contains(&credential.name));
+    own.map(|credential| &credential.scheme)
 }
 
 impl Target {
@@ -226,24 +243,46 @@ impl Target {
     /// Where a redirect leads, as far as its origin is concerned: which paths of the own one a request
     /// may have is for `request` to say.
     pub fn redirect(&self, from: &Url, location: &str) -> Result<Url, String> {
+        let undeclared = |place: String| {
+            format!(
+                "a redirect to {place}, which is not a declared redirect host; \
+                 if it is the service's own, name it in redirect-hosts of this endpoint"
+            )
+        };
+        self.led(from, location, "a redirect to", &self.redirects, undeclared)
+    }
+
+    /// Where a refusal says that tokens are given, if a name and password may go there.
+    pub fn token_service(&self, from: &Url, realm: &str) -> Result<Url, String> {
+        let undeclared = |place: String| {
+            format!(
+                "that tokens are given at {place}, which is not a declared host of such a service; \
+                 if it is the service's own, name it in token-hosts of this endpoint"
+            )
+        };
+        self.led(from, realm, "that tokens are given at", &self.token_hosts, undeclared)
+    }
+
+    fn led(
+        &self,
+        from: &Url,
+        location: &str,
+        what: &str,
+        hosts: &[RedirectHost],
+        undeclared: impl FnOnce(String) -> String,
+    ) -> Result<Url, String> {
         let mut url =
-            from.join(location).map_err(|_| "a redirect to something that is no URL".to_owned())?;
+            from.join(location).map_err(|_| format!("{what} something that is no URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("a redirect to a URL with a user name or password".to_owned());
+            return Err(format!("{what} a URL with a user name or password"));
         }
         url.set_fragment(None);
         if self.own(&url) {
             return Ok(url);
         }
-        let place = client::origin(&url);
         let local = matches!(self.base, Base::Unix(_) | Base::Pipe(_));
-        let host =
-            self.redirects.iter().find(|host| !local && host.admits(&url)).ok_or_else(|| {
-                format!(
-                    "a redirect to {place}, which is not a declared redirect host; \
-                     if it is the service's own, name it in redirect-hosts of this endpoint"
-                )
-            })?;
+        let host = hosts.iter().find(|host| !local && host.admits(&url));
+        let host = host.ok_or_else(|| undeclared(client::origin(&url)))?;
         check_host(&url, host.configured)?;
         Ok(url)
     }

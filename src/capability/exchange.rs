@@ -9,7 +9,6 @@ use super::client::{self, Again, Fault};
 use super::counters::count;
 use super::endpoint::Target;
 use super::request::{self, Checked};
-use super::stream::Head;
 use super::validators::{Kept, Key};
 use super::{Priority, RAISED_BY, Shared};
 use crate::backoff::Backoff;
@@ -29,7 +28,7 @@ pub(super) struct Exchange<'a> {
     pub(super) shared: &'a Shared,
     pub(super) target: &'a Target,
     client: &'a reqwest::Client,
-    checked: Checked,
+    pub(super) checked: Checked,
     /// Those of the endpoint's credentials that were found.
     pub(super) carried: Vec<Carried>,
     pub(super) kept: Option<Arc<Kept>>,
@@ -128,7 +127,7 @@ impl Shared {
     }
 
     /// What the manifest allows of a request.
-    fn checked(&self, request: &Request) -> Result<(&Target, Checked), Failure> {
+    pub(super) fn checked(&self, request: &Request) -> Result<(&Target, Checked), Failure> {
         let target = self.target(&request.endpoint)?;
         let reserved = self.credentials.iter().map(|(spec, _)| spec.scheme.header());
         let checked = request::check(request, &target.spec, reserved, &self.limits);
@@ -189,79 +188,6 @@ impl Shared {
             }
         }
         Ok(carried)
-    }
-
-    /// Opens a feed's stream: one attempt, no redirects, a deadline up to the headers only.
-    pub(super) async fn open(
-        &self,
-        request: Request,
-        priority: Priority,
-        head: Head,
-    ) -> Result<reqwest::Response, Failure> {
-        let (target, checked) = self.checked(&request)?;
-        let deadline = Instant::now() + self.limits.total;
-        let opening = async {
-            let exchange = self.prepare(target, checked, priority, deadline).await?;
-            let _permit = exchange.admit().map_err(|limited| exchange.limited(limited))?;
-            let url = exchange.url().map_err(|fault| exchange.fault(fault))?;
-            let mut built = exchange.build(&url, true);
-            // A compressed stream would reach us in the compressor's portions, not the service's.
-            built
-                .headers_mut()
-                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            exchange.target.counters.called_out();
-            let response = exchange.client.execute(built).await.map_err(|error| {
-                exchange.fault(client::fault(
-                    &error,
-                    &self.service,
-                    &exchange.target.base,
-                    exchange.target.proxy(),
-                    &url,
-                ))
-            })?;
-            exchange.target.counters.responded(response.status().as_u16());
-            exchange.check_head(&response).map_err(|fault| exchange.fault(fault))?;
-            let status = response.status().as_u16();
-            exchange
-                .observe(status, response.headers(), b"")
-                .map_err(|limited| exchange.limited(limited))?;
-            exchange.authorized(response.status())?;
-            Ok(response)
-        };
-        let result = match head {
-            Head::InTime => timeout_at(deadline, opening).await,
-            Head::Whenever => Ok(opening.await),
-        };
-        let result = result.unwrap_or_else(|_| {
-            let seconds = self.limits.total.as_secs_f32();
-            Err(self.failure(
-                Cause::TimedOut,
-                format!("the stream {} was not opened within {seconds} s", path_of(&request.path)),
-            ))
-        });
-        match &result {
-            Ok(response) => target.counters.answered(response.status().as_u16()),
-            Err(failure) => target.counters.failed(failure),
-        }
-        result
-    }
-
-    /// For a stream that broke after it had been opened.
-    pub(super) fn stream_fault(
-        &self,
-        endpoint: &str,
-        url: &Url,
-        error: &reqwest::Error,
-    ) -> Failure {
-        match self.target(endpoint) {
-            Ok(target) => {
-                let fault = client::fault(error, &self.service, &target.base, target.proxy(), url);
-                let failure = self.failure(fault.cause, fault.detail);
-                target.counters.failed(&failure);
-                failure
-            }
-            Err(failure) => failure,
-        }
     }
 }
 
@@ -338,14 +264,7 @@ impl Exchange<'_> {
         };
         let mut moved = false;
         for _ in 0..=self.shared.limits.redirects {
-            self.target.counters.called_out();
-            let response = self
-                .client
-                .execute(self.build(&url, own))
-                .await
-                .map_err(|error| self.transport(&error, &url))?;
-            self.target.counters.responded(response.status().as_u16());
-            self.check_head(&response)?;
+            let response = self.execute(&url, own).await?;
             if let Some(location) = redirected(&response) {
                 let kept = matches!(response.status().as_u16(), 307 | 308);
                 let next = self.redirect(&url, &location?).map_err(|reason| {
@@ -392,6 +311,29 @@ impl Exchange<'_> {
         .into())
     }
 
+    /// Sends the request, and once more where the service's refusal says how it wants the secret.
+    pub(super) async fn execute(&self, url: &Url, own: bool) -> Result<reqwest::Response, Fault> {
+        let pass = if own { self.pass() } else { None };
+        let response = self.send(self.build(url, own, pass.as_ref())).await?;
+        if !own || response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match self.challenged(url, response.headers(), pass.as_ref()).await? {
+            Some(pass) => self.send(self.build(url, own, Some(&pass))).await,
+            None => Ok(response),
+        }
+    }
+
+    pub(super) async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Fault> {
+        self.target.counters.called_out();
+        let url = request.url().clone();
+        let sent = self.client.execute(request).await;
+        let response = sent.map_err(|error| self.transport(&error, &url))?;
+        self.target.counters.responded(response.status().as_u16());
+        self.check_head(&response)?;
+        Ok(response)
+    }
+
     /// Where a redirect leads, if the guest may go there. Within the own origin it is a request like any
     /// other, with the credential or, after a detour, without it.
     fn redirect(&self, from: &Url, location: &str) -> Result<Url, String> {
@@ -407,11 +349,11 @@ impl Exchange<'_> {
         Ok(next)
     }
 
-    fn url(&self) -> Result<Url, Fault> {
+    pub(super) fn url(&self) -> Result<Url, Fault> {
         self.target.url(&self.checked.target).map_err(|reason| Fault::new(Cause::Denied, reason))
     }
 
-    fn build(&self, url: &Url, own: bool) -> reqwest::Request {
+    fn build(&self, url: &Url, own: bool, pass: Option<&HeaderValue>) -> reqwest::Request {
         let method = match self.checked.method {
             Method::Get => reqwest::Method::GET,
             Method::Head => reqwest::Method::HEAD,
@@ -430,6 +372,9 @@ impl Exchange<'_> {
                     region: self.shared.region(&carried.credential),
                 };
                 carried.put(signed, headers);
+            }
+            if let Some(pass) = pass {
+                headers.insert(header::AUTHORIZATION, pass.clone());
             }
             if let Some(kept) = &self.kept {
                 kept.conditions(headers);
@@ -500,16 +445,21 @@ impl Exchange<'_> {
         Ok(Bytes::from(body.into_boxed_slice()))
     }
 
-    fn transport(&self, error: &reqwest::Error, url: &Url) -> Fault {
+    pub(super) fn transport(&self, error: &reqwest::Error, url: &Url) -> Fault {
         let proxy = self.target.proxy();
         client::fault(error, &self.shared.service, &self.target.base, proxy, url)
     }
 
-    fn admit(&self) -> Result<Permit, Limited> {
+    pub(super) fn admit(&self) -> Result<Permit, Limited> {
         self.budget.admit(&self.route, self.fingerprint(), self.priority, self.shared.clock.now())
     }
 
-    fn observe(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<(), Limited> {
+    pub(super) fn observe(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Limited> {
         let post = self.checked.method == Method::Post;
         let now = self.shared.clock.now();
         self.shared.heard(headers);
@@ -519,7 +469,7 @@ impl Exchange<'_> {
     }
 
     /// Of all secrets that the request carries.
-    fn fingerprint(&self) -> Option<u64> {
+    pub(super) fn fingerprint(&self) -> Option<u64> {
         let each = self.carried.iter().map(|c| (&c.credential, c.found.fingerprint));
         (!self.carried.is_empty()).then(|| credentials::fingerprint(each.collect::<Vec<_>>()))
     }
@@ -528,7 +478,7 @@ impl Exchange<'_> {
         self.shared.failure(fault.cause, fault.detail)
     }
 
-    fn limited(&self, limited: Limited) -> Failure {
+    pub(super) fn limited(&self, limited: Limited) -> Failure {
         count(&self.target.counters.throttled);
         Failure {
             retry_after: Some(limited.retry_after),
@@ -549,6 +499,6 @@ fn redirected(response: &reqwest::Response) -> Option<Result<String, Fault>> {
 }
 
 /// The path without its query, which may be long.
-fn path_of(target: &str) -> &str {
+pub(super) fn path_of(target: &str) -> &str {
     target.split(['?', '#']).next().unwrap_or_default()
 }

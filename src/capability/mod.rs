@@ -13,6 +13,7 @@
 mod address;
 mod answer;
 pub mod budget;
+mod challenge;
 mod client;
 pub mod counters;
 pub mod egress;

@@ -1,10 +1,14 @@
 //! Answers without an end: a push feed's stream, under the same checks as any other request.
 
-use super::Outbound;
-use crate::provider::{Failure, Request};
+use super::exchange::path_of;
+use super::{Outbound, Priority, Shared, client};
+use crate::provider::{Cause, Failure, Request};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
+use http::{HeaderValue, header};
 use std::fmt;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 /// When a stream's headers have to arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,5 +54,63 @@ impl Outbound {
             .map(move |chunk| chunk.map_err(|error| shared.stream_fault(&endpoint, &url, &error)))
             .boxed();
         Ok(Opened { status, chunks })
+    }
+}
+
+impl Shared {
+    /// Opens a feed's stream: one attempt, no redirects, a deadline up to the headers only.
+    async fn open(
+        &self,
+        request: Request,
+        priority: Priority,
+        head: Head,
+    ) -> Result<reqwest::Response, Failure> {
+        let (target, checked) = self.checked(&request)?;
+        let deadline = Instant::now() + self.limits.total;
+        let opening = async {
+            let mut exchange = self.prepare(target, checked, priority, deadline).await?;
+            // A compressed stream would reach us in the compressor's portions, not the service's.
+            let plain = HeaderValue::from_static("identity");
+            exchange.extra.insert(header::ACCEPT_ENCODING, plain);
+            let _permit = exchange.admit().map_err(|limited| exchange.limited(limited))?;
+            let url = exchange.url().map_err(|fault| exchange.fault(fault))?;
+            let answered = exchange.execute(&url, true).await;
+            let response = answered.map_err(|fault| exchange.fault(fault))?;
+            let status = response.status().as_u16();
+            exchange
+                .observe(status, response.headers(), b"")
+                .map_err(|limited| exchange.limited(limited))?;
+            exchange.authorized(response.status())?;
+            Ok(response)
+        };
+        let result = match head {
+            Head::InTime => timeout_at(deadline, opening).await,
+            Head::Whenever => Ok(opening.await),
+        };
+        let result = result.unwrap_or_else(|_| {
+            let seconds = self.limits.total.as_secs_f32();
+            Err(self.failure(
+                Cause::TimedOut,
+                format!("the stream {} was not opened within {seconds} s", path_of(&request.path)),
+            ))
+        });
+        match &result {
+            Ok(response) => target.counters.answered(response.status().as_u16()),
+            Err(failure) => target.counters.failed(failure),
+        }
+        result
+    }
+
+    /// For a stream that broke after it had been opened.
+    fn stream_fault(&self, endpoint: &str, url: &Url, error: &reqwest::Error) -> Failure {
+        match self.target(endpoint) {
+            Ok(target) => {
+                let fault = client::fault(error, &self.service, &target.base, target.proxy(), url);
+                let failure = self.failure(fault.cause, fault.detail);
+                target.counters.failed(&failure);
+                failure
+            }
+            Err(failure) => failure,
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) const INSTANCE: &[&str] = &[
     "grant",
     "asks",
 ];
-pub(super) const ENDPOINT: &[&str] = &["url", "redirect-hosts", "ca-file"];
+pub(super) const ENDPOINT: &[&str] = &["url", "redirect-hosts", "token-hosts", "ca-file"];
 
 /// Each section under its name in messages.
 const SECTIONS: [(&str, &[&str]); 6] = [

@@ -79,6 +79,8 @@ pub struct EndpointConfig {
     pub url: Option<String>,
     /// Origins beside the declared ones to which a redirect may lead, without the credential.
     pub redirect_hosts: Vec<String>,
+    /// Origins beside the declared ones whose token service may be given the user's name and password.
+    pub token_hosts: Vec<String>,
     /// PEM file of certificate authorities beside the system's own.
     pub ca_file: Option<PathBuf>,
 }

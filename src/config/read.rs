@@ -212,6 +212,7 @@ impl<'a> Section<'a> {
                 table.only(keys::ENDPOINT);
                 endpoint.url = table.base_url("url");
                 endpoint.redirect_hosts = table.strings("redirect-hosts");
+                endpoint.token_hosts = table.strings("token-hosts");
                 endpoint.ca_file = table.path("ca-file");
             } else {
                 endpoint.url = section.base_url(name);

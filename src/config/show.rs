@@ -105,9 +105,12 @@ fn instance(instance: &InstanceConfig) -> String {
             lines.push(format!("{at} = {{}}"));
         }
         lines.extend(endpoint.url.as_ref().map(|url| format!("{at}.url = {}", quoted(url))));
-        if !endpoint.redirect_hosts.is_empty() {
-            let hosts: Vec<_> = endpoint.redirect_hosts.iter().map(|h| quoted(h)).collect();
-            lines.push(format!("{at}.redirect-hosts = [{}]", hosts.join(", ")));
+        for (setting, hosts) in
+            [("redirect-hosts", &endpoint.redirect_hosts), ("token-hosts", &endpoint.token_hosts)]
+        {
+            let quoted: Vec<_> = hosts.iter().map(|host| quoted(host)).collect();
+            let shown = (!quoted.is_empty()).then(|| quoted.join(", "));
+            lines.extend(shown.map(|hosts| format!("{at}.{setting} = [{hosts}]")));
         }
         lines.extend(endpoint.ca_file.as_ref().map(|p| format!("{at}.ca-file = {}", path(p))));
     }
@@ -146,7 +149,7 @@ mod tests {
             [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n\
             metrics-listen = '127.0.0.1:9464'\n[instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
-            endpoints.e = { redirect-hosts = ['https://l'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
+            endpoints.e = { redirect-hosts = ['https://l'], token-hosts = ['https://t'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
             client-id = 'c'\nallow = ['acme/*', 'mira']\n\
             credential-files.t = '/t'\nsettings.s = \"tab\\tend\"\nenabled = false\nendpoints.none = {}\n";
         let file = Path::new("/c.toml");

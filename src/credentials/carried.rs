@@ -26,6 +26,8 @@ pub struct Carried {
 enum Way {
     Header(HeaderName, HeaderValue),
     Signature(Signer),
+    /// As the service asks: `Basic`, to it or to the one that gives tokens for it.
+    Asked(HeaderValue),
 }
 
 impl Carried {
@@ -44,10 +46,10 @@ impl Carried {
             }
             Scheme::Bearer => format!("Bearer {secret}"),
             Scheme::Header(_) => secret.to_owned(),
-            Scheme::Basic(user) => {
-                let pair = Zeroizing::new(match user {
-                    Some(user) => format!("{user}:{secret}"),
-                    None => secret.to_owned(),
+            Scheme::Basic(_) | Scheme::Challenge { .. } => {
+                let pair = Zeroizing::new(match &spec.scheme {
+                    Scheme::Basic(Some(user)) => format!("{user}:{secret}"),
+                    _ => secret.to_owned(),
                 });
                 let (user, password) = pair
                     .split_once(':')
@@ -66,7 +68,10 @@ impl Carried {
         value.set_sensitive(true);
         let traces = traces.into_iter().map(Secret::new);
         let traces = traces.filter(|trace| trace.expose().len() >= WORTH_A_SEARCH).collect();
-        let way = Way::Header(header, value);
+        let way = match spec.scheme {
+            Scheme::Challenge { .. } => Way::Asked(value),
+            _ => Way::Header(header, value),
+        };
         Ok(Carried { credential: spec.name.clone(), found, way, traces })
     }
 
@@ -84,6 +89,15 @@ impl Carried {
         match &self.way {
             Way::Header(header, value) => drop(headers.insert(header.clone(), value.clone())),
             Way::Signature(signer) => signer.sign(request, headers),
+            Way::Asked(_) => {}
+        }
+    }
+
+    /// The header that a service gets when it asks for it.
+    pub fn basic(&self) -> Option<&HeaderValue> {
+        match &self.way {
+            Way::Asked(value) => Some(value),
+            Way::Header(..) | Way::Signature(_) => None,
         }
     }
 

@@ -68,6 +68,7 @@ fn placed(
         let place = Override {
             url: endpoint.url.clone().unwrap_or_default(),
             redirect_hosts: endpoint.redirect_hosts.clone(),
+            token_hosts: endpoint.token_hosts.clone(),
             ca_file: endpoint.ca_file.clone(),
         };
         setup.overrides.insert(name.clone(), place);

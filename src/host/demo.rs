@@ -82,7 +82,8 @@ pub fn demo() -> Result<Demo, Refused> {
     let mut config = Config::default();
     for place in services.places() {
         let demo::Place { instance, endpoint, url, redirect_hosts } = place;
-        let place = EndpointConfig { url: Some(url), redirect_hosts, ca_file: None };
+        let url = Some(url);
+        let place = EndpointConfig { url, redirect_hosts, ..EndpointConfig::default() };
         let endpoints = [(endpoint.to_owned(), place)].into();
         let placed = InstanceConfig { endpoints, ..InstanceConfig::default() };
         config.written.insert(instance.to_owned(), placed);

@@ -231,6 +231,8 @@ impl Core {
         if let Err(error) = self.runtime.renew(name).await {
             tracing::error!(provider = %name, %error, "what its predecessor said may still be shown");
         }
+        // Who looks after the command has ended finds what is there now.
+        self.runtime.heard().await;
         let after = Arc::new(Running { working, feeds, place });
         for running in self.running.write().iter_mut() {
             if running.working.name == *name {

@@ -398,7 +398,10 @@ impl Daemon for Core {
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>> {
         Box::pin(async move {
             match self.runtime.refresh(path).await {
-                Ok(nodes) => Ok(Refreshed { nodes }),
+                Ok(nodes) => {
+                    self.runtime.heard().await;
+                    Ok(Refreshed { nodes })
+                }
                 Err(error) => Err(Refused {
                     message: format!("{path}: {error}"),
                     hint: Some(match error {

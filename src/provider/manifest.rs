@@ -200,14 +200,22 @@ pub enum Scheme {
         /// The setting that names it.
         region: Option<String>,
     },
+    /// As the endpoint's refusal asks for it, by a secret of the form `USER:PASSWORD`.
+    Challenge {
+        /// Hosts of token services outside of the endpoint's origin.
+        hosts: Vec<String>,
+    },
 }
 
 impl Scheme {
     /// The header that the secret travels in.
     pub fn header(&self) -> &str {
         match self {
-            Scheme::Bearer | Scheme::Basic(_) | Scheme::AwsSigv4 { .. } => "authorization",
             Scheme::Header(name) => name,
+            Scheme::Bearer
+            | Scheme::Basic(_)
+            | Scheme::AwsSigv4 { .. }
+            | Scheme::Challenge { .. } => "authorization",
         }
     }
 }

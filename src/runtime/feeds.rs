@@ -6,11 +6,14 @@ use crate::inodes::ROOT;
 use crate::nodes::InstanceId;
 use crate::provider;
 use crate::sharded::PARTS;
-use omnifs_platform::{Change, Error, Handle, Result, Vfs};
+use omnifs_platform::{Barrier, Change, Error, Handle, Result, Vfs};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Handles that are looked at under the lock at a time.
 const HANDLES: usize = 8;
+/// The longest that a command waits for kernels.
+const HEARD: Duration = Duration::from_secs(2);
 
 impl Runtime {
     /// Says that the instance's scopes under `prefix` are polled: what is fetched in them is
@@ -56,6 +59,16 @@ impl Runtime {
         let count = self.state().refresh(handle, &mut out)?;
         self.notify(out);
         Ok(count)
+    }
+
+    /// Ends once kernels have been told of all that has happened so far, or after [`HEARD`]: a request that is
+    /// under way in a directory may hold back what is to be told of its names.
+    pub async fn heard(&self) {
+        let (barrier, passed) = Barrier::new();
+        self.notify(vec![Change::Barrier(barrier)]);
+        if tokio::time::timeout(HEARD, passed).await.is_err() {
+            tracing::debug!("a kernel has not heard of all that has happened");
+        }
     }
 
     /// Another provider has taken the place of the instance's: nothing that its predecessor has said is served

@@ -256,17 +256,20 @@ fn check_endpoint(endpoint: &raw::Endpoint) -> Result<(), Fault> {
         }
         pattern::check(path).or_else(wrong)?;
     }
-    short(&endpoint.redirect_hosts, "redirect hosts")?;
-    for host in &endpoint.redirect_hosts {
-        if RedirectHost::parse(host, false).is_err() {
-            return refuse(format_args!(
-                "{} is no host: use HOST, HOST:PORT or *.DOMAIN.TLD, in lower case",
-                Quoted(host)
-            ));
-        }
-    }
+    hosts(&endpoint.redirect_hosts, "redirect hosts")?;
     endpoint.limits.as_ref().map_or(Ok(()), check_limits)?;
     line(&endpoint.purpose, "purpose of an endpoint")
+}
+
+fn hosts(all: &[String], what: &str) -> Result<(), Fault> {
+    short(all, what)?;
+    let bad = all.iter().find(|host| RedirectHost::parse(host, false).is_err());
+    bad.map_or(Ok(()), |host| {
+        refuse(format_args!(
+            "{} is no host: use HOST, HOST:PORT or *.DOMAIN.TLD, in lower case",
+            Quoted(host)
+        ))
+    })
 }
 
 fn credential(credential: &raw::Credential, config: &[raw::ConfigKey]) -> Result<(), Fault> {
@@ -317,6 +320,7 @@ fn credential(credential: &raw::Credential, config: &[raw::ConfigKey]) -> Result
                 }
             }
         }
+        raw::Scheme::Challenge(given) => hosts(given, "hosts of token services")?,
         raw::Scheme::Bearer | raw::Scheme::Basic(None) => {}
     }
     short(&credential.raw_prefixes, "prefixes")?;
@@ -349,9 +353,10 @@ fn check_credentials(endpoint: &raw::Endpoint, all: &[raw::Credential]) -> Resul
             ));
         };
         let header = match &credential.scheme {
-            raw::Scheme::Bearer | raw::Scheme::Basic(_) | raw::Scheme::AwsSigv4(_) => {
-                "authorization"
-            }
+            raw::Scheme::Bearer
+            | raw::Scheme::Basic(_)
+            | raw::Scheme::AwsSigv4(_)
+            | raw::Scheme::Challenge(_) => "authorization",
             raw::Scheme::Header(name) => name.as_str(),
         };
         if !headers.insert(header) {

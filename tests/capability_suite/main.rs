@@ -6,6 +6,7 @@
 
 mod answers;
 mod budget;
+mod challenges;
 mod credentials;
 mod egress;
 mod elsewhere;

@@ -7,6 +7,7 @@ mod oci;
 mod prometheus;
 mod rest;
 mod s3;
+mod tokens;
 
 use omnifs_support::{Omnifs, program, skip};
 

@@ -1,6 +1,7 @@
 //! The provider `oci` against Debian's docker-registry, with `curl` and the bytes that were pushed to say what is
 //! right.
 
+use crate::tokens::Tokens;
 use crate::{configure, home};
 use omnifs_support::tools::{await_content, await_gone, errno, list, read, shell};
 use omnifs_support::{Mounted, Omnifs, Server, wait_until};
@@ -30,13 +31,22 @@ struct World {
     registry: Server,
     served: PathBuf,
     /// What every request needs, for curl.
-    user: &'static str,
+    user: String,
 }
 
 impl World {
-    /// Nothing where no mount can be made, or the server is not installed, which is said. `users` is
-    /// who may log in, as htpasswd writes it.
-    fn new(test: &str, polls: &str, users: Option<&str>) -> Option<World> {
+    /// Nothing where no mount can be made, or the server is not installed, which is said.
+    fn new(test: &str, polls: &str) -> Option<World> {
+        World::with_login(test, polls, |_| (String::new(), String::new()))
+    }
+
+    /// `login` is given the folder of the registry's files, and gives a section of its configuration and what
+    /// curl needs then.
+    fn with_login(
+        test: &str,
+        polls: &str,
+        login: impl FnOnce(&Path) -> (String, String),
+    ) -> Option<World> {
         let programs = ["docker-registry", "curl", "tar", "gzip", "sha256sum"];
         let omnifs = home(test, &programs)?.env("OMNIFS_POLL_MS", polls);
         let served = omnifs.path("served");
@@ -45,17 +55,14 @@ impl World {
             fs::write(served.join(name), text).expect("a file");
             served.join(name).display().to_string()
         };
-        let auth = users.map(|users| {
-            let path = written("users", users);
-            format!("auth: {{htpasswd: {{realm: test, path: '{path}'}}}}\n")
-        });
+        let (auth, user) = login(&served);
         let registry = Server::start("docker-registry", &served, |at| {
             let text = format!(
                 "version: 0.1\nlog: {{accesslog: {{disabled: true}}}}\n\
                  storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\n\
                  http: {{addr: '{at}', secret: test}}\n{}",
                 served.join("data").display(),
-                auth.as_deref().unwrap_or_default(),
+                auth,
             );
             ["serve".to_owned(), written("registry.yml", &text)].to_vec()
         });
@@ -64,8 +71,17 @@ impl World {
             &omnifs,
             &format!("[instances.oci]\nendpoints.registry = '{}'\n", registry.url()),
         );
-        let user = if auth.is_some() { "-u user:secret" } else { "" };
         Some(World { omnifs, registry, served, user })
+    }
+
+    /// Names the registry, and a file with a user's name and password.
+    fn log_in(&self, more: &str) {
+        let secret = self.omnifs.path("login");
+        fs::write(&secret, "user:secret\n").expect("a file");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("permissions");
+        let (url, secret) = (self.registry.url(), secret.display());
+        let own = format!("endpoints.registry.url = '{url}'\ncredential-file = '{secret}'\n{more}");
+        configure(&self.omnifs, &format!("[instances.oci]\n{own}"));
     }
 
     fn mount(&self) -> Mounted<'_> {
@@ -74,7 +90,7 @@ impl World {
 
     /// What the registry answers there, whatever the machine's proxy.
     fn curl(&self, arguments: &str, path: &str) -> String {
-        let (user, url) = (self.user, self.registry.url());
+        let (user, url) = (&self.user, self.registry.url());
         shell(
             &self.served,
             &format!("curl -sS -f --noproxy '*' {user} {arguments} '{url}/v2/{path}'"),
@@ -107,7 +123,7 @@ impl World {
         });
         let place = place.unwrap_or_else(|| panic!("no place in {headers}"));
         let put = "curl -sS -f --noproxy '*' -X PUT -H 'content-type: application/octet-stream'";
-        let user = self.user;
+        let user = &self.user;
         shell(&self.served, &format!("{put} {user} --data-binary @blob '{place}&digest={digest}'"));
         json!({"mediaType": kind, "digest": digest, "size": content.len()})
     }
@@ -174,7 +190,7 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn an_image_and_an_index_are_what_was_pushed_and_what_the_registry_says() {
-    let Some(world) = World::new("oci_shown", NEVER, None) else { return };
+    let Some(world) = World::new("oci_shown", NEVER) else { return };
     let base = world.layer(
         "mkdir -p etc bin gone && echo ID=base > etc/os-release && printf '#!/bin/sh\\n' > bin/run && \
          chmod 755 bin/run && ln bin/run bin/hard && ln -s run bin/soft && echo x > gone/file",
@@ -270,7 +286,7 @@ fn an_image_and_an_index_are_what_was_pushed_and_what_the_registry_says() {
 
 #[test]
 fn a_tag_that_moves_comes_or_goes_shows_by_the_next_poll() {
-    let Some(world) = World::new("oci_moves", OFTEN, None) else { return };
+    let Some(world) = World::new("oci_moves", OFTEN) else { return };
     let [one, two] = ["one", "two"].map(|name| {
         let layer = world.layer(&format!("echo {name} > file && echo {name} > {name}"));
         world.image("acme/api", &format!("\"{name}\""), &[&layer])
@@ -308,7 +324,7 @@ fn a_tag_that_moves_comes_or_goes_shows_by_the_next_poll() {
 
 #[test]
 fn what_has_changed_while_the_registry_was_down_shows_once_it_answers() {
-    let Some(world) = World::new("oci_stopped", OFTEN, None) else { return };
+    let Some(world) = World::new("oci_stopped", OFTEN) else { return };
     let [one, two] = ["\"one\"", "\"two\""].map(|config| world.image("acme/api", config, &[]));
     world.tag("acme/api", "1.0", &one);
     world.tag("acme/api", "gone", &one);
@@ -338,7 +354,7 @@ fn what_has_changed_while_the_registry_was_down_shows_once_it_answers() {
 
 #[test]
 fn a_thousand_tags_cost_a_few_requests_and_then_none() {
-    let Some(world) = World::new("oci_thousand", NEVER, None) else { return };
+    let Some(world) = World::new("oci_thousand", NEVER) else { return };
     let image = world.image("acme/api", "{}", &[]);
     let digest = world.tag("acme/api", "t0001", &image)["digest"].take();
     for number in 2..=1_000 {
@@ -375,7 +391,7 @@ fn a_thousand_tags_cost_a_few_requests_and_then_none() {
 
 #[test]
 fn a_walk_over_the_files_of_an_image_fetches_their_layer_a_few_times() {
-    let Some(world) = World::new("oci_walk", NEVER, None) else { return };
+    let Some(world) = World::new("oci_walk", NEVER) else { return };
     let layer = world.layer("for n in $(seq 300); do echo line $n > f$n; done");
     let image = world.image("acme/api", "{}", &[&layer]);
     let digest = world.tag("acme/api", "1.0", &image)["digest"].take();
@@ -401,18 +417,97 @@ const USERS: &str = "user:$2b$04$S5.Yq9UgjRJVZlfa7ntSNuNhipykIkmi/mflm0.tNnK/aoL
 
 #[test]
 fn a_registry_that_asks_for_a_login_is_refused_without_and_shown_with_one() {
-    let Some(world) = World::new("oci_login", NEVER, Some(USERS)) else { return };
+    let world = World::with_login("oci_login", NEVER, |folder| {
+        let path = folder.join("users");
+        fs::write(&path, USERS).expect("a file");
+        let path = path.display();
+        (
+            format!("auth: {{htpasswd: {{realm: test, path: '{path}'}}}}\n"),
+            "-u user:secret".to_owned(),
+        )
+    });
+    let Some(world) = world else { return };
     world.tag("acme/api", "1.0", &world.image("acme/api", "\"one\"", &[]));
     let mounted = world.mount();
     assert_eq!(errno(&place(&mounted, "acme%2Fapi/tags/1.0/config.json")), EACCES);
     assert!(mounted.unmount());
-    let secret = world.omnifs.path("login");
-    fs::write(&secret, "user:secret\n").expect("a file");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("permissions");
-    let url = world.registry.url();
-    let own = format!("endpoints.registry = '{url}'\ncredential-file = '{}'\n", secret.display());
-    configure(&world.omnifs, &format!("[instances.oci]\n{own}"));
+    world.log_in("");
     let mounted = world.mount();
     assert_eq!(read(&place(&mounted, "acme%2Fapi/tags/1.0/config.json")), "\"one\"");
     assert!(!mounted.log().contains("user:secret"), "{}", mounted.log());
+}
+
+#[test]
+fn a_registry_whose_tokens_another_service_gives_is_shown_by_them() {
+    let mut service = None;
+    let world = World::with_login("oci_tokens", NEVER, |folder| {
+        let tokens = Tokens::serve(folder, Some("user:secret"), 300);
+        let made = (tokens.section(folder), bearer(&tokens));
+        service = Some(tokens);
+        made
+    });
+    let (Some(world), Some(tokens)) = (world, service) else { return };
+    world.tag("acme/api", "1.0", &world.image("acme/api", "\"one\"", &[&[7; 100]]));
+    // Its place is not the registry's, and nobody has named it.
+    world.log_in("");
+    let mounted = world.mount();
+    let config = place(&mounted, "acme%2Fapi/tags/1.0/config.json");
+    assert_eq!(errno(&config), EACCES);
+    assert!(mounted.log().contains("token-hosts"), "{}", mounted.log());
+    assert!(tokens.asked().is_empty());
+    assert!(mounted.unmount());
+
+    world.log_in(&format!("endpoints.registry.token-hosts = ['{}']\n", tokens.url()));
+    let mounted = world.mount();
+    let at = |path: &str| place(&mounted, &format!("acme%2Fapi/tags/1.0/{path}"));
+    assert_eq!(read(&at("config.json")), "\"one\"");
+    let layers = list(&at("layers")).expect("layers");
+    let [layer] = &layers[..] else { panic!("one layer: {layers:?}") };
+    assert_eq!(fs::read(at("layers").join(layer)).expect("a layer"), [7; 100]);
+    let asked = tokens.asked();
+    let of_the_repository =
+        |target: &String| target.contains("scope=repository%3Aacme%2Fapi%3Apull");
+    assert_eq!((asked.len(), asked.iter().all(of_the_repository)), (1, true), "{asked:?}");
+    // Another repository wants another token.
+    world.tag("acme/web", "1.0", &world.image("acme/web", "\"two\"", &[]));
+    assert_eq!(read(&place(&mounted, "acme%2Fweb/tags/1.0/config.json")), "\"two\"");
+    assert_eq!(tokens.asked().len(), 2);
+    assert!(!mounted.log().contains("user:secret"), "{}", mounted.log());
+    assert!(mounted.unmount());
+
+    // With a password that is not good the service says so, and what it says is told.
+    fs::write(world.omnifs.path("login"), "user:other\n").expect("a file");
+    let mounted = world.mount();
+    assert_eq!(errno(&place(&mounted, "acme%2Fapi/tags/1.0/config.json")), EACCES);
+    assert!(mounted.log().contains("gives no token for the credential"), "{}", mounted.log());
+}
+
+#[test]
+fn public_images_are_read_by_tokens_without_a_login_and_each_is_renewed_in_time() {
+    let mut service = None;
+    let world = World::with_login("oci_public", OFTEN, |folder| {
+        // So soon that the next request needs another one.
+        let tokens = Tokens::serve(folder, None, 5);
+        let made = (tokens.section(folder), bearer(&tokens));
+        service = Some(tokens);
+        made
+    });
+    let (Some(world), Some(tokens)) = (world, service) else { return };
+    world.tag("acme/api", "1.0", &world.image("acme/api", "\"one\"", &[]));
+    let url = world.registry.url();
+    let place_of =
+        format!("endpoints.registry = {{ url = '{url}', token-hosts = ['{}'] }}\n", tokens.url());
+    configure(&world.omnifs, &format!("[instances.oci]\n{place_of}"));
+    let mounted = world.mount();
+    let config = place(&mounted, "acme%2Fapi/tags/1.0/config.json");
+    await_content(&config, "\"one\"", SOON);
+    world.tag("acme/api", "1.0", &world.image("acme/api", "\"two\"", &[]));
+    await_content(&config, "\"two\"", SOON);
+    let renewed = || (tokens.asked().len() > 4).then_some(());
+    wait_until(SOON, renewed).expect("polls have had tokens of their own");
+}
+
+/// What curl needs to push.
+fn bearer(tokens: &Tokens) -> String {
+    format!("-H 'authorization: Bearer {}'", tokens.to_push(&["acme/api", "acme/web"]))
 }

@@ -87,6 +87,7 @@ impl Kernel {
                 Change::Event(_) => {}
                 // A kernel may keep what it is asked to give back.
                 Change::Unneeded { .. } => {}
+                Change::Barrier(_) => {}
             }
         }
         changes

@@ -21,6 +21,8 @@ struct Reference {
     begun: bool,
     /// The stamp when the request began whose answer told the size last.
     told_at: Option<u64>,
+    /// An answer went out that knew no size, and may overtake one that does.
+    blank: bool,
     /// The size that the kernel knows for certain, whatever answers are on their way.
     settled: Option<u64>,
     last: Shown,
@@ -73,7 +75,8 @@ impl References {
             return false;
         }
         let last = Shown::new(inode, kind);
-        let fresh = Reference { count: 0, begun: false, told_at: None, settled: None, last };
+        let fresh =
+            Reference { count: 0, begun: false, told_at: None, blank: false, settled: None, last };
         shard.references.entry(handle.0).or_insert(fresh).count += 1;
         true
     }
@@ -126,10 +129,13 @@ impl References {
         }
     }
 
-    /// The size that the kernel was told last; 0 if none was. An answer that does not know the size
-    /// repeats it: the kernel would cut a mapping of the file at a smaller one.
-    pub fn last_size(&self, handle: Handle) -> u64 {
-        self.shard(handle).references.get(&handle.0).map_or(0, |held| held.last.size)
+    /// What the kernel was told last, for an answer that does not know better: the kernel would cut a mapping
+    /// of a file at a smaller size. If it was told none yet, the answer tells that of an empty file.
+    pub fn again(&self, handle: Handle) -> Option<Shown> {
+        let mut shard = self.shard(handle);
+        let held = shard.references.get_mut(&handle.0)?;
+        held.blank |= held.told_at.is_none() && held.settled.is_none();
+        Some(held.last)
     }
 
     /// The size that the kernel was told last, in bytes; `None` if it was told none yet.
@@ -140,11 +146,23 @@ impl References {
     }
 
     /// Whether the kernel may know no size, or none that it was told since. It drops an answer that an
-    /// invalidation overtakes; where the file `is_unchanged` since the stamp of that answer, none has.
+    /// invalidation overtakes; where the file `is_unchanged` since the stamp of that answer, none has. It drops
+    /// one as well that the answer to a lookup of the file overtakes, and keeps what that one says.
     pub fn may_lack_size(&self, handle: Handle, is_unchanged: impl Fn(u64) -> bool) -> bool {
         let shard = self.shard(handle);
         let held = shard.references.get(&handle.0);
-        held.is_some_and(|held| held.settled.is_none() && !held.told_at.is_some_and(is_unchanged))
+        held.is_some_and(|held| {
+            let told = held.told_at.is_some_and(is_unchanged);
+            held.settled.is_none() && (held.blank || !told)
+        })
+    }
+
+    /// Notes the size that the kernel is about to be made to know, in bytes: an answer from here on says the
+    /// same.
+    pub fn expect(&self, handle: Handle, size: u64) {
+        if let Some(reference) = self.shard(handle).references.get_mut(&handle.0) {
+            reference.last.size = size;
+        }
     }
 
     /// Notes that the kernel knows a size for certain, in bytes; with `None` that it may know another.
@@ -226,5 +244,26 @@ mod tests {
         assert!(held.may_lack_size(Handle(5), |told_at| told_at >= 8));
         held.settle(Handle(5), Some(3));
         assert!(!held.may_lack_size(Handle(5), |told_at| told_at >= 9));
+    }
+
+    #[test]
+    fn an_answer_without_a_size_may_overtake_one_that_tells_it() {
+        let held = References::new();
+        held.add(Handle(5), Inode(5), Kind::File);
+        // Somebody looks the file up, and the kernel hears of it late.
+        assert_eq!(held.again(Handle(5)).map(|shown| shown.size), Some(0));
+        let (inode, kind, modified) = (Inode(5), Kind::File, SystemTime::UNIX_EPOCH);
+        let attr = Attr { inode, kind, size: 3, modified, cacheable: true };
+        held.tell(Handle(5), &attr, 7);
+        assert!(held.may_lack_size(Handle(5), |_| true));
+        held.expect(Handle(5), 3);
+        assert_eq!(held.again(Handle(5)).map(|shown| shown.size), Some(3));
+        held.settle(Handle(5), Some(3));
+        assert!(!held.may_lack_size(Handle(5), |_| true));
+        // From then on each answer knows it.
+        held.add(Handle(6), Inode(6), Kind::File);
+        held.tell(Handle(6), &Attr { inode: Inode(6), ..attr }, 7);
+        assert_eq!(held.again(Handle(6)).map(|shown| shown.size), Some(3));
+        assert!(!held.may_lack_size(Handle(6), |_| true));
     }
 }

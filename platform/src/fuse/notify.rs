@@ -14,7 +14,7 @@ use super::held::References;
 use super::stamps::Stamps;
 use super::watch::{Queue, Task};
 use super::wire::{Told, Wire};
-use crate::{Change, Event, Fate, Handle};
+use crate::{Barrier, Change, Event, Fate, Handle};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -46,6 +46,8 @@ struct Job {
     names: HashMap<String, Fate>,
     /// Inodes to be given back, each with the places of a file.
     unneeded: Vec<(u64, Vec<(u64, String)>)>,
+    /// Those who wait until this is told.
+    barriers: Vec<Barrier>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,11 @@ enum Extent {
 }
 
 impl Job {
+    fn is_empty(&self) -> bool {
+        let Job { inode, names, unneeded, barriers } = self;
+        inode.is_none() && names.is_empty() && unneeded.is_empty() && barriers.is_empty()
+    }
+
     /// Adds what has become of a name. What is said twice is said as strongly as it was once.
     fn add(&mut self, name: String, fate: Fate) {
         let strength = |fate| match fate {
@@ -205,6 +212,7 @@ impl Notifier {
                 // Nobody watches a directory that the kernel does not hold.
                 Change::Event(event) if self.is_held_at(&event) => events.push(Task::Raise(event)),
                 Change::Event(_) => {}
+                Change::Barrier(barrier) => board.hold(&barrier),
             }
         }
         self.reinforce(&mut board);
@@ -357,17 +365,41 @@ impl Notifier {
 impl Board {
     fn job(&mut self, node: u64) -> &mut Job {
         let job = self.jobs.entry(node).or_default();
-        let new = job.inode.is_none() && job.names.is_empty() && job.unneeded.is_empty();
-        if new && !self.busy.contains(&node) {
+        if job.is_empty() && !self.busy.contains(&node) {
             self.ready.push_back(node);
         }
         job
+    }
+
+    /// Holds a barrier until all that is to be told by now has been told, and all that is being told.
+    fn hold(&mut self, barrier: &Barrier) {
+        let nodes: HashSet<u64> = self.jobs.keys().chain(&self.busy).copied().collect();
+        nodes.into_iter().for_each(|node| self.job(node).barriers.push(barrier.clone()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_barrier_is_passed_once_what_was_to_be_told_before_it_has_been() {
+        let mut board = Board::default();
+        board.job(5).inode = Some(Extent::Attributes);
+        // Being told, and so not on the board any more.
+        board.busy.insert(6);
+        let (barrier, passed) = Barrier::new();
+        let mut passed = std::pin::pin!(passed);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        board.hold(&barrier);
+        drop(barrier);
+        board.job(7).inode = Some(Extent::Attributes);
+        assert_eq!(board.ready, [5, 7]);
+        board.jobs.remove(&5);
+        assert!(passed.as_mut().poll(&mut context).is_pending());
+        board.jobs.remove(&6);
+        assert!(passed.as_mut().poll(&mut context).is_ready());
+    }
 
     #[test]
     fn changes_of_one_object_become_one_job_and_a_busy_object_waits_its_turn() {

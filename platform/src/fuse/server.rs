@@ -106,7 +106,7 @@ impl<V: Vfs> Server<V> {
     pub fn entry_attr(&self, entry: &Entry) -> (fuser::FileAttr, bool) {
         let (mut attr, kept) = self.owner.of_entry(entry.handle.0, entry);
         if entry.attr.is_none() && entry.kind != Kind::Directory {
-            attr.size = self.references.last_size(entry.handle);
+            attr.size = self.references.again(entry.handle).map_or(0, |shown| shown.size);
         }
         (attr, kept)
     }
@@ -172,13 +172,14 @@ impl<V: Vfs> Server<V> {
     }
 
     /// Has the kernel know the size of a file of which it may know none. An answer that an invalidation
-    /// overtakes is not kept, and the read that waits for it would find the file empty. The last byte
-    /// says the same and is kept in any case.
+    /// overtakes is not kept, nor is one that the answer to a lookup overtakes, and the read that waits for it
+    /// would find the file empty. The last byte says the same and is kept in any case.
     ///
     /// Away from the threads that answer requests, since it waits for reads of that byte.
     pub async fn settle_size(&self, handle: Handle, open: OpenId, size: u64) -> Result<()> {
         let Some(last) = size.checked_sub(1) else { return Ok(()) };
         let byte = self.vfs.read(open, last, 1).await?;
+        self.references.expect(handle, size);
         let (notifier, node) = (self.notifier.clone(), self.notifier.node(handle));
         let told = self.runtime.spawn_blocking(move || notifier.wire.store(node, last, &byte));
         // An error means that the runtime ends, and the mount with it.

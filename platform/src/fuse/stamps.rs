@@ -53,7 +53,7 @@ impl Stamps {
                         self.place(*child).store(next, Ordering::SeqCst);
                     }
                 }
-                Change::Unneeded { .. } | Change::Event(_) => {}
+                Change::Unneeded { .. } | Change::Event(_) | Change::Barrier(_) => {}
             }
         }
         self.now.store(next, Ordering::SeqCst);

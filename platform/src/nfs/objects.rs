@@ -310,8 +310,11 @@ impl<V: Vfs> Objects<V> {
                 // Only attributes are in doubt, and those are asked for each time.
                 // NFS version 3 has nobody to tell of an event.
                 // What is known by a number here is bounded by itself.
-                Change::Content { open: true, .. } | Change::Event(_) | Change::Unneeded { .. } => {
-                }
+                // The answer to whoever asks next is from after this.
+                Change::Content { open: true, .. }
+                | Change::Event(_)
+                | Change::Unneeded { .. }
+                | Change::Barrier(_) => {}
                 Change::Content { handle, open: false } => {
                     for place in table.places.get(handle).into_iter().flatten() {
                         if let Some(object) = table.objects.peek_mut(place) {

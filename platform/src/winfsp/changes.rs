@@ -147,7 +147,7 @@ impl<V: Vfs> Changes<V> {
                 paths.extend(self.table.paths(parent));
                 paths
             }
-            Change::Event(_) | Change::Unneeded { .. } => return,
+            Change::Event(_) | Change::Unneeded { .. } | Change::Barrier(_) => return,
         };
         let mut waiting = self.waiting();
         paths.iter().for_each(|(path, _)| waiting.modified(path, 0));

@@ -105,6 +105,20 @@ impl Tree for Id {
     }
 }
 
+/// Where public registries have tokens given: Docker Hub, GitLab. Those of GitHub, Quay and others give them themselves.
+const TOKEN_SERVICES: &[&str] = &["auth.docker.io", "gitlab.com"];
+
+/// Where they have their blobs read: Docker Hub, GitHub, Quay, GitLab.
+const STORAGE: &[&str] = &[
+    "production.cloudflare.docker.com",
+    "docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com",
+    "pkg-containers.githubusercontent.com",
+    "cdn01.quay.io",
+    "cdn02.quay.io",
+    "cdn03.quay.io",
+    "cdn.registry.gitlab-static.net",
+];
+
 /// The provider.
 #[derive(Debug)]
 pub struct Oci;
@@ -121,6 +135,7 @@ impl Provider for Oci {
         endpoints: &[Endpoint {
             allow: registry::RULES,
             credentials: &["registry"],
+            redirect_hosts: STORAGE,
             ..Endpoint::new(
                 registry::ENDPOINT,
                 "https://localhost:5000",
@@ -128,7 +143,7 @@ impl Provider for Oci {
             )
         }],
         credentials: &[Credential {
-            scheme: Scheme::Basic(None),
+            scheme: Scheme::Challenge(TOKEN_SERVICES),
             ..Credential::new(
                 "registry",
                 "https://distribution.github.io/distribution/about/configuration/",

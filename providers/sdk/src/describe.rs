@@ -126,6 +126,7 @@ fn credential(credential: &m::Credential) -> w::Credential {
                 region: maybe(region),
             }),
             m::Scheme::Header(name) => w::Scheme::Header(name.to_owned()),
+            m::Scheme::Challenge(hosts) => w::Scheme::Challenge(owned(hosts)),
         },
         environment: owned(credential.environment),
         environment_elsewhere: owned(credential.environment_elsewhere),

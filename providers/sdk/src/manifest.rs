@@ -318,6 +318,9 @@ pub enum Scheme {
     Header(&'static str),
     /// The host signs each request; see `wit/manifest.wit`. `region`: the setting that names it.
     AwsSigv4 { service: &'static str, region: Option<&'static str> },
+    /// As the endpoint's own 401 asks for it, by a secret of the form `USER:PASSWORD`; see `wit/manifest.wit`. Hosts
+    /// outside of the endpoint's origin that give tokens for it.
+    Challenge(&'static [&'static str]),
 }
 
 /// A request that succeeds with a good secret, and the place of its owner's name.

@@ -7,7 +7,7 @@ use omnifs::config::{Instance, Mount};
 use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
-use omnifs::provider::{Endpoint, FeedKind, Manifest, Method};
+use omnifs::provider::{Endpoint, FeedKind, Manifest, Method, Scheme};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -124,6 +124,12 @@ pub fn describe(
                 all => format!("{} not used: ", all.join(", ")),
             };
             line(4, format!("here {unused}the endpoint {endpoint} is at {origin}"));
+        }
+        if let Scheme::Challenge { hosts } = &credential.scheme {
+            line(4, "sent as the service asks for it, to itself or for a token".into());
+            for host in hosts {
+                line(6, format!("{host} may give the token, and gets the credential"));
+            }
         }
         if let Some(oauth) = &credential.oauth {
             line(4, format!("by login, for: {}", oauth.scopes.join(" ")));

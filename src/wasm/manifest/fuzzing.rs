@@ -112,10 +112,11 @@ impl<'a> Lines<'a> {
     fn credential(&mut self) -> raw::Credential {
         raw::Credential {
             name: self.text(),
-            scheme: match self.number(4) {
+            scheme: match self.number(5) {
                 0 => raw::Scheme::Bearer,
                 1 => raw::Scheme::Basic(self.maybe(Self::text)),
                 2 => raw::Scheme::Header(self.text()),
+                3 => raw::Scheme::Challenge(self.list(Self::text)),
                 _ => raw::Scheme::AwsSigv4(raw::AwsSigv4 {
                     service: self.text(),
                     region: self.maybe(Self::text),

@@ -91,6 +91,7 @@ pub(super) fn credential(raw: raw::Credential) -> Credential {
                 Scheme::AwsSigv4 { service, region }
             }
             raw::Scheme::Header(name) => Scheme::Header(name),
+            raw::Scheme::Challenge(hosts) => Scheme::Challenge { hosts },
         },
         environment: raw.environment,
         environment_elsewhere: raw.environment_elsewhere,

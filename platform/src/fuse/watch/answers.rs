@@ -64,7 +64,7 @@ impl<V: Vfs> Server<V> {
             self.vfs.forget(handle, 1);
             return None;
         }
-        Some(shown)
+        self.references.again(handle)
     }
 
     fn attr_again(&self, number: u64, shown: Shown) -> FileAttr {
