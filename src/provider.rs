@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 mod body;
 mod manifest;
 
-pub use body::{Body, Frames, Framing, Growing, Piece, Source, Validator, Wanted};
+pub use body::{Body, Frames, Framing, Growing, Piece, Since, Source, TimeForm, Validator, Wanted};
 pub use manifest::{
     Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
     Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit,

@@ -123,9 +123,9 @@ impl Follower {
         }
         let Some(records) = &mut self.records else { return Over::Unused };
         let mut request = self.growth.stream.request.clone();
-        if let (Some(since), Some(name)) = (records.since(), &self.growth.stream.since) {
+        if let (Some(at), Some(since)) = (records.since(), &self.growth.stream.since) {
             let mark = if request.path.contains('?') { '&' } else { '?' };
-            request.path = format!("{}{mark}{name}={since}", request.path);
+            request.path = format!("{}{mark}{}={at}", request.path, since.parameter);
         }
         records.reconnected();
         let asked = Instant::now();

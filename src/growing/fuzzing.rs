@@ -1,7 +1,7 @@
 //! See `crate::fuzzing`.
 
 use super::records::{Broken, Records};
-use crate::provider::{Frames, Framing, Growing, Method, Request};
+use crate::provider::{Frames, Framing, Growing, Method, Request, Since};
 
 fn stream(options: u8) -> Growing {
     let frames = Frames {
@@ -22,7 +22,7 @@ fn stream(options: u8) -> Growing {
         body: None,
     };
     let timed = options & 2 == 0;
-    Growing { request, framing, timed, since: timed.then(|| "since".into()) }
+    Growing { request, framing, timed, since: timed.then(|| Since::seconds("since")) }
 }
 
 /// What is shown of a stream that comes in chunks of `size` bytes.

@@ -5,7 +5,7 @@
 //! log that was rotated again from somewhere before, and go on after a reconnection with the record that
 //! was last. See `wit/types.wit` for what a provider says of a stream.
 
-use crate::provider::{Frames, Framing, Growing};
+use crate::provider::{Frames, Framing, Growing, TimeForm};
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -138,10 +138,13 @@ impl Records {
         self.skip = if self.resumes() { 0 } else { self.shown };
     }
 
-    /// Where the next connection is to begin: seconds since the Unix epoch, with a fraction.
+    /// Where the next connection is to begin, as the stream's service reads a time.
     pub fn since(&self) -> Option<String> {
         let at = self.newest.as_ref().filter(|_| self.resumes())?.at;
-        Some(format!("{}.{:09}", at.as_second(), at.subsec_nanosecond()))
+        Some(match self.stream.since.as_ref()?.form {
+            TimeForm::Seconds => format!("{}.{:09}", at.as_second(), at.subsec_nanosecond()),
+            TimeForm::Rfc3339 => at.to_string(),
+        })
     }
 
     fn resumes(&self) -> bool {

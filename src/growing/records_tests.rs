@@ -1,5 +1,5 @@
 use super::*;
-use crate::provider::{Method, Request};
+use crate::provider::{Method, Request, Since};
 
 fn frames(shown: &[u8], hidden: &[u8]) -> Growing {
     let framing = Framing::Frames(Frames {
@@ -18,7 +18,7 @@ fn frames(shown: &[u8], hidden: &[u8]) -> Growing {
         headers: Vec::new(),
         body: None,
     };
-    Growing { request, framing, timed: true, since: Some("since".into()) }
+    Growing { request, framing, timed: true, since: Some(Since::seconds("since")) }
 }
 
 fn both() -> Records {
@@ -125,6 +125,8 @@ fn a_clock_that_is_set_back_loses_no_line() {
     let mut records = both();
     assert_eq!(shown(&mut records, &input), expected);
     assert_eq!(records.since().as_deref(), Some("1767323045.000000004"));
+    records.stream.since = Some(Since { parameter: "at".to_owned(), form: TimeForm::Rfc3339 });
+    assert_eq!(records.since().as_deref(), Some("2026-01-02T03:04:05.000000004Z"));
 }
 
 #[test]

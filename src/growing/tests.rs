@@ -4,7 +4,7 @@
 use super::*;
 use crate::provider::{
     Answer, Delivery, Followed, Framing, Method, Node, Position, Progress, Reply, Request,
-    ScopedChange,
+    ScopedChange, Since,
 };
 use futures_util::stream::StreamExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,7 +122,7 @@ fn scene(connections: Vec<Next>, pace: Pace) -> Scene {
         body: None,
     };
     let framing = Framing::Plain;
-    let stream = Growing { request, framing, timed: true, since: Some("since".into()) };
+    let stream = Growing { request, framing, timed: true, since: Some(Since::seconds("since")) };
     let noticed = Arc::new(AtomicUsize::new(0));
     let counter = noticed.clone();
     let grown = move || {

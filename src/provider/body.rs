@@ -53,8 +53,29 @@ pub struct Growing {
     pub framing: Framing,
     /// Each record begins with an RFC 3339 time and a space.
     pub timed: bool,
-    /// The query parameter that has the stream begin at a time.
-    pub since: Option<String>,
+    pub since: Option<Since>,
+}
+
+/// The query parameter that has a stream begin at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    pub parameter: String,
+    pub form: TimeForm,
+}
+
+/// How a service reads a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeForm {
+    /// Since the Unix epoch, with a fraction.
+    Seconds,
+    Rfc3339,
+}
+
+impl Since {
+    /// Of a parameter that takes seconds.
+    pub fn seconds(parameter: impl Into<String>) -> Since {
+        Since { parameter: parameter.into(), form: TimeForm::Seconds }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::bindings::omnifs::provider::types;
 use super::convert::{self, Fault, check_content, invalid, over};
 use super::limits;
-use crate::provider::{Body, Frames, Framing, Growing, Kind, Method, Source};
+use crate::provider::{Body, Frames, Framing, Growing, Kind, Method, Since, Source, TimeForm};
 use bytes::Bytes;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -88,13 +88,23 @@ fn growing(raw: types::Growing, what: &dyn Display) -> Result<Growing, Fault> {
         types::Framing::Plain => Framing::Plain,
         types::Framing::Frames(frames) => Framing::Frames(check_frames(frames, what)?),
     };
-    if let Some(since) = &raw.since {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        if !raw.timed || since.is_empty() || since.len() > 64 || !since.bytes().all(plain) {
-            return invalid(format!("gave {what} a stream that cannot be resumed as it says"));
-        }
+    let since = raw.since.as_deref().map(since);
+    if since.as_ref().is_some_and(|since| !raw.timed || since.is_none()) {
+        return invalid(format!("gave {what} a stream that cannot be resumed as it says"));
     }
-    Ok(Growing { request, framing, timed: raw.timed, since: raw.since })
+    Ok(Growing { request, framing, timed: raw.timed, since: since.flatten() })
+}
+
+/// The parameter, and how it takes a time; nothing where that cannot be known.
+fn since(text: &str) -> Option<Since> {
+    let (parameter, form) = match text.split_once('=') {
+        None => (text, TimeForm::Seconds),
+        Some((parameter, "rfc3339")) => (parameter, TimeForm::Rfc3339),
+        Some(_) => return None,
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let named = (1..=64).contains(&parameter.len()) && parameter.bytes().all(plain);
+    named.then(|| Since { parameter: parameter.to_owned(), form })
 }
 
 fn check_frames(raw: types::Frames, what: &dyn Display) -> Result<Frames, Fault> {

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod dns;
+mod k8s;
 mod oci;
 mod prometheus;
 mod rest;

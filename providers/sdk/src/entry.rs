@@ -1,7 +1,7 @@
 //! Entries of a listing, and their way to the host.
 
 use crate::bindings::service::omnifs::provider::preload::Coverage;
-use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Kind, Node};
+use crate::bindings::service::omnifs::provider::types::{Body, Coherence, Growing, Kind, Node};
 use crate::http::Source;
 use crate::items::{self, Items, Odd};
 use crate::object::{Leaves, Object};
@@ -132,6 +132,16 @@ impl<I: Tree> Entry<I> {
     /// Every listing and lookup of the file says so, and says the same.
     pub fn at(mut self, source: Source) -> Self {
         self.content = source.into_wire().map(Body::At);
+        self
+    }
+
+    /// A content that only grows, and with no event: the host listens to this stream, and reads the file only where
+    /// the service refuses it. See [`Leaf::growing`](crate::Leaf::growing).
+    pub fn growing(mut self, stream: Option<Growing>) -> Self {
+        if let Some(stream) = stream {
+            self.content = Some(Body::Growing(stream));
+            self.coherence = Some(Coherence::Volatile);
+        }
         self
     }
 

@@ -161,7 +161,8 @@ impl Request {
     }
 
     /// The content that this request's stream tells, for [`Leaf::growing`](crate::Leaf::growing). `since`
-    /// names the query parameter by which a stream whose records begin with times begins later.
+    /// names the query parameter by which a stream whose records begin with times begins later, as `since` of
+    /// `growing` in `wit/types.wit`.
     /// `None` where it names nothing.
     pub fn growing(self, framing: Framing, since: Option<&str>) -> Option<Growing> {
         let (request, since) = (self.into_wire().ok()?, since.map(str::to_owned));
