@@ -2,11 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
+mod declared;
 mod dns;
 mod oci;
 mod prometheus;
 mod rest;
 mod s3;
+mod specs;
+mod twin;
 
 use omnifs_support::{Omnifs, program, skip};
 
