@@ -279,11 +279,8 @@ impl Check<'_> {
         tried.came = sorted(after.difference(&before).collect());
         tried.gone = sorted(before.difference(&after).collect());
         tried.collided = collided(&one.value, &before);
-        let own = |answer: &Answer<Vec<Node>>| {
-            let partials = answer.partials.iter().filter(|partial| partial.directory == *id);
-            partials.map(|partial| partial.note.clone()).collect()
-        };
-        tried.notes = own(one);
+        let own = one.partials.iter().filter(|partial| partial.directory == *id);
+        tried.notes = own.map(|partial| partial.note.clone()).collect();
         let along = |answer: &Answer<Vec<Node>>| -> HashMap<Arc<str>, Leaves> {
             let offers = answer.offers.iter();
             offers.map(|offer| (offer.parent.clone(), leaves(&offer.children))).collect()

@@ -69,21 +69,23 @@ fn files_that_ship_are_listed_and_added_by_their_names() {
     let rows = || -> Vec<Value> {
         serde_json::from_str(&run(&["providers", "list", "--json"])).expect("a list")
     };
-    let state = |name: &str| {
-        let row = rows().into_iter().find(|row| row["name"] == name);
+    let state = |rows: &[Value], name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name);
         row.unwrap_or_else(|| panic!("no {name}"))["state"].clone()
     };
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/providers/specs");
     let names: Vec<String> = list(Path::new(folder)).expect("a folder");
     let names: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".toml")).collect();
     assert!(names.len() >= 8, "{names:?}");
-    names.iter().for_each(|name| assert_eq!(state(name), "declared"));
+    let before = rows();
+    names.iter().for_each(|name| assert_eq!(state(&before, name), "declared"));
     assert!(
         run(&["providers", "info", "powerdns"]).contains("GET /api/v1/servers/localhost/zones/*")
     );
     run(&["providers", "add", "powerdns", "--yes"]);
-    assert_eq!(state("powerdns"), "mounted");
-    assert_eq!(rows().iter().filter(|row| row["name"] == "powerdns").count(), 1);
+    let after = rows();
+    assert_eq!(state(&after, "powerdns"), "mounted");
+    assert_eq!(after.iter().filter(|row| row["name"] == "powerdns").count(), 1);
 }
 
 #[test]
