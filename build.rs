@@ -16,6 +16,8 @@ const SHIPPED: [&str; 9] =
     ["dns", "docker", "git", "github", "k8s", "linear", "oci", "prometheus", "s3"];
 /// What a file that declares a service is written into: no provider by itself.
 const DECLARED: &str = "rest";
+/// Where files are that declare services which ship.
+const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
 const ON_DEMAND: [&str; 6] = ["dns", "git", "k8s", "oci", "prometheus", "s3"];
@@ -56,6 +58,7 @@ fn main() {
         false => "None".to_owned(),
     };
     let _ = writeln!(table, "pub static DECLARED: Option<&[u8]> = {declared};");
+    let _ = writeln!(table, "pub static SPECS: &[Shipped] = &[\n{}];", specs());
     let _ = writeln!(table, "pub static ON_DEMAND: &[&str] = &{ON_DEMAND:?};");
     if !found {
         println!(
@@ -66,6 +69,35 @@ fn main() {
     let generated = out.join("shipped.rs");
     fs::write(&generated, table)
         .unwrap_or_else(|error| panic!("writing {}: {error}", generated.display()));
+}
+
+/// The files that declare services, as the rows of a table.
+fn specs() -> String {
+    // INVARIANT: cargo sets it for every build script.
+    let root = env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is set by cargo");
+    let folder = Path::new(&root).join(SPECS);
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let read = |file: &Path| {
+        println!("cargo::rerun-if-changed={}", file.display());
+        fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let mut rows = String::new();
+    for file in files {
+        let text = read(&file);
+        let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let mut summary = text.lines().filter_map(|line| line.strip_prefix("summary = "));
+        // As TOML writes a plain text, so does Rust.
+        let summary = summary.next().unwrap_or("\"\"");
+        let _ = writeln!(
+            rows,
+            "    Shipped {{ name: {name:?}, summary: {summary}, text: include_str!({file:?}) }},"
+        );
+    }
+    rows
 }
 
 /// Packs a file into one of the same name in `out`, and gives the path of that.

@@ -84,9 +84,7 @@ pub fn read(path: &Path) -> Result<Component, Error> {
         return Err(Error::TooLarge(path.to_owned()));
     }
     if declaration::is_one(path) {
-        let made = declaration::component(&bytes);
-        let bytes = made.map_err(|why| Error::Declaration { path: path.to_owned(), why })?;
-        return Ok(Component { is_declared: true, ..Component::of(bytes) });
+        return declared(path, &bytes);
     }
     // Binary format of the component model: the preamble is magic, version, layer.
     let what = match bytes.get(..8) {
@@ -99,6 +97,24 @@ pub fn read(path: &Path) -> Result<Component, Error> {
         Some(what) => Err(Error::NotComponent { path: path.to_owned(), what }),
         None => Ok(Component::of(bytes)),
     }
+}
+
+/// [`read`], or the component of a declared service that ships, where `given` is the name of one.
+pub fn read_or_shipped(given: &Path) -> Result<Component, Error> {
+    let found = given.to_str().and_then(shipped);
+    found.unwrap_or_else(|| read(given))
+}
+
+/// The component of the declared service of this name, where one ships.
+pub fn shipped(name: &str) -> Option<Result<Component, Error>> {
+    let spec = declaration::shipped().iter().find(|spec| spec.name == name)?;
+    Some(declared(Path::new(spec.name), spec.text.as_bytes()))
+}
+
+fn declared(path: &Path, text: &[u8]) -> Result<Component, Error> {
+    let made = declaration::component(text);
+    let bytes = made.map_err(|why| Error::Declaration { path: path.to_owned(), why })?;
+    Ok(Component { is_declared: true, ..Component::of(bytes) })
 }
 
 /// `sha256:HEX` of a component's bytes.

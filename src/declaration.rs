@@ -26,6 +26,19 @@ pub enum Fault {
     NoReader,
 }
 
+/// A file that ships inside the binary. It does nothing before the user has added it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub text: &'static str,
+}
+
+/// Those that ship, by name; none where the component that reads them does not.
+pub fn shipped() -> &'static [Shipped] {
+    if shipped::DECLARED.is_some() { shipped::SPECS } else { &[] }
+}
+
 /// Whether a file is read as one that declares a service.
 pub fn is_one(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")

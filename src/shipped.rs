@@ -3,8 +3,9 @@
 //! `build.rs` writes the table: `SHIPPED` holds a provider's name and its component, packed, for each one
 //! that was built when the binary was, in alphabetical order; it may be empty. `ON_DEMAND` holds those
 //! that are mounted only where the configuration names an instance. `DECLARED` is the one that a file which declares
-//! a service is written into ([`crate::declaration`]).
+//! a service is written into ([`crate::declaration`]), and `SPECS` holds such files.
 
+use crate::declaration::Shipped;
 use flate2::read::ZlibDecoder;
 use std::io::Read;
 

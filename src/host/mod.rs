@@ -1,5 +1,6 @@
 //! What the commands ask of the rooms below them, in one place.
 
+mod check;
 mod credentials;
 mod demo;
 mod keep;
@@ -10,6 +11,7 @@ mod running;
 mod start;
 mod status;
 
+pub use check::{Checked, How, Leaf, Tried, check, some};
 pub use credentials::{ask_whose, credentials, elsewhere, examine, secret};
 pub use demo::{Command as DemoCommand, Demo, Happening, Live, demo};
 pub use keep::{Keeping, LoginStep, Ready, Store, edit};

@@ -2,13 +2,16 @@
 
 #![cfg(target_os = "linux")]
 
+mod declared;
 mod dns;
 mod k8s;
 mod oci;
 mod prometheus;
 mod rest;
 mod s3;
+mod specs;
 mod tokens;
+mod twin;
 
 use omnifs_support::{Omnifs, program, skip};
 

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/providers/specs/alertmanager.toml");
-const PROMETHEUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/providers/specs/prometheus.toml");
+const PROMETHEUS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/providers/specs/prometheus-api.toml");
 const EIO: i32 = 5;
 /// For what a server does by itself.
 const SOON: Duration = Duration::from_secs(120);
 
-fn alertmanager(omnifs: &Omnifs) -> Server {
+pub fn alertmanager(omnifs: &Omnifs) -> Server {
     let served = omnifs.path("served");
     let file = |name: &str| served.join(name).display().to_string();
     fs::create_dir_all(&served).expect("a folder");
@@ -33,11 +34,11 @@ fn alertmanager(omnifs: &Omnifs) -> Server {
 }
 
 /// Sends or asks with curl, whatever the machine's proxy.
-fn curl(what: &str) -> String {
+pub fn curl(what: &str) -> String {
     shell(Path::new("/"), &format!("curl -sS -f -g --noproxy '*' {what}"))
 }
 
-fn asked(server: &Server, path: &str) -> Value {
+pub fn asked(server: &Server, path: &str) -> Value {
     let text = curl(&format!("'{}{path}'", server.url()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
 }
@@ -47,7 +48,7 @@ fn send(server: &Server, path: &str, body: &str) -> String {
     curl(&format!("-H 'content-type: application/json' -d '{body}' {url}{path}"))
 }
 
-fn silence(server: &Server, comment: &str) -> String {
+pub fn silence(server: &Server, comment: &str) -> String {
     let answer = send(
         server,
         "/api/v2/silences",

@@ -103,6 +103,11 @@ const TABLE: &[Row] = &[
     row(Program("prometheus-node-exporter"), &["prometheus-node-exporter"], "what that one scrapes", TESTED),
     row(Program("prometheus-alertmanager"), &["prometheus-alertmanager"], "what that one tells of alerts", TESTED),
     row(Program("docker-registry"), &["docker-registry"], "the registry of images of tests", TESTED),
+    row(Program("nats-server"), &["nats-server"], "a declared service in tests", TESTED),
+    row(Program("pdns_server"), &["pdns-server", "pdns-backend-sqlite3"], "a declared service in tests", TESTED),
+    row(Program("sqlite3"), &["sqlite3"], "makes its database", TESTED),
+    row(Program("prometheus-pushgateway"), &["prometheus-pushgateway"], "a declared service in tests", TESTED),
+    row(Program("syncthing"), &["syncthing"], "a declared service in tests", TESTED),
     row(Program("curl"), &["curl"], "asks these servers what the mount has to show", TESTED),
     row(Program("tar"), &["tar"], "reads the mount in tests", TESTED),
     row(Program("rg"), &["ripgrep"], "reads the mount in tests", TESTED),
@@ -257,13 +262,16 @@ fn apt() -> Command {
 struct NoService(Vec<&'static str>);
 
 /// Packages, and the units that each starts.
-const SERVICES: [(&str, &[&str]); 7] = [
+const SERVICES: [(&str, &[&str]); 10] = [
     ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
     ("podman", &["podman.service", "podman.socket", "podman-restart.service"]),
     ("bind9", &["named.service"]),
     ("docker-registry", &["docker-registry.service"]),
+    ("nats-server", &["nats-server.service"]),
+    ("pdns-server", &["pdns.service"]),
     ("prometheus", &["prometheus.service"]),
     ("prometheus-alertmanager", &["prometheus-alertmanager.service"]),
+    ("prometheus-pushgateway", &["prometheus-pushgateway.service"]),
     ("prometheus-node-exporter", &["prometheus-node-exporter.service"]),
 ];
 

@@ -34,6 +34,19 @@ pub fn plain(value: &Value) -> Option<String> {
     }
 }
 
+/// What tells an object from the others: a text, number, `true` or `false`, or several of them with their names,
+/// as a set of labels has: `instance=db1,job=backup`.
+pub fn identity(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Object(members) => {
+            let one = |(name, value): (&String, &Value)| Some(format!("{name}={}", plain(value)?));
+            members.iter().map(one).collect::<Option<Vec<_>>>()?.join(",")
+        }
+        value => plain(value)?,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
 /// A time in milliseconds since the Unix epoch: of RFC 3339, or a number of seconds since then.
 pub fn time_ms(value: &Value) -> Option<u64> {
     match value {
@@ -68,6 +81,15 @@ mod tests {
         assert!(file("f", "/objects").starts_with("[\n  {\n    \"a\": 2,"));
         assert_eq!(file("f.json", "/text"), "\"a\"\n");
         assert_eq!(file("f", "/list/1"), "2\n");
+    }
+
+    #[test]
+    fn labels_are_an_identity_and_what_is_deeper_is_none() {
+        assert_eq!(identity(&json!({"b": 2, "a": "x"})).as_deref(), Some("a=x,b=2"));
+        assert_eq!(identity(&json!(7)).as_deref(), Some("7"));
+        for none in [json!({"a": {}}), json!({}), json!(""), json!([1]), json!(null)] {
+            assert_eq!(identity(&none), None, "{none}");
+        }
     }
 
     #[test]

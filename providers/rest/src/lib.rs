@@ -1,10 +1,11 @@
 //! A service with a JSON interface, as a TOML file declares it: `docs/providers/rest.md` has the format.
 //!
-//! This component is no provider without a file, which the host writes into it ([`slot`]). What it shows
-//! and what it may ask for is in the file alone. Nothing tells it of changes, so everything is volatile: it
+//! This component is no provider without a file, which the host writes into it ([`slot`]). What it shows,
+//! what it may ask for and what its feeds see is in the file alone. What none of them sees ([`feed`]) is volatile: it
 //! is asked for at each open.
 
 mod content;
+mod feed;
 mod manifest;
 mod serve;
 mod slot;
@@ -84,7 +85,11 @@ impl NodeId for Id {
     }
 
     fn coherence(&self) -> Coherence {
-        volatile()
+        match self {
+            Id::Root => volatile(),
+            Id::Place { place, keys } => feed::of_place(&spec().places[*place], keys),
+            Id::File { place, keys, .. } => feed::of_file(&spec().places[*place], keys),
+        }
     }
 }
 
@@ -148,6 +153,10 @@ impl Provider for Declared {
 
     fn manifest() -> Manifest {
         manifest::of(spec())
+    }
+
+    fn poll(position: &Position) -> Result<Progress> {
+        feed::poll(position)
     }
 }
 

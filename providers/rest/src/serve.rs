@@ -1,6 +1,6 @@
 //! From a place and the ids that lead to it to what it holds.
 
-use crate::content::{self, plain};
+use crate::content::{self, identity, plain};
 use crate::spec::{Object, Place};
 use crate::template::{Field, Template};
 use crate::{Id, spec};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The object that a place shows, and whose ids lead there.
 #[derive(Clone, Copy)]
-struct At<'a> {
+pub struct At<'a> {
     place: &'static Place,
     object: &'static Object,
     number: usize,
@@ -18,17 +18,28 @@ struct At<'a> {
 }
 
 /// The items of a list.
-struct List {
-    items: Vec<(String, Value)>,
+pub struct List {
+    pub items: Vec<(String, Value)>,
+    /// There are more than the file wants.
+    pub is_cut: bool,
     /// Why it is not whole.
     note: Option<String>,
+}
+
+impl At<'_> {
+    /// What the place of this number shows, to which `keys` lead.
+    pub fn of(place: usize, keys: &[String]) -> Result<At<'_>> {
+        let here = &spec().places[place];
+        let number = here.object.ok_or(Error::NotFound)?;
+        Ok(At { place: here, object: &spec().objects[number], number, keys })
+    }
 }
 
 pub fn directory(place: usize, keys: Vec<String>) -> Shape<Id> {
     let here = &spec().places[place];
     if here.object.is_some() {
         return listing(move || {
-            let at = shown(place, &keys)?;
+            let at = At::of(place, &keys)?;
             let answer = find(at)?;
             Ok(entries(place, at, &answer, at.object.get.is_some()))
         });
@@ -52,16 +63,10 @@ pub fn directory(place: usize, keys: Vec<String>) -> Shape<Id> {
 
 /// The content of a file.
 pub fn read(place: usize, name: &str, keys: &[String]) -> Result<Content> {
-    let at = shown(place, keys)?;
+    let at = At::of(place, keys)?;
     let mut files = at.object.files.iter().chain(&at.object.details);
     let (name, pointer) = files.find(|(own, _)| own == name).ok_or(Error::NotFound)?;
     Ok(content::file(&find(at)?, name, pointer))
-}
-
-fn shown(place: usize, keys: &[String]) -> Result<At<'_>> {
-    let here = &spec().places[place];
-    let number = here.object.ok_or(Error::NotFound)?;
-    Ok(At { place: here, object: &spec().objects[number], number, keys })
 }
 
 /// The ids that lead to the place `below` one to which `keys` lead, and to the object `own` of it.
@@ -76,7 +81,7 @@ fn keys_of(here: &Place, keys: &[String], below: usize, own: Option<&str>) -> Ve
 }
 
 /// The id of an object, which is among the keys of the place: `spec::tree` sees to that.
-fn id_of(place: &Place, keys: &[String], object: usize) -> String {
+pub fn id_of(place: &Place, keys: &[String], object: usize) -> String {
     let at = place.keys.iter().position(|key| *key == object);
     at.and_then(|at| keys.get(at)).cloned().unwrap_or_default()
 }
@@ -85,27 +90,29 @@ fn id_of(place: &Place, keys: &[String], object: usize) -> String {
 fn request(template: &Template, place: &Place, keys: &[String], own: &str) -> Request {
     let id = |field| match field {
         Field::Own => own.to_owned(),
+        // Of feeds alone.
+        Field::Since => String::new(),
         Field::Enclosing(object) => id_of(place, keys, object),
     };
     template.request(&spec().name, id).header("accept", "application/json")
 }
 
 /// What leads to a value in an answer. An answer without it is not as declared.
-fn part(mut answer: Value, pointer: &str, what: &str) -> Result<Value> {
+pub fn part(mut answer: Value, pointer: &str, what: &str) -> Result<Value> {
     answer.pointer_mut(pointer).map(Value::take).ok_or_else(|| {
         Error::Invalid(format!("{}: the answer has no {what} at {pointer:?}", spec().name))
     })
 }
 
 /// The object as its own answer shows it, or else the list that it is in.
-fn find(at: At<'_>) -> Result<Value> {
+pub fn find(at: At<'_>) -> Result<Value> {
     let At { place, object, number, keys } = at;
     let own = if object.is_listed { id_of(place, keys, number) } else { String::new() };
     if let Some(get) = &object.get {
         let answer: Value = request(get, place, keys, &own).json()?;
         let found = part(answer, &object.item, "object")?;
         // A service may take what it is asked by for something else.
-        let other = found.pointer(&object.id).and_then(plain).is_some_and(|id| id != own);
+        let other = found.pointer(&object.id).and_then(identity).is_some_and(|id| id != own);
         return if object.is_listed && other { Err(Error::NotFound) } else { Ok(found) };
     }
     let list = list(object, place, keys)?;
@@ -117,7 +124,7 @@ fn find(at: At<'_>) -> Result<Value> {
 }
 
 /// Every item, as far as the file says. `place` is one whose keys its request needs.
-fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
+pub fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
     let Some(template) = &object.list else { return Err(Error::NotFound) };
     let mut asked = request(template, place, keys, "");
     let mut strange = None;
@@ -149,7 +156,7 @@ fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
     }
     let count = found.len();
     let items = std::mem::take(&mut *found).into_iter().filter_map(|item| {
-        let id = item.pointer(&object.id).and_then(plain).filter(|id| !id.is_empty())?;
+        let id = item.pointer(&object.id).and_then(identity)?;
         Some((id, item))
     });
     let items: Vec<(String, Value)> = items.collect();
@@ -161,13 +168,13 @@ fn list(object: &Object, place: &Place, keys: &[String]) -> Result<List> {
             Some(format!("{nameless} of {count} are left out, with no id at {:?}", object.id))
         }
     };
-    Ok(List { items, note })
+    Ok(List { items, is_cut: more, note })
 }
 
 /// The entries of a directory of objects.
 fn all(listed: usize, here: &'static Place, keys: &[String]) -> Result<Listing<Id>> {
-    let object = shown(listed, keys)?.object;
-    let List { items, note } = list(object, here, keys)?;
+    let object = At::of(listed, keys)?.object;
+    let List { items, note, .. } = list(object, here, keys)?;
     let entries: Vec<_> =
         items.iter().map(|(id, item)| entry(listed, here, keys, id, item, false)).collect();
     Ok(match note {
@@ -179,7 +186,7 @@ fn all(listed: usize, here: &'static Place, keys: &[String]) -> Result<Listing<I
 /// The object of this id, asked for by it.
 fn named(listed: usize, here: &'static Place, keys: &[String], id: &str) -> Result<Entry<Id>> {
     let own = keys_of(here, keys, listed, Some(id));
-    let found = find(shown(listed, &own)?)?;
+    let found = find(At::of(listed, &own)?)?;
     Ok(entry(listed, here, keys, id, &found, true))
 }
 
@@ -208,7 +215,7 @@ fn entry(
         .tie(id)
 }
 
-fn modified(object: &Object, item: &Value) -> Option<u64> {
+pub fn modified(object: &Object, item: &Value) -> Option<u64> {
     content::time_ms(item.pointer(object.modified.as_ref()?)?)
 }
 

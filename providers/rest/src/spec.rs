@@ -2,11 +2,14 @@
 //!
 //! Invariant: a [`Spec`] can be served as it stands. What is wrong with a file is told with the line.
 
+mod feed;
 mod raw;
 mod tree;
 
+pub use feed::{By, Feed, Lately};
 pub use tree::Place;
 
+use crate::content::plain;
 use crate::template::{Field, Template};
 use omnifs_sdk::Next;
 use omnifs_sdk::manifest::Scheme;
@@ -62,13 +65,15 @@ pub struct Object {
     pub files: Vec<(String, String)>,
     /// Those of what only the answer to `get` holds.
     pub details: Vec<(String, String)>,
+    /// What tells of its changes. Without one, nothing of it is kept.
+    pub feed: Option<Feed>,
 }
 
 /// How a list goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages {
     way: Way,
-    /// Items of a page.
+    /// Items of a page; 0 where the answer says by itself whether there is more.
     size: usize,
     /// The parameter that asks for pages of this size.
     limit: Option<&'static str>,
@@ -78,8 +83,18 @@ pub struct Pages {
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    Page { parameter: &'static str, first: usize },
-    Offset { parameter: &'static str },
+    Page {
+        parameter: &'static str,
+        first: usize,
+    },
+    Offset {
+        parameter: &'static str,
+    },
+    /// The pointer to what the next page is asked for with.
+    Cursor {
+        parameter: &'static str,
+        pointer: &'static str,
+    },
     Link,
 }
 
@@ -88,6 +103,9 @@ impl Pages {
         match self.way {
             Way::Page { parameter, first } => Next::number(parameter, first, self.size),
             Way::Offset { parameter } => Next::offset(parameter, self.size),
+            Way::Cursor { parameter, pointer } => {
+                Next::cursor(parameter, |page: &Value, _| plain(page.pointer(pointer)?))
+            }
             Way::Link => Next::link(self.size),
         }
     }
@@ -138,13 +156,19 @@ impl Spec {
         if objects.is_empty() {
             return Err(Fault("it declares no object: write [objects.NAME]".to_owned()));
         }
+        let mut feeds = file.feed;
         let names: Vec<String> = objects.iter().map(|(name, _)| name.get_ref().clone()).collect();
         let mut paths = Vec::new();
         let mut read = Vec::new();
         for (name, given) in objects {
             let path = given.path.clone();
-            read.push(object(lines, &names, name, given)?);
+            let feed = feeds.remove_entry(name.get_ref().as_str());
+            read.push(object(lines, &names, name, given, feed)?);
             paths.push(path);
+        }
+        if let Some((name, _)) = feeds.first_key_value() {
+            let why = format!("a feed is of an object: there is no [objects.{}]", name.get_ref());
+            return Err(lines.refuse(name, why));
         }
         let places = tree::build(lines, &read, &paths)?;
         Ok(Spec {
@@ -200,20 +224,23 @@ fn object(
     names: &[String],
     name: Spanned<String>,
     given: raw::Object,
+    feed: Option<(Spanned<String>, raw::Feed)>,
 ) -> Result<Object, Fault> {
-    if !is_name(name.get_ref()) || name.get_ref() == "id" {
-        let why = "an object's name has lower-case letters, digits and -, and is not id";
+    if !is_name(name.get_ref()) || ["id", "since"].contains(&name.get_ref().as_str()) {
+        let why =
+            "an object's name has lower-case letters, digits and -, and is neither id nor since";
         return Err(lines.refuse(&name, why));
     }
     let path = given.path.get_ref().trim_end_matches('/').to_owned();
     let (enclosing, is_listed) = tree::enclosing(names, name.get_ref(), &path)
         .map_err(|why| lines.refuse(&given.path, why))?;
-    let template = |text: &Spanned<String>, of_one: bool| {
+    let reading = |text: &Spanned<String>, of_one: bool, of_feed: bool| {
         let field = |field: &str| {
             let place = names.iter().position(|name| name == field);
             match place.filter(|place| enclosing.contains(place)) {
                 Some(place) => Ok(Field::Enclosing(place)),
                 None if field == "id" && of_one => Ok(Field::Own),
+                None if field == "since" && of_feed => Ok(Field::Since),
                 None => Err(format!(
                     "{{{field}}} is no object that the path leads through{}",
                     if of_one { ", and not {id}" } else { "" }
@@ -222,6 +249,7 @@ fn object(
         };
         Template::read(text.get_ref(), field).map_err(|why| lines.refuse(text, why))
     };
+    let template = |text: &Spanned<String>, of_one: bool| reading(text, of_one, false);
     let list = given.list.as_ref().map(|text| template(text, false)).transpose()?;
     let get = given.get.as_ref().map(|text| template(text, is_listed)).transpose()?;
     match (&list, &get) {
@@ -234,7 +262,7 @@ fn object(
             return Err(lines.refuse(&given.path, why));
         }
         (None, None) => return Err(lines.refuse(&name, "it has neither a list nor a get")),
-        (_, Some(get)) if is_listed && !get.is_of_one() => {
+        (_, Some(get)) if is_listed && !get.has(Field::Own) => {
             let why = "the get of one object of many has {id} in it";
             return Err(lines.refuse(given.get.as_ref().unwrap_or(&name), why));
         }
@@ -260,7 +288,7 @@ fn object(
         return Err(lines.refuse(&name, why));
     }
     let pages = given.pages.map(|pages| read_pages(lines, pages, list.as_ref())).transpose()?;
-    Ok(Object {
+    let mut object = Object {
         path,
         is_listed,
         list,
@@ -273,8 +301,14 @@ fn object(
         item: pointer(given.item, "")?,
         files,
         details,
+        feed: None,
         name: name.into_inner(),
-    })
+    };
+    if let Some((of, given)) = feed {
+        let read = feed::read(lines, &of, given, &object, |text| reading(text, false, true))?;
+        object.feed = Some(read);
+    }
+    Ok(object)
 }
 
 fn is_pointer(text: &str) -> bool {
@@ -333,24 +367,43 @@ fn read_pages(
         Some(text) => text.leak(),
         None => default,
     };
-    let way = match given.by.as_str() {
-        "page" => {
-            Way::Page { parameter: leak(given.parameter, "page"), first: given.first.unwrap_or(1) }
+    let parameter = given.parameter;
+    let way = match (given.by.as_deref(), given.cursor) {
+        (None | Some("cursor"), Some(cursor)) if is_pointer(&cursor) => {
+            Way::Cursor { parameter: leak(parameter, "cursor"), pointer: cursor.leak() }
         }
-        "offset" => Way::Offset { parameter: leak(given.parameter, "offset") },
-        "link" => Way::Link,
-        _ => return Err(lines.fault(at, "pages go on by \"page\", \"offset\" or \"link\"")),
+        (_, Some(_)) => {
+            let why =
+                "a cursor is a pointer to what the next page is asked for with, and needs no `by`";
+            return Err(lines.fault(at, why));
+        }
+        (Some("page"), None) => {
+            Way::Page { parameter: leak(parameter, "page"), first: given.first.unwrap_or(1) }
+        }
+        (Some("offset"), None) => Way::Offset { parameter: leak(parameter, "offset") },
+        (Some("link"), None) => Way::Link,
+        _ => {
+            let why = "pages go on by \"page\", \"offset\" or \"link\", or by a cursor";
+            return Err(lines.fault(at, why));
+        }
     };
     let most = given.most.unwrap_or(1000);
-    if given.size == 0 || given.size > 1000 || most == 0 || most > 50_000 {
-        let why = "a page has 1 to 1000 items, and a list at most 50000 (most)";
-        return Err(lines.fault(at, why));
-    }
     let limit = given.limit.map(|text| &*text.leak());
+    // Without a size, only what the answer says can lead on.
+    let size = match way {
+        Way::Cursor { .. } if limit.is_none() => Some(given.size.unwrap_or(0)),
+        _ => given.size.filter(|size| *size > 0),
+    };
+    let Some(size) = size.filter(|size| *size <= 1000 && (1..=50_000).contains(&most)) else {
+        let why = "a page has 1 to 1000 items (size), and a list at most 50000 (most)";
+        return Err(lines.fault(at, why));
+    };
     let parameters = [
         limit,
         match way {
-            Way::Page { parameter, .. } | Way::Offset { parameter } => Some(parameter),
+            Way::Page { parameter, .. }
+            | Way::Offset { parameter }
+            | Way::Cursor { parameter, .. } => Some(parameter),
             Way::Link => None,
         },
     ];
@@ -360,7 +413,7 @@ fn read_pages(
         let why = format!("the parameter {twice:?} is set by pages: take it out of the list");
         return Err(lines.fault(at, why));
     }
-    Ok(Pages { way, size: given.size, limit, most })
+    Ok(Pages { way, size, limit, most })
 }
 
 #[cfg(test)]

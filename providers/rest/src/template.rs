@@ -16,6 +16,8 @@ enum Piece {
 pub enum Field {
     /// `{id}`: the object's own.
     Own,
+    /// `{since}`: no id, but the time from which a feed asks.
+    Since,
     /// `{OBJECT}`: that of an object in whose directory it is, by its place in the file.
     Enclosing(usize),
 }
@@ -44,7 +46,7 @@ impl Template {
             return Err(format!("the request {text:?} does not begin with `/`"));
         };
         let plain = |c: char| c.is_ascii_graphic() && !"*\\#\"<>^`|".contains(c);
-        if !text.chars().all(|c| plain(c) || c == '*') || !path.chars().all(plain) {
+        if !text.chars().all(|c| plain(c) || "*<>|".contains(c)) || !path.chars().all(plain) {
             return Err(format!(
                 "the request {text:?} has a character that no path has: write it as %XX"
             ));
@@ -83,14 +85,14 @@ impl Template {
         let pieces = self.segments.iter().chain(self.query.iter().map(|(_, value)| value));
         pieces.flatten().filter_map(|piece| match piece {
             Piece::Field(Field::Enclosing(object)) => Some(*object),
-            Piece::Field(Field::Own) | Piece::Text(_) => None,
+            Piece::Field(Field::Own | Field::Since) | Piece::Text(_) => None,
         })
     }
 
-    /// Whether it names the object's own id.
-    pub fn is_of_one(&self) -> bool {
+    /// Whether it has this field.
+    pub fn has(&self, field: Field) -> bool {
         let pieces = self.segments.iter().chain(self.query.iter().map(|(_, value)| value));
-        pieces.flatten().any(|piece| *piece == Piece::Field(Field::Own))
+        pieces.flatten().any(|piece| *piece == Piece::Field(field))
     }
 
     /// Whether its query has a parameter of this name.

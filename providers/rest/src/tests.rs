@@ -149,6 +149,59 @@ fn pages_are_followed_and_what_is_beyond_the_bound_is_said() {
 }
 
 #[test]
+fn a_cursor_leads_on_where_it_is_a_text_and_where_it_is_an_address() {
+    let file = "name = 'x'\nsummary = 'X'\nurl = 'https://x.example'\n[objects.a]\npath = 'all/{a}'\n\
+                list = '/a?of=all'\nitems = '/items'\npages = { cursor = '/next', parameter = 'after' }\n";
+    let page = |ids: &[u64], next: serde_json::Value| {
+        let items: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
+        json!({ "items": items, "next": next }).to_string()
+    };
+    for (next, asked) in [
+        (json!("a b"), "/a?of=all&after=a%20b"),
+        (json!(2), "/a?of=all&after=2"),
+        (json!("https://x.example/a?after=x%2Fy&of=all"), "/a?after=x%2Fy&of=all"),
+    ] {
+        for end in [json!(null), json!("")] {
+            let upstream = Recorded::new().get("/a?of=all", page(&[1, 2], next.clone()));
+            let mount = mount(file, upstream.get(asked, page(&[3], end)));
+            assert_eq!(mount.list("all").unwrap(), ["1", "2", "3"]);
+            assert_eq!(mount.requests(), ["GET /a?of=all".to_owned(), format!("GET {asked}")]);
+            assert!(mount.partials().is_empty());
+        }
+    }
+    let circle = Recorded::new().get("/a?of=all", page(&[1], json!("x")));
+    let circle = circle.get("/a?of=all&after=x", page(&[2], json!("x")));
+    assert!(mount(file, circle).list("all").is_err(), "it leads in circles");
+}
+
+/// Answers in the form that MediaWiki's documentation gives.
+#[test]
+fn pages_of_a_wiki_are_listed_by_its_cursor() {
+    let list = "/w/api.php?action=query&format=json&formatversion=2&list=allpages&aplimit=500";
+    let page = |id: u64, title: &str| json!({ "pageid": id, "ns": 0, "title": title });
+    let mount = mount(
+        include_str!("../../specs/mediawiki.toml"),
+        Recorded::new()
+            .get(
+                list,
+                json!({ "continue": { "apcontinue": "B/b", "continue": "-||" },
+                    "query": { "allpages": [page(1, "A page"), page(2, "A/a")] } })
+                .to_string(),
+            )
+            .get(
+                &format!("{list}&apcontinue=B%2Fb"),
+                json!({ "batchcomplete": true, "query": { "allpages": [page(3, "B/b")] } }).to_string(),
+            )
+            .get(
+                "/w/api.php?action=parse&format=json&formatversion=2&prop=wikitext&pageid=2",
+                json!({ "parse": { "title": "A/a", "pageid": 2, "wikitext": "== Hello ==\nworld" } }).to_string(),
+            ),
+    );
+    assert_eq!(mount.list("pages").unwrap(), ["A page", "A%2Fa", "B%2Fb"]);
+    assert_eq!(mount.read("pages/A%2Fa/source/wikitext").unwrap(), "== Hello ==\nworld\n");
+}
+
+#[test]
 fn an_answer_of_another_form_is_an_error_and_says_where() {
     let failed = |body: &str| {
         let upstream = Recorded::new().get(PROJECTS, body);
@@ -171,10 +224,15 @@ fn every_file_that_ships_can_be_served() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../specs");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.collect();
-    assert!(files.len() >= 3, "{files:?}");
+    assert!(files.len() >= 8, "{files:?}");
     for file in files {
         let read = declare(&std::fs::read_to_string(&file).unwrap());
         assert!(read.is_ok(), "{}: {read:?}", file.display());
+        assert_eq!(
+            spec().name,
+            file.file_stem().unwrap().to_str().unwrap(),
+            "it is added by this name"
+        );
         assert!(!Declared::manifest().endpoints[0].allow.is_empty());
     }
 }

@@ -24,11 +24,13 @@ pub struct Pages<T> {
 /// How an answer of type `P` leads to the next page.
 pub struct Next<P>(Way<P>);
 
+type Cursor<P> = Box<dyn Fn(&P, &Response) -> Option<String>>;
+
 enum Way<P> {
     Link { size: usize },
     Number { parameter: &'static str, first: usize, size: usize },
     Offset { parameter: &'static str, size: usize },
-    Cursor { parameter: &'static str, cursor: fn(&P, &Response) -> Option<String> },
+    Cursor { parameter: &'static str, cursor: Cursor<P> },
 }
 
 impl<P> fmt::Debug for Next<P> {
@@ -61,12 +63,13 @@ impl<P> Next<P> {
         Next(Way::Offset { parameter, size })
     }
 
-    /// By what the answer says: `None` or an empty text where it is the last.
-    pub const fn cursor(
+    /// By what the answer says: `None` or an empty text where it is the last. Of an address (it has a `?`)
+    /// the query is taken, as of a link; else it is the value of `parameter`.
+    pub fn cursor(
         parameter: &'static str,
-        cursor: fn(&P, &Response) -> Option<String>,
+        cursor: impl Fn(&P, &Response) -> Option<String> + 'static,
     ) -> Self {
-        Next(Way::Cursor { parameter, cursor })
+        Next(Way::Cursor { parameter, cursor: Box::new(cursor) })
     }
 }
 
@@ -96,10 +99,11 @@ impl Request {
         let (mut asked, mut before, mut linked) = (0, 0, false);
         let base = self.path().split('?').next().unwrap_or_default().to_owned();
         // Only the query is taken from a link: its path is relative to the server, not to the endpoint.
-        let linked_to = |response: &Response, relation: &str| {
-            let (_, query) = response.link(relation)?.split_once('?')?;
+        let led_to = |address: &str| {
+            let (_, query) = address.split_once('?')?;
             Some(self.at(&format!("{base}?{query}")))
         };
+        let linked_to = |response: &Response, relation: &str| led_to(response.link(relation)?);
         // The others are under way while the first is read.
         if let Way::Link { size } = next.0
             && let Some((next, last)) = linked_to(&first, "next").zip(linked_to(&first, "last"))
@@ -114,7 +118,7 @@ impl Request {
                 None => self.at(path).ok()?,
             };
             let page: P = response.json()?;
-            let cursor = match next.0 {
+            let cursor = match &next.0 {
                 Way::Cursor { cursor, .. } => cursor(&page, &response),
                 _ => None,
             };
@@ -137,9 +141,12 @@ impl Request {
                     following(parameter, first + asked, size.max(1))
                 }
                 Way::Offset { parameter, size } => following(parameter, before, size.max(1)),
-                Way::Cursor { parameter, .. } => cursor
-                    .filter(|cursor| !cursor.is_empty())
-                    .map(|cursor| self.clone().set_query(parameter, cursor).path().to_owned()),
+                Way::Cursor { parameter, .. } => {
+                    let next = cursor.filter(|cursor| !cursor.is_empty()).map(|cursor| {
+                        led_to(&cursor).unwrap_or_else(|| self.clone().set_query(parameter, cursor))
+                    });
+                    next.map(|next| next.path().to_owned())
+                }
             };
             Ok((page, next))
         })

@@ -19,7 +19,9 @@ use std::process::ExitCode;
 /// changes it must be approved again.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The component: a .wasm file, or a .toml file that declares a service
+    /// The component: a .wasm file, a .toml file that declares a service, or the name of such a file that
+    /// ships with omnifs
+    #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     /// The name of its directory in a mount [default: the component's own name]
     #[arg(long)]
@@ -33,7 +35,8 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     // Before anything is asked or copied.
     let config = context.config()?;
     let label = args.name.as_deref().unwrap_or("NAME");
-    let component = component::read(&args.file).map_err(|e| Failure::component(&e, label))?;
+    let component =
+        component::read_or_shipped(&args.file).map_err(|e| Failure::component(&e, label))?;
     let shown_file = shown(&args.file);
     let manifest = host::describe(&shown_file, &component, context.cache())?;
     let name = args.name.as_ref().unwrap_or(&manifest.name);

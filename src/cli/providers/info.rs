@@ -3,7 +3,7 @@ use super::super::{Context, terminal};
 use clap::Args;
 use omnifs::approval;
 use omnifs::component::{self, Component};
-use omnifs::config::{Instance, Mount};
+use omnifs::config::{Config, Instance, Mount};
 use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 /// to them, its event feeds and its settings. A provider can reach nothing else.
 #[derive(Debug, Args)]
 pub struct Info {
-    /// An instance, or a component's file
+    /// An instance, a component's file, or the name of a declared service that ships
     #[arg(value_name = "NAME|FILE")]
     name: String,
 }
@@ -32,6 +32,8 @@ pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
     {
         let found = component::read(Path::new(&args.name));
         (args.name.clone(), found.map_err(|e| Failure::component(&e, "NAME"))?, None)
+    } else if let Some(found) = unadded(context, &config, &args.name)? {
+        (args.name.clone(), found, None)
     } else {
         let instance = context.instance(&config, &args.name)?;
         let found = component::find(&instance, host::shipped());
@@ -43,6 +45,16 @@ pub fn run(context: &Context, args: &Info) -> Result<ExitCode, Failure> {
     let here = instance.as_ref().zip(elsewhere.as_ref());
     terminal::print(&describe(&manifest, &found, here, &config.mount))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The component of a declared service that ships, where no instance has its name.
+fn unadded(context: &Context, config: &Config, name: &str) -> Result<Option<Component>, Failure> {
+    let instances = context.instances(config, &[])?;
+    if instances.iter().any(|instance| instance.name == name) {
+        return Ok(None);
+    }
+    let found = component::shipped(name).transpose();
+    found.map_err(|e| Failure::component(&e, name))
 }
 
 type Here<'a> = (&'a Instance, &'a HashMap<String, Vec<Elsewhere>>);

@@ -3,12 +3,12 @@ use super::super::{Context, output, terminal};
 use clap::Args;
 use omnifs::config::{Instance, Source};
 use omnifs::logs::printable;
-use omnifs::{approval, component, host};
+use omnifs::{approval, component, declaration, host};
 use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// List the provider instances that a mount shows
+/// List the provider instances that a mount shows, and declared services that can be added by their name
 #[derive(Debug, Args)]
 pub struct List {}
 
@@ -20,7 +20,8 @@ struct Row {
     name: String,
     /// `shipped NAME`, or the component's path.
     source: String,
-    /// `mounted`, `disabled`, `not approved`, `changed`, `broken`.
+    /// `mounted`, `disabled`, `not approved`, `changed`, `broken`, and `declared` of one that ships as a file which
+    /// declares a service and that nobody has added.
     state: &'static str,
     /// The component's name and version.
     component: Option<String>,
@@ -32,7 +33,9 @@ struct Row {
 pub fn run(context: &Context, _: &List) -> Result<ExitCode, Failure> {
     let config = context.config()?;
     let instances = context.instances(&config, &[])?;
-    let rows: Vec<_> = instances.iter().map(|instance| row(context, instance)).collect();
+    let mut rows: Vec<_> = instances.iter().map(|instance| row(context, instance)).collect();
+    let added = |name: &str| instances.iter().any(|instance| instance.name == name);
+    rows.extend(declaration::shipped().iter().filter(|spec| !added(spec.name)).map(declared));
     let text = if output::chosen().json {
         let json = serde_json::to_string_pretty(&rows);
         json.map_err(|e| Failure::new(format!("cannot write JSON: {e}")))? + "\n"
@@ -63,6 +66,18 @@ impl Row {
             (self.state, self.hint) = (state, hint);
         }
         self
+    }
+}
+
+/// A service that ships as a file, and that a mount shows once it is added.
+fn declared(spec: &declaration::Shipped) -> Row {
+    Row {
+        name: spec.name.to_owned(),
+        source: format!("shipped {}.toml", spec.name),
+        state: "declared",
+        component: None,
+        summary: spec.summary.to_owned(),
+        hint: None,
     }
 }
 

@@ -67,8 +67,12 @@ impl Server {
         command.stdout(log.try_clone()?).stderr(log);
         let mut process = tied::spawn(command)?;
         let said = || fs::read_to_string(&self.log).unwrap_or_default();
+        // BIND writes a port after a `#`.
+        let hashed = self.address.replace(':', "#");
+        let words = ["listening on", "listening for http requests on", "starting http monitor on"];
         let listens = |line: &str| {
-            line.to_lowercase().contains("listening on") && line.contains(&self.address)
+            let at = line.contains(&self.address) || line.contains(&hashed);
+            at && words.iter().any(|words| line.to_lowercase().contains(words))
         };
         let ready = wait_until(START, || match process.try_wait() {
             Ok(None) => said().lines().any(listens).then_some(true),

@@ -13,6 +13,9 @@ pub struct File {
     pub credential: Option<Credential>,
     #[serde(default)]
     pub objects: BTreeMap<Spanned<String>, Object>,
+    /// By the object that it is about.
+    #[serde(default)]
+    pub feed: BTreeMap<Spanned<String>, Feed>,
 }
 
 #[derive(Deserialize)]
@@ -49,10 +52,23 @@ pub type Files = BTreeMap<Spanned<String>, Spanned<String>>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    pub by: String,
+    pub by: Option<String>,
+    pub cursor: Option<String>,
     pub parameter: Option<String>,
     pub first: Option<usize>,
-    pub size: usize,
+    pub size: Option<usize>,
     pub limit: Option<String>,
     pub most: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    pub by: Spanned<String>,
+    pub sees: Spanned<Vec<String>>,
+    pub poll: Option<Spanned<String>>,
+    pub items: Option<Spanned<String>>,
+    pub size: Option<usize>,
+    pub deleted: Option<Spanned<String>>,
+    pub time: Option<Spanned<String>>,
 }

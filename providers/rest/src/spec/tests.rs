@@ -39,6 +39,13 @@ fn a_bad_file_is_refused_with_one_line_that_says_where_and_what_to_do() {
             7,
             "is set by pages",
         ),
+        (&format!("{list}\npages = {{ by = 'page', cursor = '/n' }}"), 7, "needs no `by`"),
+        (&format!("{list}\npages = {{ cursor = 'n' }}"), 7, "a cursor is a pointer"),
+        (
+            "path = '{a}'\nlist = '/a?after=1'\npages = { cursor = '/n', parameter = 'after' }",
+            7,
+            "is set by pages",
+        ),
         (&format!("{list}\nlst = '/b'"), 7, "unknown field `lst`"),
         ("path = 7\nlist = '/a'", 5, "invalid type"),
         ("path = '{a}", 5, ""),
@@ -96,4 +103,50 @@ fn what_is_wrong_above_the_objects_is_told_too() {
         let why = fault(&format!("{HEAD}{rest}").replace(from, to));
         assert!(why.contains(said), "{to}: {why}");
     }
+}
+
+#[test]
+fn a_feed_that_promises_what_it_cannot_see_is_refused() {
+    let file = |object: &str, feed: &str| {
+        fault(&format!("{HEAD}[objects.a]\n{object}\n[feed.a]\n{feed}\n"))
+    };
+    let list = "path = '{a}'\nlist = '/a'\nmodified = '/at'";
+    let newest = "by = 'newest'\npoll = '/a'\nsize = 9";
+    for (feed, line, why) in [
+        ("by = 'magic'\nsees = ['changes']", 9, "a feed is by"),
+        ("by = 'whole'\nsees = []", 10, "sees nothing"),
+        ("by = 'whole'\nsees = ['all']", 10, "a feed sees"),
+        ("by = 'whole'\nsees = ['changes']\npoll = '/a'", 11, "`by` and `sees` alone"),
+        ("by = 'newest'\nsees = ['changes']", 9, "has a request (poll)"),
+        (&format!("{newest}\nsees = ['deletions']"), 12, "unless an item says so"),
+        ("by = 'newest'\npoll = '/a?s={since}'\nsize = 9\nsees = ['changes']", 10, "{since} is of"),
+        ("by = 'since'\npoll = '/a'\nsize = 9\nsees = ['changes']", 10, "has {since} in it"),
+        ("by = 'since'\npoll = '/a?s={id}'\nsize = 9\nsees = ['changes']", 10, "{id} is no object"),
+        (
+            "by = 'since'\npoll = '/a?s={since}'\nsize = 9\nsees = ['changes']\ntime = 'days'",
+            13,
+            "a time is written",
+        ),
+        (&format!("{newest}\nsees = ['changes']\nevery = 7"), 13, "unknown field `every`"),
+    ] {
+        let said = file(list, feed);
+        assert!(
+            said.starts_with(&format!("line {line}: ")) && said.contains(why),
+            "{feed}: {said}"
+        );
+    }
+    let seen = format!("{newest}\nsees = ['changes']");
+    assert!(
+        file("path = '{a}'\nlist = '/a'", &seen).contains("goes by the time of the last change")
+    );
+    let single = file("path = 'a'\nget = '/a'", "by = 'whole'\nsees = ['deletions']");
+    assert!(single.contains("neither made nor deleted"), "{single}");
+    assert!(
+        fault(&format!("{HEAD}[objects.a]\n{list}\n[feed.b]\n{seen}\n")).contains("no [objects.b]")
+    );
+    let nested = "path = 'x/{a}/b/{b}'\nlist = '/b?a={a}'\nget = '/a/{a}/{id}'\nmodified = '/at'";
+    let said = fault(&format!(
+        "{HEAD}[objects.a]\npath = 'x/{{a}}'\nlist = '/a'\n[objects.b]\n{nested}\n[feed.b]\n{seen}\n"
+    ));
+    assert!(said.starts_with("line 8: b is asked for with {a}"), "{said}");
 }

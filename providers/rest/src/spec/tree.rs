@@ -80,6 +80,18 @@ pub(super) fn build(
         }
     }
     find_keys(&mut places, objects);
+    for (place, path) in places.iter().filter_map(|place| Some((place, &paths[place.object?]))) {
+        let Some(object) = place.object.map(|at| &objects[at]) else { continue };
+        let Some(feed) = &object.feed else { continue };
+        let mut enclosing = place.keys.iter().filter(|key| place.object != Some(**key));
+        if let Some(unsaid) = enclosing.find(|key| !feed.fields.contains(key)) {
+            let (name, unsaid) = (&object.name, &objects[*unsaid].name);
+            let why = format!(
+                "{name} is asked for with {{{unsaid}}}, and its feed is not: it does not say whose a change is"
+            );
+            return Err(lines.refuse(path, why));
+        }
+    }
     Ok(places)
 }
 
@@ -156,6 +168,7 @@ fn find_keys(places: &mut [Place], objects: &[Object]) {
                     })
                     .flat_map(|request| request.needs()),
             );
+            own.extend(object.feed.iter().flat_map(|feed| &feed.fields));
         }
         for (_, below) in &places[at].fixed {
             own.extend(&needs[*below]);
