@@ -4,6 +4,7 @@ use super::address::Guard;
 use super::counters::Counters;
 use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
+use super::session::Session;
 use super::{Setup, client};
 use crate::credentials::{Elsewhere, sigv4};
 use crate::provider::{Endpoint, Scheme};
@@ -65,6 +66,7 @@ pub(super) struct Target {
     /// Where it leads, if not to the origin of its default URL.
     pub elsewhere: Option<Elsewhere>,
     pub counters: Counters,
+    pub session: Option<Session>,
     redirects: Vec<RedirectHost>,
     configured: HashSet<String>,
     ca_file: Option<PathBuf>,
@@ -145,6 +147,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         source,
         elsewhere,
         counters: Counters::default(),
+        session: spec.session.as_ref().and_then(Session::new),
         redirects,
         configured,
         ca_file: given.ca_file,

@@ -122,6 +122,10 @@ impl Shared {
         let key = (exchange.checked.method == Method::Get).then(|| exchange.key());
         let kept = key.as_ref().and_then(|key| self.validators.find(key));
         let exchange = Exchange { kept, ..exchange };
+        let _turn = match (&target.session, &exchange.checked.body) {
+            (Some(session), Some(body)) => Some(session.turn(body).await),
+            _ => None,
+        };
         let answer = exchange.attempts().await?;
         target.counters.answered(answer.status.as_u16());
         exchange.answer(key, answer)
@@ -339,11 +343,11 @@ impl Exchange<'_> {
         let mut moved = false;
         for _ in 0..=self.shared.limits.redirects {
             self.target.counters.called_out();
-            let response = self
-                .client
-                .execute(self.build(&url, own))
-                .await
-                .map_err(|error| self.transport(&error, &url))?;
+            let request = self.build(&url, own);
+            let session = self.target.session.as_ref();
+            let sent = session.and_then(|own| request.headers().get(&own.header)).cloned();
+            let response =
+                self.client.execute(request).await.map_err(|error| self.transport(&error, &url))?;
             self.target.counters.responded(response.status().as_u16());
             self.check_head(&response)?;
             if let Some(location) = redirected(&response) {
@@ -375,6 +379,11 @@ impl Exchange<'_> {
             let body = self.body(response, &url).await?;
             if own {
                 self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
+                if let Some(session) = self.target.session.as_ref().filter(|_| status.is_success())
+                {
+                    let said = self.checked.said.as_deref();
+                    session.learn(said, self.fingerprint(), sent, &headers);
+                }
             }
             let moved = if moved && own { self.target.below(&url) } else { None };
             let moved = moved.map(|target| path_of(&target).to_owned());
@@ -430,6 +439,9 @@ impl Exchange<'_> {
                     region: self.shared.region(&carried.credential),
                 };
                 carried.put(signed, headers);
+            }
+            if let Some(session) = &self.target.session {
+                session.put(self.checked.said.as_deref(), self.fingerprint(), headers);
             }
             if let Some(kept) = &self.kept {
                 kept.conditions(headers);
