@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 8] = ["dns", "docker", "git", "github", "linear", "oci", "prometheus", "s3"];
+const SHIPPED: [&str; 9] =
+    ["dns", "docker", "git", "github", "linear", "mcp", "oci", "prometheus", "s3"];
 /// What a file that declares a service is written into: no provider by itself.
 const DECLARED: &str = "rest";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
-const ON_DEMAND: [&str; 5] = ["dns", "git", "oci", "prometheus", "s3"];
+const ON_DEMAND: [&str; 6] = ["dns", "git", "mcp", "oci", "prometheus", "s3"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

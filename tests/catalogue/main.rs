@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod dns;
+mod mcp;
 mod oci;
 mod prometheus;
 mod rest;

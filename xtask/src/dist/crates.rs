@@ -29,7 +29,7 @@ pub fn linked() -> Result<Vec<Crate>> {
         (
             "providers/Cargo.toml",
             "wasm32-wasip2",
-            &["dns", "docker", "git", "github", "linear", "oci", "prometheus", "rest", "s3"],
+            &["dns", "docker", "git", "github", "linear", "mcp", "oci", "prometheus", "rest", "s3"],
         ),
     ] {
         let manifest = root.join(manifest);
