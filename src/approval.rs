@@ -114,10 +114,10 @@ mod tests {
     use super::*;
     use crate::config::InstanceConfig;
     use crate::provider::{
-        Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-        Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit,
-        Scheme, Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace,
-        TimestampUnit, Window, WindowName,
+        Algorithm, Bodies, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind,
+        Handshake, Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe,
+        ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature, Timestamp,
+        TimestampPlace, TimestampUnit, Window, WindowName,
     };
     use std::time::Duration;
 
@@ -165,6 +165,12 @@ mod tests {
                         chosen: text("/current"),
                     }),
                     sockets: vec![text("unix:///run/a.sock")],
+                }),
+                bodies: Some(Bodies { member: text("method"), values: vec![text("list")] }),
+                session: Some(Session {
+                    header: text("x-session-id"),
+                    begun_by: text("list"),
+                    confirmed_by: text("done"),
                 }),
             }],
             credentials: vec![Credential {

@@ -15,10 +15,10 @@ mod manifest;
 
 pub use body::{Body, Frames, Framing, Growing, Piece, Since, Source, TimeForm, Validator, Wanted};
 pub use manifest::{
-    Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-    Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit,
-    Scheme, Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit,
-    Window, WindowName,
+    Algorithm, Bodies, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind,
+    Handshake, Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe,
+    ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature, Timestamp,
+    TimestampPlace, TimestampUnit, Window, WindowName,
 };
 pub use omnifs_platform::Kind;
 

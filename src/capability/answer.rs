@@ -67,7 +67,10 @@ impl Exchange<'_> {
     pub(super) fn readable(&self, headers: &HeaderMap) -> Vec<(String, String)> {
         headers
             .iter()
-            .filter(|(name, _)| !KEPT_BACK.contains(&name.as_str()))
+            .filter(|(name, _)| {
+                let session = self.target.session.as_ref().map(|session| &session.header);
+                !KEPT_BACK.contains(&name.as_str()) && session != Some(*name)
+            })
             .map(|(name, value)| {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             })

@@ -5,6 +5,7 @@ use super::challenge::Passes;
 use super::counters::Counters;
 use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
+use super::session::Session;
 use super::{Setup, client};
 use crate::credentials::{Elsewhere, sigv4};
 use crate::provider::{Endpoint, Scheme};
@@ -69,6 +70,7 @@ pub(super) struct Target {
     /// Where it leads, if not to the origin of its default URL.
     pub elsewhere: Option<Elsewhere>,
     pub counters: Counters,
+    pub session: Option<Session>,
     redirects: Vec<RedirectHost>,
     token_hosts: Vec<RedirectHost>,
     /// Where one of its credentials travels as a refusal asks.
@@ -157,6 +159,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         source,
         elsewhere,
         counters: Counters::default(),
+        session: spec.session.as_ref().and_then(Session::new),
         redirects,
         token_hosts,
         passes: asked.map(|_| Passes::default()),

@@ -121,6 +121,10 @@ impl Shared {
         let key = (exchange.checked.method == Method::Get).then(|| exchange.key());
         let kept = key.as_ref().and_then(|key| self.validators.find(key));
         let exchange = Exchange { kept, ..exchange };
+        let _turn = match (&target.session, &exchange.checked.body) {
+            (Some(session), Some(body)) => Some(session.turn(body).await),
+            _ => None,
+        };
         let answer = exchange.attempts().await?;
         target.counters.answered(answer.status.as_u16());
         exchange.answer(key, answer)
@@ -264,7 +268,7 @@ impl Exchange<'_> {
         };
         let mut moved = false;
         for _ in 0..=self.shared.limits.redirects {
-            let response = self.execute(&url, own).await?;
+            let (response, sent_in) = self.execute(&url, own).await?;
             if let Some(location) = redirected(&response) {
                 let kept = matches!(response.status().as_u16(), 307 | 308);
                 let next = self.redirect(&url, &location?).map_err(|reason| {
@@ -294,6 +298,11 @@ impl Exchange<'_> {
             let body = self.body(response, &url).await?;
             if own {
                 self.observe(status.as_u16(), &headers, &body).map_err(Ended::Limited)?;
+                if let Some(session) = self.target.session.as_ref().filter(|_| status.is_success())
+                {
+                    let said = self.checked.said.as_deref();
+                    session.learn(said, self.fingerprint(), sent_in, &headers);
+                }
             }
             let moved = if moved && own { self.target.below(&url) } else { None };
             let moved = moved.map(|target| path_of(&target).to_owned());
@@ -311,17 +320,31 @@ impl Exchange<'_> {
         .into())
     }
 
-    /// Sends the request, and once more where the service's refusal says how it wants the secret.
-    pub(super) async fn execute(&self, url: &Url, own: bool) -> Result<reqwest::Response, Fault> {
+    /// Sends the request, and once more where the service's refusal says how it wants the secret. With the name
+    /// of the session that it was sent in.
+    pub(super) async fn execute(
+        &self,
+        url: &Url,
+        own: bool,
+    ) -> Result<(reqwest::Response, Option<HeaderValue>), Fault> {
         let pass = if own { self.pass() } else { None };
-        let response = self.send(self.build(url, own, pass.as_ref())).await?;
+        let (response, session) = self.send_in_session(self.build(url, own, pass.as_ref())).await?;
         if !own || response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+            return Ok((response, session));
         }
         match self.challenged(url, response.headers(), pass.as_ref()).await? {
-            Some(pass) => self.send(self.build(url, own, Some(&pass))).await,
-            None => Ok(response),
+            Some(pass) => self.send_in_session(self.build(url, own, Some(&pass))).await,
+            None => Ok((response, session)),
         }
+    }
+
+    async fn send_in_session(
+        &self,
+        request: reqwest::Request,
+    ) -> Result<(reqwest::Response, Option<HeaderValue>), Fault> {
+        let session = self.target.session.as_ref();
+        let sent = session.and_then(|own| request.headers().get(&own.header)).cloned();
+        Ok((self.send(request).await?, sent))
     }
 
     pub(super) async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Fault> {
@@ -375,6 +398,9 @@ impl Exchange<'_> {
             }
             if let Some(pass) = pass {
                 headers.insert(header::AUTHORIZATION, pass.clone());
+            }
+            if let Some(session) = &self.target.session {
+                session.put(self.checked.said.as_deref(), self.fingerprint(), headers);
             }
             if let Some(kept) = &self.kept {
                 kept.conditions(headers);

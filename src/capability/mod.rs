@@ -6,12 +6,14 @@
 //! the environment holds for the service itself goes to no endpoint that leads elsewhere.
 //!
 //! [`Outbound`] is the door; `place` and `pattern` read where requests may go, as manifests and users write it,
-//! `request` checks what the guest asks, `endpoint` knows the servers,
+//! `request` checks what the guest asks, and `bodies` what it says where a manifest bounds that, `endpoint` knows the
+//! servers, `session` keeps the session that a service wants,
 //! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
 //! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
 
 mod address;
 mod answer;
+mod bodies;
 pub mod budget;
 mod challenge;
 mod client;
@@ -24,6 +26,7 @@ mod part;
 pub(crate) mod pattern;
 mod place;
 mod request;
+mod session;
 mod stream;
 pub mod validators;
 mod whose;

@@ -3,7 +3,7 @@
 //! **Invariant:** what passes is sent byte for byte: no later step decodes, normalizes or joins the
 //! path, so the server sees the path that was compared with the rules.
 
-use super::{Limits, pattern};
+use super::{Limits, bodies, pattern};
 use crate::provider::{Endpoint, Method, Request};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -17,6 +17,8 @@ pub(super) struct Checked {
     pub rule: usize,
     pub headers: HeaderMap,
     pub body: Option<bytes::Bytes>,
+    /// What the body says where the manifest bounds that.
+    pub said: Option<String>,
 }
 
 /// What a guest may say beside the path: which form of an answer it wants, and what its own body is. Every
@@ -49,12 +51,18 @@ pub(super) fn check<'a>(
             return Err(format!("the request body exceeds {} bytes", limits.request_body));
         }
     }
+    let bounded = endpoint.bodies.as_ref().filter(|_| request.method == Method::Post);
+    let said = bounded.map(|bounds| {
+        let body = request.body.as_deref().unwrap_or_default();
+        bodies::said(bounds, &headers, body).map_err(|why| format!("the body of a POST: {why}"))
+    });
     Ok(Checked {
         method: request.method,
         target: request.path.clone(),
         rule,
         headers,
         body: request.body.clone(),
+        said: said.transpose()?,
     })
 }
 

@@ -75,7 +75,7 @@ impl Shared {
             let _permit = exchange.admit().map_err(|limited| exchange.limited(limited))?;
             let url = exchange.url().map_err(|fault| exchange.fault(fault))?;
             let answered = exchange.execute(&url, true).await;
-            let response = answered.map_err(|fault| exchange.fault(fault))?;
+            let (response, _) = answered.map_err(|fault| exchange.fault(fault))?;
             let status = response.status().as_u16();
             exchange
                 .observe(status, response.headers(), b"")

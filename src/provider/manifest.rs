@@ -65,6 +65,24 @@ pub struct Endpoint {
     pub limits: Limits,
     pub purpose: String,
     pub nearby: Option<Nearby>,
+    pub bodies: Option<Bodies>,
+    pub session: Option<Session>,
+}
+
+/// What the bodies of an endpoint's POST requests may say; see `wit/manifest.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bodies {
+    pub member: String,
+    pub values: Vec<String>,
+}
+
+/// A session that the service names in a header; see `wit/manifest.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Session {
+    pub header: String,
+    /// The value of the bodies' member that begins one, and the one by which others may use it.
+    pub begun_by: String,
+    pub confirmed_by: String,
 }
 
 /// Where a user's machine may have an endpoint; see `wit/manifest.wit` for the paths.

@@ -16,7 +16,7 @@ use super::limits;
 use crate::capability::{Base, Placed, RedirectHost, pattern};
 use crate::names::Quoted;
 use crate::provider::{Cause, Manifest};
-use requests::{check_variable, is_hosts};
+use requests::{check_bodies, check_variable, is_hosts};
 use std::collections::HashSet;
 use url::{Host, Url};
 
@@ -74,6 +74,7 @@ fn manifest(raw: raw::Description) -> Result<Manifest, Fault> {
         check_endpoint(endpoint)?;
         check_credentials(endpoint, &raw.credentials)?;
         check_variable(endpoint, &raw.credentials)?;
+        check_bodies(endpoint, &raw.credentials)?;
     }
 
     raw.credentials.iter().try_for_each(|c| check_probe(c, &raw.endpoints))?;

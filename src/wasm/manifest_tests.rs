@@ -51,6 +51,12 @@ fn good() -> raw::Description {
                 }),
                 sockets: vec!["unix://$XDG_RUNTIME_DIR/docker.sock".into()],
             }),
+            bodies: Some(raw::Bodies { member: "method".into(), values: vec!["list".into()] }),
+            session: Some(raw::Session {
+                header: "x-session-id".into(),
+                begun_by: "list".into(),
+                confirmed_by: "list".into(),
+            }),
         }],
         credentials: vec![raw::Credential {
             name: "token".into(),
@@ -532,4 +538,26 @@ fn a_probe_is_sent_where_its_credential_goes() {
     };
     assert!(probe(|p| p.endpoint = "other".into()).contains("does not use it"));
     assert!(probe(|p| p.name = "login".into()).contains("no JSON pointer"));
+}
+
+#[test]
+fn a_session_is_named_in_a_header_of_its_own_and_begun_by_what_may_be_said() {
+    for bad in ["authorization", "cookie", "x-forwarded-session-id", "X-Session-Id", "session", "x"]
+    {
+        why(|raw| raw.endpoints[0].session.as_mut().unwrap().header = bad.into());
+    }
+    for own in ["x-session-id", "x_session_id"] {
+        let detail = why(|raw| raw.credentials[0].scheme = raw::Scheme::Header(own.into()));
+        assert!(detail.contains("no session is named in the header x-session-id"), "{detail}");
+    }
+    let detail = why(|raw| raw.endpoints[0].session.as_mut().unwrap().begun_by = "call".into());
+    assert!(detail.contains("a session begins by `call`, which no body may say"), "{detail}");
+    let detail = why(|raw| raw.endpoints[0].session.as_mut().unwrap().confirmed_by = "x".into());
+    assert!(detail.contains("`x`, which no body may say"), "{detail}");
+    assert!(why(|raw| raw.endpoints[0].bodies = None).contains("which no body may say"));
+    for bad in ["", "a b", "a\"", "m\u{e9}thode"] {
+        let detail = why(|raw| raw.endpoints[0].bodies.as_mut().unwrap().member = bad.into());
+        assert!(detail.contains("no name of a body's member"), "{detail}");
+    }
+    why(|raw| raw.endpoints[0].bodies.as_mut().unwrap().values.push("a\u{1b}".into()));
 }

@@ -1,10 +1,9 @@
 //! A server of the Model Context Protocol that others wrote: an npm package, fetched once into the target directory,
 //! which speaks JSON-RPC on its standard streams. A hook on its `fetch` sends all that it asks to a twin.
 
-use omnifs_support::{program, target_directory, tied};
+use omnifs_support::{npm, tied};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -14,53 +13,8 @@ pub const VERSION: &str = "2025.4.8";
 /// What it leaves open and what makes its answers: these write its list of tools and drop members of answers.
 const BESIDE: [&str; 2] = ["zod@3.25.76", "zod-to-json-schema@3.25.2"];
 
-/// For npm to fetch, and for an answer.
-const FETCH: Duration = Duration::from_secs(300);
+/// For an answer.
 const ANSWER: Duration = Duration::from_secs(120);
-
-/// The package's program, fetched through npm where it is not there yet.
-fn fetched() -> Result<PathBuf, String> {
-    let target = target_directory().ok_or("this test has no target directory")?;
-    let folder = target.join(format!("mcp-server-github-{VERSION}"));
-    let start = folder.join(format!("node_modules/{PACKAGE}/dist/index.js"));
-    if start.exists() {
-        return Ok(start);
-    }
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
-    // A folder of this process's own: the last step is a rename.
-    let work = folder.with_extension(std::process::id().to_string());
-    std::fs::create_dir_all(&work).map_err(told)?;
-    let log = work.join("npm.log");
-    let output = std::fs::File::create(&log).map_err(told)?;
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]);
-    npm.args(["--fetch-timeout=60000", "--fetch-retries=1", "--prefix"]).arg(&work);
-    npm.arg(format!("{PACKAGE}@{VERSION}")).args(BESIDE).current_dir(&work);
-    npm.stdin(Stdio::null()).stdout(output.try_clone().map_err(told)?).stderr(output);
-    let ended = tied::spawn(npm)
-        .map_err(|error| format!("npm cannot be run ({error}): apt-get install npm"))
-        .map(|mut child| {
-            let ended = tied::wait(&mut child, FETCH);
-            if ended.is_none() {
-                tied::stop(&mut child, Duration::from_secs(5));
-            }
-            ended
-        });
-    let fetched = ended.and_then(|ended| match ended {
-        Some(status) if status.success() => Ok(()),
-        _ => {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            Err(format!("npm install {PACKAGE}@{VERSION} failed: {}", said.trim()))
-        }
-    });
-    let moved = fetched.and_then(|()| match std::fs::rename(&work, &folder) {
-        // Another run was quicker.
-        Err(_) if start.exists() => Ok(()),
-        moved => moved.map_err(told),
-    });
-    let _ = std::fs::remove_dir_all(&work);
-    moved.map(|()| start)
-}
 
 /// The running server.
 pub struct Server {
@@ -75,16 +29,8 @@ impl Server {
     /// # Errors
     /// Why it cannot be had here.
     pub fn start(twin: &str) -> Result<Server, String> {
-        let node = program("node").ok_or("there is no node: apt-get install nodejs")?;
-        // Older than 18.18, it knows no such option.
-        let mut imports = Command::new(&node);
-        imports.args(["--import", "data:text/javascript,", "--eval", ""]);
-        let imports = imports.output().map_err(|error| format!("node: {error}"))?;
-        if !imports.status.success() {
-            let said = String::from_utf8_lossy(&imports.stderr);
-            return Err(format!("this node is too old, 18.18 will do: {}", said.trim()));
-        }
-        let start = fetched()?;
+        let node = npm::node()?;
+        let start = npm::package(PACKAGE, VERSION, &BESIDE)?.join(PACKAGE).join("dist/index.js");
         let hook = format!(
             "const ask = globalThis.fetch;\
              globalThis.fetch = (to, how) => {{ const {{ pathname, search }} = new URL(to);\
@@ -92,7 +38,7 @@ impl Server {
             json!(twin)
         );
         let mut command = Command::new(node);
-        command.arg("--import").arg(format!("data:text/javascript,{}", encoded(&hook))).arg(start);
+        command.arg("--import").arg(npm::import(&hook)).arg(start);
         for name in ["NODE_OPTIONS", "GITHUB_PERSONAL_ACCESS_TOKEN"] {
             command.env_remove(name);
         }
@@ -154,13 +100,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         tied::stop(&mut self.child, Duration::from_secs(5));
     }
-}
-
-/// Percent-encoded, for a `data:` address.
-fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte.is_ascii_alphanumeric() {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    text.bytes().map(byte).collect()
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod bodies;
 mod budget;
 mod challenges;
 mod credentials;
@@ -17,6 +18,7 @@ mod redirects;
 mod retries;
 mod schemes;
 mod server;
+mod sessions;
 #[cfg(target_os = "linux")]
 mod signatures;
 mod tls;
@@ -51,6 +53,8 @@ fn endpoint() -> Endpoint {
         limits: rate_limits(),
         purpose: "tests".to_owned(),
         nearby: None,
+        bodies: None,
+        session: None,
     }
 }
 

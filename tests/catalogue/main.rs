@@ -5,6 +5,7 @@
 mod declared;
 mod dns;
 mod k8s;
+mod mcp;
 mod oci;
 mod prometheus;
 mod rest;

@@ -65,6 +65,8 @@ impl manifest::Guest for Hostile {
                 limits: None,
                 purpose: "Asks for what it should not".into(),
                 nearby: None,
+                bodies: None,
+                session: None,
             }],
             credentials: vec![],
             feeds: vec![

@@ -61,6 +61,15 @@ fn endpoint(endpoint: &m::Endpoint) -> w::Endpoint {
         limits: endpoint.limits.as_ref().map(limits),
         purpose: endpoint.purpose.to_owned(),
         nearby: endpoint.nearby.as_ref().map(nearby),
+        bodies: endpoint.bodies.map(|bodies| w::Bodies {
+            member: bodies.member.to_owned(),
+            values: owned(bodies.values),
+        }),
+        session: endpoint.session.map(|session| w::Session {
+            header: session.header.to_owned(),
+            begun_by: session.begun_by.to_owned(),
+            confirmed_by: session.confirmed_by.to_owned(),
+        }),
     }
 }
 

@@ -61,6 +61,27 @@ pub struct Endpoint {
     pub limits: Option<Limits>,
     pub purpose: &'static str,
     pub nearby: Option<Nearby>,
+    pub bodies: Option<Bodies>,
+    pub session: Option<Session>,
+}
+
+/// What the bodies of `post` requests may say: each is a JSON object whose member is one of these. The host refuses
+/// any other.
+#[derive(Clone, Copy, Debug)]
+pub struct Bodies {
+    pub member: &'static str,
+    pub values: &'static [&'static str],
+}
+
+/// A session that the service names in a header of an answer. The host keeps the name and sends it with later requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// In lower case. It ends in `-session-id`.
+    pub header: &'static str,
+    /// The value of the bodies' member that begins a session.
+    pub begun_by: &'static str,
+    /// The one that says that its answer has come: other requests are sent within it from then on.
+    pub confirmed_by: &'static str,
 }
 
 impl Endpoint {
@@ -77,6 +98,8 @@ impl Endpoint {
             limits: None,
             purpose,
             nearby: None,
+            bodies: None,
+            session: None,
         }
     }
 }

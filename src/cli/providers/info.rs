@@ -102,8 +102,16 @@ pub fn describe(
         for (word, meaning) in open_parts(endpoint) {
             line(6, format!("{word} is {meaning}"));
         }
+        if let Some(bodies) = &endpoint.bodies {
+            let values = bodies.values.join(", ");
+            line(6, format!("a POST says one of these as its {}: {values}", bodies.member));
+        }
         for credential in &endpoint.credentials {
             line(4, format!("the host adds the credential {credential}"));
+        }
+        if let Some(session) = &endpoint.session {
+            let header = &session.header;
+            line(4, format!("the host keeps the session that the service names in {header}"));
         }
         for host in &endpoint.redirect_hosts {
             line(4, format!("redirects may lead to {host}, without the credential"));
@@ -246,7 +254,9 @@ fn word(method: Method) -> &'static str {
 mod tests {
     use super::*;
     use omnifs::config::Config;
-    use omnifs::provider::{Contexts, Credential, Feed, Nearby, OAuth, OtherLogin, Scope, Scopes};
+    use omnifs::provider::{
+        Bodies, Contexts, Credential, Feed, Nearby, OAuth, OtherLogin, Scope, Scopes, Session,
+    };
 
     #[test]
     fn every_capability_is_shown_and_nothing_acts_on_the_terminal() {
@@ -268,6 +278,15 @@ mod tests {
                     ..Contexts::default()
                 }),
                 sockets: vec!["unix://$RUN/x.sock".into()],
+            }),
+            bodies: Some(Bodies {
+                member: "method".into(),
+                values: vec!["begin".into(), "list".into()],
+            }),
+            session: Some(Session {
+                header: "x-session-id".into(),
+                begun_by: "begin".into(),
+                confirmed_by: "begin".into(),
             }),
             ..Endpoint::default()
         };
@@ -325,8 +344,9 @@ mod tests {
             "api at https://api.example: reads items\u{fffd}]0;\u{fffd}\n",
             "elsewhere where EXAMPLE_HOST says so",
             "    GET /items/**\n    GET /refs/*%2F*\n    POST /graphql\n      *%2F* is one part of a path, or several \
-             where the service reads %2F as a slash\n      ** is any further parts of a path\n    the host adds \
-             the credential token\n",
+             where the service reads %2F as a slash\n      ** is any further parts of a path\n      a POST says one \
+             of these as its method: begin, list\n    the host adds the credential token\n    the host keeps the \
+             session that the service names in x-session-id\n",
             "redirects may lead to logs.example, without the credential",
             "    `omnifs setup` looks for it at unix://$RUN/x.sock, and for addresses in ~/x/*.json\n",
             "    it needs read: items\n",

@@ -91,6 +91,15 @@ impl<'a> Lines<'a> {
                 }),
                 sockets: lines.list(Self::text),
             }),
+            bodies: self.maybe(|lines| raw::Bodies {
+                member: lines.text(),
+                values: lines.list(Self::text),
+            }),
+            session: self.maybe(|lines| raw::Session {
+                header: lines.text(),
+                begun_by: lines.text(),
+                confirmed_by: lines.text(),
+            }),
         }
     }
 

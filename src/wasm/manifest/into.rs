@@ -2,10 +2,10 @@
 
 use super::raw;
 use crate::provider::{
-    Algorithm, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind, Handshake,
-    Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe, ResetUnit, Scheme,
-    Scope, Scopes, Search, SecretForm, Signature, Timestamp, TimestampPlace, TimestampUnit, Window,
-    WindowName,
+    Algorithm, Bodies, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind,
+    Handshake, Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe,
+    ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature, Timestamp,
+    TimestampPlace, TimestampUnit, Window, WindowName,
 };
 use crate::wasm::convert;
 use std::time::Duration;
@@ -53,6 +53,12 @@ pub(super) fn endpoint(raw: raw::Endpoint) -> Endpoint {
                 chosen: raw.chosen,
             }),
             sockets: raw.sockets,
+        }),
+        bodies: raw.bodies.map(|raw| Bodies { member: raw.member, values: raw.values }),
+        session: raw.session.map(|raw| Session {
+            header: raw.header,
+            begun_by: raw.begun_by,
+            confirmed_by: raw.confirmed_by,
         }),
     }
 }

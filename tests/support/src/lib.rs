@@ -12,6 +12,8 @@ pub mod engine;
 pub mod http;
 #[cfg(target_os = "linux")]
 pub mod mount;
+#[cfg(target_os = "linux")]
+pub mod npm;
 #[cfg(unix)]
 pub mod proxy;
 #[cfg(target_os = "linux")]

@@ -29,7 +29,19 @@ pub fn linked() -> Result<Vec<Crate>> {
         (
             "providers/Cargo.toml",
             "wasm32-wasip2",
-            &["dns", "docker", "git", "github", "k8s", "linear", "oci", "prometheus", "rest", "s3"],
+            &[
+                "dns",
+                "docker",
+                "git",
+                "github",
+                "k8s",
+                "linear",
+                "mcp",
+                "oci",
+                "prometheus",
+                "rest",
+                "s3",
+            ],
         ),
     ] {
         let manifest = root.join(manifest);

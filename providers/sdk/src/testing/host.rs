@@ -4,8 +4,8 @@ use super::recorded::{self, Recorded};
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
 use crate::bindings::service::omnifs::provider::preload::{Coverage, Walk};
-use crate::bindings::service::omnifs::provider::types::{Error, Node, Request};
-use crate::manifest::{Manifest, Setting};
+use crate::bindings::service::omnifs::provider::types::{Error, Method, Node, Request};
+use crate::manifest::{Bodies, Manifest, Setting};
 use std::cell::RefCell;
 
 /// What the provider did during a call.
@@ -105,9 +105,18 @@ fn allowed(manifest: &Manifest, request: &Request) -> bool {
         manifest.endpoints.iter().filter(|endpoint| endpoint.name == request.endpoint);
     endpoints.any(|endpoint| {
         endpoint.allow.iter().any(|rule| {
-            let method: crate::bindings::service::omnifs::provider::types::Method =
-                rule.method.into();
+            let method: Method = rule.method.into();
             method == request.method && rule.allows(path)
-        })
+        }) && may_say(endpoint.bodies.as_ref(), request)
     })
+}
+
+/// Whether the body says what it may; the host reads it more strictly.
+fn may_say(bodies: Option<&Bodies>, request: &Request) -> bool {
+    let Some(bodies) = bodies.filter(|_| matches!(request.method, Method::Post)) else {
+        return true;
+    };
+    let body: serde_json::Value =
+        serde_json::from_slice(request.body.as_deref().unwrap_or_default()).unwrap_or_default();
+    body[bodies.member].as_str().is_some_and(|said| bodies.values.contains(&said))
 }
