@@ -163,12 +163,6 @@ impl Twin {
         });
     }
 
-    /// The object as it is held.
-    pub fn object(&self, resource: &str, namespace: &str, name: &str) -> Value {
-        let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        self.world().objects[&key].clone()
-    }
-
     /// Those of a resource, each with its namespace, its name and what it is.
     pub fn objects(&self, resource: &str) -> Vec<(String, String, Value)> {
         let world = self.world();
