@@ -182,7 +182,8 @@ async fn a_token_stays_behind_where_a_redirect_leaves_the_origin() {
 
 #[tokio::test]
 async fn what_a_token_service_may_answer_ends_in_one_error_each() {
-    let cases: [(fn() -> Reply, Cause, &str); 7] = [
+    type Case = (fn() -> Reply, Cause, &'static str);
+    let cases: [Case; 7] = [
         (|| answer(401, "", ""), Cause::Denied, "gives no token for the credential"),
         (|| answer(403, "", ""), Cause::Denied, "gives no token for the credential"),
         (|| answer(302, "Location: /other\r\n", ""), Cause::Denied, "answered 302"),

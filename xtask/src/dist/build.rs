@@ -4,12 +4,15 @@ use super::{Machine, Profile};
 use crate::step::{self, loud, minutes, say};
 use crate::{cargo, components, zig};
 use anyhow::{Context, Result};
+use omnifs_support::program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// RHEL 8's; Debian 11 and Ubuntu 20.04 have 2.31.
 const OLD_GLIBC: &str = "2.28";
+/// The package of zig on PyPI.
+const ZIG: &str = "ziglang==0.17.1";
 
 /// Builds it; its path. Objects and libraries of Rust name no version of glibc, so only the last step, the
 /// linking of the binary, is done by another linker.
@@ -57,7 +60,7 @@ pub fn for_machine(machine: Machine) -> Result<PathBuf> {
 
 /// A script that runs zig's `cc` or `ar` for a machine with an old glibc.
 fn tool(machine: Machine, tool: &str) -> Result<PathBuf> {
-    let python = zig::fetched()?;
+    let python = zig()?;
     let folder = cargo::target()?.join("zig").join(machine.name());
     fs::create_dir_all(&folder)?;
     // rustc takes what a linker understands from its name: a compiler's options, for one that ends in `cc`.
@@ -68,6 +71,23 @@ fn tool(machine: Machine, tool: &str) -> Result<PathBuf> {
     };
     zig::script(&python, &words, &script)?;
     Ok(script)
+}
+
+/// A python that has it, fetched into the target directory once.
+fn zig() -> Result<PathBuf> {
+    let folder = cargo::target()?.join("zig");
+    let python = folder.join("bin/python3");
+    if !folder.join("whole").exists() {
+        let _ = fs::remove_dir_all(&folder);
+        let system = program("python3").context("there is no python3")?;
+        let mut venv = Command::new(system);
+        step::run(venv.args(["-m", "venv"]).arg(&folder), "a place for zig", minutes(10))?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ZIG]);
+        step::run(&mut install, "fetching zig", minutes(10))?;
+        fs::write(folder.join("whole"), ZIG)?;
+    }
+    Ok(python)
 }
 
 /// A copy without symbols.
