@@ -107,6 +107,12 @@ impl Exchange<'_> {
             }
             return Ok(());
         }
+        if self.has_token() {
+            let place = &self.target.base;
+            let detail = format!("{place} answered 401: the token that it asked for is not enough");
+            self.target.counters.troubled(Some(detail.clone()));
+            return Err(self.shared.failure(Cause::Denied, detail));
+        }
         let lacks = |name: &&String| !self.carried.iter().any(|c| c.credential == **name);
         let missing: Vec<_> = names.iter().filter(lacks).collect();
         let place = &self.target.base;

@@ -50,8 +50,9 @@ impl<'de> Visitor<'de> for Member<'_> {
         let mut said = None;
         while let Some(name) = object.next_key::<String>()? {
             // Beyond ASCII there are letters that a reader may take for one of ASCII.
-            if !name.is_ascii() {
-                return Err(A::Error::custom("the name of a member is not ASCII"));
+            // One written in C takes a name to end at NUL.
+            if !name.is_ascii() || name.bytes().any(|byte| byte.is_ascii_control()) {
+                return Err(A::Error::custom("the name of a member is not of visible ASCII"));
             }
             if !name.eq_ignore_ascii_case(self.0) {
                 object.next_value::<IgnoredAny>()?;

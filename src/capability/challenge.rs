@@ -7,13 +7,14 @@
 use super::client::{self, Fault};
 use super::endpoint::Target;
 use super::exchange::{Exchange, path_of};
-use crate::credentials::{Carried, Secret};
+use crate::credentials::{Carried, Secret, WORTH_A_SEARCH};
 use crate::provider::Cause;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_auth::ChallengeParser;
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ use url::Url;
 
 /// Tokens that are kept; each repository may have one of its own.
 const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Of these, how many an answer is searched for.
+const SEARCHED: usize = 16;
 /// Bytes of a token service's answer.
 const ANSWER_MOST: usize = 64 << 10;
 /// What a token is good for where its service does not say.
@@ -31,6 +34,8 @@ const EARLY: Duration = Duration::from_secs(5);
 /// What got a request through, by whose it was and where it led.
 pub(super) struct Passes {
     kept: Mutex<LruCache<(Option<u64>, String), Pass>>,
+    /// The newest tokens, which an answer must not repeat, in use or not.
+    given: Mutex<VecDeque<Secret>>,
     /// One token is asked for at a time: those who wait mostly want the same.
     getting: tokio::sync::Mutex<()>,
 }
@@ -45,13 +50,13 @@ enum Pass {
 #[derive(Clone)]
 struct Token {
     header: HeaderValue,
-    text: Secret,
     ends: Instant,
 }
 
 impl Default for Passes {
     fn default() -> Passes {
-        Passes { kept: Mutex::new(LruCache::new(KEPT)), getting: tokio::sync::Mutex::default() }
+        let kept = Mutex::new(LruCache::new(KEPT));
+        Passes { kept, given: Mutex::default(), getting: tokio::sync::Mutex::default() }
     }
 }
 
@@ -106,14 +111,14 @@ struct Given {
 }
 
 impl Given {
-    fn token(self) -> Option<Token> {
+    fn token(self) -> Option<(Token, Secret)> {
         let text = Secret::new(self.token.or(self.access_token)?);
         let mut header = HeaderValue::from_str(&format!("Bearer {}", text.expose())).ok()?;
         header.set_sensitive(true);
         let lasts = self.expires_in.map_or(USUAL, Duration::from_secs);
         // A time that no clock holds is no bound.
         let ends = Instant::now().checked_add(lasts.saturating_sub(EARLY))?;
-        (!text.expose().is_empty()).then_some(Token { header, text, ends })
+        (!text.expose().is_empty()).then_some((Token { header, ends }, text))
     }
 }
 
@@ -129,10 +134,25 @@ impl Exchange<'_> {
         self.header(&self.known()?)
     }
 
-    /// Whether the bytes hold the token that such a request carries.
+    /// Whether the bytes hold one of the newest tokens.
     pub(super) fn token_shows_in(&self, bytes: &[u8]) -> bool {
-        let Some(Pass::Token(token)) = self.known() else { return false };
-        memchr::memmem::find(bytes, token.text.expose().as_bytes()).is_some()
+        let Some(passes) = self.target.passes() else { return false };
+        let given = passes.given.lock();
+        let mut tokens = given.iter().map(|token| token.expose().as_bytes());
+        tokens.any(|token| memchr::memmem::find(bytes, token).is_some())
+    }
+
+    /// Whether the last request to this place had a token: a refusal is then no word on the secret.
+    pub(super) fn has_token(&self) -> bool {
+        let Some(passes) = self.target.passes() else { return false };
+        let kept = passes.kept.lock();
+        // It may have ended since.
+        matches!(kept.peek(&self.place()), Some(Pass::Token(_)))
+    }
+
+    /// Whose passes, and where they lead.
+    fn place(&self) -> (Option<u64>, String) {
+        (self.fingerprint(), place_of(&self.checked.target).to_owned())
     }
 
     /// What to send with a request that was refused with these headers, after `sent` was sent. `None`: there is
@@ -156,16 +176,23 @@ impl Exchange<'_> {
                 if let Some(pass) = self.pass().filter(|pass| Some(pass) != sent) {
                     return Ok(Some(pass));
                 }
-                Pass::Token(self.token(url, &realm, service.as_deref(), &scopes).await?)
+                let getting = self.token(url, &realm, service.as_deref(), &scopes);
+                // Others wait for this, and a stream that is opened has no deadline of its own.
+                let within = self.shared.limits.total;
+                let token = tokio::time::timeout(within, getting).await.unwrap_or_else(|_| {
+                    let detail = format!("no token within {} s", within.as_secs_f32());
+                    Err(Fault::new(Cause::TimedOut, detail))
+                });
+                Pass::Token(token?)
             }
         };
         let header = self.header(&pass).filter(|header| Some(header) != sent);
         if header.is_some() {
             let place = match pass {
-                Pass::Basic => String::new(),
-                Pass::Token(_) => place_of(&self.checked.target).to_owned(),
+                Pass::Basic => (self.fingerprint(), String::new()),
+                Pass::Token(_) => self.place(),
             };
-            passes.kept.lock().put((self.fingerprint(), place), pass);
+            passes.kept.lock().put(place, pass);
         }
         Ok(header)
     }
@@ -173,8 +200,7 @@ impl Exchange<'_> {
     fn known(&self) -> Option<Pass> {
         let passes = self.target.passes()?;
         let mut kept = passes.kept.lock();
-        let whose = self.fingerprint();
-        let token = kept.get(&(whose, place_of(&self.checked.target).to_owned()));
+        let token = kept.get(&self.place());
         let in_time = token.filter(|pass| match pass {
             Pass::Token(token) => Instant::now() < token.ends,
             Pass::Basic => true,
@@ -182,7 +208,7 @@ impl Exchange<'_> {
         if let Some(pass) = in_time {
             return Some(pass.clone());
         }
-        let everywhere = kept.get(&(whose, String::new()));
+        let everywhere = kept.get(&(self.fingerprint(), String::new()));
         everywhere.filter(|pass| matches!(pass, Pass::Basic)).cloned()
     }
 
@@ -244,7 +270,17 @@ impl Exchange<'_> {
             body.extend_from_slice(&chunk);
         }
         let given: Given = serde_json::from_slice(&body).map_err(|_| no_answer())?;
-        given.token().ok_or_else(no_answer)
+        let (token, text) = given.token().ok_or_else(no_answer)?;
+        // A shorter one would be found in any text.
+        if let Some(passes) = self.target.passes().filter(|_| text.expose().len() >= WORTH_A_SEARCH)
+        {
+            let mut given = passes.given.lock();
+            given.push_back(text);
+            if given.len() > SEARCHED {
+                given.pop_front();
+            }
+        }
+        Ok(token)
     }
 
     /// Notes that the secret was refused, and says what to do.
@@ -321,14 +357,15 @@ mod tests {
     #[test]
     fn a_token_ends_before_its_service_says_so() {
         let given = |text: &str| serde_json::from_str::<Given>(text).unwrap().token();
-        let lasts = |text: &str| given(text).unwrap().ends.duration_since(Instant::now()).as_secs();
+        let lasts =
+            |text: &str| given(text).unwrap().0.ends.duration_since(Instant::now()).as_secs();
         assert!((50..=55).contains(&lasts("{\"token\": \"t\"}")));
         assert!((290..=295).contains(&lasts("{\"access_token\": \"t\", \"expires_in\": 300}")));
         assert_eq!(lasts("{\"token\": \"t\", \"expires_in\": 3}"), 0);
         for bad in ["{}", "{\"token\": \"\"}", "{\"token\": \"a\\nb\"}"] {
             assert!(given(bad).is_none(), "{bad}");
         }
-        let token = given("{\"token\": \"a\", \"access_token\": \"b\"}").unwrap();
+        let (token, _) = given("{\"token\": \"a\", \"access_token\": \"b\"}").unwrap();
         assert!(token.header.is_sensitive());
         assert_eq!(token.header, "Bearer a");
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A secret shorter than this is a test's, and would be found in any text.
-const WORTH_A_SEARCH: usize = 12;
+pub const WORTH_A_SEARCH: usize = 12;
 
 /// A credential on its way.
 pub struct Carried {

@@ -20,6 +20,7 @@ pub(crate) mod sigv4;
 mod status;
 
 pub use carried::Carried;
+pub(crate) use carried::WORTH_A_SEARCH;
 pub use chain::{Chain, Elsewhere, Sources};
 use grant::entry_of;
 pub(crate) use grant::plain;

@@ -129,7 +129,9 @@ pub async fn check(
     let placed = instance.config.endpoints.get(&endpoint.name);
     let url = placed.and_then(|placed| placed.url.as_ref()).unwrap_or(&endpoint.default_url);
     let validators = Arc::new(Validators::new(0));
-    let outbound = credentials::outbound(&instance, &manifest, validators, how.limits)?;
+    let mut setup = credentials::setup(&instance, &manifest, validators, how.limits)?;
+    setup.limits.retries = 0;
+    let outbound = Outbound::new(setup).map_err(refused)?;
     let counted = Arc::new(Counted { outbound, made: AtomicU64::new(0) });
     let upstream: Arc<dyn Upstream> = counted.clone();
     let settings = &instance.config.settings;

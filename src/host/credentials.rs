@@ -28,7 +28,7 @@ pub(super) fn outbound(
     Outbound::new(setup(instance, manifest, validators, limits)?).map_err(refused)
 }
 
-fn setup(
+pub(super) fn setup(
     instance: &Instance,
     manifest: &Manifest,
     validators: Arc<Validators>,

@@ -174,7 +174,13 @@ fn a_check_sends_a_credential_only_where_the_user_says_so() {
     };
     check(&[]);
     assert!(twin.asked("-") > 0 && !twin.heard("the-secret-of-the-test"));
-    check(&["--with-credential"]);
+    // Whose credential, the file does not say: it may have called itself like another instance.
+    let path = file.to_str().expect("UTF-8");
+    let unnamed = ["providers", "check", path, "--endpoint", &url, "--with-credential"];
+    let ran = omnifs.run(&unnamed).expect("a run");
+    assert!(ran.status.code() == Some(2) && ran.stderr.contains("--name"), "{ran:?}");
+    assert!(!twin.heard("the-secret-of-the-test"));
+    check(&["--with-credential", "--name", "twin"]);
     assert!(twin.heard("the-secret-of-the-test"));
 }
 

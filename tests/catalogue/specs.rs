@@ -132,7 +132,7 @@ fn clients_of_nats_come_and_go() {
 }
 
 #[test]
-fn zones_of_powerdns_show_with_its_key_and_change_by_the_poll() {
+fn zones_of_powerdns_show_with_its_key_and_change_at_the_next_look() {
     let programs = ["pdns_server", "sqlite3", "curl"];
     let Some((omnifs, served)) = begin("specs_powerdns", &programs) else { return };
     const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";

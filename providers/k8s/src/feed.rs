@@ -59,8 +59,10 @@ fn cluster(position: &Position) -> Result<Progress> {
             }
         });
         match watched {
+            // Nothing tells of those that it may see: each is asked for again after each poll.
             Err(error) if api::is_forbidden(&error) => {
-                if watch.cursor.take().is_some() {
+                watch.cursor = None;
+                if !first {
                     watch.changes.gap(CLUSTER);
                 }
             }
@@ -77,7 +79,7 @@ fn cluster(position: &Position) -> Result<Progress> {
     } else if now != known {
         changes.invalidated([Id::Kinds]);
     }
-    let whole = resumed || cursor.is_none() && !first;
+    let whole = resumed || namespace::chosen().is_some() && !first;
     Ok(Progress {
         changes,
         cursor: serde_json::to_string(&(cursor, now)).ok(),
@@ -86,7 +88,10 @@ fn cluster(position: &Position) -> Result<Progress> {
     })
 }
 
-/// One watch on its way to a [`Progress`].
+/// Watches of a second that one poll makes, as long as each of them brings something.
+const WATCHES: usize = 5;
+
+/// Watches on their way to a [`Progress`].
 struct Watch<'a> {
     scope: &'a str,
     /// The resource version up to which everything is known.
@@ -108,6 +113,21 @@ impl<'a> Watch<'a> {
         namespace: &str,
         tell: impl Fn(&mut Changes, &str, Metadata),
     ) -> Result<()> {
+        for _ in 0..WATCHES {
+            if self.once(kind, namespace, &tell)? {
+                return Ok(());
+            }
+        }
+        self.begin(api::list(kind, namespace)).map(drop)
+    }
+
+    /// One watch. Whether it was the last: one that brought something may have ended before all was said.
+    fn once(
+        &mut self,
+        kind: &Kind,
+        namespace: &str,
+        tell: &impl Fn(&mut Changes, &str, Metadata),
+    ) -> Result<bool> {
         let list = || api::list(kind, namespace);
         let Some(since) = &self.cursor else { return self.begin(list()) };
         let answer = match api::watch(list(), since) {
@@ -126,6 +146,7 @@ impl<'a> Watch<'a> {
         // The last line may lack its end, and else was cut: then it comes again with the next watch.
         let last = events::parse::<Happened>(cut, "the event").ok();
         let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut quiet = cut.trim_ascii().is_empty();
         for happened in lines.map(|line| events::parse(line, "the event")).chain(last.map(Ok)) {
             match happened {
                 Ok(Happened { how, object }) if how == "ERROR" => {
@@ -138,6 +159,7 @@ impl<'a> Watch<'a> {
                 Ok(Happened { how, object }) if !object.metadata.resource_version.is_empty() => {
                     self.cursor = Some(object.metadata.resource_version.clone());
                     if how != "BOOKMARK" {
+                        quiet = false;
                         tell(&mut self.changes, &how, object.metadata);
                     }
                 }
@@ -148,15 +170,15 @@ impl<'a> Watch<'a> {
                 }
             }
         }
-        self.resumed = true;
-        Ok(())
+        self.resumed = quiet;
+        Ok(quiet)
     }
 
     /// What happens from now on is known, and what happened before is not.
-    fn begin(&mut self, list: http::Request) -> Result<()> {
+    fn begin(&mut self, list: http::Request) -> Result<bool> {
         self.cursor = Some(api::resource_version(list)?);
         self.changes.gap(self.scope);
         self.resumed = false;
-        Ok(())
+        Ok(true)
     }
 }

@@ -347,7 +347,8 @@ fn what_a_watch_cannot_tell_is_a_gap() {
     assert_eq!(progress.changes.0, [Change::Gap(SCOPE.into())]);
     // Half a line comes again.
     let cut = format!("{}\n{}", told("MODIFIED", "b", "9"), &told("MODIFIED", "c", "10")[..40]);
-    let upstream = Recorded::new().answer(&watch("5"), 200, &[], cut);
+    let upstream =
+        Recorded::new().answer(&watch("5"), 200, &[], cut).answer(&watch("9"), 200, &[], "");
     let progress = poll(&Mount::<Kubernetes>::new(upstream), SCOPE, Some("5")).unwrap();
     assert_eq!((progress.changes.0.len(), progress.cursor.as_deref()), (1, Some("9")));
     // What the server cannot do at the moment is no gap, and is asked for again from the same place.
@@ -360,12 +361,36 @@ fn what_a_watch_cannot_tell_is_a_gap() {
 }
 
 #[test]
+fn a_poll_goes_on_until_a_watch_brings_nothing_and_does_not_go_on_for_ever() {
+    let event = |version: u32| told("MODIFIED", "a", &version.to_string());
+    let busy = |watches: u32| {
+        let upstream = Recorded::new().answer(BEGIN, 200, &[], list("ConfigMapList", &[]));
+        (5..5 + watches).fold(upstream, |upstream, at| {
+            upstream.answer(&watch(&at.to_string()), 200, &[], event(at + 1))
+        })
+    };
+    let upstream = busy(3).answer(&watch("8"), 200, &[], "");
+    let progress = poll(&Mount::<Kubernetes>::new(upstream), SCOPE, Some("5")).unwrap();
+    // All three are of one object.
+    assert_eq!((progress.changes.0.len(), progress.cursor.as_deref()), (1, Some("8")));
+    assert!(progress.resumed);
+    let progress = poll(&Mount::<Kubernetes>::new(busy(5)), SCOPE, Some("5")).unwrap();
+    assert_eq!(progress.changes.0.last(), Some(&Change::Gap(SCOPE.into())));
+    assert_eq!((progress.cursor.as_deref(), progress.resumed), (Some("7"), false));
+}
+
+#[test]
 fn the_cluster_is_its_namespaces_and_kinds() {
     let begin = "GET /api/v1/namespaces?limit=1";
     let watch = "GET /api/v1/namespaces?watch=true&allowWatchBookmarks=true&resourceVersion=7&timeoutSeconds=1";
     let upstream = cluster().answer(begin, 200, &[], list("NamespaceList", &[]));
-    let mount =
-        Mount::<Kubernetes>::new(upstream.answer(watch, 200, &[], told("DELETED", "old", "9")));
+    let upstream = upstream.answer(watch, 200, &[], told("DELETED", "old", "9")).answer(
+        &watch.replace("=7&", "=9&"),
+        200,
+        &[],
+        "",
+    );
+    let mount = Mount::<Kubernetes>::new(upstream);
     let first = poll(&mount, "cluster", None).unwrap();
     assert_eq!((&first.changes.0[0], first.resumed), (&Change::Gap("cluster".into()), false));
     let next = poll(&mount, "cluster", first.cursor.as_deref()).unwrap();
@@ -389,13 +414,15 @@ fn the_cluster_is_its_namespaces_and_kinds() {
     let first = poll(&mount, "cluster", None).unwrap();
     assert_eq!(first.changes.0, [Change::Gap("cluster".into())]);
     let same = poll(&mount, "cluster", first.cursor.as_deref()).unwrap();
-    assert_eq!((same.changes.0.len(), same.resumed), (0, true));
+    // Nothing tells of a namespace that was found by its name.
+    assert_eq!((&same.changes.0[..], same.resumed), (&[Change::Gap("cluster".into())][..], false));
     mount.upstream_changes(Recorded::new().get("/apis", others.to_string()));
     let more = poll(&mount, "cluster", same.cursor.as_deref()).unwrap();
-    assert_eq!(more.changes.0, [Change::Invalidated("kinds".into())]);
+    let gap = Change::Gap("cluster".into());
+    assert_eq!(more.changes.0, [gap.clone(), Change::Invalidated("kinds".into())]);
     assert!(mount.list("default").unwrap().contains(&"news".to_owned()));
     // It may not any longer: what was known of them is not vouched for.
     let lost =
         poll(&mount, "cluster", Some(&more.cursor.unwrap().replace("null", "\"7\""))).unwrap();
-    assert_eq!(lost.changes.0, [Change::Gap("cluster".into())]);
+    assert_eq!(lost.changes.0, [gap]);
 }

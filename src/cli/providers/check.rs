@@ -24,8 +24,9 @@ pub struct Check {
     /// Where the service is, in place of what the file and the configuration say
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// Send the credentials that the file names, as a mount would; `omnifs providers info FILE` shows which
-    #[arg(long)]
+    /// Send the credentials that the file names, as a mount of the instance --name would; `omnifs providers info FILE`
+    /// shows which
+    #[arg(long, requires = "name")]
     with_credential: bool,
     /// The instance whose configuration counts [default: the file's own name]
     #[arg(long)]
