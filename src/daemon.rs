@@ -10,11 +10,12 @@ use crate::paths::Paths;
 use crate::stops::Stops;
 use futures_util::future::BoxFuture;
 use omnifs_platform::mounting::{self, UnmountMode};
+use omnifs_platform::native::Keeper;
 use std::io;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
 
 /// What to mount, and where.
@@ -33,6 +34,8 @@ pub struct Options {
     pub poll_every: Option<Duration>,
     /// How `config` and `instances` are made anew for a reload. Absent: they come from no file.
     pub reread: Option<Reread>,
+    /// What has the mount outlive this process.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 /// What was said beside the configuration file when the mount began, and goes on to win over it.
@@ -46,11 +49,35 @@ pub struct Reread {
 }
 
 impl Options {
+    /// Whether the mount is one that another process has begun.
+    pub fn goes_on(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.point().is_some())
+    }
+
     /// What a reload is to start from.
     pub fn follow(&mut self, named: bool, overrides: Overrides) {
         if let Some(reread) = &mut self.reread {
             (reread.named, reread.overrides) = (named, overrides);
         }
+    }
+}
+
+/// What this process tells the keeper of its mount, if that has one.
+#[derive(Clone, Debug)]
+struct Keeping(Option<Arc<Keeper>>);
+
+impl Keeping {
+    /// Whether another process would go on with the mount if this one died now.
+    fn holds(&self) -> bool {
+        self.0.as_ref().is_some_and(|keeper| keeper.holds())
+    }
+
+    fn ready(&self) {
+        self.0.iter().for_each(|keeper| keeper.ready());
+    }
+
+    fn over(&self) {
+        self.0.iter().for_each(|keeper| keeper.over());
     }
 }
 
@@ -120,24 +147,41 @@ pub fn run_with(
     harden();
     keep_one_heap();
     let registry = Registry::new(options.paths.mounts());
-    let claim = registry.claim(&options.mountpoint)?;
-    if !options.serve_only && mounting::prepare(&options.mountpoint)? {
+    let keeping = Keeping(options.keeper.clone());
+    let claim = || registry.claim(&options.mountpoint);
+    // What the process before had is free once its last calls in the kernel are answered, which is up to this one.
+    let mut claimed = if options.goes_on() { None } else { Some(claim()?) };
+    #[cfg(target_os = "linux")]
+    if let Some(keeper) = &options.keeper {
+        // Before any content is looked at.
+        crate::nodes::tell_apart_by(*keeper.secret());
+    }
+    if !options.serve_only && !options.goes_on() && mounting::prepare(&options.mountpoint)? {
         tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
     }
     // Not the directory it was started in: that one could then not be unmounted or removed.
     std::env::set_current_dir(root())?;
-    let panicked = catch_panics(&options.mountpoint);
+    let panicked = catch_panics(&options.mountpoint, &keeping);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut signals = Stops::new()?;
         // Taken before anything is mounted, so that there is nothing to take back where it cannot be.
-        let scrape = match options.config.mount.metrics_listen {
-            Some(address) => Some(Scrape::bind(address).await?),
-            None => None,
+        let bind = async || match options.config.mount.metrics_listen {
+            Some(address) => Scrape::bind(address).await.map(Some),
+            None => Ok(None),
         };
+        let bound = if options.goes_on() { None } else { Some(bind().await?) };
         let mut mounted = tokio::select! {
             mounted = start(&options) => mounted?,
             _ = signals.next() => return Err(Error::Interrupted),
+        };
+        let claim = match claimed.take() {
+            Some(claim) => claim,
+            None => until_free(async || claim()).await?,
+        };
+        let scrape = match bound {
+            Some(scrape) => scrape,
+            None => until_free(bind).await?,
         };
         let (sender, asked) = mpsc::channel(1);
         let daemon = Arc::clone(&mounted.daemon);
@@ -155,16 +199,49 @@ pub fn run_with(
             tracing::warn!("{warning}");
             mounted.warnings.push(warning.to_owned());
         }
-        tracing::info!(mountpoint = %options.mountpoint.display(), "mounted");
+        let what = if options.goes_on() {
+            "goes on with the mount of a process that died"
+        } else {
+            "mounted"
+        };
+        tracing::info!(mountpoint = %options.mountpoint.display(), "{what}");
+        keeping.ready();
         ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;
+        keeping.over();
         server.stop().await;
         result
     });
+    match &result {
+        // Whoever ends a process that was to go on with a mount wants it to end.
+        Err(Error::Interrupted) if options.goes_on() => {
+            mounting::detach(&options.mountpoint, UnmountMode::Force)?;
+            keeping.over();
+        }
+        // Nothing is mounted, or not any more.
+        Err(_) if !options.goes_on() => keeping.over(),
+        // The next process may do better.
+        _ => {}
+    }
     // Calls of providers that are still running have nobody left to answer to.
     runtime.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("ended");
     result
+}
+
+/// How long what the process before had may stay taken, and how often it is tried meanwhile.
+const FREED: Duration = Duration::from_secs(5);
+const TRIED: Duration = Duration::from_millis(10);
+
+/// Takes something that the process before may hold for a moment longer.
+pub(crate) async fn until_free<T, E>(take: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    let deadline = Instant::now() + FREED;
+    loop {
+        match take().await {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(TRIED).await,
+            taken => return taken,
+        }
+    }
 }
 
 /// Serves until something ends the mount, and unmounts.
@@ -226,6 +303,7 @@ fn status(options: &Options) -> MountStatus {
         log: options.log.to_string_lossy().into_owned(),
         allow_other: options.config.mount.allow_other,
         stale_if_error: options.config.mount.stale_if_error,
+        kept: options.keeper.as_ref().is_some_and(|keeper| keeper.holds()),
     }
 }
 
@@ -259,10 +337,17 @@ fn keep_one_heap() {
 }
 
 /// Logs a panic of any thread and ends the mount: what a thread left half done nobody should read.
-fn catch_panics(mountpoint: &Path) -> Arc<Notify> {
+///
+/// A mount that is kept does not end: the next process goes on with it.
+fn catch_panics(mountpoint: &Path, keeping: &Keeping) -> Arc<Notify> {
     let panicked = Arc::new(Notify::new());
-    let (notify, mountpoint) = (Arc::clone(&panicked), mountpoint.to_owned());
+    let (notify, mountpoint, keeping) =
+        (Arc::clone(&panicked), mountpoint.to_owned(), keeping.clone());
     std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        if keeping.holds() {
+            log_panic(panic);
+            std::process::abort();
+        }
         // First the way out that needs nothing of this thread, which may hold any lock.
         let mountpoint = mountpoint.clone();
         let _ = std::thread::Builder::new().name("panic".into()).spawn(move || {
@@ -271,11 +356,15 @@ fn catch_panics(mountpoint: &Path) -> Arc<Notify> {
             std::process::exit(1);
         });
         notify.notify_one();
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("unnamed").to_owned();
-        let message = panic.payload_as_str().unwrap_or("no message");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(thread = name, place, "panic: {message}");
+        log_panic(panic);
     }));
     panicked
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("unnamed").to_owned();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(thread = name, place, "panic: {message}");
 }

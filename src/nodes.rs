@@ -15,6 +15,7 @@ use crate::scopes::Scope;
 use crate::sharded::Numbers;
 use omnifs_platform::Inode;
 use parking_lot::Mutex;
+use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -353,10 +354,21 @@ impl Coherence {
     }
 }
 
+static SECRET: OnceLock<[u8; 16]> = OnceLock::new();
+
+/// Has contents told apart by the secret of another process, so that both tell the same. To be called before anything
+/// is told apart; false, and without effect, after that.
+pub fn tell_apart_by(secret: [u8; 16]) -> bool {
+    SECRET.set(secret).is_ok()
+}
+
 /// Tells contents apart, not keyed by anything a provider could know.
 pub fn digest(bytes: &[u8]) -> u64 {
-    static KEYS: OnceLock<RandomState> = OnceLock::new();
-    KEYS.get_or_init(RandomState::new).hash_one(bytes)
+    let secret = SECRET.get_or_init(|| {
+        let random = RandomState::new();
+        (u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1))).to_ne_bytes()
+    });
+    SipHasher13::new_with_key(secret).hash(bytes)
 }
 
 /// Directories whose listings have shown a node.

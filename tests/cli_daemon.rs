@@ -70,6 +70,7 @@ fn child() {
         log,
         reread,
         poll_every: None,
+        keeper: None,
     };
     let start = async |options: &Options| {
         let hardened = rustix::process::dumpable_behavior().unwrap();

@@ -206,7 +206,8 @@ fn a_mount_whose_process_was_killed_is_unmounted() {
         return skip("a_mount_whose_process_was_killed", &reason);
     }
     let home = home();
-    home.run(["mount", "mnt"]).works();
+    // Nobody goes on with it.
+    home.run(["mount", "mnt", "--keeper=false"]).works();
     let status = home.run(["status", "mnt", "--json"]);
     let status: serde_json::Value = serde_json::from_str(status.works()).unwrap();
     let pid = i32::try_from(status["mount"]["pid"].as_i64().unwrap()).unwrap();

@@ -9,6 +9,33 @@ use std::time::SystemTime;
 use thiserror::Error;
 use tokio::runtime;
 
+#[cfg(target_os = "linux")]
+pub use crate::fuse::Keeper;
+
+/// There is none on this system.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub enum Keeper {}
+
+#[cfg(not(target_os = "linux"))]
+impl Keeper {
+    pub fn point(&self) -> Option<&Path> {
+        match *self {}
+    }
+
+    pub fn holds(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn ready(&self) {
+        match *self {}
+    }
+
+    pub fn over(&self) {
+        match *self {}
+    }
+}
+
 /// How a mount is made. Each back end takes what it knows.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -23,6 +50,8 @@ pub struct Options {
     /// What the mount shows: the names of its directories.
     pub identity: Vec<String>,
     pub created: SystemTime,
+    /// What has the mount outlive this process.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 /// Why it was not mounted, and what to do about it.
@@ -83,6 +112,7 @@ cfg_if::cfg_if! {
                     allow_other: options.allow_other,
                     exec: options.exec,
                     watch_events: options.watch_events,
+                    keeper: options.keeper.clone(),
                     ..fuse::MountOptions::default()
                 };
                 wanted.threads = options.threads.try_into().unwrap_or(wanted.threads);

@@ -15,6 +15,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+/// The argument, before all others, of a process that only keeps a mount.
+pub const KEEP: &str = "--keep";
+
 /// For the first start: it compiles every component.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest report: some warnings.
@@ -60,11 +63,13 @@ fn say(report: &Report) -> std::io::Result<()> {
 
 /// Starts this program with the same arguments in the background, and waits until the mount at
 /// `mountpoint` answers.
-pub fn start(mountpoint: &Path, log: &Path) -> Result<(), Failure> {
+///
+/// `kept`: another process holds the mount, and starts the one that serves it again when that dies.
+pub fn start(mountpoint: &Path, log: &Path, kept: bool) -> Result<(), Failure> {
     let stderr = open_log(log).map_err(|e| {
         Failure::unwritten(format_args!("cannot write the log {}", shown(log)), log, &e)
     })?;
-    let mut child = spawn(stderr).map_err(|e| Failure::new(format!("cannot start: {e}")))?;
+    let mut child = spawn(stderr, kept).map_err(|e| Failure::new(format!("cannot start: {e}")))?;
     // The child was given a pipe for its standard output.
     let stdout = child.stdout.take().ok_or_else(|| Failure::new("cannot start: no pipe"))?;
     let (sender, receiver) = mpsc::channel();
@@ -121,8 +126,11 @@ fn open_log(log: &Path) -> std::io::Result<File> {
     paths::private_file().append(true).create(true).open(log)
 }
 
-fn spawn(stderr: File) -> std::io::Result<Child> {
+fn spawn(stderr: File, kept: bool) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
+    if kept {
+        command.arg(KEEP);
+    }
     // First, so that an argument `--` stays before what belongs behind it.
     command.arg("--ready-on-stdout").args(std::env::args_os().skip(1));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);

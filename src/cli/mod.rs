@@ -29,6 +29,7 @@ mod status;
 mod terminal;
 mod top;
 mod unmount;
+mod upgrade;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use failure::{Exit, Failure};
@@ -37,9 +38,11 @@ use omnifs::control::Registry;
 use omnifs::host;
 use omnifs::paths::Paths;
 use omnifs::trust;
+use omnifs_platform::native::Keeper;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Mount remote services as ordinary files
 ///
@@ -54,6 +57,12 @@ struct Cli {
     /// Write one line of JSON to standard output when the mount is ready or has failed.
     #[arg(long, hide = true)]
     ready_on_stdout: bool,
+    /// What a keeper starts: a process that begins a mount, or that goes on with one.
+    #[arg(long, hide = true, value_name = "new|old")]
+    kept: Option<String>,
+    /// Where the mount was begun.
+    #[arg(long, hide = true, value_name = "DIR")]
+    kept_in: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -107,6 +116,7 @@ enum Command {
     Metrics(metrics::Metrics),
     Refresh(refresh::Refresh),
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     #[command(subcommand)]
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -140,6 +150,8 @@ struct Context {
     trusted: Vec<PathBuf>,
     /// This process reports to a waiting `omnifs mount`.
     ready_on_stdout: bool,
+    /// What has this process's mount outlive it.
+    keeper: Option<Arc<Keeper>>,
     /// It was looked at, and said should it not be believed.
     cache_judged: OnceCell<()>,
 }
@@ -153,6 +165,7 @@ impl Context {
 
     /// For the doctor, which looks at the directories itself.
     fn unchecked(cli: &Cli) -> Result<Context, Failure> {
+        let keeper = keeper(cli)?;
         let mut paths = Paths::of_user()?;
         // An empty variable counts as unset, as everywhere else.
         let named = cli.global.config.as_ref().filter(|file| !file.as_os_str().is_empty());
@@ -169,6 +182,7 @@ impl Context {
             trusted,
             named: named.is_some(),
             ready_on_stdout,
+            keeper,
             cache_judged: OnceCell::new(),
         })
     }
@@ -252,6 +266,10 @@ pub fn main() -> ExitCode {
     if helper::is_called(arguments.next().as_deref()) {
         return helper::run(arguments, &Cli::command());
     }
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == background::KEEP) {
+        return keep();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -275,6 +293,42 @@ pub fn main() -> ExitCode {
         Err(failure) if ready_on_stdout => background::failed(failure),
         ended => end(ended),
     }
+}
+
+/// Keeps a mount, and does nothing else.
+#[cfg(target_os = "linux")]
+fn keep() -> ExitCode {
+    match omnifs_platform::fuse::keep(std::env::args_os().skip(2)) {
+        Ok(code) => code,
+        Err(error) => {
+            use std::io::Write;
+            // Into the mount's log.
+            let _ = writeln!(std::io::stderr(), "error: the mount is not kept: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The keeper that has started this process, if one has.
+#[cfg(target_os = "linux")]
+fn keeper(cli: &Cli) -> Result<Option<Arc<Keeper>>, Failure> {
+    let Some(session) = &cli.kept else { return Ok(None) };
+    let failed =
+        |error| Failure::new(format!("the mount's keeper gave nothing to go on with: {error}"));
+    let keeper = Keeper::of_this_process(session == "old").map_err(failed)?;
+    // Relative names mean what they did. Nobody may look below the mount point before it is served.
+    if let (Some(point), Some(directory)) = (keeper.point(), &cli.kept_in)
+        && !directory.starts_with(point)
+    {
+        // One that is not there any more is missed where a name needs it.
+        let _ = std::env::set_current_dir(directory);
+    }
+    Ok(Some(Arc::new(keeper)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keeper(_: &Cli) -> Result<Option<Arc<Keeper>>, Failure> {
+    Ok(None)
 }
 
 /// Writes what the end of a command has to say, and gives its exit code.
@@ -326,6 +380,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Metrics(args) => metrics::run(&context()?, args),
         Command::Refresh(args) => refresh::run(&context()?, args),
         Command::Reload(args) => reload::run(&context()?, args),
+        Command::Upgrade(args) => upgrade::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
         Command::Service(args) => service::run(&context()?, args),
         Command::Providers(args) => providers::run(&context()?, args),

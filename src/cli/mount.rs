@@ -79,6 +79,11 @@ pub struct MountOptions {
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
         env = "OMNIFS_WATCH_EVENTS", hide_env_values = true, hide_possible_values = true)]
     watch_events: Option<bool>,
+    /// Have a mount in the background outlive the process that serves it (Linux, FUSE)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        env = "OMNIFS_KEEPER", hide_env_values = true, hide_possible_values = true)]
+    keeper: Option<bool>,
     /// Event loops of the back end
     #[arg(long, value_name = "N", value_parser = threads, env = "OMNIFS_THREADS",
         hide_env_values = true)]
@@ -118,6 +123,7 @@ impl MountOptions {
             threads: self.threads,
             stale_if_error: self.stale_if_error,
             watch_events: self.watch_events,
+            keeper: self.keeper,
             webhook_listen: self.webhook_listen,
             metrics_listen: self.metrics_listen,
             cache_capacity: self.cache_capacity,
@@ -128,6 +134,7 @@ impl MountOptions {
 pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     let config = context.config()?.over(&args.options.overrides());
     let mut options = options(context, config, &args.path, &args.providers)?;
+    options.keeper = context.keeper.clone();
     options.follow(context.named, args.options.overrides());
     let level = log_level()?;
     if args.foreground || context.ready_on_stdout {
@@ -137,7 +144,9 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
         serve(options, |at, mounted| {
             let warnings: Vec<_> =
                 mounted.warnings.iter().chain(&mounted.credentials).cloned().collect();
-            if context.ready_on_stdout {
+            if going_on(context).is_some() {
+                // Who has begun the mount has long heard of it.
+            } else if context.ready_on_stdout {
                 background::ready(warnings);
             } else {
                 for warning in &warnings {
@@ -150,7 +159,8 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
         })?;
     } else {
         mounting::prepare(&options.mountpoint)?;
-        background::start(&options.mountpoint, &options.log)?;
+        let kept = config_keeps(&options.config);
+        background::start(&options.mountpoint, &options.log, kept)?;
         let at = &options.mountpoint;
         terminal::done(&format!("mounted at {}\n", shown(at)), json!({ "mountpoint": at }))?;
     }
@@ -188,7 +198,10 @@ pub fn options(
     }
     let instances = context.instances(&config, &flags)?;
     context.cache();
-    let mountpoint = mounting::resolve(path)?;
+    let mountpoint = match going_on(context) {
+        Some(point) => point,
+        None => mounting::resolve(path)?,
+    };
     Ok(daemon::Options {
         log: logs::path(&context.paths.logs(), &control::key(&mountpoint)),
         mountpoint,
@@ -198,7 +211,24 @@ pub fn options(
         paths: context.paths.clone(),
         reread: Some(daemon::Reread { flags, ..daemon::Reread::default() }),
         poll_every: None,
+        keeper: None,
     })
+}
+
+/// Where the session is mounted that this process goes on with, if it does.
+#[cfg(target_os = "linux")]
+fn going_on(context: &Context) -> Option<PathBuf> {
+    Some(context.keeper.as_ref()?.point()?.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn going_on(_: &Context) -> Option<PathBuf> {
+    None
+}
+
+/// Whether a mount in the background gets a keeper.
+fn config_keeps(config: &Config) -> bool {
+    cfg!(target_os = "linux") && config.mount.keeper && config.mount.backend == Backend::native()
 }
 
 /// Mounts in this process, and returns when the mount has ended.

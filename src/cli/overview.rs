@@ -111,6 +111,7 @@ mod tests {
             log: "/l".into(),
             allow_other: false,
             stale_if_error: false,
+            kept: false,
         };
         let status = |count| {
             let providers = (0..count).map(provider).collect();

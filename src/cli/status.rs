@@ -76,9 +76,11 @@ fn show(report: &Report, now: u64) -> String {
     let mut out = Lines(String::new());
     let Report { mount, core } = report;
     let mut flags = String::new();
-    for (on, flag) in
-        [(mount.allow_other, ", allow-other"), (mount.stale_if_error, ", stale-if-error")]
-    {
+    for (on, flag) in [
+        (mount.allow_other, ", allow-other"),
+        (mount.stale_if_error, ", stale-if-error"),
+        (mount.kept, ", kept"),
+    ] {
         flags.push_str(if on { flag } else { "" });
     }
     out.line(
@@ -304,6 +306,7 @@ mod tests {
             log: "/log".into(),
             allow_other: true,
             stale_if_error: false,
+            kept: false,
         };
         Report { mount, core: CoreStatus::default() }
     }

@@ -12,6 +12,7 @@ pub(super) const MOUNT: &[&str] = &[
     "threads",
     "stale-if-error",
     "watch-events",
+    "keeper",
     "webhook-listen",
     "webhook-url",
     "metrics-listen",

@@ -126,6 +126,8 @@ pub struct Mount {
     pub stale_if_error: bool,
     /// Raise inotify events for what changes upstream (FUSE).
     pub watch_events: bool,
+    /// A mount in the background outlives the process that serves it.
+    pub keeper: bool,
     pub webhook_listen: Option<SocketAddr>,
     /// Where services find what listens there, behind a tunnel or a proxy: `https://HOST[/PREFIX]`.
     pub webhook_url: Option<String>,
@@ -201,6 +203,7 @@ pub struct Overrides {
     pub threads: Option<usize>,
     pub stale_if_error: Option<bool>,
     pub watch_events: Option<bool>,
+    pub keeper: Option<bool>,
     pub webhook_listen: Option<SocketAddr>,
     pub metrics_listen: Option<SocketAddr>,
     pub cache_capacity: Option<Capacity>,
@@ -226,6 +229,7 @@ impl Default for Config {
                 threads: cores.clamp(1, 4),
                 stale_if_error: false,
                 watch_events: true,
+                keeper: true,
                 webhook_listen: None,
                 webhook_url: None,
                 metrics_listen: None,
@@ -277,6 +281,7 @@ impl Config {
         put(&mut self.mount.threads, &overrides.threads);
         put(&mut self.mount.stale_if_error, &overrides.stale_if_error);
         put(&mut self.mount.watch_events, &overrides.watch_events);
+        put(&mut self.mount.keeper, &overrides.keeper);
         if overrides.webhook_listen.is_some() {
             self.mount.webhook_listen = overrides.webhook_listen;
         }

@@ -297,6 +297,7 @@ impl<'a> Section<'a> {
             put(&mut config.mount.threads, threads);
             put(&mut config.mount.stale_if_error, mount.boolean("stale-if-error"));
             put(&mut config.mount.watch_events, mount.boolean("watch-events"));
+            put(&mut config.mount.keeper, mount.boolean("keeper"));
             let listen = mount.string("webhook-listen").and_then(|text| {
                 let rule = |_| "is not an address; write for example 127.0.0.1:8787".to_owned();
                 mount.check("webhook-listen", text.parse::<SocketAddr>().map_err(rule))

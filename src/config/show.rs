@@ -26,6 +26,7 @@ impl Display for Config {
         writeln!(f, "threads = {}", mount.threads)?;
         writeln!(f, "stale-if-error = {}", mount.stale_if_error)?;
         writeln!(f, "watch-events = {}", mount.watch_events)?;
+        writeln!(f, "keeper = {}", mount.keeper)?;
         if let Some(address) = mount.webhook_listen {
             writeln!(f, "webhook-listen = \"{address}\"")?;
         }

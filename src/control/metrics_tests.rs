@@ -120,6 +120,7 @@ fn full() -> Status {
         log: "/SECRET-place".into(),
         allow_other: false,
         stale_if_error: false,
+        kept: false,
     };
     let counts =
         CalloutCounts { callouts: 3, responses: [0, 2, 1, 0, 0], ..CalloutCounts::default() };

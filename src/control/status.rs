@@ -24,6 +24,9 @@ pub struct MountStatus {
     pub log: String,
     pub allow_other: bool,
     pub stale_if_error: bool,
+    /// It outlives the process that serves it.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// What the core knows.

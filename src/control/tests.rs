@@ -41,6 +41,7 @@ fn mount_status() -> MountStatus {
         log: "/log".into(),
         allow_other: false,
         stale_if_error: false,
+        kept: false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::capability::Outbound;
 use crate::capability::validators::Validators;
 use crate::config::Backend;
 use crate::control::{Daemon, Refused};
-use crate::daemon::{Mount, Options};
+use crate::daemon::{Mount, Options, until_free};
 use crate::events::Ledger as _;
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::guide::{Reports, RootFiles};
@@ -112,14 +112,26 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         Arc::new(Running { working, feeds, place })
     });
     let running: Vec<_> = running.collect();
-    let webhook = listen(options, &running, &runtime).await?;
-    await_push(&running).await;
+    let goes_on = options.goes_on();
+    let listening = match goes_on {
+        // The process before may have the port until it has got its last answers.
+        true => None,
+        false => {
+            let webhook = listen(options, &running, &runtime).await?;
+            await_push(&running).await;
+            Some(webhook)
+        }
+    };
     let mount = {
         let (runtime, options) = (runtime.clone(), options);
         tokio::task::block_in_place(|| match backend {
             Backend::Nfs => nfs::mount(runtime, options, &tokio),
             _ => mount(runtime, options, &tokio),
         })?
+    };
+    let webhook = match listening {
+        Some(webhook) => webhook,
+        None => until_free(async || listen(options, &running, &runtime).await).await?,
     };
     // Each ends by itself at the deadline.
     futures_util::future::join_all(asking).await;
@@ -237,6 +249,7 @@ fn mount(
         allow_other: options.config.mount.allow_other,
         exec: options.config.mount.exec,
         watch_events: options.config.mount.watch_events,
+        keeper: options.keeper.clone(),
         threads: options.config.mount.threads,
         identity: options.instances.iter().map(|instance| instance.name.clone()).collect(),
         created: installation(&options.paths.state)?,

@@ -8,6 +8,7 @@ use crate::inodes::{ROOT, ROOT_INODE};
 use crate::mutants::{Mutant, planted};
 use crate::nodes::{Key, Node, Use};
 use crate::provider::Kind;
+use crate::remote::unproven;
 use bytes::Bytes;
 use omnifs_platform::{
     Attr, Change, DirPage, Entry, Error, Handle, HandleError, Inode, OpenFile, OpenId, Opened,
@@ -299,6 +300,19 @@ impl Vfs for Runtime {
             state.inodes.reference(handle);
         }
         known
+    }
+
+    fn edition(&self, handle: Handle) -> Option<u64> {
+        let state = self.state();
+        // Where another process would take up a stream nobody knows.
+        match state.growing(handle) {
+            Some(_) => Some(unproven()),
+            None => {
+                let slot = state.inodes.slot(handle)?;
+                let known = || slot.node.digest.get().filter(|_| !slot.node.is_volatile());
+                slot.paged.or_else(|| known().copied())
+            }
+        }
     }
 
     fn note_watched(&self, numbers: &HashSet<u64>) {

@@ -10,6 +10,7 @@ mod descriptors;
 mod disk;
 mod files;
 mod memory;
+mod outlive;
 mod processes;
 mod readers;
 

@@ -19,7 +19,10 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod filesystem;
+mod handshake;
 mod held;
+mod keeper;
+mod kept;
 mod listings;
 mod notify;
 mod owed;
@@ -30,21 +33,24 @@ mod wire;
 
 pub use device::{check, helper, user_allow_other};
 pub use error::MountError;
+pub use keeper::{Keeper, keep};
 
-use crate::Vfs;
 use crate::mounting::{self, Mount, Place, UnmountMode};
 use crate::owner::Owner;
+use crate::{Kind, Vfs};
 use contents::Contents;
 use device::Device;
 use filesystem::OmniFilesystem;
-use fuser::{Config, SessionACL};
+use fuser::{Config, INodeNo, SessionACL};
 use held::References;
+use kept::{Head, Kept};
 use listings::Listings;
 use notify::Notifier;
 use server::Server;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -52,7 +58,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime;
 use tokio::sync::watch as signal;
 use watch::{Desk, Queue, Raiser};
-use wire::Wire;
+use wire::{Told, Wire};
 
 /// How long an unmount waits for the kernel to end the connection.
 const ENDING: Duration = Duration::from_secs(2);
@@ -75,6 +81,8 @@ pub struct MountOptions {
     pub exec: bool,
     /// Raises inotify events for what changes upstream.
     pub watch_events: bool,
+    /// What has the mount outlive this process.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Default for MountOptions {
@@ -87,6 +95,7 @@ impl Default for MountOptions {
             owner: Owner::nobody(),
             exec: false,
             watch_events: false,
+            keeper: None,
         }
     }
 }
@@ -120,7 +129,8 @@ fn spare_descriptors() -> io::Result<Vec<File>> {
 }
 
 /// Mounts `vfs` on the directory `path` and serves it until it is unmounted. A stale mount of a
-/// killed process is repaired first. Answers that have to wait are finished on `runtime`.
+/// killed process is repaired first. Answers that have to wait are finished on `runtime`. What a keeper holds
+/// is gone on with instead.
 ///
 /// Blocks for a few system calls, so an async caller may want `spawn_blocking`.
 pub fn mount<V: Vfs>(
@@ -129,16 +139,40 @@ pub fn mount<V: Vfs>(
     options: &MountOptions,
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
-    let place = Place::take(path)?;
-    let system = |source| MountError::System { what: "opening /dev/null", source };
-    let spare = spare_descriptors().map_err(system)?;
-    let device = device::mount(&place, options)?;
-    let mount = device.mount.clone();
-    match serve(vfs, place.path, device, options, runtime) {
+    let system = |what| move |source: io::Error| MountError::System { what, source };
+    let spare = spare_descriptors().map_err(system("opening /dev/null"))?;
+    let session = options.keeper.as_ref().and_then(|keeper| keeper.take_session());
+    let (point, device, vfs, start) = match session {
+        Some(keeper::Session::Old { device, journal, left }) => {
+            // By the table alone: who looked at the path would wait for us.
+            let mount = mounting::mounted_at(path).filter(Mount::ours).ok_or_else(|| {
+                // There is nothing to go on with, also for the next process.
+                options.keeper.iter().for_each(|keeper| keeper.over());
+                mounting::Error::NotMounted(path.to_owned())
+            })?;
+            let head = left.head.clone();
+            let device = Device { connection: device, read_only: head.read_only, mount };
+            let vfs = Kept::new(vfs, journal, Some(left));
+            (path.to_owned(), device, vfs, Start::Old(head))
+        }
+        new => {
+            let place = Place::take(path)?;
+            let device = device::mount(&place, options)?;
+            let (vfs, start) = match new {
+                Some(keeper::Session::New(journal)) => (Kept::new(vfs, journal, None), Start::Kept),
+                _ => (Kept::plain(vfs), Start::Plain),
+            };
+            (place.path, device, vfs, start)
+        }
+    };
+    let (mount, goes_on) = (device.mount.clone(), matches!(start, Start::Old(_)));
+    match serve(Arc::new(vfs), point, device, start, options, runtime) {
         Ok(mut mounted) => {
             mounted.spare = spare;
             Ok(mounted)
         }
+        // The next process may do better.
+        Err(error) if goes_on => Err(error),
         Err(error) => {
             drop(spare);
             if let Err(error) = mounting::unmount(&mount, UnmountMode::Force) {
@@ -149,17 +183,32 @@ pub fn mount<V: Vfs>(
     }
 }
 
+/// How a session begins.
+enum Start {
+    Plain,
+    /// So that another process can go on with it.
+    Kept,
+    /// It is another process's.
+    Old(Head),
+}
+
 fn serve<V: Vfs>(
-    vfs: Arc<V>,
+    vfs: Arc<Kept<V>>,
     point: PathBuf,
     device: Device,
+    start: Start,
     options: &MountOptions,
     runtime: &runtime::Handle,
 ) -> Result<Mounted, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
     let references = Arc::new(References::new());
+    let left = vfs.left();
+    for (handle, inode, kind) in &left {
+        references.add(*handle, *inode, *kind);
+    }
     let Device { connection, read_only, mount } = device;
-    let wire = Wire(connection.try_clone().map_err(system("copying the FUSE device"))?);
+    let copy = || connection.try_clone().map(Wire).map_err(system("copying the FUSE device"));
+    let (wire, asking) = (copy()?, copy()?);
     vfs.silence_opens();
     // Subscribed before the first request, so no change is missed.
     let events = options.watch_events.then(|| Arc::new(Queue::default()));
@@ -179,7 +228,7 @@ fn serve<V: Vfs>(
         runtime: runtime.clone(),
     });
     let server = Arc::new(Server {
-        vfs,
+        vfs: vfs.clone(),
         runtime: runtime.clone(),
         owner: options.owner,
         references,
@@ -192,14 +241,44 @@ fn serve<V: Vfs>(
     let mut config = Config::default();
     config.acl = acl;
     config.n_threads = Some(options.threads.get());
-    // A queue for each thread, where this user may open the device again.
-    config.clone_fd = device::open().is_ok();
+    // A queue for each thread, where this user may open the device again. What a thread has taken from a queue of its
+    // own is lost with that.
+    config.clone_fd = matches!(start, Start::Plain) && device::open().is_ok();
     // A failure drops the file system, and that closes the server.
     // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
     let judges_opens = !read_only && options.allow_other;
     let filesystem = OmniFilesystem::new(server, judges_opens);
-    let serving = fuser::Session::from_fd(filesystem, connection, acl, config)
-        .map_err(system("the FUSE handshake"))?;
+    let greeted = system("the FUSE handshake");
+    let serving = match start {
+        Start::Plain => {
+            fuser::Session::from_fd(filesystem, connection, acl, config).map_err(greeted)?
+        }
+        Start::Kept => {
+            let (serving, greeting) =
+                handshake::begin(filesystem, &connection, acl, config).map_err(greeted)?;
+            if let Some(keeper) = &options.keeper {
+                let secret = *keeper.secret();
+                let head = Head { greeting, read_only, point: point.clone(), secret };
+                hand_over(&vfs, keeper, &connection, head);
+            }
+            serving
+        }
+        Start::Old(head) => {
+            let serving = handshake::resume(filesystem, &connection, acl, config, &head.greeting)
+                .map_err(greeted)?;
+            // Listings first: from one that is kept each name would be asked for by itself. Nobody holds a page of theirs.
+            let directories = left.iter().filter(|(_, _, kind)| *kind == Kind::Directory);
+            let directories = directories.map(|(handle, ..)| handle.0).chain([INodeNo::ROOT.0]);
+            for directory in directories {
+                asking.inval_inode(directory, true);
+            }
+            // What the process before had taken and not answered.
+            if let Told::Failed(error) = asking.resend() {
+                return Err(greeted(error.into()));
+            }
+            serving
+        }
+    };
     let (tell, session) = signal::channel(Session::Serving);
     thread::Builder::new()
         .name("omnifs-fuse".into())
@@ -215,6 +294,18 @@ fn serve<V: Vfs>(
         raiser.start().map_err(system("starting the thread that raises events"))?;
     }
     Ok(Mounted { point, mount, session, unmounted: false, events, spare: Vec::new() })
+}
+
+/// Has the keeper hold what another process needs to go on with the session. Without that the mount ends with this
+/// process.
+fn hand_over<V: Vfs>(vfs: &Kept<V>, keeper: &Keeper, device: &OwnedFd, head: Head) {
+    if !head.greeting.has_resend() {
+        tracing::info!("before Linux 6.9 a mount ends with its process");
+        return;
+    }
+    if let Err(error) = vfs.hand_over(head, |files| keeper.give(device, files)) {
+        tracing::warn!(%error, "the mount ends with this process");
+    }
 }
 
 impl Mounted {

@@ -11,6 +11,8 @@ const FUSE_NOTIFY_INVAL_INODE: i32 = 2;
 const FUSE_NOTIFY_INVAL_ENTRY: i32 = 3;
 const FUSE_NOTIFY_STORE: i32 = 4;
 const FUSE_NOTIFY_DELETE: i32 = 6;
+/// Since Linux 6.9.
+const FUSE_NOTIFY_RESEND: i32 = 7;
 /// Since protocol 7.45 (Linux 6.18). An older kernel answers EINVAL.
 const FUSE_NOTIFY_PRUNE: i32 = 9;
 /// Flag of an entry notification, since protocol 7.38 (Linux 6.2): the name is looked up again at
@@ -116,6 +118,11 @@ impl Wire {
         body.extend([0; 12]);
         nodes.iter().for_each(|node| body.extend(node.to_ne_bytes()));
         self.send(FUSE_NOTIFY_PRUNE, &body)
+    }
+
+    /// Has the kernel ask once more what somebody has taken from the device and not answered.
+    pub fn resend(&self) -> Told {
+        self.send(FUSE_NOTIFY_RESEND, &[])
     }
 
     fn send(&self, code: i32, body: &[u8]) -> Told {

@@ -187,6 +187,10 @@ impl Vfs for Memory {
         self.tree().open(handle)
     }
 
+    fn edition(&self, handle: Handle) -> Option<u64> {
+        self.tree().edition(handle)
+    }
+
     async fn read(&self, open: OpenId, offset: u64, size: u32) -> Result<Bytes> {
         count(&self.calls.read);
         let content = self.tree().snapshot(open)?;

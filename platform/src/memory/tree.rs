@@ -8,6 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -366,6 +367,17 @@ impl Tree {
             Some(Open::Directory { .. }) => Err(Error::IsDirectory),
             None => Err(Error::Stale),
         }
+    }
+
+    /// The same in every process: its keys are fixed.
+    pub fn edition(&mut self, handle: Handle) -> Option<u64> {
+        let version = self.version(handle).ok()?;
+        let (inode, content) = (version.inode, version.content.clone());
+        let volatile = match &self.nodes.get(&inode)?.body {
+            Body::Leaf { volatile, .. } => *volatile,
+            Body::Directory(_) => true,
+        };
+        (!volatile).then(|| BuildHasherDefault::<DefaultHasher>::default().hash_one(&content))
     }
 
     pub fn opendir(&mut self, handle: Handle) -> Result<Opened> {

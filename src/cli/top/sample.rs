@@ -226,6 +226,7 @@ mod tests {
             log: "/l".into(),
             allow_other: false,
             stale_if_error: false,
+            kept: false,
         };
         let hub = ProviderStatus { name: "hub".into(), callouts, ..ProviderStatus::default() };
         Status { mount, core: CoreStatus { providers: vec![hub], ..CoreStatus::default() } }

@@ -52,6 +52,8 @@ pub struct Omnifs {
     /// Locked as long as this home is in use, so that a sweep leaves it alone.
     _lock: File,
     environment: Vec<(String, String)>,
+    /// In the place of the one that was built.
+    binary: Option<PathBuf>,
 }
 
 /// What a subcommand printed.
@@ -102,12 +104,23 @@ impl Omnifs {
             fs::create_dir_all(home.path().join(directory))?;
         }
         let nowhere = format!("unix://{}/no-engine.sock", home.path().display());
-        Ok(Omnifs { home, _lock: lock, environment: vec![("DOCKER_HOST".into(), nowhere)] })
+        Ok(Omnifs {
+            home,
+            _lock: lock,
+            environment: vec![("DOCKER_HOST".into(), nowhere)],
+            binary: None,
+        })
     }
 
     /// Sets a variable for every later command of this home.
     pub fn env(mut self, name: &str, value: &str) -> Omnifs {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has every later command be this program.
+    pub fn with_binary(mut self, program: &Path) -> Omnifs {
+        self.binary = Some(program.to_owned());
         self
     }
 
@@ -128,7 +141,8 @@ impl Omnifs {
 
     /// The binary with this home's environment, for a test that wants its own arguments and streams.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary().unwrap_or_else(|| "omnifs".into()));
+        let built = || binary().unwrap_or_else(|| "omnifs".into());
+        let mut command = Command::new(self.binary.clone().unwrap_or_else(built));
         for name in CLEARED {
             command.env_remove(name);
         }

@@ -22,11 +22,8 @@ pub fn make(release: &Release, tree: &Tree) -> Result<()> {
     let mut files: Vec<_> = names.iter().map(line).collect();
     files.push("%dir /usr/share/doc/omnifs".to_owned());
     let payload = if release.profile == Profile::Release { "w6.xzdio" } else { "w1.gzdio" };
-    let values = [
-        ("GLIBC", release.glibc.as_str()),
-        ("PAYLOAD", payload),
-        ("FILES", &files.join("\n")),
-    ];
+    let values =
+        [("GLIBC", release.glibc.as_str()), ("PAYLOAD", payload), ("FILES", &files.join("\n"))];
     let spec = top.join("omnifs.spec");
     write(&spec, release.fill("linux/omnifs.spec", &values)?)?;
     let mut build = Command::new("rpmbuild");

@@ -1,0 +1,206 @@
+//! The keeper itself: a process that holds a mount's descriptors and starts the one which serves it.
+//!
+//! It reads no configuration, opens nothing, and knows of its child what the child says in one byte.
+
+use super::{HELD, HOLD, LIFE, OVER, READY, SOCKET};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    recvmsg, socketpair,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsString;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// How long a process that goes on with a session may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The program of this process, or of one that it has forked.
+const OWN: &str = "/proc/self/exe";
+/// How often in a row one may die before it has answered, or, if nobody has killed it, soon after.
+const MOST_FAILURES: u32 = 3;
+/// What dies sooner has failed.
+const SOON: Duration = Duration::from_secs(1);
+/// A pause after the first failure, then twice as long each time.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts this program with `--kept=new` and these arguments, and with `--kept=old --kept-in DIR` again each time that it dies without having said that
+/// its mount is over. Returns when there is nothing left to keep, with what it ended with.
+///
+/// # Errors
+/// It could not be started at all.
+pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCode> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    // Beyond the numbers that are the next process's, at each of which something stands from here on.
+    let ours = rustix::io::fcntl_dupfd_cloexec(&ours, HELD[2] + 1)?;
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, HELD[2] + 1)?;
+    for number in [SOCKET].into_iter().chain(HELD) {
+        put(&theirs, number)?;
+    }
+    // Whatever is installed there by then. One that does not come up is taken back: this one, which is there as long as
+    // this process.
+    let installed = std::env::current_exe()?;
+    let mut program = installed.as_path();
+    let mut directory = PathBuf::from("/");
+    // The directory that it was started in is not to be in use for as long as this lasts.
+    if let Ok(started_in) = std::env::current_dir() {
+        directory = started_in;
+        std::env::set_current_dir("/")?;
+    }
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let (mut held, mut failures) = (false, 0);
+    let mut dying: Vec<Child> = Vec::new();
+    loop {
+        let mut child = match spawn(program, &directory, &arguments, held) {
+            // It may have been removed, or be no program.
+            Err(_) if held && program == installed => {
+                spawn(Path::new(OWN), &directory, &arguments, held)?
+            }
+            child => child?,
+        };
+        let started = Instant::now();
+        let life = watch(&mut child, &ours, &mut held)?;
+        dying.push(child);
+        // One that cannot be waited for is left to the system.
+        dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        if life.over || !held || life.code == Some(0) {
+            return Ok(ExitCode::from(life.code.unwrap_or(1)));
+        }
+        let lived = life.ready && (life.killed || started.elapsed() >= SOON);
+        failures = if lived { 0 } else { failures + 1 };
+        program = if lived { &installed } else { Path::new(OWN) };
+        if failures > MOST_FAILURES {
+            // The kernel ends the session with the last descriptor of it.
+            return Ok(ExitCode::FAILURE);
+        }
+        if failures > 0 {
+            std::thread::sleep(PAUSE * 2_u32.pow(failures - 1));
+        }
+    }
+}
+
+/// How a serving process has lived.
+struct Life {
+    ready: bool,
+    over: bool,
+    /// `None`: a signal ended it.
+    code: Option<u8>,
+    /// Somebody else has ended it.
+    killed: bool,
+}
+
+/// Waits for the end of a serving process. One that goes on with a session and does not answer in time is ended.
+///
+/// Its end is that of the thread which it has named. Another one may wait in the kernel, where no signal ends it, for a
+/// lock that somebody holds who waits for an answer: that is the next process's to give.
+fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Life> {
+    // Its number is not another's before it is waited for.
+    let pid = Pid::from_child(child);
+    let mut exit = pidfd_open(pid, PidfdFlags::empty())?;
+    let mut life = Life { ready: false, over: false, code: None, killed: false };
+    let mut deadline = held.then(|| Instant::now() + PATIENCE);
+    loop {
+        let limit = deadline.map(|deadline| {
+            let limit = deadline.saturating_duration_since(Instant::now());
+            // INVARIANT: of some seconds.
+            Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() }
+        });
+        let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(&exit, PollFlags::IN)];
+        match poll(&mut both, limit.as_ref()) {
+            Ok(0) => {
+                deadline = None;
+                child.kill()?;
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (said, ended) = (!both[0].revents().is_empty(), !both[1].revents().is_empty());
+        // What it has said is heard before its end.
+        if said {
+            match receive(socket, held, &mut exit)? {
+                READY => (life.ready, deadline) = (true, None),
+                OVER => life.over = true,
+                _ => {}
+            }
+        } else if ended {
+            let goes_on = *held && !life.over;
+            let status = if goes_on { child.try_wait()? } else { Some(child.wait()?) };
+            let code = status.and_then(|status| status.code());
+            // One that is not ended wholly is waited for no longer: only who is killed leaves so.
+            life.killed = status.is_none_or(|status| status.signal() == Some(libc::SIGKILL));
+            life.code = code.map(|code| u8::try_from(code).unwrap_or(1));
+            return Ok(life);
+        }
+    }
+}
+
+/// One word of the serving process, and what goes with it.
+fn receive(socket: &OwnedFd, held: &mut bool, exit: &mut OwnedFd) -> io::Result<u8> {
+    let mut word = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut word)];
+    rustix::io::retry_on_intr(|| {
+        recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    for message in control.drain() {
+        let RecvAncillaryMessage::ScmRights(mut given) = message else { continue };
+        match word[0] {
+            HOLD => {
+                for (descriptor, number) in given.zip(HELD) {
+                    put(&descriptor, number)?;
+                }
+                *held = true;
+            }
+            LIFE => *exit = given.next().ok_or(io::ErrorKind::InvalidData)?,
+            _ => {}
+        }
+    }
+    Ok(word[0])
+}
+
+/// Starts the program with its descriptors, which have their numbers already, and nothing else of ours but the
+/// standard ones.
+fn spawn(
+    program: &Path,
+    directory: &Path,
+    arguments: &[OsString],
+    held: bool,
+) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    match held {
+        // That directory may be below the mount, which is not served yet.
+        true => command.args(["--kept=old".as_ref(), "--kept-in".as_ref(), directory.as_os_str()]),
+        false => command.arg("--kept=new").current_dir(directory),
+    };
+    command.args(arguments);
+    let given = if held { SOCKET..=HELD[2] } else { SOCKET..=SOCKET };
+    // SAFETY: fcntl(2) is async-signal-safe and touches no memory.
+    unsafe {
+        command.pre_exec(move || {
+            for number in given.clone() {
+                if libc::fcntl(number, libc::F_SETFD, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+/// Puts a descriptor at a number, in the place of what is there.
+fn put(descriptor: &OwnedFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: both numbers are of descriptors that this process has; nothing here owns the second.
+    match unsafe { libc::dup3(descriptor.as_raw_fd(), number, libc::O_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
