@@ -2,21 +2,26 @@
 //!
 //! `build.rs` writes the table: `SHIPPED` holds a provider's name and its component, packed, for each one
 //! that was built when the binary was, in alphabetical order; it may be empty. `ON_DEMAND` holds those
-//! that are mounted only where the configuration names an instance. `DECLARED` is the one that a file which declares
+//! that are mounted only where the configuration names an instance. `REFERENCE` is a component, packed by itself, that all
+//! the others refer to where they have the same code. `DECLARED` is the one that a file which declares
 //! a service is written into ([`crate::declaration`]), and `SPECS` holds such files.
 
 use crate::declaration::Shipped;
-use flate2::read::ZlibDecoder;
-use std::io::Read;
+use std::io::{self, Read};
+use zstd::stream::read::Decoder;
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The bytes of a component of the table.
 pub fn unpack(packed: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // INVARIANT: build.rs packed it, and it is a part of this binary.
-    ZlibDecoder::new(packed).read_to_end(&mut bytes).expect("a component packed by build.rs");
-    bytes
+    let read = |packed, reference: &[u8]| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        Decoder::with_ref_prefix(packed, reference)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let unpacked = read(REFERENCE, &[]).and_then(|reference| read(packed, &reference));
+    // INVARIANT: build.rs packed both, and they are a part of this binary.
+    unpacked.expect("a component packed by build.rs")
 }
 
 #[cfg(test)]
