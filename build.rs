@@ -7,6 +7,7 @@
 //! They are looked for in the folder that `OMNIFS_EMBED` names, else in `components` of the target
 //! directory. Without any, the binary still builds and mounts what it is given with `--provider`.
 
+use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,16 @@ const WINDOW_LOG_LEAST: u32 = 10;
 /// Where files are that declare services which ship.
 const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
-/// user chooses.
-const ON_DEMAND: [&str; 7] = ["dns", "git", "k8s", "mcp", "oci", "prometheus", "s3"];
+/// user chooses; with the summary of its manifest, which can be shown without running it.
+const ON_DEMAND: [(&str, &str); 7] = [
+    ("dns", "Records of names over HTTPS"),
+    ("git", "Branches, tags, commits and code of repositories over smart HTTP"),
+    ("k8s", "Objects of every kind in a Kubernetes cluster, with their events and logs"),
+    ("mcp", "Resources, prompts and descriptions of tools of an MCP server"),
+    ("oci", "Tags, manifests, configurations, layers and files of a container registry"),
+    ("prometheus", "Alerts, targets, rules and queries of Prometheus, silences of Alertmanager"),
+    ("s3", "Buckets and objects of an S3 service"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -51,17 +60,17 @@ fn main() {
     let _ = writeln!(table, "pub static REFERENCE: &[u8] = {};", include(&pack(&components, &out)));
     let packed = |name: &str| {
         let component = components.iter().find(|component| component.name == name)?;
-        Some(include(&component.packed(&out)))
+        Some(component.packed(&out))
     };
-    table.push_str("pub static SHIPPED: &[(&str, &[u8])] = &[\n");
-    for (name, packed) in SHIPPED.iter().filter_map(|name| Some((name, packed(name)?))) {
-        let _ = writeln!(table, "    ({name:?}, {packed}),");
+    table.push_str("pub static SHIPPED: &[Packed] = &[\n");
+    for packed in SHIPPED.iter().filter_map(|name| packed(name)) {
+        let _ = writeln!(table, "    {packed},");
     }
     table.push_str("];\n");
     let declared = packed(DECLARED).map_or("None".to_owned(), |packed| format!("Some({packed})"));
-    let _ = writeln!(table, "pub static DECLARED: Option<&[u8]> = {declared};");
+    let _ = writeln!(table, "pub static DECLARED: Option<Packed> = {declared};");
     let _ = writeln!(table, "pub static SPECS: &[Shipped] = &[\n{}];", specs());
-    let _ = writeln!(table, "pub static ON_DEMAND: &[&str] = &{ON_DEMAND:?};");
+    let _ = writeln!(table, "pub static ON_DEMAND: &[(&str, &str)] = &{ON_DEMAND:?};");
     if components.iter().all(|component| component.name == DECLARED) {
         println!(
             "cargo::warning=no provider is embedded: {} holds none; run `cargo xtask build`",
@@ -119,9 +128,16 @@ impl Component {
         Some(Component { name, bytes })
     }
 
-    /// Where it lies packed.
-    fn packed(&self, out: &Path) -> PathBuf {
+    /// The file that it is packed into.
+    fn file(&self, out: &Path) -> PathBuf {
         out.join(self.name).with_extension("wasm.zst")
+    }
+
+    /// An expression for what is in that file.
+    fn packed(&self, out: &Path) -> String {
+        let digest: [u8; 32] = Sha256::digest(&self.bytes).into();
+        let (name, frame) = (self.name, include(&self.file(out)));
+        format!("Packed {{ name: {name:?}, digest: {digest:?}, frame: {frame} }}")
     }
 }
 
@@ -145,7 +161,7 @@ fn pack(components: &[Component], out: &Path) -> PathBuf {
     for some in components.chunks(at_once) {
         thread::scope(|scope| {
             for component in some {
-                scope.spawn(|| write(&component.bytes, reference, &component.packed(out)));
+                scope.spawn(|| write(&component.bytes, reference, &component.file(out)));
             }
         });
     }
