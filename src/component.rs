@@ -28,7 +28,8 @@ pub struct Component {
 }
 
 impl Component {
-    fn of(bytes: Vec<u8>) -> Component {
+    /// One of these bytes.
+    pub fn of(bytes: Vec<u8>) -> Component {
         Component::with(Sha256::digest(&bytes).into(), Bytes::Read(bytes))
     }
 
