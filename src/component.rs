@@ -5,28 +5,51 @@
 
 use crate::config::{Approval, Instance, Source};
 use crate::control::hex;
-use crate::{declaration, paths, shipped};
+use crate::shipped::Packed;
+use crate::{declaration, paths};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The largest component file, in bytes; shipped ones are some hundred KiB.
 pub const MOST_BYTES: u64 = 64 << 20;
 
-/// The bytes of a component, approved or not.
+/// A component, approved or not.
 #[derive(Clone, Debug)]
 pub struct Component {
-    pub bytes: Vec<u8>,
-    /// `sha256:HEX`.
+    bytes: Bytes,
+    /// SHA-256 of its bytes.
+    pub sum: [u8; 32],
+    /// The same as `sha256:HEX`.
     pub digest: String,
     /// It was made of a TOML file here and now; see [`declaration`].
     pub is_declared: bool,
 }
 
 impl Component {
-    fn of(bytes: Vec<u8>) -> Component {
-        Component { digest: digest(&bytes), bytes, is_declared: false }
+    /// One of these bytes.
+    pub fn of(bytes: Vec<u8>) -> Component {
+        Component::with(Sha256::digest(&bytes).into(), Bytes::Read(bytes))
     }
+
+    fn with(sum: [u8; 32], bytes: Bytes) -> Component {
+        Component { bytes, digest: named(&sum), sum, is_declared: false }
+    }
+
+    /// Unpacks them, where it ships.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match &self.bytes {
+            Bytes::Read(bytes) => Cow::Borrowed(bytes),
+            Bytes::Shipped(packed) => Cow::Owned(packed.unpack()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Bytes {
+    Read(Vec<u8>),
+    Shipped(Packed),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -119,31 +142,29 @@ fn declared(path: &Path, text: &[u8]) -> Result<Component, Error> {
 
 /// `sha256:HEX` of a component's bytes.
 pub fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+    named(&Sha256::digest(bytes))
 }
 
-/// The component of an instance, approved or not. `components` are those in this binary, packed.
-pub fn find(
-    instance: &Instance,
-    components: &[(&'static str, &'static [u8])],
-) -> Result<Component, Error> {
+fn named(sum: &[u8]) -> String {
+    format!("sha256:{}", hex(sum))
+}
+
+/// The component of an instance, approved or not. `components` are those in this binary.
+pub fn find(instance: &Instance, components: &[Packed]) -> Result<Component, Error> {
     match &instance.source {
         Source::File(path) => read(path),
         Source::Missing { name, nearest } => {
             Err(Error::Unknown { name: name.clone(), nearest: nearest.clone() })
         }
-        Source::Shipped(name) => match components.iter().find(|(shipped, _)| shipped == name) {
-            Some((_, packed)) => Ok(Component::of(shipped::unpack(packed))),
+        Source::Shipped(name) => match components.iter().find(|packed| packed.name == name) {
+            Some(packed) => Ok(Component::with(packed.digest, Bytes::Shipped(*packed))),
             None => Err(Error::Unknown { name: name.clone(), nearest: None }),
         },
     }
 }
 
 /// The component of an instance that may run it, as far as its bytes go.
-pub fn approved(
-    instance: &Instance,
-    components: &[(&'static str, &'static [u8])],
-) -> Result<Component, Error> {
+pub fn approved(instance: &Instance, components: &[Packed]) -> Result<Component, Error> {
     let component = find(instance, components)?;
     approve(instance, &component)?;
     Ok(component)
@@ -189,7 +210,7 @@ mod tests {
         assert!(told(b"").unwrap_err().ends_with("it is empty"));
         assert!(told(b"#!/bin/sh\n").unwrap_err().ends_with("does not begin like one"));
         assert!(told(b"\0asm\x01\0\0\0").unwrap_err().ends_with("a core module"));
-        assert_eq!(told(COMPONENT).unwrap().bytes, COMPONENT);
+        assert_eq!(told(COMPONENT).unwrap().bytes(), COMPONENT);
         assert!(read(dir.path()).unwrap_err().to_string().ends_with("it is not a regular file"));
         assert!(read(&dir.path().join("absent")).is_err());
     }

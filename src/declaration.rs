@@ -50,7 +50,7 @@ pub fn is_one(path: &Path) -> bool {
 /// What keeps it from being made.
 pub fn component(text: &[u8]) -> Result<Vec<u8>, Fault> {
     let packed = shipped::DECLARED.ok_or(Fault::NoReader)?;
-    write(shipped::unpack(packed), text)
+    write(packed.unpack(), text)
 }
 
 fn write(mut reader: Vec<u8>, text: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_shipped_component_has_one_slot() {
         let Some(packed) = shipped::DECLARED else { return };
-        let bytes = shipped::unpack(packed);
+        let bytes = packed.unpack();
         assert_eq!(component(b"x").map(|made| made.len()), Ok(bytes.len()));
     }
 }

@@ -240,7 +240,7 @@ fn holds_all() -> Failure {
     Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Method {
     Get,
     Head,

@@ -3,7 +3,6 @@
 mod cli;
 
 use cli::Home;
-#[cfg(target_os = "linux")]
 use std::path::Path;
 
 /// Only as somebody else than root can a directory be closed.
@@ -86,6 +85,58 @@ fn a_component_in_the_provider_directory_is_not_mounted_unasked() {
     let ran = home.run(["doctor"]);
     assert!(ran.stdout.contains("warning  provider jira: the capabilities of"), "{ran:?}");
     assert!(ran.stdout.contains("to mend it: see what it asks for"), "{ran:?}");
+}
+
+/// What of the documentation is about a provider that ships: a page of its own, or its row in the page of
+/// declared services.
+fn documentation(name: &str, is_declared: bool) -> Option<String> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let read = |page: &str| std::fs::read_to_string(docs.join(page)).ok();
+    if is_declared {
+        let row = format!("| `{name}` |");
+        return read("providers/rest.md")?
+            .lines()
+            .find(|line| line.starts_with(&row))
+            .map(str::to_owned);
+    }
+    read(&format!("providers/{name}.md")).or_else(|| read(&format!("{name}.md")))
+}
+
+#[test]
+fn everything_that_ships_is_listed_and_documented() {
+    let home = Home::new();
+    let list = || {
+        let ran = home.run(["providers", "list", "--json"]);
+        serde_json::from_str::<Vec<serde_json::Value>>(ran.works()).unwrap()
+    };
+    let rows = list();
+    if !rows.iter().any(|row| row["state"] == "mounted") {
+        return omnifs_support::skip("everything_that_ships_is_listed", "no provider is embedded");
+    }
+    let mut names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    for row in &rows {
+        let (name, is_declared) = (row["name"].as_str().unwrap(), row["state"] == "declared");
+        assert!(documentation(name, is_declared).is_some(), "nothing is said of {name}");
+        assert!(!row["summary"].as_str().unwrap().is_empty(), "{row}");
+        assert!(row["source"].as_str().unwrap().starts_with("shipped "), "{row}");
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), rows.len(), "{names:?}");
+    assert!(rows.len() >= 19, "{names:?}");
+
+    // What is said of one that is not mounted is what it says itself.
+    let on_demand = |row: &&serde_json::Value| row["state"] == "on demand";
+    let sections =
+        rows.iter().filter(on_demand).map(|row| format!("[instances.{}]\n", row["name"]));
+    home.config(&sections.collect::<String>());
+    let configured = list();
+    assert_eq!(configured.iter().filter(on_demand).count(), 0);
+    for row in rows.iter().filter(on_demand) {
+        let same = |other: &&serde_json::Value| other["name"] == row["name"];
+        let own = configured.iter().find(same).unwrap();
+        assert_eq!((&own["state"], &own["summary"]), (&"mounted".into(), &row["summary"]));
+    }
 }
 
 /// A table's text without the padding of its columns.

@@ -72,7 +72,8 @@ impl Config {
             instances
                 .insert(name.clone(), Instance { name, source, approval, enabled, config, egress });
         };
-        let unasked = |name: &&&str| !crate::shipped::ON_DEMAND.contains(*name);
+        let on_demand = crate::shipped::ON_DEMAND;
+        let unasked = |name: &&&str| !on_demand.iter().any(|(other, _)| other == *name);
         for name in shipped.iter().filter(unasked) {
             add(name, Source::Shipped((*name).to_owned()), Approval::Shipped, None);
         }

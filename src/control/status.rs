@@ -56,6 +56,9 @@ pub struct ProviderStatus {
     pub name: String,
     /// The component's own name and version, where it could be read.
     pub component: Option<String>,
+    /// Whether the component is in memory, as it is from its first use on.
+    #[serde(default)]
+    pub loaded: bool,
     /// What keeps it from working and what to do, in one line: a component that cannot run, a credential
     /// that the service refuses, a service that did not answer when it was asked last. Absent: nothing
     /// is known to.

@@ -112,7 +112,7 @@ pub async fn check(
     cache: &Path,
 ) -> Result<Checked, Refused> {
     let engine = wasm::Engine::new().map_err(refused)?;
-    let loaded = wasm::Component::load(&engine, &component.bytes, &instance.name, Some(cache));
+    let loaded = wasm::Component::load(&engine, &component.bytes(), &instance.name, Some(cache));
     let loaded = loaded.map_err(refused)?;
     let described = loaded.describe().await;
     let mut manifest = described.map_err(|failure| undescribed(failure, component.is_declared))?;

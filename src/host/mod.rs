@@ -23,17 +23,24 @@ use crate::config::Instance;
 use crate::control::Refused;
 use crate::events::webhook;
 use crate::provider::{Failure, Manifest};
-use crate::{declaration, shipped, wasm};
+use crate::shipped::{self, Packed};
+use crate::{declaration, wasm};
 use std::path::Path;
 
-/// The components in this binary, packed, by name.
-pub fn shipped() -> &'static [(&'static str, &'static [u8])] {
+/// The components in this binary, by name.
+pub fn shipped() -> &'static [Packed] {
     shipped::SHIPPED
 }
 
 /// The names of [`shipped`].
 pub fn shipped_names() -> Vec<&'static str> {
-    shipped().iter().map(|(name, _)| *name).collect()
+    shipped().iter().map(|packed| packed.name).collect()
+}
+
+/// Names and summaries of the components in this binary of which a mount shows none unasked.
+pub fn on_demand() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let ships = |name: &str| shipped().iter().any(|packed| packed.name == name);
+    shipped::ON_DEMAND.iter().copied().filter(move |(name, _)| ships(name))
 }
 
 /// What to enter at the service, so that an instance gets its webhooks: at `public`, where a tunnel or a
@@ -50,7 +57,7 @@ pub fn webhook_address(listening: &str, public: Option<&str>, instance: &str) ->
 pub fn describe(name: &str, component: &Component, cache: &Path) -> Result<Manifest, Refused> {
     let engine = wasm::Engine::new().map_err(refused)?;
     let loaded =
-        wasm::Component::load(&engine, &component.bytes, name, Some(cache)).map_err(refused)?;
+        wasm::Component::load(&engine, &component.bytes(), name, Some(cache)).map_err(refused)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
     let described = runtime.block_on(loaded.describe());

@@ -25,7 +25,7 @@ use std::time::Duration;
 pub(super) struct Working {
     pub name: String,
     pub manifest: Manifest,
-    pub provider: Arc<dyn Provider>,
+    pub provider: Arc<wasm::Instance>,
     pub outbound: Outbound,
 }
 
@@ -76,16 +76,25 @@ impl Loader {
         };
         let component = component::approved(instance, shipped()).map_err(hinted)?;
         let is_declared = component.is_declared;
-        let compiling = {
-            let (engine, name, cache) =
-                (self.engine.clone(), instance.name.clone(), self.cache.clone());
-            tokio::task::spawn_blocking(move || {
-                wasm::Component::load(&engine, &component.bytes, &name, Some(&cache))
-            })
+        let source = wasm::Source {
+            name: instance.name.as_str().into(),
+            digest: component.sum,
+            bytes: Arc::new({
+                // A file is read again if need be: its bytes would be as large as what is made of them.
+                let instance = instance.clone();
+                move || match component::find(&instance, shipped()) {
+                    Ok(component) => Ok(component.bytes().into_owned()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }),
+            cache: self.cache.clone(),
         };
-        let loaded = compiling.await.map_err(refused)?.map_err(refused)?;
-        let manifest =
-            loaded.describe().await.map_err(|failure| undescribed(failure, is_declared))?;
+        drop(component);
+        let opened = wasm::Deferred::open(&self.engine, source).await;
+        let (deferred, manifest) = opened.map_err(|error| match error {
+            wasm::Unusable::Loaded(error) => refused(error),
+            wasm::Unusable::Described(failure) => undescribed(failure, is_declared),
+        })?;
         approval::bind(instance, &manifest).map_err(hinted)?;
         let settings = &instance.config.settings;
         if let Some(unknown) =
@@ -112,7 +121,7 @@ impl Loader {
         let upstream: Arc<dyn Upstream> = Arc::new(outbound.clone());
         let name = instance.name.clone();
         let provider =
-            wasm::Instance::new(&name, loaded, &manifest, settings, Some(upstream), limits);
+            wasm::Instance::new(&name, deferred, &manifest, settings, Some(upstream), limits);
         Ok(Working { name, manifest, provider: Arc::new(provider), outbound })
     }
 
@@ -152,7 +161,7 @@ pub(super) fn in_front(
     let (root, provider) = match loaded {
         Ok(loaded) => {
             let root: Arc<str> = loaded.manifest.root.as_str().into();
-            let provider = loaded.provider.clone();
+            let provider: Arc<dyn Provider> = loaded.provider.clone();
             let provider = match allow.cloned() {
                 None => provider,
                 Some(allow) => Arc::new(Allowed::new(provider, name.into(), root.clone(), allow)),

@@ -96,6 +96,7 @@ impl Core {
         ProviderStatus {
             name: name.into(),
             component: Some(format!("{} {}", working.manifest.name, working.manifest.version)),
+            loaded: working.provider.is_loaded(),
             endpoints: endpoints.collect(),
             problem: status.endpoints.into_iter().find_map(|endpoint| endpoint.trouble),
             hits,

@@ -1,11 +1,11 @@
 //! What a provider says of itself: the host's side of `wit/manifest.wit`.
 
 use super::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a component says of itself; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -20,7 +20,7 @@ pub struct Manifest {
 }
 
 /// Paths of one form; see `wit/manifest.wit` for the pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathDoc {
     pub pattern: String,
     pub summary: String,
@@ -36,7 +36,7 @@ pub struct PathDoc {
 }
 
 /// What a search that begins above a path does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Search {
     Enter,
     /// Passes it over: other paths show the same objects.
@@ -45,14 +45,14 @@ pub enum Search {
     Costly,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigKey {
     pub name: String,
     pub description: String,
     pub default: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub name: String,
     pub default_url: String,
@@ -70,14 +70,14 @@ pub struct Endpoint {
 }
 
 /// What the bodies of an endpoint's POST requests may say; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bodies {
     pub member: String,
     pub values: Vec<String>,
 }
 
 /// A session that the service names in a header; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub header: String,
     /// The value of the bodies' member that begins one, and the one by which others may use it.
@@ -86,7 +86,7 @@ pub struct Session {
 }
 
 /// Where a user's machine may have an endpoint; see `wit/manifest.wit` for the paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nearby {
     pub contexts: Option<Contexts>,
     /// The likeliest first.
@@ -94,7 +94,7 @@ pub struct Nearby {
 }
 
 /// JSON files of another program, one for each address that it knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contexts {
     pub files: Vec<String>,
     /// JSON pointers into each of them.
@@ -107,7 +107,7 @@ pub struct Contexts {
 }
 
 /// How an endpoint's answers state its rate limits. Header names in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub windows: Vec<Window>,
     /// Codes and parts of a message, in lower case, by which a refusal says that it is for the rate of
@@ -117,7 +117,7 @@ pub struct Limits {
     pub slow_down: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     pub name: WindowName,
     pub limit: String,
@@ -129,14 +129,14 @@ pub struct Window {
     pub fixed: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WindowName {
     Fixed(String),
     /// The header that holds the name.
     Header(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResetUnit {
     EpochSeconds,
     EpochMilliseconds,
@@ -144,7 +144,7 @@ pub enum ResetUnit {
     Seconds,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     pub name: String,
     pub scheme: Scheme,
@@ -162,14 +162,14 @@ pub struct Credential {
 }
 
 /// How the probe's answer tells what a secret allows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scopes {
     /// In lower case.
     pub header: String,
     pub needed: Vec<Scope>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     pub name: String,
     /// Scopes that hold this one.
@@ -179,7 +179,7 @@ pub struct Scope {
 }
 
 /// A login that another program keeps; see `wit/manifest.wit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherLogin {
     pub program: String,
     pub arguments: Vec<String>,
@@ -194,7 +194,7 @@ pub struct OtherLogin {
 }
 
 /// Where the endpoint of another host is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherHost {
     /// The end of the host's name; empty for any.
     pub ends_with: String,
@@ -204,7 +204,7 @@ pub struct OtherHost {
 }
 
 /// How a secret travels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
     #[default]
     Bearer,
@@ -239,7 +239,7 @@ impl Scheme {
 }
 
 /// A request that succeeds with a good secret, and the place of its owner's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     pub endpoint: String,
     pub method: Method,
@@ -249,7 +249,7 @@ pub struct Probe {
     pub name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OAuth {
     pub authorize_url: String,
     pub device_url: Option<String>,
@@ -260,14 +260,14 @@ pub struct OAuth {
     pub elsewhere: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FeedKind {
     Push,
     Poll,
     Webhook,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feed {
     pub name: String,
     pub kind: FeedKind,
@@ -281,7 +281,7 @@ pub struct Feed {
 }
 
 /// How deliveries are signed; see `wit/manifest.wit`. Header names in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     pub header: String,
     pub algorithm: Algorithm,
@@ -297,7 +297,7 @@ pub struct Signature {
     pub pass: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     HmacSha256,
     Ed25519,
@@ -305,13 +305,13 @@ pub enum Algorithm {
     Plain,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {
     Hex,
     Base64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     Body,
     Literal(String),
@@ -319,7 +319,7 @@ pub enum Part {
     Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretForm {
     Text,
     Hex,
@@ -327,13 +327,13 @@ pub enum SecretForm {
     Base64(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp {
     pub at: TimestampPlace,
     pub unit: TimestampUnit,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimestampPlace {
     Header(String),
     /// A `NAME=` element of the signature's header.
@@ -342,14 +342,14 @@ pub enum TimestampPlace {
     Body(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimestampUnit {
     Seconds,
     Milliseconds,
 }
 
 /// What the service only wants answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handshake {
     /// A signed delivery with `value` at `at`, and the place of the answer: JSON pointers into the body.
     Delivery { at: String, value: String, answer: String },

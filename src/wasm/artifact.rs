@@ -1,40 +1,47 @@
-//! Compiled components, kept so that a start costs no compilation.
+//! Compiled components, kept so that a start costs no compilation, and what they say of themselves, so that
+//! it does not even load them.
 //!
-//! Invariant: machine code is taken from a file only if nobody but this user could have written it
-//! and all of it is what this engine wrote for this component. Anything else is compiled anew.
+//! Invariant: machine code and manifests are taken from a file only if nobody but this user could have written
+//! it and all of it is what this engine wrote for this component. Anything else is compiled, or asked, anew.
 
-use super::compile::{Turn, compile};
+use super::compile::{self, Turn};
 use super::component::Reason;
+use crate::provider::Manifest;
 use sha2::{Digest, Sha256};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::LazyLock;
+use std::time::UNIX_EPOCH;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const MAGIC: &[u8; 16] = b"omnifs artifact1";
 const HEADER: usize = MAGIC.len() + 32;
 
-/// Artifacts kept. Each is about three times its component; older ones go first.
-const KEPT: usize = 64;
+/// Files kept: one or two for each component, an artifact being about three times as large. Older ones go
+/// first.
+const KEPT: usize = 128;
 
 /// Bytes of an artifact that is read back. Compiled code is about three times its component.
 const ARTIFACT_MAX: u64 = 16 * super::limits::COMPONENT_MAX as u64;
 
-/// Compiles `bytes`, whose SHA-256 is `digest`, or takes the artifact of an earlier compilation.
+/// Takes the artifact of an earlier compilation of the component whose SHA-256 is `digest`, or compiles it.
+/// Only then is it asked for its `bytes`.
 pub(super) fn load_or_compile(
     engine: &Engine,
-    bytes: &[u8],
     digest: &[u8; 32],
+    bytes: impl FnOnce() -> Result<Vec<u8>, Reason>,
     cache: &Path,
 ) -> Result<Component, Reason> {
+    let compile = |engine: &Engine| compile::compile(engine, &bytes()?);
     let _turn = Turn::take(digest);
     let key = Key::new(engine, digest);
     let directory = match Directory::open(&cache.join("components")) {
         Ok(directory) => directory,
         Err(error) => {
             tracing::warn!("compiled components are not kept: {}: {error}", cache.display());
-            return compile(engine, bytes);
+            return compile(engine);
         }
     };
     match directory.read(&key.file_name()) {
@@ -58,7 +65,7 @@ pub(super) fn load_or_compile(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!("cached component {} not used: {error}", key.file_name()),
     }
-    let component = compile(engine, bytes)?;
+    let component = compile(engine)?;
     let kept = component
         .serialize()
         .map_err(io::Error::other)
@@ -69,21 +76,71 @@ pub(super) fn load_or_compile(
     Ok(component)
 }
 
-/// What an artifact was made from and by.
+/// What a component said of itself when this program asked it before. `None` also where it would have to
+/// be compiled.
+pub(super) fn recall(engine: &Engine, digest: &[u8; 32], cache: &Path) -> Option<Manifest> {
+    let key = Key::new(engine, digest);
+    let said = key.said()?;
+    let directory = Directory::open(&cache.join("components")).ok()?;
+    if !directory.has(&key.file_name()) {
+        return None;
+    }
+    let file = directory.read(&said.file_name()).ok()?;
+    serde_json::from_slice(said.payload(&file)?).ok()
+}
+
+/// Keeps what a component says of itself for [`recall`]. False where that will find nothing.
+pub(super) fn remember(
+    engine: &Engine,
+    digest: &[u8; 32],
+    cache: &Path,
+    manifest: &Manifest,
+) -> bool {
+    let key = Key::new(engine, digest);
+    let Some(said) = key.said() else { return false };
+    let write = || {
+        let directory = Directory::open(&cache.join("components"))?;
+        let text = serde_json::to_vec(manifest)?;
+        directory.write(&said.file_name(), &said.header(&text), &text)?;
+        Ok::<_, io::Error>(directory.has(&key.file_name()))
+    };
+    write().unwrap_or_else(|error| {
+        tracing::warn!("what a component says of itself is not kept: {error}");
+        false
+    })
+}
+
+/// Tells this program from one of another build, which may read manifests in another way: its version, and
+/// the length and time of its file. `None` where that cannot be seen, as after it was replaced.
+static PROGRAM: LazyLock<Option<[u8; 32]>> = LazyLock::new(|| {
+    let file = std::env::current_exe().and_then(std::fs::metadata).ok()?;
+    let time = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let text = format!("{} {} {time:?}", env!("CARGO_PKG_VERSION"), file.len());
+    Some(Sha256::digest(text).into())
+});
+
+/// What a kept file was made from and by.
 struct Key {
     component: [u8; 32],
     engine: [u8; 32],
+    suffix: &'static str,
 }
 
 impl Key {
     fn new(engine: &Engine, component: &[u8; 32]) -> Key {
         let mut hasher = Sha(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Key { component: *component, engine: hasher.0.finalize().into() }
+        Key { component: *component, engine: hasher.0.finalize().into(), suffix: "bin" }
+    }
+
+    /// The key of what the component says of itself.
+    fn said(&self) -> Option<Key> {
+        let engine = Sha256::new().chain_update(self.engine).chain_update((*PROGRAM)?).finalize();
+        Some(Key { component: self.component, engine: engine.into(), suffix: "json" })
     }
 
     fn file_name(&self) -> String {
-        format!("{}-{}.bin", hex(&self.component[..16]), hex(&self.engine[..8]))
+        format!("{}-{}.{}", hex(&self.component[..16]), hex(&self.engine[..8]), self.suffix)
     }
 
     fn header(&self, artifact: &[u8]) -> [u8; HEADER] {
@@ -146,6 +203,10 @@ mod unix {
             let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
             check_private(&fstat(&directory)?, "the directory `components`", "chmod 700")?;
             Ok(Directory(directory))
+        }
+
+        pub(super) fn has(&self, name: &str) -> bool {
+            statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
         }
 
         pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -220,6 +281,10 @@ impl Directory {
     fn open(path: &Path) -> io::Result<Directory> {
         std::fs::create_dir_all(path)?;
         Ok(Directory(path.to_path_buf()))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.join(name).exists()
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

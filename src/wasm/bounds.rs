@@ -9,8 +9,8 @@ use super::component::{Reason, Surface};
 use super::limits;
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentInstance, ComponentOuterAliasKind,
-    ComponentTypeRef, CompositeInnerType, FunctionBody, Operator, Parser, Payload,
-    TypeSectionReader,
+    ComponentTypeRef, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind,
+    FunctionBody, Operator, Parser, Payload, TableInit, TypeSectionReader,
 };
 
 /// Refuses a component that is beyond the bounds; gives what it imports and exports.
@@ -67,6 +67,30 @@ impl Count {
                 self.instantiated[depth] = self.instantiated[depth].max(instantiated);
             }
             Payload::TypeSection(types) => signatures(types)?,
+            Payload::GlobalSection(globals) => {
+                for global in globals {
+                    constant(&global?.init_expr)?;
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    if let TableInit::Expr(value) = &table?.init {
+                        constant(value)?;
+                    }
+                }
+            }
+            Payload::ElementSection(elements) => {
+                for element in elements {
+                    constants(element?)?;
+                }
+            }
+            Payload::DataSection(data) => {
+                for piece in data {
+                    if let DataKind::Active { offset_expr, .. } = &piece?.kind {
+                        constant(offset_expr)?;
+                    }
+                }
+            }
             Payload::CodeSectionEntry(body) => self.function(&body)?,
             Payload::ComponentCanonicalSection(functions) => {
                 self.functions += u64::from(functions.count());
@@ -114,7 +138,11 @@ impl Count {
 
     fn function(&mut self, body: &FunctionBody<'_>) -> Result<(), Reason> {
         let size = body.range().len() as u64;
-        at_most(limits::FUNCTION_MAX, size, "bytes in one function")?;
+        let Nesting { blocks, loops, relocates } = nesting(body)?;
+        match relocates {
+            true => at_most(limits::RELOCATIONS_MAX, size, "bytes of relocations")?,
+            false => at_most(limits::FUNCTION_MAX, size, "bytes in one function")?,
+        }
         let mut locals = 0;
         for group in body.get_locals_reader()? {
             locals += u64::from(group?.0);
@@ -124,9 +152,9 @@ impl Count {
         at_most(limits::FUNCTIONS_MAX, self.functions, "functions")?;
         self.code += size;
         at_most(limits::CODE_MAX, self.code, "bytes of code")?;
-        let Nesting { blocks, loops } = nesting(body)?;
         let nested = limits::BLOCK_WORK * blocks + limits::LOOP_WORK * loops;
-        self.work += size * size + locals * (limits::LOCAL_WORK * size + nested);
+        let own = if relocates { limits::RELOCATION_WORK * size } else { size * size };
+        self.work += own + locals * (limits::LOCAL_WORK * size + nested);
         at_most(limits::WORK_MAX, self.work, "steps to compile its large functions")
     }
 
@@ -153,19 +181,54 @@ fn signatures(types: TypeSectionReader<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Of all blocks of a function, the sum of the blocks around each, itself included; and of its loops.
-#[derive(Default)]
+/// Bounds the constants of elements.
+fn constants(element: Element<'_>) -> Result<(), Reason> {
+    if let ElementKind::Active { offset_expr, .. } = &element.kind {
+        constant(offset_expr)?;
+    }
+    if let ElementItems::Expressions(_, values) = element.items {
+        for value in values {
+            constant(&value?)?;
+        }
+    }
+    Ok(())
+}
+
+fn constant(value: &ConstExpr<'_>) -> Result<(), Reason> {
+    let mut operators = 0;
+    for operator in value.get_operators_reader() {
+        if !matches!(operator?, Operator::End) {
+            operators += 1;
+        }
+    }
+    at_most(limits::CONSTANT_MAX, operators, "operators of one constant")
+}
+
 struct Nesting {
+    /// Of all blocks of a function, the sum of the blocks around each, itself included.
     blocks: u64,
+    /// The same of its loops.
     loops: u64,
+    /// It only adds to addresses and stores them: it has no branch, which makes a compiler's time square.
+    relocates: bool,
 }
 
 fn nesting(body: &FunctionBody<'_>) -> Result<Nesting, Reason> {
     let mut within = Vec::new();
     let mut loops = 0;
-    let mut sum = Nesting::default();
+    let mut sum = Nesting { blocks: 0, loops: 0, relocates: true };
     for operator in body.get_operators_reader()? {
-        match operator? {
+        let operator = operator?;
+        sum.relocates &= matches!(
+            operator,
+            Operator::I32Const { .. }
+                | Operator::GlobalGet { .. }
+                | Operator::I32Add
+                | Operator::I32Load { .. }
+                | Operator::I32Store { .. }
+                | Operator::End
+        );
+        match operator {
             Operator::Block { .. } | Operator::If { .. } => within.push(false),
             Operator::Loop { .. } => {
                 within.push(true);

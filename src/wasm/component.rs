@@ -106,7 +106,34 @@ impl Component {
         cache: Option<&Path>,
     ) -> Result<Component, LoadError> {
         let provider: Arc<str> = name.into();
-        load(engine, bytes, &provider, cache).map_err(|reason| LoadError { provider, reason })
+        let digest = Sha256::digest(bytes).into();
+        let load = || {
+            check_header(bytes)?;
+            let bytes = bytes.to_vec();
+            load(engine, digest, || Ok(bytes), &provider, cache)
+        };
+        load().map_err(|reason| LoadError { provider: provider.clone(), reason })
+    }
+
+    /// [`Component::load`] of the component whose SHA-256 is `digest`. It is asked for its bytes where it
+    /// has to be compiled.
+    pub(super) fn load_known(
+        engine: &Engine,
+        digest: [u8; 32],
+        bytes: impl FnOnce() -> Result<Vec<u8>, Reason> + Send + 'static,
+        provider: &Arc<str>,
+        cache: &Path,
+    ) -> Result<Component, LoadError> {
+        let bytes = move || {
+            let bytes = bytes()?;
+            check_header(&bytes)?;
+            match *Sha256::digest(&bytes) == digest {
+                true => Ok(bytes),
+                false => Err(Reason::NotCompiled("its file has changed since".into())),
+            }
+        };
+        let loaded = load(engine, digest, bytes, provider, Some(cache));
+        loaded.map_err(|reason| LoadError { provider: provider.clone(), reason })
     }
 
     /// The name it was loaded under.
@@ -132,18 +159,17 @@ impl Component {
 
 fn load(
     engine: &Engine,
-    bytes: &[u8],
+    digest: [u8; 32],
+    bytes: impl FnOnce() -> Result<Vec<u8>, Reason> + Send + 'static,
     name: &Arc<str>,
     cache: Option<&Path>,
 ) -> Result<Component, Reason> {
-    check_header(bytes)?;
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
     let wasm = &engine.shared().wasm;
     let component = {
-        let (wasm, bytes, cache) = (wasm.clone(), bytes.to_vec(), cache.map(Path::to_owned));
+        let (wasm, cache) = (wasm.clone(), cache.map(Path::to_owned));
         compile::within(limits::COMPILE_MAX, move || match cache {
-            Some(cache) => artifact::load_or_compile(&wasm, &bytes, &digest, &cache),
-            None => compile::compile(&wasm, &bytes),
+            Some(cache) => artifact::load_or_compile(&wasm, &digest, bytes, &cache),
+            None => compile::compile(&wasm, &bytes()?),
         })?
     };
     // Of an artifact too: another version may have made it, that offered something else.

@@ -74,7 +74,8 @@ impl EngineError {
 fn configuration(pooled: bool) -> Config {
     let mut config = Config::new();
     // WebAssembly 2.0 in components. Each later proposal is code that a hostile file could reach
-    // and no provider needs.
+    // and no provider needs, but for constant expressions that add: a Python interpreter's modules
+    // are linked when they are instantiated, each at its own address.
     config
         .wasm_component_model(true)
         .concurrency_support(false)
@@ -82,7 +83,7 @@ fn configuration(pooled: bool) -> Config {
         .wasm_relaxed_simd(false)
         .wasm_multi_memory(false)
         .wasm_memory64(false)
-        .wasm_extended_const(false)
+        .wasm_extended_const(true)
         .wasm_wide_arithmetic(false)
         .wasm_custom_page_sizes(false)
         .shared_memory(false);

@@ -3,6 +3,7 @@
 use super::call::{self, Answered, Guest};
 use super::component::{Component, Loaded, another_version};
 use super::convert::{self, Fault};
+use super::deferred::Deferred;
 use super::feed;
 use super::host::{Grants, State, World};
 use super::limits::{INSTANCES_MAX, Limits};
@@ -22,7 +23,7 @@ use wasmtime::Store;
 
 /// A component under a name, with its settings and its way out.
 pub struct Instance {
-    component: Component,
+    component: Deferred,
     grants: Arc<Grants>,
     /// Running calls: [`Limits::in_flight`] permits.
     turns: Semaphore,
@@ -41,17 +42,12 @@ impl fmt::Debug for Instance {
 impl Component {
     /// What the component says of itself, asked with nothing granted and checked: every request it
     /// makes meanwhile is denied, it has no settings, and it cannot tell when or how often it is asked.
-    pub async fn describe(&self) -> Result<Manifest, Failure> {
+    pub fn describe(&self) -> Reply<'static, Manifest> {
+        let (component, name) = (self.clone().into(), self.name().into());
         let limits = Limits::default();
-        let instance = Instance::with(
-            self.clone(),
-            self.name().into(),
-            BTreeMap::new(),
-            None,
-            limits,
-            World::Still,
-        );
-        instance.describe().await
+        let instance = Instance::with(component, name, BTreeMap::new(), None, limits, World::Still);
+        // A use like any other, of a component that is in memory: so a future of another kind.
+        Box::pin(async move { instance.describe().await })
     }
 }
 
@@ -60,7 +56,7 @@ impl Instance {
     /// `config` or else the declared default. Without `upstream` its requests are denied.
     pub fn new(
         name: &str,
-        component: Component,
+        component: impl Into<Deferred>,
         manifest: &Manifest,
         config: &BTreeMap<String, String>,
         upstream: Option<Arc<dyn Upstream>>,
@@ -74,11 +70,11 @@ impl Instance {
                 Some((key.name.clone(), value.clone()))
             })
             .collect();
-        Instance::with(component, name.into(), config, upstream, limits, World::Real)
+        Instance::with(component.into(), name.into(), config, upstream, limits, World::Real)
     }
 
     fn with(
-        component: Component,
+        component: Deferred,
         provider: Arc<str>,
         config: BTreeMap<String, String>,
         upstream: Option<Arc<dyn Upstream>>,
@@ -95,8 +91,13 @@ impl Instance {
         &self.grants.provider
     }
 
-    pub fn component(&self) -> &Component {
-        &self.component
+    /// Whether its component is in memory, as it is from its first use on.
+    pub fn is_loaded(&self) -> bool {
+        self.component.is_loaded()
+    }
+
+    async fn loaded(&self) -> Result<Arc<Loaded>, Failure> {
+        Ok(self.component.component().await?.0.clone())
     }
 
     async fn call<T, F>(&self, function: F) -> Result<Answered<T>, Failure>
@@ -104,7 +105,7 @@ impl Instance {
         F: for<'a> FnOnce(&'a mut Store<State>, &'a wasmtime::component::Instance) -> Guest<'a, T>
             + Send,
     {
-        call::call(&self.component, &self.grants, &self.turns, function).await
+        call::call(self.component.component().await?, &self.grants, &self.turns, function).await
     }
 
     fn refused(&self, fault: Fault) -> Failure {
@@ -117,7 +118,7 @@ impl Instance {
     }
 
     async fn describe(&self) -> Result<Manifest, Failure> {
-        let loaded = self.component.0.clone();
+        let loaded = self.loaded().await?;
         let answered = self
             .call(|store, instance| {
                 Box::pin(async move {
@@ -131,13 +132,13 @@ impl Instance {
                 })
             })
             .await?;
-        let component = &self.component;
+        let component = self.component.component().await?;
         manifest::check(answered.value, component.imports_http(), component.exports_events())
             .map_err(|fault| self.refused(fault))
     }
 
     async fn read(&self, node: &str, walk: Option<Walk>) -> Result<Answer<Bytes>, Failure> {
-        let (asked, loaded) = (node.to_owned(), self.component.0.clone());
+        let (asked, loaded) = (node.to_owned(), self.loaded().await?);
         let answered = self
             .call(move |store, instance| {
                 Box::pin(async move {
@@ -159,9 +160,10 @@ impl Instance {
         self.refused(Fault { cause: Cause::Denied, detail })
     }
 
-    fn events(&self) -> Result<Arc<Loaded>, Failure> {
-        if self.component.exports_events() {
-            return Ok(self.component.0.clone());
+    async fn events(&self) -> Result<Arc<Loaded>, Failure> {
+        let loaded = self.loaded().await?;
+        if loaded.events.is_some() {
+            return Ok(loaded);
         }
         let detail = "has no feeds: it does not export omnifs:provider/events".into();
         Err(self.refused(Fault { cause: Cause::Invalid, detail }))
@@ -187,7 +189,7 @@ fn check_exports(
 /// generated type of its own.
 macro_rules! guest {
     ($self:ident, $interface:ident, |$guest:ident, $store:ident| $call:expr) => {{
-        let loaded = $self.component.0.clone();
+        let loaded = $self.loaded().await?;
         $self.call(move |$store, instance| {
             Box::pin(async move {
                 let $guest = loaded.$interface.load(&mut *$store, instance)?;
@@ -196,7 +198,7 @@ macro_rules! guest {
         })
     }};
     ($self:ident, events?, |$guest:ident, $store:ident| $call:expr) => {{
-        let loaded = $self.events()?;
+        let loaded = $self.events().await?;
         $self.call(move |$store, instance| {
             Box::pin(async move {
                 let indices = loaded.events.as_ref().ok_or(wasmtime::Error::msg("no feeds"))?;

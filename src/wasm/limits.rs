@@ -57,12 +57,23 @@ pub const CURSOR_MAX: usize = 4 * KIB;
 /// Entries of each list in a manifest. A person reads and approves them.
 pub const MANIFEST_LIST_MAX: usize = 64;
 
-/// Bytes of a component file. One that carries a whole JavaScript engine has some 12 MiB.
+/// Bytes of a component file. One that carries a whole JavaScript engine has some 12 MiB, one with Python 18.
 pub const COMPONENT_MAX: usize = 64 * MIB;
 
 /// Bytes of one function's code, local variables aside. The largest of a JavaScript or Python interpreter
 /// have some 100 KiB; a compiler's time grows with the square of it.
 pub const FUNCTION_MAX: u64 = 256 * KIB as u64;
+
+/// Bytes of a function that does nothing but add to addresses and store them. A Python interpreter has one of
+/// 420 KiB, by which its modules are linked; a compiler's time is in proportion.
+pub const RELOCATIONS_MAX: u64 = MIB as u64;
+
+/// What a byte of such a function costs a compiler, in the unit of [`LOCAL_WORK`]: twice what was measured.
+pub const RELOCATION_WORK: u64 = 8_000;
+
+/// Operators of one constant: the value of a global, or where data and elements begin. They are computed
+/// whenever a module is instantiated, which no clock interrupts; linkers add one number to another.
+pub const CONSTANT_MAX: u64 = 16;
 
 /// Local variables of one function. Large ones of optimised programs have some hundred.
 pub const LOCALS_MAX: u64 = 10_000;
@@ -132,8 +143,9 @@ pub const MEMORY_TOGETHER_MAX: usize = 1024 * MIB;
 /// Elements of one table: function pointers. Large programs in debug builds have some 10,000.
 pub const TABLE_MAX: usize = 20_000;
 
-/// Core modules in one component. Toolchains make up to 4; a composed component has more.
-pub const CORE_INSTANCES_MAX: u32 = 16;
+/// Core modules in one component. Toolchains make up to 4; a composed component has more, and one of Python
+/// some 20, for its interpreter and libraries.
+pub const CORE_INSTANCES_MAX: u32 = 32;
 
 /// Stack of the guest's code. wasmtime's default, enough for a recursive JSON parser 1,000 deep.
 pub const STACK_MAX: usize = 512 * KIB;

@@ -1,7 +1,7 @@
 //! Runs providers as WebAssembly components, in a sandbox.
 //!
 //! [`Engine`] is the process's one wasmtime engine; [`Component`] a provider's compiled file, linked
-//! to what its imports may reach; [`Instance`] one mounted provider, which implements
+//! to what its imports may reach, and [`Deferred`] one that is loaded at its first use; [`Instance`] one mounted provider, which implements
 //! [`Provider`](crate::provider::Provider).
 //!
 //! Invariants:
@@ -22,6 +22,7 @@ mod call;
 mod compile;
 mod component;
 mod convert;
+mod deferred;
 mod engine;
 mod feed;
 mod host;
@@ -33,6 +34,7 @@ mod text;
 
 pub use call::SAID;
 pub use component::{Component, LoadError};
+pub use deferred::{Deferred, Source, Unusable};
 pub use engine::{Engine, EngineError};
 pub use instance::Instance;
 pub use limits::Limits;

@@ -13,6 +13,7 @@ mod s3;
 mod specs;
 mod tokens;
 mod twin;
+mod unused;
 
 use omnifs_support::{Omnifs, program, skip};
 

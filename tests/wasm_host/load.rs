@@ -330,7 +330,7 @@ mod cache {
         let cache = tempfile::tempdir().unwrap();
         load_with(cache.path(), &fixture());
         let folder = cache.path().join("components");
-        for n in 0..100 {
+        for n in 0..200 {
             let path = folder.join(format!("old-{n}.bin"));
             std::fs::write(&path, "x").unwrap();
             let file = std::fs::File::options().write(true).open(&path).unwrap();
@@ -341,7 +341,7 @@ mod cache {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        assert_eq!(left.len(), 64);
+        assert_eq!(left.len(), 128);
         assert_eq!(left.iter().filter(|name| !name.starts_with("old-")).count(), 2);
     }
 }

@@ -208,3 +208,70 @@ fn what_is_as_large_as_an_interpreter_is_within_the_bounds() {
     let bytes = [plain(), section(1, &large), section(1, &small)].concat();
     Component::load(&ENGINE, &bytes, "interpreter", None).unwrap();
 }
+
+/// A module whose one function adds to addresses and stores them, as many as that.
+fn relocations(number: usize) -> Vec<u8> {
+    // At 0: the address of a global, and 1.
+    let one = [0x41, 0, 0x23, 0, 0x41, 1, 0x6a, 0x36, 2, 0];
+    let body = [vec![0], one.repeat(number), vec![0x0b]].concat();
+    let code = [leb(1), leb(body.len() as u32), body].concat();
+    [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[1, 0]),
+        section(5, &[1, 0, 1]),
+        section(6, &[1, 0x7f, 0, 0x41, 8, 0x0b]),
+        section(10, &code),
+    ]
+    .concat()
+}
+
+/// The largest function of a Python component has 420 KiB, and a compiler takes half a second for it.
+#[test]
+fn a_function_of_relocations_alone_may_be_larger_than_others() {
+    Component::load(&ENGINE, &with(&relocations(42 << 10)), "relocations", None).unwrap();
+    beyond(&with(&relocations(105 << 10)), "bytes of relocations, more than 1048576");
+    // One operator more, and it is a function like any other.
+    let mut branching = relocations(42 << 10);
+    let last = branching.len() - 1;
+    assert_eq!(branching[last], 0x0b);
+    branching[last - 10] = 0x0f;
+    branching[last - 9..last].fill(0x01);
+    beyond(&with(&branching), "bytes in one function, more than 262144");
+}
+
+/// They are computed at each call, where no clock stops them.
+#[test]
+fn a_constant_may_add_a_few_times_and_not_many() {
+    let constant = |additions: usize| {
+        let more = [0x41, 1, 0x6a].repeat(additions);
+        [vec![0x41, 0], more, vec![0x0b]].concat()
+    };
+    let module = |sections: &[Vec<u8>]| [b"\0asm\x01\0\0\0".to_vec(), sections.concat()].concat();
+    let memory = || section(5, &[1, 0, 1]);
+    let table = || section(4, &[1, 0x70, 0, 1]);
+    let cases = |additions: usize| {
+        let constant = constant(additions);
+        [
+            module(&[section(6, &[vec![1, 0x7f, 0], constant.clone()].concat())]),
+            module(&[memory(), section(11, &[vec![1, 0], constant.clone(), vec![0]].concat())]),
+            module(&[table(), section(9, &[vec![1, 0], constant, vec![0]].concat())]),
+        ]
+    };
+    for (few, many) in cases(7).iter().zip(cases(8)) {
+        Component::load(&ENGINE, &with(few), "constants", None).unwrap();
+        beyond(&with(&many), "has 17 operators of one constant, more than 16");
+    }
+}
+
+#[test]
+fn a_component_may_have_as_many_modules_as_an_interpreter_with_its_libraries() {
+    let instances = |number: usize| {
+        let all = "(core instance (instantiate $m))".repeat(number);
+        let text = format!("(component (core module $m) {all})");
+        let bytes = wat::parse_str(text).unwrap();
+        [plain(), section(4, &bytes), section(5, &[1, 0, 0, 0])].concat()
+    };
+    Component::load(&ENGINE, &instances(30), "many", None).unwrap();
+    refused(&instances(33), "exceeds the configured maximum of 32");
+}

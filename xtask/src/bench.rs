@@ -34,8 +34,8 @@ impl Bench {
         command.args(&self.arguments);
         command.env("OMNIFS_COMPONENTS", components).env("OMNIFS_BENCH_JSON", &report);
         step::run(&mut command, "building and running the benchmarks", minutes(60))?;
-        let others =
-            ["docker.json", "webhook.json", "listing.json"].map(|name| report.with_extension(name));
+        let others = ["docker.json", "webhook.json", "listing.json", "start.json"]
+            .map(|name| report.with_extension(name));
         for report in others.into_iter().chain([report]) {
             if report.is_file() {
                 step::say(&format!("the same as JSON: {}", report.display()));

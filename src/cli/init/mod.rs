@@ -1,4 +1,5 @@
 mod openapi;
+mod other;
 mod plan;
 mod text;
 
@@ -46,31 +47,53 @@ pub struct Init {
 enum Language {
     #[default]
     Rust,
+    Python,
+    Javascript,
 }
 
 pub fn run(args: &Init) -> Result<ExitCode, Failure> {
-    let Language::Rust = args.language;
     if !valid_name(&args.name) || !args.name.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Err(usage(format!("'{}' cannot name a provider", args.name))
             .hint("a name begins with a lower-case letter, and has those, digits and '-'"));
     }
+    let folder = Path::new(&args.name);
+    let enter = format!("cd {}", paths::quoted(folder));
+    if let Some(project) = other::project(&args.name, args.language) {
+        if args.sdk.is_some() || args.from != ["blank"] {
+            return Err(usage("--from and --sdk are for a project in Rust"));
+        }
+        write(folder, project.files)?;
+        let [fetch, build] = project.build;
+        let add = format!("omnifs providers add ./{}", project.component);
+        return done(&args.name, &project.component, &[enter, fetch, build, add]);
+    }
     let sdk = sdk(args.sdk.as_deref())?;
     let plan = plan(args)?;
-    let folder = Path::new(&args.name);
+    write(folder, text::files(&args.name, &plan, &sdk))?;
+    let component = format!("target/wasm32-wasip2/release/{}.wasm", args.name.replace('-', "_"));
+    done(&args.name, &component, &[enter, "cargo test".to_owned(), "omnifs dev".to_owned()])
+}
+
+/// Makes the directory with these files.
+fn write<N: AsRef<Path>>(
+    folder: &Path,
+    files: impl IntoIterator<Item = (N, String)>,
+) -> Result<(), Failure> {
     let wrong = |path: &Path, e: &std::io::Error| Failure::unwritten(shown(path), path, e);
     // Made, and not found: nobody's files are written over.
     fs::create_dir(folder).map_err(|e| wrong(folder, &e))?;
-    for (name, text) in text::files(&args.name, &plan, &sdk) {
+    for (name, text) in files {
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|e| wrong(parent, &e))?;
         fs::write(&path, text).map_err(|e| wrong(&path, &e))?;
     }
-    let component = format!("target/wasm32-wasip2/release/{}.wasm", args.name.replace('-', "_"));
-    let next =
-        [format!("cd {}", paths::quoted(folder)), "cargo test".to_owned(), "omnifs dev".to_owned()];
-    let text = format!("made {}; next:\n  {}\n", args.name, next.join("\n  "));
-    terminal::done(&text, json!({ "directory": folder, "component": component, "next": next }))?;
+    Ok(())
+}
+
+fn done(name: &str, component: &str, next: &[String]) -> Result<ExitCode, Failure> {
+    let text = format!("made {name}; next:\n  {}\n", next.join("\n  "));
+    terminal::done(&text, json!({ "directory": name, "component": component, "next": next }))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -77,7 +77,7 @@ pub fn run(context: &Context, args: &Add) -> Result<ExitCode, Failure> {
     let mut written = Written::default();
     let save = || {
         if in_place.is_none() {
-            written.replace(&path, &component.bytes)?;
+            written.replace(&path, &component.bytes())?;
         }
         written.replace(&approval::record(&path), asks.text().as_bytes())?;
         editor.grant(name, installed, &component.digest, &asks.digest());

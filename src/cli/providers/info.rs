@@ -334,8 +334,8 @@ mod tests {
             }],
             ..Manifest::default()
         };
-        let component =
-            Component { bytes: Vec::new(), digest: "sha256:00".into(), is_declared: false };
+        let mut component = Component::of(Vec::new());
+        component.digest = "sha256:00".into();
         let mount = Config::default().mount;
         let text = describe(&manifest, &component, None, &mount);
         for part in [

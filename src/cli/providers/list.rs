@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// List the provider instances that a mount shows, and declared services that can be added by their name
+/// List the provider instances that a mount shows, and what else ships
 #[derive(Debug, Args)]
 pub struct List {}
 
@@ -20,8 +20,9 @@ struct Row {
     name: String,
     /// `shipped NAME`, or the component's path.
     source: String,
-    /// `mounted`, `disabled`, `not approved`, `changed`, `broken`, and `declared` of one that ships as a file which
-    /// declares a service and that nobody has added.
+    /// `mounted`, `disabled`, `not approved`, `changed`, `broken`; `on demand` of one that ships and of which the
+    /// configuration names no instance; and `declared` of one that ships as a file which declares a service and
+    /// that nobody has added.
     state: &'static str,
     /// The component's name and version.
     component: Option<String>,
@@ -35,6 +36,7 @@ pub fn run(context: &Context, _: &List) -> Result<ExitCode, Failure> {
     let instances = context.instances(&config, &[])?;
     let mut rows: Vec<_> = instances.iter().map(|instance| row(context, instance)).collect();
     let added = |name: &str| instances.iter().any(|instance| instance.name == name);
+    rows.extend(host::on_demand().filter(|(name, _)| !added(name)).map(on_demand));
     rows.extend(declaration::shipped().iter().filter(|spec| !added(spec.name)).map(declared));
     let text = if output::chosen().json {
         let json = serde_json::to_string_pretty(&rows);
@@ -66,6 +68,18 @@ impl Row {
             (self.state, self.hint) = (state, hint);
         }
         self
+    }
+}
+
+/// A provider that a mount shows once the configuration names an instance of it.
+fn on_demand((name, summary): (&str, &str)) -> Row {
+    Row {
+        name: name.to_owned(),
+        source: format!("shipped {name}"),
+        state: "on demand",
+        component: None,
+        summary: summary.to_owned(),
+        hint: None,
     }
 }
 
