@@ -6,6 +6,7 @@ mod declared;
 mod dns;
 mod k8s;
 mod mcp;
+mod npm;
 mod oci;
 mod prometheus;
 mod rest;

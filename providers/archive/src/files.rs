@@ -1,10 +1,9 @@
 //! What is shown of an archive.
 
-use crate::{Archive, Kind, Member, UNPACKED, each, split};
+use crate::{Archive, Kind, Member, UNPACKED, each_member, split};
 use omnifs_sdk::{Content, Entry, Error, Result, Tree, log, preload};
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use tar::EntryType;
+use std::io;
 
 /// As deep as the host walks.
 const DEPTH: usize = 64;
@@ -76,17 +75,17 @@ pub fn contents(
     let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     // A sparse file is as long as it says, whatever is packed of it.
     let mut room = UNPACKED;
-    each(archive, &mut UNPACKED.clone(), |path, entry| {
-        if !wanted(path) {
+    each_member(archive, &mut UNPACKED.clone(), |path, mut member, reader| {
+        if member.kind == Kind::Directory || !wanted(path) {
             return Ok(());
         }
-        let mut content = Vec::new();
-        if entry.header().entry_type() == EntryType::Symlink {
-            content = entry.link_name_bytes().unwrap_or_default().into_owned();
-        } else {
-            room = room.checked_sub(entry.size()).ok_or(io::ErrorKind::FileTooLarge)?;
-            entry.read_to_end(&mut content)?;
-        }
+        let content = match member.content.take() {
+            Some(target) => target,
+            None => {
+                room = room.checked_sub(member.size).ok_or(io::ErrorKind::FileTooLarge)?;
+                member.read(reader)?
+            }
+        };
         found.insert(path.to_owned(), content);
         Ok(())
     })?;

@@ -1,4 +1,4 @@
-//! The files in archives (tar, plain or with gzip), read within bounds.
+//! The files in archives (tar, plain or with gzip, and zip), read within bounds.
 //!
 //! An archive is of a stranger. What it unpacks to is counted and never more than [`UNPACKED`] bytes; a path that is
 //! absolute, leads out of the archive or is no text names nothing, and neither does a device. A link is what it says,
@@ -6,9 +6,12 @@
 
 mod files;
 mod members;
+mod zip;
 
 pub use files::{contents, list, read};
-pub use members::{Kind, Member, Members, Unpacked, above, clean, each, insert, members, split};
+pub use members::{
+    Kind, Member, Members, Unpacked, above, clean, each, each_member, insert, members, split,
+};
 
 /// Bytes of an archive as it is stored.
 pub const PACKED: u64 = 32 << 20;

@@ -1,6 +1,6 @@
 //! What an archive holds at which path.
 
-use crate::{Archive, MOST, UNPACKED};
+use crate::{Archive, MOST, UNPACKED, zip};
 use flate2::read::MultiGzDecoder;
 use omnifs_sdk::{Error, Result, log};
 use std::collections::BTreeMap;
@@ -55,6 +55,14 @@ impl Member {
         let content = (kind == Kind::Link).then(target);
         Some(Member { kind, size: entry.size(), modified: header.mtime().unwrap_or(0), content })
     }
+
+    /// The content, as long as it is said to be.
+    pub fn read(&self, reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        reader.take(self.size.saturating_add(1)).read_to_end(&mut content)?;
+        let whole = content.len() as u64 == self.size;
+        if whole { Ok(content) } else { Err(io::Error::other("a file has another length")) }
+    }
 }
 
 impl AsRef<Member> for Member {
@@ -101,6 +109,22 @@ pub fn each<'a>(
     }
 }
 
+/// Calls `each` with all that an archive of either kind holds and a reader of the content. What that unpacks is taken
+/// from `left`.
+pub fn each_member(
+    archive: Archive<'_>,
+    left: &mut u64,
+    mut of: impl FnMut(&str, Member, &mut dyn Read) -> io::Result<()>,
+) -> Result<()> {
+    if zip::is_one(archive.packed) {
+        return zip::each(archive, left, of);
+    }
+    each(archive, left, |path, entry| match Member::of(entry) {
+        Some(member) => of(path, member, entry),
+        None => Ok(()),
+    })
+}
+
 /// A path as it is known here, without `./` and a slash at either end; nothing where it leads out, or nowhere.
 pub fn clean(path: &[u8]) -> Option<&str> {
     let path = str::from_utf8(path).ok()?.trim_start_matches("./").trim_matches('/');
@@ -108,7 +132,7 @@ pub fn clean(path: &[u8]) -> Option<&str> {
 }
 
 /// The path without so many directories at its top.
-fn below(path: &str, directories: usize) -> Option<&str> {
+pub fn below(path: &str, directories: usize) -> Option<&str> {
     (0..directories).try_fold(path, |path, _| Some(path.split_once('/')?.1))
 }
 
@@ -142,14 +166,11 @@ pub fn insert<T: AsRef<Member>>(
 /// All that an archive holds. The contents come along where all of them together have at most `held` bytes.
 pub fn members(archive: Archive<'_>, held: usize) -> Result<Members> {
     let (mut all, mut room, mut failed) = (Members::new(), Some(held), Ok(()));
-    each(archive, &mut UNPACKED.clone(), |path, entry| {
-        let Some(mut member) = Member::of(entry) else { return Ok(()) };
+    each_member(archive, &mut UNPACKED.clone(), |path, mut member, reader| {
         if matches!(member.kind, Kind::File | Kind::Program) {
             room = room.and_then(|room| room.checked_sub(usize::try_from(member.size).ok()?));
             if room.is_some() {
-                let mut content = Vec::new();
-                entry.read_to_end(&mut content)?;
-                member.content = Some(content);
+                member.content = Some(member.read(reader)?);
             }
         }
         failed = insert(&mut all, path.to_owned(), member, || Member::DIRECTORY);

@@ -156,3 +156,112 @@ fn an_archive_that_is_cut_or_changed_is_an_error_at_worst() {
     assert!(matches!(all(b"<html>no archive</html>"), Err(Error::Invalid(_))));
     assert!(matches!(all(&[0x28, 0xb5, 0x2f, 0xfd, 0]), Err(Error::Invalid(_))));
 }
+
+/// A zip of these paths, modes and contents, each stored or packed.
+fn zip(rows: &[(&str, u32, &[u8])], pack: bool) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (path, mode, content) in rows {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        let stored = if pack { encoder.finish().unwrap() } else { content.to_vec() };
+        let mut common = vec![20, 0, 0, 0, if pack { 8 } else { 0 }, 0];
+        // 2023-11-14 22:13:20, and no sum, which is not looked at.
+        common.extend([0xaa, 0xb1, 0x6e, 0x57, 0, 0, 0, 0]);
+        common.extend(u32::try_from(stored.len()).unwrap().to_le_bytes());
+        common.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+        common.extend(u16::try_from(path.len()).unwrap().to_le_bytes());
+        common.extend([0, 0]);
+        directory.extend(b"PK\x01\x02\x14\x03");
+        directory.extend(&common);
+        directory.extend([0; 6]);
+        directory.extend((mode << 16).to_le_bytes());
+        directory.extend(u32::try_from(out.len()).unwrap().to_le_bytes());
+        directory.extend(path.as_bytes());
+        out.extend(b"PK\x03\x04");
+        out.extend(&common);
+        out.extend(path.as_bytes());
+        out.extend(&stored);
+    }
+    let (at, size) = (out.len(), directory.len());
+    out.extend(directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    let count = u16::try_from(rows.len()).unwrap().to_le_bytes();
+    out.extend([count, count].concat());
+    out.extend(u32::try_from(size).unwrap().to_le_bytes());
+    out.extend(u32::try_from(at).unwrap().to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+#[test]
+fn a_zip_shows_what_a_tar_would() {
+    let rows: [(&str, u32, &[u8]); 7] = [
+        ("tool/__init__.py", 0o100_644, b"x = 1\n"),
+        ("bin/run", 0o100_755, b"#!"),
+        ("empty/", 0o40_755, b""),
+        ("../out", 0o100_644, b"x"),
+        ("a//b", 0o100_644, b"x"),
+        ("/absolute", 0o100_644, b"x"),
+        ("none", 0o100_644, b""),
+    ];
+    for pack in [true, false] {
+        let packed = zip(&rows, pack);
+        let archive = Archive { packed: &packed, below: 0 };
+        let found = members(archive, 1 << 20).unwrap();
+        let paths: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(
+            paths,
+            ["absolute", "bin", "bin/run", "empty", "none", "tool", "tool/__init__.py"]
+        );
+        assert_eq!(found["tool/__init__.py"].content.as_deref(), Some(&b"x = 1\n"[..]));
+        assert_eq!(found["tool/__init__.py"].modified, 1_700_000_000);
+        assert_eq!((found["bin/run"].kind, found["empty"].kind), (Kind::Program, Kind::Directory));
+        assert_eq!(contents(archive, |path| path == "bin/run").unwrap()["bin/run"], b"#!");
+    }
+}
+
+#[test]
+fn a_zip_that_lies_is_an_error_at_worst() {
+    let packed = zip(&[("a", 0o644, b"some text, some text"), ("b", 0o644, b"more")], true);
+    let read = |packed: &[u8]| {
+        let archive = Archive { packed, below: 0 };
+        members(archive, 1 << 20).and(contents(archive, |_| true).map(drop))
+    };
+    read(&packed).unwrap();
+    for at in 0..packed.len() {
+        let _ = read(&packed[..at]);
+        for bits in [0xff, 0x01, 0x80] {
+            let mut changed = packed.clone();
+            changed[at] ^= bits;
+            let _ = read(&changed);
+        }
+    }
+    assert!(matches!(read(&packed[..packed.len() - 30]), Err(Error::Invalid(_))));
+    // It says that a megabyte of zeros is one byte, and that one byte is a gigabyte.
+    let zeros = vec![0; 1 << 20];
+    for said in [1, 1 << 30] {
+        let mut lies = zip(&[("a", 0o644, &zeros)], true);
+        let at = lies.windows(4).position(|four| four == b"PK\x01\x02").unwrap() + 24;
+        lies[at..at + 4].copy_from_slice(&u32::to_le_bytes(said));
+        assert!(read(&lies).is_err(), "{said}");
+    }
+}
+
+#[test]
+fn a_zip_whose_entries_share_a_bomb_is_too_large() {
+    // Each entry of the directory leads to the same packed megabytes.
+    let zeros = vec![0; 8 << 20];
+    let mut packed = zip(&[("a", 0o644, &zeros)], true);
+    let end = packed.split_off(packed.len() - 22);
+    let at = packed.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+    let entry = packed[at..].to_vec();
+    for _ in 1..20 {
+        packed.extend(&entry);
+    }
+    let mut end = end;
+    end[10] = 20;
+    packed.extend(end);
+    assert!(packed.len() < 1 << 20);
+    let archive = Archive { packed: &packed, below: 0 };
+    assert!(matches!(contents(archive, |_| true), Err(Error::TooLarge)));
+}

@@ -37,6 +37,7 @@ pub fn linked() -> Result<Vec<Crate>> {
                 "k8s",
                 "linear",
                 "mcp",
+                "npm",
                 "oci",
                 "prometheus",
                 "rest",
