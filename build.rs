@@ -12,15 +12,27 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 11] =
-    ["dns", "docker", "git", "github", "k8s", "linear", "mcp", "npm", "oci", "prometheus", "s3"];
+const SHIPPED: [&str; 12] = [
+    "dns",
+    "docker",
+    "git",
+    "github",
+    "k8s",
+    "linear",
+    "mcp",
+    "npm",
+    "oci",
+    "prometheus",
+    "pypi",
+    "s3",
+];
 /// What a file that declares a service is written into: no provider by itself.
 const DECLARED: &str = "rest";
 /// Where files are that declare services which ship.
 const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
-const ON_DEMAND: [&str; 8] = ["dns", "git", "k8s", "mcp", "npm", "oci", "prometheus", "s3"];
+const ON_DEMAND: [&str; 9] = ["dns", "git", "k8s", "mcp", "npm", "oci", "prometheus", "pypi", "s3"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

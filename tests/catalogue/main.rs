@@ -9,6 +9,7 @@ mod mcp;
 mod npm;
 mod oci;
 mod prometheus;
+mod pypi;
 mod rest;
 mod s3;
 mod specs;

@@ -74,6 +74,8 @@ impl Server {
             "listening for http requests on",
             "starting http monitor on",
             "http address -",
+            "serving on http",
+            "serving http on",
         ];
         let listens = |line: &str| {
             let at = line.contains(&self.address) || line.contains(&hashed);

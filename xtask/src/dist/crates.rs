@@ -40,6 +40,7 @@ pub fn linked() -> Result<Vec<Crate>> {
                 "npm",
                 "oci",
                 "prometheus",
+                "pypi",
                 "rest",
                 "s3",
             ],
