@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 12] = [
+const SHIPPED: [&str; 13] = [
+    "crates",
     "dns",
     "docker",
     "git",
@@ -32,7 +33,8 @@ const DECLARED: &str = "rest";
 const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses.
-const ON_DEMAND: [&str; 9] = ["dns", "git", "k8s", "mcp", "npm", "oci", "prometheus", "pypi", "s3"];
+const ON_DEMAND: [&str; 10] =
+    ["crates", "dns", "git", "k8s", "mcp", "npm", "oci", "prometheus", "pypi", "s3"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod crates;
 mod declared;
 mod dns;
 mod k8s;

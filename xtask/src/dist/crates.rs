@@ -30,6 +30,7 @@ pub fn linked() -> Result<Vec<Crate>> {
             "providers/Cargo.toml",
             "wasm32-wasip2",
             &[
+                "crates",
                 "dns",
                 "docker",
                 "git",
