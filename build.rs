@@ -15,8 +15,21 @@ use std::{env, fs, thread};
 use zstd::stream::write::Encoder;
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 10] =
-    ["dns", "docker", "git", "github", "k8s", "linear", "mcp", "oci", "prometheus", "s3"];
+const SHIPPED: [&str; 13] = [
+    "crates",
+    "dns",
+    "docker",
+    "git",
+    "github",
+    "k8s",
+    "linear",
+    "mcp",
+    "npm",
+    "oci",
+    "prometheus",
+    "pypi",
+    "s3",
+];
 /// What a file that declares a service is written into: no provider by itself.
 const DECLARED: &str = "rest";
 /// zstd has no smaller window: 1 KiB.
@@ -25,13 +38,16 @@ const WINDOW_LOG_LEAST: u32 = 10;
 const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses; with the summary of its manifest, which can be shown without running it.
-const ON_DEMAND: [(&str, &str); 7] = [
+const ON_DEMAND: [(&str, &str); 10] = [
+    ("crates", "Versions, dependencies and files of crates of a Rust registry"),
     ("dns", "Records of names over HTTPS"),
     ("git", "Branches, tags, commits and code of repositories over smart HTTP"),
     ("k8s", "Objects of every kind in a Kubernetes cluster, with their events and logs"),
     ("mcp", "Resources, prompts and descriptions of tools of an MCP server"),
+    ("npm", "Versions, tags, manifests and files of packages of an npm registry"),
     ("oci", "Tags, manifests, configurations, layers and files of a container registry"),
     ("prometheus", "Alerts, targets, rules and queries of Prometheus, silences of Alertmanager"),
+    ("pypi", "Versions, metadata and files of projects of a Python package index"),
     ("s3", "Buckets and objects of an S3 service"),
 ];
 

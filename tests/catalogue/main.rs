@@ -2,12 +2,15 @@
 
 #![cfg(target_os = "linux")]
 
+mod crates;
 mod declared;
 mod dns;
 mod k8s;
 mod mcp;
+mod npm;
 mod oci;
 mod prometheus;
+mod pypi;
 mod rest;
 mod s3;
 mod specs;

@@ -66,7 +66,11 @@ impl Request {
             request.nowhere |= part == "*" && manifest::holds_slash(&text);
             let mut parts = text.split(|c| c == '/' && part == "**");
             request.nowhere |= parts.any(|part| matches!(part, "" | "." | ".."));
-            encode_into(&mut request.wire.path, &text, keep);
+            // The host sends nothing that begins with `/@`, which may be read as another server's address.
+            let first = request.wire.path == "/" && text.starts_with('@');
+            let text = if first { &text[1..] } else { &text };
+            request.wire.path.push_str(if first { "%40" } else { "" });
+            encode_into(&mut request.wire.path, text, keep);
         }
         request
     }

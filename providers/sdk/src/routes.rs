@@ -5,10 +5,10 @@
 /// allowed.
 ///
 /// Each `*` of a path takes the next argument as one segment, each `*%2F*` as one that may have slashes,
-/// which are escaped, and a last `**` takes one as any number of segments; all are percent-encoded. An
-/// argument with a segment that is empty, `.` or `..` names nothing, nor does one with a slash for a `*`:
-/// the request answers "not found" unsent. A path may end in a slash, and is asked so. What all requests
-/// have in common (headers, a judge of answers) is added by the function after `with`.
+/// which are escaped, and a last `**` takes one as any number of segments; all are percent-encoded, an `@` at a
+/// path's beginning too. An argument with a segment that is empty, `.` or `..` names nothing, nor does one
+/// with a slash for a `*`: the request answers "not found" unsent. A path may end in a slash, and is asked
+/// so. What all requests have in common (headers, a judge of answers) is added by the function after `with`.
 ///
 /// ```
 /// omnifs_sdk::routes! {

@@ -29,6 +29,16 @@ pub fn node() -> Result<PathBuf, String> {
 /// The folder `node_modules` with the package, fetched through npm where it is not there yet. `beside` are packages
 /// (`NAME@VERSION`) that it leaves open and that make what it says.
 pub fn package(name: &str, version: &str, beside: &[&str]) -> Result<PathBuf, String> {
+    package_with(name, version, beside, "{}")
+}
+
+/// The same with `package.json` of the folder that it is fetched into, whose `overrides` choose in the place of packages.
+pub fn package_with(
+    name: &str,
+    version: &str,
+    beside: &[&str],
+    folder_manifest: &str,
+) -> Result<PathBuf, String> {
     let target = target_directory().ok_or("this test has no target directory")?;
     let plain = name.trim_start_matches('@').replace('/', "-");
     let folder = target.join(format!("npm-{plain}-{version}"));
@@ -41,6 +51,7 @@ pub fn package(name: &str, version: &str, beside: &[&str]) -> Result<PathBuf, St
     // A folder of this process's own: the last step is a rename.
     let work = folder.with_extension(std::process::id().to_string());
     fs::create_dir_all(&work).map_err(told)?;
+    fs::write(work.join("package.json"), folder_manifest).map_err(told)?;
     let log = work.join("npm.log");
     let output = File::create(&log).map_err(told)?;
     let mut npm = Command::new("npm");

@@ -4,16 +4,20 @@ use crate::{program, target_directory, tied};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// For an environment, or for what is fetched into it.
 const FETCH: Duration = Duration::from_secs(300);
+/// One at a time in a process, whose folder to work in has its number.
+static FETCHING: Mutex<()> = Mutex::new(());
 
 /// The interpreter that has the package, fetched where it is not there yet. An error is one line.
 pub fn with_package(name: &str, version: &str) -> Result<PathBuf, String> {
     let target = target_directory().ok_or("this test has no target directory")?;
     let folder = target.join(format!("python-{name}-{version}"));
     let python = |folder: &Path| folder.join("bin/python3");
+    let _one = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     if python(&folder).exists() {
         return Ok(python(&folder));
     }

@@ -69,7 +69,14 @@ impl Server {
         let said = || fs::read_to_string(&self.log).unwrap_or_default();
         // BIND writes a port after a `#`.
         let hashed = self.address.replace(':', "#");
-        let words = ["listening on", "listening for http requests on", "starting http monitor on"];
+        let words = [
+            "listening on",
+            "listening for http requests on",
+            "starting http monitor on",
+            "http address -",
+            "serving on http",
+            "serving http on",
+        ];
         let listens = |line: &str| {
             let at = line.contains(&self.address) || line.contains(&hashed);
             at && words.iter().any(|words| line.to_lowercase().contains(words))

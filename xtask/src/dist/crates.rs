@@ -30,6 +30,7 @@ pub fn linked() -> Result<Vec<Crate>> {
             "providers/Cargo.toml",
             "wasm32-wasip2",
             &[
+                "crates",
                 "dns",
                 "docker",
                 "git",
@@ -37,8 +38,10 @@ pub fn linked() -> Result<Vec<Crate>> {
                 "k8s",
                 "linear",
                 "mcp",
+                "npm",
                 "oci",
                 "prometheus",
+                "pypi",
                 "rest",
                 "s3",
             ],

@@ -98,11 +98,15 @@ pub(crate) fn log(level: Level, message: &str) {
     });
 }
 
-/// Whether a rule of the request's endpoint covers it, segment by segment.
+/// Whether a rule of the request's endpoint covers it, segment by segment. As the host does, it takes a path that begins
+/// with `/@` for none.
 fn allowed(manifest: &Manifest, request: &Request) -> bool {
     let path = request.path.split('?').next().unwrap_or_default();
     let mut endpoints =
         manifest.endpoints.iter().filter(|endpoint| endpoint.name == request.endpoint);
+    if path.starts_with("/@") {
+        return false;
+    }
     endpoints.any(|endpoint| {
         endpoint.allow.iter().any(|rule| {
             let method: Method = rule.method.into();
