@@ -4,6 +4,7 @@
 //! failed, a task that ended or panicked. What may have been missed is a gap, never silence.
 
 mod allowance;
+pub mod bus;
 mod lines;
 mod poll;
 mod push;
