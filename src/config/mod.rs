@@ -5,6 +5,7 @@
 mod differences;
 mod edit;
 mod error;
+mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod instances;
@@ -15,6 +16,7 @@ pub mod units;
 
 pub use edit::Editor;
 pub use error::{Error, Place, nearest};
+pub use fleet::{Fleet, Relay};
 pub use instances::{Approval, Instance, Source, valid_name};
 
 use crate::allow::Allow;
@@ -41,6 +43,9 @@ pub struct Config {
     pub mount: Mount,
     /// How requests leave this machine.
     pub egress: Egress,
+    pub fleet: Option<Fleet>,
+    /// Never without a fleet.
+    pub relay: Option<Relay>,
 }
 
 /// One `[instances.NAME]`.
@@ -231,6 +236,8 @@ impl Default for Config {
                 metrics_listen: None,
             },
             egress: Egress::Direct,
+            fleet: None,
+            relay: None,
         }
     }
 }

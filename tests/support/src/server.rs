@@ -69,7 +69,12 @@ impl Server {
         let said = || fs::read_to_string(&self.log).unwrap_or_default();
         // BIND writes a port after a `#`.
         let hashed = self.address.replace(':', "#");
-        let words = ["listening on", "listening for http requests on", "starting http monitor on"];
+        let words = [
+            "listening on",
+            "listening for http requests on",
+            "listening for client connections on",
+            "starting http monitor on",
+        ];
         let listens = |line: &str| {
             let at = line.contains(&self.address) || line.contains(&hashed);
             at && words.iter().any(|words| line.to_lowercase().contains(words))
@@ -90,6 +95,21 @@ impl Server {
     pub fn stop(&self) {
         if let Some(mut process) = self.process().take() {
             tied::stop(&mut process, STOP);
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(process) = &*self.process() {
+            tied::signal(process, signal);
+        }
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process().take() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 
