@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub struct Fleet {
     /// `tls://HOST[:PORT]`, or `nats://` to loopback.
     pub url: String,
+    /// The name that the bus's JetStream has for those who reach it through a leaf node.
+    pub domain: Option<String>,
     /// The file that holds the mount's `USER:PASSWORD` on the bus.
     pub credentials_file: Option<PathBuf>,
     /// Of the relays that are believed. Never empty.

@@ -8,6 +8,7 @@ use super::{Fleet, Relay, fleet};
 use crate::allow::Allow;
 use crate::capability::{Egress, egress};
 use crate::events::bus::names::Pattern;
+use crate::events::bus::server::is_token;
 use crate::names::names_a_secret;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -345,6 +346,11 @@ impl<'a> Section<'a> {
         missing("scopes", "of which scopes of which instances the relays tell");
         let url = fleet.string("url");
         let url = url.and_then(|url| fleet.check("url", fleet::bus_url(url).map(|()| url)));
+        let domain = fleet.string("domain").and_then(|domain| {
+            let rule = || "has letters, digits, _ and - alone".to_owned();
+            let named = is_token(domain).then(|| domain.to_owned());
+            fleet.check("domain", named.ok_or_else(rule))
+        });
         let relays = fleet.strings("relays");
         let relays = relays.iter().map(|key| key.parse()).collect::<Result<Vec<_>, String>>();
         let relays = fleet.check("relays", relays).unwrap_or_default();
@@ -359,6 +365,7 @@ impl<'a> Section<'a> {
         }
         Some(Fleet {
             url: url?.to_owned(),
+            domain,
             credentials_file: fleet.path("credentials-file"),
             relays,
             scopes,

@@ -301,6 +301,8 @@ fn what_is_wrong_with_a_fleet_is_said() {
         odd.len() == 2 && odd[0].contains("public key") && odd[1].contains("pattern"),
         "{odd:?}"
     );
+    let found = fleet(&format!("url = 'tls://bus'\ndomain = 'a.b'\n{rest}"));
+    assert!(found.len() == 1 && found[0].contains("domain"), "{found:?}");
     let found = mistakes("[relay]\nkey-file = 'k'");
     assert!(found.len() == 1 && found[0].contains("[fleet]"), "{found:?}");
     let found = mistakes(&format!("[fleet]\nurl = 'tls://bus'\n{rest}\n[relay]\n"));

@@ -48,6 +48,9 @@ impl Display for Config {
             let list =
                 |all: Vec<String>| all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", ");
             writeln!(f, "\n[fleet]\nurl = {}", quoted(&fleet.url))?;
+            if let Some(domain) = &fleet.domain {
+                writeln!(f, "domain = {}", quoted(domain))?;
+            }
             if let Some(file) = &fleet.credentials_file {
                 writeln!(f, "credentials-file = {}", path(file))?;
             }
@@ -169,7 +172,7 @@ mod tests {
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
             [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n\
             metrics-listen = '127.0.0.1:9464'\n\
-            [fleet]\nurl = 'tls://bus.example'\ncredentials-file = '/mount'\n\
+            [fleet]\nurl = 'tls://bus.example'\ndomain = 'hub'\ncredentials-file = '/mount'\n\
             relays = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']\n\
             scopes.a = ['issues:*', '>']\n[relay]\nkey-file = '/key'\ncredentials-file = '/relay'\n\
             [instances.a]\nprovider = 'b'\n\

@@ -56,7 +56,7 @@ pub(super) async fn join(
 
 fn access(fleet: &config::Fleet, credentials: Option<&Path>) -> Result<Access, Refused> {
     let text = credentials.map(secret_file).transpose().map_err(refused)?;
-    Access::new(&fleet.url, text.as_ref()).map_err(|problem| {
+    Access::new(&fleet.url, fleet.domain.as_deref(), text.as_ref()).map_err(|problem| {
         let file = credentials.map(|file| file.display().to_string()).unwrap_or_default();
         refused(format_args!("{file} {problem}"))
     })
@@ -116,13 +116,14 @@ pub fn permissions(
         let place = place(&manifest, &credentials::asking(instance, &manifest)?);
         patterns.extend(scopes.iter().map(|scopes| place.pattern(scopes)));
     }
+    let api = server::api(fleet.domain.as_deref());
     let each =
         |front: &str| patterns.iter().map(|scopes| format!("{front}.{scopes}")).collect::<Vec<_>>();
     let inbox = vec![format!("{}.>", server::inbox(user))];
     let (publish, subscribe) = match whose {
         Whose::Mount => (
             [
-                each(&format!("$JS.API.DIRECT.GET.{}.omnifs.scope", server::STREAM)),
+                each(&format!("{api}.DIRECT.GET.{}.omnifs.scope", server::STREAM)),
                 each("omnifs.want"),
             ]
             .concat(),
@@ -130,10 +131,10 @@ pub fn permissions(
         ),
         Whose::Relay => {
             let streams = [server::STREAM, server::LEASES].iter().flat_map(|stream| {
-                ["STREAM.INFO", "STREAM.CREATE"].map(|verb| format!("$JS.API.{verb}.{stream}"))
+                ["STREAM.INFO", "STREAM.CREATE"].map(|verb| format!("{api}.{verb}.{stream}"))
             });
             let gets = [server::STREAM, server::LEASES]
-                .map(|stream| format!("$JS.API.DIRECT.GET.{stream}.>"));
+                .map(|stream| format!("{api}.DIRECT.GET.{stream}.>"));
             let own = ["omnifs.scope.>", "omnifs.beat.>", "omnifs.told.>", "$KV.OMNIFS_LEASES.>"];
             (
                 own.map(str::to_owned).into_iter().chain(streams).chain(gets).collect(),

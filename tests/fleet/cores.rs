@@ -5,6 +5,7 @@ use omnifs::events::bus::Rhythm;
 use omnifs::events::bus::server::{Error, STREAM};
 use omnifs::provider::Change;
 use omnifs_memory::SCOPE;
+use rustix::process::Signal;
 use std::time::Duration;
 
 /// Cores of one service.
@@ -189,6 +190,35 @@ async fn a_mount_whose_bus_cannot_be_reached_polls_by_itself() {
     assert!(core.view.polls() > 0);
     service.set_title("second");
     core.shows("second").await;
+}
+
+/// A mount whose own server answers does not see that the one behind it stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_stands_still_behind_a_leaf_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hub_dir, leaf_dir) = (dir.path().join("hub"), dir.path().join("leaf"));
+    let listens = "leafnodes { listen: \"127.0.0.1:-1\" }";
+    let Some(hub) = bus("fleet", &hub_dir, listens) else { return };
+    let log = std::fs::read_to_string(hub_dir.join("nats-server.log")).unwrap();
+    let said = "Listening for leafnode connections on ";
+    let address = log.lines().find_map(|line| line.split_once(said)).unwrap().1;
+    let remote = format!("leafnodes {{ remotes: [ {{ url: \"nats://{address}\" }} ] }}");
+    let Some(leaf) = nats("fleet", &leaf_dir, &remote) else { return };
+    let (service, signer) = (Service::new(), signer());
+    let quick = Rhythm { lease: Duration::from_secs(10), ..Rhythm::at(Duration::from_millis(500)) };
+    let quiet = Rhythm { away: Duration::from_secs(3_600), ..quick.clone() };
+    let _relay = Relaying::start(&service, connect(&hub, None).await, &signer, quick);
+    let server = connect(&leaf, None).await;
+    let core = Core::told(&service, server.clone(), &[signer.public()], quiet).await;
+    hub.signal(Signal::STOP);
+    until("it is lost", async || !core.is_live()).await;
+    assert!(server.connection().borrow().is_some(), "its own server is there");
+    service.set_title("second");
+    core.shows("second").await;
+    hub.signal(Signal::CONT);
+    until("it is told again", async || core.is_live()).await;
+    service.set_title("third");
+    core.shows("third").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -251,6 +251,8 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
         "$JS.API.CONSUMER.NAMES.OMNIFS".to_owned(),
         "$JS.API.CONSUMER.LIST.OMNIFS".to_owned(),
         "$JS.API.DIRECT.GET.OMNIFS".to_owned(),
+        "$JS.hub.API.STREAM.INFO.OMNIFS".to_owned(),
+        "$JS.hub.API.CONSUMER.CREATE.OMNIFS".to_owned(),
         "$JS.API.DIRECT.GET.OMNIFS.omnifs.scope.other@1.0000000000000000.scope".to_owned(),
         "$JS.API.DIRECT.GET.KV_OMNIFS_LEASES.$KV.OMNIFS_LEASES.x".to_owned(),
         "$JS.ACK.OMNIFS.name.1.1.1.1.1".to_owned(),

@@ -38,7 +38,7 @@ pub async fn until(what: &str, done: impl AsyncFn() -> bool) {
 /// A NATS server of a test's own, with its files in `directory`. Nothing where none is installed, which is said.
 pub fn bus(test: &str, directory: &Path, more: &str) -> Option<Server> {
     let store = directory.join("store");
-    nats(test, directory, &format!("jetstream {{ store_dir: {store:?} }}\n{more}\n"))
+    nats(test, directory, &format!("jetstream {{ store_dir: {store:?}, domain: hub }}\n{more}\n"))
 }
 
 /// The same with nothing but what `configuration` says.
@@ -199,7 +199,8 @@ pub fn rhythm() -> Rhythm {
 pub async fn connect(server: &Server, user: Option<&str>) -> server::Server {
     let url = format!("nats://{}", server.address());
     let text = user.map(|user| Secret::new(format!("{user}:word-of-{user}")));
-    let server = server::Server::connect(&Access::new(&url, text.as_ref()).unwrap()).await.unwrap();
+    let access = Access::new(&url, Some("hub"), text.as_ref()).unwrap();
+    let server = server::Server::connect(&access).await.unwrap();
     assert!(server.is_connected_within(Duration::from_secs(60)).await);
     server
 }

@@ -36,6 +36,8 @@ const NO_STREAM: u64 = 10_059;
 #[derive(Clone)]
 pub struct Access {
     pub url: String,
+    /// Of the JetStream that keeps the streams, where it is reached through a leaf node.
+    pub domain: Option<String>,
     /// The user's name and password.
     pub user: Option<(String, Secret)>,
 }
@@ -45,7 +47,7 @@ impl Access {
     ///
     /// # Errors
     /// It is something else. It is not repeated.
-    pub fn new(url: &str, text: Option<&Secret>) -> Result<Access, String> {
+    pub fn new(url: &str, domain: Option<&str>, text: Option<&Secret>) -> Result<Access, String> {
         let user = match text {
             None => None,
             Some(text) => {
@@ -56,7 +58,7 @@ impl Access {
                 Some((user.to_owned(), Secret::new(password.to_owned())))
             }
         };
-        Ok(Access { url: url.to_owned(), user })
+        Ok(Access { url: url.to_owned(), domain: domain.map(str::to_owned), user })
     }
 
     /// Where answers arrive: a subject that nobody else may listen to.
@@ -65,6 +67,14 @@ impl Access {
             Some((user, _)) => inbox(user),
             None => "_INBOX".to_owned(),
         }
+    }
+}
+
+/// What the subjects of requests to JetStream begin with.
+pub fn api(domain: Option<&str>) -> String {
+    match domain {
+        Some(domain) => format!("$JS.{domain}.API"),
+        None => "$JS.API".to_owned(),
     }
 }
 
@@ -91,6 +101,7 @@ pub type Connection = Option<u64>;
 #[derive(Clone)]
 pub struct Server {
     client: Client,
+    api: Arc<str>,
     connection: watch::Receiver<Connection>,
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -163,7 +174,8 @@ impl Server {
             options = options.user_and_password(user.clone(), password.expose().to_owned());
         }
         let client = options.connect(&access.url).await.map_err(|error| error.to_string())?;
-        Ok(Server { client, connection, trouble })
+        let api = api(access.domain.as_deref()).into();
+        Ok(Server { client, api, connection, trouble })
     }
 
     /// Changes with each connection that is made or lost.
@@ -200,7 +212,7 @@ impl Server {
     /// # Errors
     /// There was no answer.
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Kept>, Error> {
-        let asked = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let asked = format!("{}.DIRECT.GET.{stream}.{subject}", self.api);
         let answer = self.request(asked, HeaderMap::new(), Bytes::new()).await?;
         match answer.status {
             Some(NOT_FOUND) => return Ok(None),
@@ -278,7 +290,7 @@ impl Server {
 
     async fn make(&self, name: &str, wanted: &Value, built_upon: &[&str]) -> Result<(), Error> {
         let ask = |verb: &str, body: Bytes| {
-            let asked = format!("$JS.API.STREAM.{verb}.{name}");
+            let asked = format!("{}.STREAM.{verb}.{name}", self.api);
             async move { answered(&self.request(asked, HeaderMap::new(), body).await?.payload) }
         };
         let made = match ask("INFO", Bytes::new()).await {
