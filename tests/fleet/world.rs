@@ -191,9 +191,14 @@ pub fn scopes() -> Arc<[Pattern]> {
     [Pattern::new(SCOPE).unwrap()].into()
 }
 
-/// As users have it, but that a mount which hears nothing does not poll within a test.
+/// One at which a machine that is slow is not taken for one that is gone, and a mount which hears nothing does not
+/// poll within a test. What is new is said at once at any pace.
 pub fn rhythm() -> Rhythm {
-    Rhythm { away: Duration::from_secs(3_600), ..Rhythm::default() }
+    Rhythm {
+        lease: Duration::from_secs(40),
+        away: Duration::from_secs(3_600),
+        ..Rhythm::at(Duration::from_secs(10))
+    }
 }
 
 pub async fn connect(server: &Server, user: Option<&str>) -> server::Server {
@@ -326,6 +331,11 @@ impl Core {
 
     pub async fn shows(&self, title: &str) {
         until(&format!("{title} is shown"), async || self.cat("title").await == title).await;
+    }
+
+    /// Messages of the bus that had an effect, or none but to say where the scope stands.
+    pub fn heard(&self) -> u64 {
+        self.feeds.status().iter().filter(|row| row.kind == "bus").map(|row| row.items).sum()
     }
 
     /// Messages of the bus that had no effect.

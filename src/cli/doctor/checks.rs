@@ -112,7 +112,7 @@ fn fleet(config: &Config) -> Vec<Finding> {
 }
 
 /// For the bus to answer.
-const BUS_PATIENCE: Duration = Duration::from_secs(3);
+const BUS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a proxy that the environment names is used. Its address may hold a password, and is not shown.
 fn proxy(config: &Config) -> Option<Finding> {
