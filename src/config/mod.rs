@@ -304,10 +304,11 @@ mod tests {
 
     #[test]
     fn every_example_in_the_documentation_is_a_valid_file() {
-        let text = include_str!("../../docs/configuration.md");
-        let examples: Vec<_> =
-            text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert!(examples.len() >= 3);
+        let pages =
+            [include_str!("../../docs/configuration.md"), include_str!("../../docs/fleet.md")];
+        let examples = pages.iter().flat_map(|text| text.split("```toml\n").skip(1));
+        let examples: Vec<_> = examples.map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(examples.len() >= 5);
         for example in examples {
             if let Err(errors) = read::parse(Path::new("example"), example) {
                 panic!("{}\n{example}", errors[0]);
