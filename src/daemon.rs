@@ -309,7 +309,7 @@ fn status(options: &Options) -> MountStatus {
 
 /// Keeps secrets in memory from core dumps and other processes of the user, and lets the process
 /// have as many files as it may.
-fn harden() {
+pub fn harden() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

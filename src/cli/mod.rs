@@ -20,6 +20,7 @@ mod overview;
 mod providers;
 mod reference;
 mod refresh;
+mod relay;
 mod reload;
 mod serve;
 mod service;
@@ -121,6 +122,7 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Service(service::Service),
+    Relay(relay::Relay),
     #[command(subcommand)]
     Providers(providers::Providers),
     #[command(subcommand)]
@@ -383,6 +385,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Upgrade(args) => upgrade::run(&context()?, args),
         Command::Serve(args) => serve::run(&context()?, args),
         Command::Service(args) => service::run(&context()?, args),
+        Command::Relay(args) => relay::run(&context()?, args),
         Command::Providers(args) => providers::run(&context()?, args),
         Command::Auth(args) => auth::run(&context()?, args),
         Command::Logs(args) => logs::run(&context()?, args),

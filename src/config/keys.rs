@@ -2,7 +2,8 @@
 
 use super::error::plain;
 
-pub(super) const FILE: &[&str] = &["instances", "cache", "limits", "mount", "network"];
+pub(super) const FILE: &[&str] =
+    &["instances", "cache", "limits", "mount", "network", "fleet", "relay"];
 pub(super) const CACHE: &[&str] = &["nodes", "bytes"];
 pub(super) const LIMITS: &[&str] = &["guest-memory", "call-time", "request-time", "content-size"];
 pub(super) const MOUNT: &[&str] = &[
@@ -18,6 +19,8 @@ pub(super) const MOUNT: &[&str] = &[
     "metrics-listen",
 ];
 pub(super) const NETWORK: &[&str] = &["proxy", "no-proxy"];
+pub(super) const FLEET: &[&str] = &["url", "domain", "credentials-file", "relays", "scopes"];
+pub(super) const RELAY: &[&str] = &["key-file", "credentials-file"];
 pub(super) const INSTANCE: &[&str] = &[
     "provider",
     "enabled",
@@ -34,13 +37,15 @@ pub(super) const INSTANCE: &[&str] = &[
 pub(super) const ENDPOINT: &[&str] = &["url", "redirect-hosts", "token-hosts", "ca-file"];
 
 /// Each section under its name in messages.
-const SECTIONS: [(&str, &[&str]); 6] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     ("[cache]", CACHE),
     ("[limits]", LIMITS),
     ("[mount]", MOUNT),
     ("[network]", NETWORK),
     ("[instances.NAME]", INSTANCE),
     ("[instances.NAME.endpoints.ENDPOINT]", ENDPOINT),
+    ("[fleet]", FLEET),
+    ("[relay]", RELAY),
 ];
 
 /// Names that flags, variables and other programs have for what the file calls something else.

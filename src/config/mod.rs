@@ -5,6 +5,7 @@
 mod differences;
 mod edit;
 mod error;
+mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod instances;
@@ -15,6 +16,7 @@ pub mod units;
 
 pub use edit::Editor;
 pub use error::{Error, Place, nearest};
+pub use fleet::{Fleet, Relay};
 pub use instances::{Approval, Instance, Source, valid_name};
 
 use crate::allow::Allow;
@@ -41,6 +43,9 @@ pub struct Config {
     pub mount: Mount,
     /// How requests leave this machine.
     pub egress: Egress,
+    pub fleet: Option<Fleet>,
+    /// Never without a fleet.
+    pub relay: Option<Relay>,
 }
 
 /// One `[instances.NAME]`.
@@ -235,6 +240,8 @@ impl Default for Config {
                 metrics_listen: None,
             },
             egress: Egress::Direct,
+            fleet: None,
+            relay: None,
         }
     }
 }
@@ -302,10 +309,11 @@ mod tests {
 
     #[test]
     fn every_example_in_the_documentation_is_a_valid_file() {
-        let text = include_str!("../../docs/configuration.md");
-        let examples: Vec<_> =
-            text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert!(examples.len() >= 3);
+        let pages =
+            [include_str!("../../docs/configuration.md"), include_str!("../../docs/fleet.md")];
+        let examples = pages.iter().flat_map(|text| text.split("```toml\n").skip(1));
+        let examples: Vec<_> = examples.map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(examples.len() >= 5);
         for example in examples {
             if let Err(errors) = read::parse(Path::new("example"), example) {
                 panic!("{}\n{example}", errors[0]);

@@ -4,8 +4,11 @@ use super::error::{Error, Place, nearest};
 use super::keys;
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
+use super::{Fleet, Relay, fleet};
 use crate::allow::Allow;
 use crate::capability::{Egress, egress};
+use crate::events::bus::names::Pattern;
+use crate::events::bus::server::is_token;
 use crate::names::names_a_secret;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -283,6 +286,14 @@ impl<'a> Section<'a> {
         if let Some(network) = self.section("network") {
             put(&mut config.egress, network.egress());
         }
+        if let Some(section) = self.section("fleet") {
+            config.fleet = self.fleet(&section);
+        }
+        if let Some(section) = self.section("relay") {
+            let rule = || "it belongs to a fleet: write [fleet] too".to_owned();
+            let has_fleet = self.table.contains_key("fleet").then_some(()).ok_or_else(rule);
+            config.relay = self.check("relay", has_fleet).and_then(|()| self.relay(&section));
+        }
         if let Some(mount) = self.section("mount") {
             mount.only(keys::MOUNT);
             let backend = mount.string("backend").map(str::parse::<Backend>);
@@ -322,6 +333,56 @@ impl<'a> Section<'a> {
             }
         }
         config
+    }
+
+    fn fleet(&self, fleet: &Section<'a>) -> Option<Fleet> {
+        fleet.only(keys::FLEET);
+        let missing = |key: &str, what: &str| {
+            if !fleet.table.contains_key(key) {
+                self.check::<()>("fleet", Err(format!("lacks {key}: {what}")));
+            }
+        };
+        missing("url", "where the bus is");
+        missing("relays", "the public keys of the relays that are believed");
+        missing("scopes", "of which scopes of which instances the relays tell");
+        let url = fleet.string("url");
+        let url = url.and_then(|url| fleet.check("url", fleet::bus_url(url).map(|()| url)));
+        let domain = fleet.string("domain").and_then(|domain| {
+            let rule = || "has letters, digits, _ and - alone".to_owned();
+            let named = is_token(domain).then(|| domain.to_owned());
+            fleet.check("domain", named.ok_or_else(rule))
+        });
+        let relays = fleet.strings("relays");
+        let relays = relays.iter().map(|key| key.parse()).collect::<Result<Vec<_>, String>>();
+        let relays = fleet.check("relays", relays).unwrap_or_default();
+        let mut scopes = BTreeMap::new();
+        if let Some(section) = fleet.section("scopes") {
+            for name in section.keys() {
+                let patterns = section.strings(name);
+                let patterns = patterns.iter().map(|pattern| Pattern::new(pattern));
+                let patterns = section.check(name, patterns.collect::<Result<Vec<_>, _>>());
+                scopes.extend(patterns.map(|patterns| (name.to_owned(), patterns)));
+            }
+        }
+        Some(Fleet {
+            url: url?.to_owned(),
+            domain,
+            credentials_file: fleet.path("credentials-file"),
+            relays,
+            scopes,
+        })
+    }
+
+    fn relay(&self, relay: &Section<'a>) -> Option<Relay> {
+        relay.only(keys::RELAY);
+        if !relay.table.contains_key("key-file") {
+            let problem = "lacks key-file: `omnifs relay key FILE` makes one".to_owned();
+            self.check::<()>("relay", Err(problem));
+        }
+        Some(Relay {
+            key_file: relay.path("key-file")?,
+            credentials_file: relay.path("credentials-file"),
+        })
     }
 
     fn instance(&self) -> InstanceConfig {

@@ -68,7 +68,7 @@ fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
     assert_eq!(
         mistake("zzz = 1"),
         "/etc/c.toml:1: unknown key 'zzz' in the file | known here: instances, cache, limits, mount, \
-         network"
+         network, fleet, relay"
     );
     assert!(mistake("[instances.a]\nenabeld = true").ends_with("'enabled'?"));
 }
@@ -258,4 +258,53 @@ fn a_secret_in_the_place_of_any_value_is_refused_and_not_repeated() {
     }
     let listed = format!("[instances.a.endpoints.e]\nredirect-hosts = ['h', '{secret}']");
     assert!(mistake(&listed).contains("holds a secret"));
+}
+
+const RELAYS: &str = "relays = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']";
+
+#[test]
+fn a_fleet_has_a_bus_its_relays_keys_and_the_scopes_that_they_tell_of() {
+    let text = format!(
+        "[fleet]\nurl = 'tls://bus.example:4222'\ncredentials-file = 'bus'\n{RELAYS}\n\
+         scopes.github = ['issues:*']\n[relay]\nkey-file = 'key'\n"
+    );
+    let config = parse(Path::new("/etc/c.toml"), &text).unwrap();
+    let fleet = config.fleet.unwrap();
+    assert_eq!(fleet.url, "tls://bus.example:4222");
+    assert_eq!(fleet.credentials_file.as_deref(), Some(Path::new("/etc/bus")));
+    assert_eq!((fleet.relays.len(), fleet.scopes["github"].len()), (1, 1));
+    assert_eq!(config.relay.unwrap().key_file, Path::new("/etc/key"));
+}
+
+#[test]
+fn what_is_wrong_with_a_fleet_is_said() {
+    let fleet = |text: &str| mistakes(&format!("[fleet]\n{text}"));
+    let lacks = fleet("");
+    assert_eq!(lacks.len(), 3, "{lacks:?}");
+    assert!(lacks[0].contains("'fleet': lacks url"), "{lacks:?}");
+    let rest = format!("{RELAYS}\nscopes.a = ['>']");
+    for url in
+        ["nats://bus.example", "https://bus.example", "bus", "tls://bus/path", "nats://[::2]"]
+    {
+        let found = fleet(&format!("url = '{url}'\n{rest}"));
+        assert!(found.len() == 1 && found[0].contains("tls://HOST"), "{url}: {found:?}");
+    }
+    for url in
+        ["nats://127.0.0.1:4222", "nats://localhost", "nats://[::1]:4222", "tls://bus.example"]
+    {
+        assert_eq!(fleet(&format!("url = '{url}'\n{rest}")), [""; 0], "{url}");
+    }
+    let secret = fleet(&format!("url = 'tls://user:password@bus.example'\n{rest}"));
+    assert!(secret.len() == 1 && !secret[0].contains("password@"), "{secret:?}");
+    let odd = fleet("url = 'tls://bus'\nrelays = ['key']\nscopes.a = ['a*']");
+    assert!(
+        odd.len() == 2 && odd[0].contains("public key") && odd[1].contains("pattern"),
+        "{odd:?}"
+    );
+    let found = fleet(&format!("url = 'tls://bus'\ndomain = 'a.b'\n{rest}"));
+    assert!(found.len() == 1 && found[0].contains("domain"), "{found:?}");
+    let found = mistakes("[relay]\nkey-file = 'k'");
+    assert!(found.len() == 1 && found[0].contains("[fleet]"), "{found:?}");
+    let found = mistakes(&format!("[fleet]\nurl = 'tls://bus'\n{rest}\n[relay]\n"));
+    assert!(found.len() == 1 && found[0].contains("omnifs relay key"), "{found:?}");
 }

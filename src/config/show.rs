@@ -45,6 +45,30 @@ impl Display for Config {
                 writeln!(f, "no-proxy = [{}]", except.join(", "))?;
             }
         }
+        if let Some(fleet) = &self.fleet {
+            let list =
+                |all: Vec<String>| all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", ");
+            writeln!(f, "\n[fleet]\nurl = {}", quoted(&fleet.url))?;
+            if let Some(domain) = &fleet.domain {
+                writeln!(f, "domain = {}", quoted(domain))?;
+            }
+            if let Some(file) = &fleet.credentials_file {
+                writeln!(f, "credentials-file = {}", path(file))?;
+            }
+            let relays = fleet.relays.iter().map(ToString::to_string).collect();
+            writeln!(f, "relays = [{}]", list(relays))?;
+            writeln!(f, "\n[fleet.scopes]")?;
+            for (name, patterns) in &fleet.scopes {
+                let patterns = patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+                writeln!(f, "{} = [{}]", key(name), list(patterns))?;
+            }
+        }
+        if let Some(relay) = &self.relay {
+            writeln!(f, "\n[relay]\nkey-file = {}", path(&relay.key_file))?;
+            if let Some(file) = &relay.credentials_file {
+                writeln!(f, "credentials-file = {}", path(file))?;
+            }
+        }
         for (name, instance) in &self.written {
             writeln!(f, "\n[instances.{name}]")?;
             f.write_str(&self::instance(instance))?;
@@ -148,7 +172,11 @@ mod tests {
     fn what_is_shown_reads_back_as_the_same() {
         let text = "[cache]\nbytes = 1048577\n[limits]\ncall-time = '1500ms'\n\
             [mount]\nwebhook-listen = '[::1]:80'\nwebhook-url = 'https://hooks.example/x'\n\
-            metrics-listen = '127.0.0.1:9464'\n[instances.a]\nprovider = 'b'\n\
+            metrics-listen = '127.0.0.1:9464'\n\
+            [fleet]\nurl = 'tls://bus.example'\ndomain = 'hub'\ncredentials-file = '/mount'\n\
+            relays = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']\n\
+            scopes.a = ['issues:*', '>']\n[relay]\nkey-file = '/key'\ncredentials-file = '/relay'\n\
+            [instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\
             endpoints.e = { redirect-hosts = ['https://l'], token-hosts = ['https://t'], ca-file = '/ca' }\ncredential-file = '/x \"y\"'\n\
             client-id = 'c'\nallow = ['acme/*', 'mira']\n\

@@ -135,7 +135,7 @@ pub struct ScopeStatus {
     pub provider: String,
     pub scope: String,
     pub feed: String,
-    /// `push`, `poll` or `webhook`.
+    /// `push`, `poll`, `webhook` or `bus`.
     pub kind: String,
     pub state: FeedState,
     /// Why it is not live.

@@ -29,6 +29,15 @@ pub use secret::Secret;
 pub use sigv4::Signed;
 pub use status::{CredentialState, CredentialStatus};
 
+/// The one line of a file that only its owner can read.
+///
+/// # Errors
+/// It is not such a file; says what to do, and repeats nothing of it.
+pub(crate) fn secret_file(path: &std::path::Path) -> Result<Secret, String> {
+    let read = file::read(path, None)?;
+    read.map(|(_, secret)| secret).ok_or_else(|| format!("{} is empty", path.display()))
+}
+
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::path::PathBuf;

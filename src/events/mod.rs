@@ -1,9 +1,10 @@
-//! Feeds: webhook receiver, poller and push streams, all telling one [`Ledger`] what changed.
+//! Feeds: webhook receiver, poller, push streams and a fleet's bus, all telling one [`Ledger`] what changed.
 //!
 //! **Invariant:** a feed that is not known to deliver is `lost`: a stream that broke, a poll that
 //! failed, a task that ended or panicked. What may have been missed is a gap, never silence.
 
 mod allowance;
+pub mod bus;
 mod lines;
 mod poll;
 mod push;
@@ -16,7 +17,7 @@ pub use supervisor::{FeedState, FeedStatus, FeedSupervisor, Feeds, Pace};
 
 pub use crate::scopes::ActiveScope;
 
-use crate::provider::Change;
+use crate::provider::{Change, ScopedChange};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +53,21 @@ pub trait Ledger: Send + Sync + 'static {
     }
     /// Events, in upstream order.
     fn apply(&self, instance: &str, changes: &[Change]);
+    /// The same of one scope, or of one prefix of scopes.
+    fn apply_in(&self, instance: &str, _scopes: &str, changes: &[Change]) {
+        self.apply(instance, changes);
+    }
+    /// The same of a delivery, which may concern several scopes.
+    fn delivered(&self, instance: &str, changes: &[ScopedChange]) {
+        let changes: Vec<_> = changes.iter().map(|scoped| scoped.change.clone()).collect();
+        self.apply(instance, &changes);
+    }
+    /// All that a poll had to tell of the scope was told; the next one begins at `cursor`, or where this one did.
+    fn settled(&self, _instance: &str, _scope: &str, _cursor: Option<&str>) {}
+    /// Where the first poll of a scope begins, where that is known from before.
+    fn cursor(&self, _instance: &str, _scope: &str) -> Option<String> {
+        None
+    }
     /// The scopes with this prefix that cached nodes depend on. Poll feeds poll no other scope. Which
     /// were used is told once.
     fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope>;

@@ -123,11 +123,17 @@ impl Polls {
         let position = Position {
             feed: feeding.feed.name.clone(),
             scope: scope.to_string(),
-            cursor: self.0.cursors.lock().get(&scope).cloned(),
+            cursor: self.cursor(&scope),
             since,
         };
         let (result, requests) = feeding.counted(feeding.provider.poll_feed(&position)).await;
         (scope, result, requests)
+    }
+
+    fn cursor(&self, scope: &Arc<str>) -> Option<String> {
+        let Feeding { instance, ledger, .. } = &self.0.feeding;
+        let own = self.0.cursors.lock().get(scope).cloned();
+        own.or_else(|| ledger.cursor(instance, scope))
     }
 
     fn took_effect(&self, standings: &mut HashMap<Arc<str>, Standing>, polled: Polled) {
@@ -167,6 +173,7 @@ impl Polls {
             }
         }
         standing.item(&progress, None);
+        standing.settled(progress.cursor.as_deref());
         if let Some(cursor) = progress.cursor {
             self.0.cursors.lock().put(scope.clone(), cursor);
         }

@@ -1,6 +1,8 @@
 //! Keeps the push and poll feeds of one provider instance running.
 
 use super::allowance::Allowance;
+use super::bus::names::Place;
+use super::bus::{self, Fleet, Split};
 use super::poll::Polls;
 use super::task::Feeding;
 use super::{Ledger, Prover, push};
@@ -92,7 +94,7 @@ pub enum FeedState {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FeedStatus {
     pub feed: String,
-    /// `push` or `poll`.
+    /// `push`, `poll` or `bus`.
     pub kind: &'static str,
     /// Push: the prefix of every scope it covers. Poll: one scope.
     pub scope: String,
@@ -107,7 +109,7 @@ pub struct FeedStatus {
     pub changes: u64,
     /// Times the feed came back after a loss.
     pub reconnects: u64,
-    /// Items that could not be read: each became a gap.
+    /// Items that could not be read: each became a gap, but for those of the bus, which anybody may have said.
     pub unreadable: u64,
     pub last_error: Option<String>,
 }
@@ -130,7 +132,8 @@ pub struct FeedSupervisor;
 /// The running feeds of one instance. They end when this is dropped, and are then reported lost.
 pub struct Feeds {
     board: Board,
-    polls: Vec<Polls>,
+    /// Each with what the bus has of its scopes.
+    polls: Vec<(Polls, Option<Arc<Split>>)>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -144,6 +147,19 @@ impl FeedSupervisor {
         outbound: Outbound,
         ledger: Arc<dyn Ledger>,
         pace: Pace,
+    ) -> Feeds {
+        FeedSupervisor::start_in_fleet(instance, provider, feeds, outbound, ledger, pace, None)
+    }
+
+    /// The same in a fleet: of the scopes that its relays tell of, none is polled while they do.
+    pub fn start_in_fleet(
+        instance: &str,
+        provider: Arc<dyn Provider>,
+        feeds: &[Feed],
+        outbound: Outbound,
+        ledger: Arc<dyn Ledger>,
+        pace: Pace,
+        fleet: Option<(Fleet, Place)>,
     ) -> Feeds {
         let board = Board::default();
         let allowance = Arc::new(Mutex::new(Allowance::new(pace.requests, pace.window())));
@@ -162,8 +178,15 @@ impl FeedSupervisor {
             match feed.kind {
                 FeedKind::Push => tasks.push(tokio::spawn(push::run(feeding))),
                 FeedKind::Poll => {
-                    let feed = Polls::new(feeding, allowance.clone());
-                    polls.push(feed.clone());
+                    let split = fleet.clone().map(|(fleet, place)| {
+                        let split = Split::new(ledger.clone(), fleet, place);
+                        tasks.push(tokio::spawn(bus::follow(split.clone(), feeding.clone())));
+                        split
+                    });
+                    let seen = split.clone().map(|split| split as Arc<dyn Ledger>);
+                    let ledger = seen.unwrap_or_else(|| feeding.ledger.clone());
+                    let feed = Polls::new(Feeding { ledger, ..feeding }, allowance.clone());
+                    polls.push((feed.clone(), split));
                     tasks.push(tokio::spawn(feed.run()));
                 }
                 FeedKind::Webhook => {}
@@ -178,11 +201,15 @@ impl Feeds {
         self.board.status()
     }
 
-    /// Has the poll feed of a scope prove what it missed.
+    /// Has the poll feed of a scope prove what it missed. One that the bus tells of is not waited for.
     pub fn prover(&self) -> Prover {
         let polls = self.polls.clone();
         Prover(Arc::new(move |scope| {
-            let feed = polls.iter().find(|feed| feed.covers(&scope)).cloned();
+            let feed = polls.iter().find(|(feed, _)| feed.covers(&scope));
+            let heard = |split: &Option<Arc<Split>>| {
+                split.as_ref().is_some_and(|split| split.is_heard(&scope))
+            };
+            let feed = feed.filter(|(_, split)| !heard(split)).map(|(feed, _)| feed.clone());
             Box::pin(async move {
                 if let Some(feed) = feed {
                     feed.prove(scope).await;
@@ -217,10 +244,10 @@ impl fmt::Debug for Feeds {
 }
 
 impl Board {
-    pub fn row(&self, feed: &str, kind: FeedKind, scope: &str) -> Arc<Mutex<Row>> {
+    pub fn row(&self, feed: &str, kind: &'static str, scope: &str) -> Arc<Mutex<Row>> {
         let status = FeedStatus {
             feed: feed.to_owned(),
-            kind: if kind == FeedKind::Push { "push" } else { "poll" },
+            kind,
             scope: scope.to_owned(),
             since: now(),
             ..FeedStatus::default()

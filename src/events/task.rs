@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::supervisor::{Board, FeedState, Pace, Row, millis, now};
 use crate::capability::{Outbound, counted, in_background};
-use crate::provider::{Cause, Change, Failure, Feed, Progress, Provider, Reply};
+use crate::provider::{Cause, Change, Failure, Feed, FeedKind, Progress, Provider, Reply};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::panic::AssertUnwindSafe;
@@ -78,7 +78,13 @@ pub(super) struct Standing {
 
 impl Standing {
     pub fn new(feeding: &Feeding, scope: &Arc<str>) -> Self {
-        let row = feeding.board.row(&feeding.feed.name, feeding.feed.kind, scope);
+        let kind = if feeding.feed.kind == FeedKind::Push { "push" } else { "poll" };
+        Standing::of(feeding, scope, kind)
+    }
+
+    /// `kind` as in [`FeedStatus`](super::FeedStatus).
+    pub fn of(feeding: &Feeding, scope: &Arc<str>, kind: &'static str) -> Self {
+        let row = feeding.board.row(&feeding.feed.name, kind, scope);
         Standing {
             instance: feeding.instance.clone(),
             scope: scope.clone(),
@@ -158,18 +164,27 @@ impl Standing {
 
     pub fn apply(&self, changes: &[Change]) {
         if !changes.is_empty() {
-            self.ledger.apply(&self.instance, changes);
+            self.ledger.apply_in(&self.instance, &self.scope, changes);
         }
+    }
+
+    /// All that an item had to tell was told; the next one begins at `cursor`.
+    pub fn settled(&self, cursor: Option<&str>) {
+        self.ledger.settled(&self.instance, &self.scope, cursor);
     }
 
     /// Something arrived and may have been missed.
     pub fn gap(&self, why: &str) {
         self.apply(&[Change::Gap(self.scope.clone())]);
+        self.unreadable(why);
+        tracing::warn!(provider = %self.instance, scope = %self.scope, "an event was missed: {why}");
+    }
+
+    /// Counts an item that could not be read.
+    pub fn unreadable(&self, why: &str) {
         let mut row = self.row.lock();
         row.status.unreadable += 1;
         row.status.last_error = Some(why.to_owned());
-        drop(row);
-        tracing::warn!(provider = %self.instance, scope = %self.scope, "an event was missed: {why}");
     }
 
     /// Counts an item that has taken effect.

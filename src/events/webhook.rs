@@ -380,16 +380,10 @@ impl Queue {
         let delivered = bounded(instance, shared.options.call, call).await;
         let scopes = match delivered {
             Ok(scoped) => {
-                let mut changes = Vec::with_capacity(scoped.len());
-                let mut scopes = Vec::new();
-                for one in scoped {
-                    changes.push(one.change);
-                    scopes.extend(one.scope);
+                if !scoped.is_empty() {
+                    shared.ledger.delivered(instance, &scoped);
                 }
-                if !changes.is_empty() {
-                    shared.ledger.apply(instance, &changes);
-                }
-                Some(scopes)
+                Some(scoped.into_iter().filter_map(|one| one.scope).collect())
             }
             Err(failure) => {
                 tracing::warn!("a webhook delivery was not understood: {failure}");

@@ -3,8 +3,10 @@
 mod check;
 mod credentials;
 mod demo;
+mod fleet;
 mod keep;
 mod nfs;
+mod relay;
 mod reload;
 mod report;
 mod running;
@@ -14,7 +16,9 @@ mod status;
 pub use check::{Checked, How, Leaf, Tried, check, some};
 pub use credentials::{ask_whose, credentials, elsewhere, examine, secret};
 pub use demo::{Command as DemoCommand, Demo, Happening, Live, demo};
+pub use fleet::{Whose, make_key, permissions, public_key, try_bus};
 pub use keep::{Keeping, LoginStep, Ready, Store, edit};
+pub use relay::{Relays, relay};
 pub use start::{Mounted, start};
 
 use crate::approval;

@@ -3,6 +3,7 @@
 //! Invariant: a component runs in a mount only after it was approved as any other, also where it takes the place
 //! of one that runs.
 
+use super::fleet::{Joined, place_of};
 use super::status::Core;
 use super::{credentials, refused, shipped, undescribed};
 use crate::allow::Allowed;
@@ -60,6 +61,8 @@ pub(super) struct Loader {
     pub cache: PathBuf,
     pub validators: Arc<Validators>,
     pub poll_every: Option<Duration>,
+    /// Whose relays tell of scopes that are then not polled here.
+    pub fleet: Option<Joined>,
 }
 
 impl Loader {
@@ -130,7 +133,11 @@ impl Loader {
         let (name, feeds) = (&instance.name, &instance.manifest.feeds);
         let covered = feeds.iter().map(|feed| Arc::from(feed.scopes.as_str())).collect();
         runtime.declared(name, covered);
-        for feed in feeds.iter().filter(|feed| feed.kind == FeedKind::Poll) {
+        let fleet = self.fleet.as_ref().and_then(|fleet| fleet.of(name));
+        let fleet = fleet.map(|fleet| (fleet, place_of(instance)));
+        // What the bus tells of is covered from when it is heard on, not from its first fetch.
+        let polled = |feed: &&Feed| feed.kind == FeedKind::Poll && fleet.is_none();
+        for feed in feeds.iter().filter(polled) {
             runtime.polled(name, &feed.scopes);
         }
         let outbound = instance.outbound.clone();
@@ -138,14 +145,16 @@ impl Loader {
         runtime.set_clock(name, clock);
         let (provider, outbound) = (instance.provider.clone(), instance.outbound.clone());
         let pace = pace(self.poll_every);
-        let feeds = FeedSupervisor::start(name, provider, feeds, outbound, runtime.clone(), pace);
+        let ledger = runtime.clone();
+        let feeds =
+            FeedSupervisor::start_in_fleet(name, provider, feeds, outbound, ledger, pace, fleet);
         runtime.set_prover(name, feeds.prover());
         feeds
     }
 }
 
 /// `OMNIFS_POLL_MS` replaces every poll interval: for a service of one's own, and for tests.
-fn pace(wanted: Option<Duration>) -> Pace {
+pub(super) fn pace(wanted: Option<Duration>) -> Pace {
     let interval = std::env::var("OMNIFS_POLL_MS").ok().and_then(|text| text.parse().ok());
     Pace { poll_override: interval.map(Duration::from_millis).or(wanted), ..Pace::default() }
 }

@@ -1,5 +1,6 @@
 //! From configured instances to a mount that answers.
 
+use super::fleet::join;
 use super::reload::Followed;
 use super::running::{Loader, Place, Running, Working, in_front, line};
 use super::status::Core;
@@ -7,13 +8,13 @@ use super::{credentials, nfs, refused};
 use crate::cache::Capacity;
 use crate::capability::Outbound;
 use crate::capability::validators::Validators;
-use crate::config::Backend;
+use crate::config::{Backend, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{Mount, Options, until_free};
 use crate::events::Ledger as _;
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::guide::{Reports, RootFiles};
-use crate::provider::Feed;
+use crate::provider::{Feed, Provider};
 use crate::replaceable::Replaceable;
 use crate::router::{self, Router};
 use crate::runtime::Runtime;
@@ -37,7 +38,7 @@ const FEEDS_PATIENCE: Duration = Duration::from_secs(1);
 const WHOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The part of the cache capacity that responses kept for revalidation may take: one eighth.
-const VALIDATORS_SHARE: u64 = 8;
+pub(super) const VALIDATORS_SHARE: u64 = 8;
 
 /// A mount that answers.
 pub struct Mounted {
@@ -74,6 +75,10 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         cache: options.paths.cache.clone(),
         validators: validators.clone(),
         poll_every: options.poll_every,
+        fleet: match &config.fleet {
+            Some(fleet) => Some(join(fleet, fleet.credentials_file.as_deref()).await?),
+            None => None,
+        },
     };
     let mut warnings = Vec::new();
     let mut instances = Vec::new();
@@ -202,22 +207,8 @@ async fn listen(
 ) -> Result<Option<Receiver>, Refused> {
     let mut subscribers = Vec::new();
     for Running { working: instance, place, .. } in running.iter().map(|running| &**running) {
-        let feeds = &instance.manifest.feeds;
-        let signed =
-            |feed: &Feed| feed.signature.clone().map(|signature| (feed.clone(), signature));
-        let Some((feed, signature)) = feeds.iter().find_map(signed) else { continue };
         let configured = options.instances.iter().find(|i| i.name == instance.name);
-        subscribers.push(Subscriber {
-            instance: instance.name.as_str().into(),
-            alone: webhook::stands_alone(&feed, feeds),
-            feed,
-            signature,
-            provider: place.front.clone(),
-            secret: credentials::webhook(
-                &instance.name,
-                configured.and_then(|i| i.config.webhook_secret_file.clone()),
-            ),
-        });
+        subscribers.extend(subscriber(instance, place.front.clone(), configured));
     }
     let Some(address) = options.config.mount.webhook_listen else {
         for subscriber in subscribers.iter().filter(|subscriber| subscriber.alone) {
@@ -229,6 +220,26 @@ async fn listen(
     let receiver =
         Receiver::bind(address, subscribers, runtime.clone(), webhook::Options::default());
     receiver.await.map(Some).map_err(refused)
+}
+
+/// An instance that takes webhooks, if its manifest says so. `provider` is what understands them.
+pub(super) fn subscriber(
+    instance: &Working,
+    provider: Arc<dyn Provider>,
+    configured: Option<&Instance>,
+) -> Option<Subscriber> {
+    let feeds = &instance.manifest.feeds;
+    let signed = |feed: &Feed| feed.signature.clone().map(|signature| (feed.clone(), signature));
+    let (feed, signature) = feeds.iter().find_map(signed)?;
+    let secret = configured.and_then(|instance| instance.config.webhook_secret_file.clone());
+    Some(Subscriber {
+        instance: instance.name.as_str().into(),
+        alone: webhook::stands_alone(&feed, feeds),
+        feed,
+        signature,
+        provider,
+        secret: credentials::webhook(&instance.name, secret),
+    })
 }
 
 async fn await_push(running: &[Arc<Running>]) {

@@ -127,7 +127,11 @@ impl Core {
                 provider: provider.clone(),
                 scope: standing.scope.to_string(),
                 feed: declared.map(|feed| feed.name.clone()).unwrap_or_default(),
-                kind: declared.map_or("", |feed| kind(feed.kind)).to_owned(),
+                kind: match row {
+                    Some(row) if row.kind == "bus" => "bus",
+                    _ => declared.map_or("", |feed| kind(feed.kind)),
+                }
+                .to_owned(),
                 state,
                 why: match state {
                     FeedState::Live => None,

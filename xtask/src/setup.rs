@@ -103,7 +103,7 @@ const TABLE: &[Row] = &[
     row(Program("prometheus-node-exporter"), &["prometheus-node-exporter"], "what that one scrapes", TESTED),
     row(Program("prometheus-alertmanager"), &["prometheus-alertmanager"], "what that one tells of alerts", TESTED),
     row(Program("docker-registry"), &["docker-registry"], "the registry of images of tests", TESTED),
-    row(Program("nats-server"), &["nats-server"], "a declared service in tests", TESTED),
+    row(Program("nats-server"), &["nats-server"], "a declared service, and the bus of a fleet, in tests", TESTED),
     row(Program("pdns_server"), &["pdns-server", "pdns-backend-sqlite3"], "a declared service in tests", TESTED),
     row(Program("sqlite3"), &["sqlite3"], "makes its database", TESTED),
     row(Program("prometheus-pushgateway"), &["prometheus-pushgateway"], "a declared service in tests", TESTED),

@@ -11,6 +11,7 @@ use omnifs::{host, paths, trust};
 use omnifs_platform::mounting;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub fn all(context: &Context) -> Vec<Finding> {
     let config = Config::load(&context.paths.config, context.named);
@@ -44,6 +45,7 @@ pub fn all(context: &Context) -> Vec<Finding> {
             let state =
                 if config.file.is_some() { "is right" } else { "does not exist, which is fine" };
             findings.push(Finding::good(format!("the configuration {file} {state}")));
+            findings.extend(fleet(&config));
             match context.instances(&config, &[]) {
                 // Nothing in a directory that is not believed is looked at.
                 Ok(_) if trust::check(&context.paths.data).is_err() => {}
@@ -74,6 +76,43 @@ pub fn all(context: &Context) -> Vec<Finding> {
     findings.extend(git());
     findings
 }
+
+/// Whether the fleet's bus lets this machine in, and whether its mounts believe what it relays.
+fn fleet(config: &Config) -> Vec<Finding> {
+    let Some(fleet) = &config.fleet else { return Vec::new() };
+    let mut findings = Vec::new();
+    let tried = |whose: &str, credentials: Option<&Path>| {
+        let tried = wait(host::try_bus(fleet, credentials, BUS_PATIENCE));
+        match tried
+            .map_err(|failure| failure.message)
+            .and_then(|tried| tried.map_err(|refused| refused.message))
+        {
+            Ok(()) => Finding::good(format!("the bus {} lets the {whose} in", fleet.url)),
+            Err(why) => Finding::warning(
+                format!("the bus {} does not let the {whose} in: {why}", fleet.url),
+                "see url and credentials-file in the configuration; mounts poll by themselves meanwhile",
+            ),
+        }
+    };
+    findings.push(tried("mount", fleet.credentials_file.as_deref()));
+    if let Some(relay) = &config.relay {
+        findings.push(tried("relay", relay.credentials_file.as_deref()));
+        findings.push(match host::public_key(&relay.key_file) {
+            Ok(public) if fleet.relays.contains(&public) => {
+                Finding::good("the relay's key is one that mounts believe")
+            }
+            Ok(public) => Finding::bad(
+                "the relay's key is not among `relays` of [fleet]: it does not run",
+                format!("add \"{public}\" there, for mounts as well"),
+            ),
+            Err(refused) => Finding::bad(refused.message, "`omnifs relay key FILE` makes a key"),
+        });
+    }
+    findings
+}
+
+/// For the bus to answer.
+const BUS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a proxy that the environment names is used. Its address may hold a password, and is not shown.
 fn proxy(config: &Config) -> Option<Finding> {

@@ -76,6 +76,7 @@ impl Server {
             "http address -",
             "serving on http",
             "serving http on",
+            "listening for client connections on",
         ];
         let listens = |line: &str| {
             let at = line.contains(&self.address) || line.contains(&hashed);
@@ -97,6 +98,21 @@ impl Server {
     pub fn stop(&self) {
         if let Some(mut process) = self.process().take() {
             tied::stop(&mut process, STOP);
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(process) = &*self.process() {
+            tied::signal(process, signal);
+        }
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process().take() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 

@@ -45,7 +45,11 @@ impl Tree {
                 release.output(command.args(["completions", shell]), "writing completions")?;
             write(&tree.file(&format!("usr/share/{place}"))?, script)?;
         }
-        for (unit, place) in [("omnifs.service", "user"), ("omnifs@.service", "system")] {
+        for (unit, place) in [
+            ("omnifs.service", "user"),
+            ("omnifs@.service", "system"),
+            ("omnifs-relay.service", "system"),
+        ] {
             tree.copy(
                 &format!("installers/linux/{unit}"),
                 &format!("usr/lib/systemd/{place}/{unit}"),

@@ -13,7 +13,11 @@ pub fn check() -> Result<Option<String>> {
     }
     let folder = cargo::target()?.join("units");
     fs::create_dir_all(&folder)?;
-    for (unit, scope) in [("omnifs.service", "--user"), ("omnifs@.service", "--system")] {
+    for (unit, scope) in [
+        ("omnifs.service", "--user"),
+        ("omnifs@.service", "--system"),
+        ("omnifs-relay.service", "--system"),
+    ] {
         let text = fs::read_to_string(cargo::root().join("installers/linux").join(unit))?;
         // It looks for the program; an instance is what has a mountpoint.
         let program = std::env::current_exe()?;

@@ -1,0 +1,57 @@
+//! The bus of a fleet: one relay asks a service what changed, and every mount knows.
+//!
+//! A relay (`relay`) is fed as a mount is, and appends what it hears to the chain of each scope (`chain`), whose
+//! last message the bus keeps. A mount (`follow`) listens, and reads that one message where it may have missed
+//! something. What travels is hints, never content; who may listen to which scope is the operator's to say.
+//!
+//! **Invariant:** what a mount hears is never more than a reason to ask: a relay that lies costs requests, and
+//! one that is silent is lost.
+
+pub mod chain;
+mod follow;
+pub mod keys;
+pub mod message;
+pub mod names;
+mod relay;
+pub mod server;
+
+pub use follow::Fleet;
+pub(super) use follow::{Split, run as follow};
+pub use relay::{Post, Relay, Station};
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How often is said what, and how long is waited for it.
+#[derive(Clone, Debug)]
+pub struct Rhythm {
+    /// A relay says that it stands.
+    pub beat: Duration,
+    /// How long a relay leads that says nothing any more.
+    pub lease: Duration,
+    /// A mount says which scopes it depends on.
+    pub want: Duration,
+    /// A mount that hears nothing of a scope polls it by itself.
+    pub away: Duration,
+}
+
+impl Rhythm {
+    /// All of it at another pace, by its beat.
+    pub fn at(beat: Duration) -> Rhythm {
+        Rhythm { beat, lease: beat * 2, want: beat * 6, away: beat * 3 }
+    }
+}
+
+impl Default for Rhythm {
+    fn default() -> Rhythm {
+        Rhythm::at(Duration::from_secs(5))
+    }
+}
+
+/// A mount depends on a scope.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Want {
+    scope: String,
+    /// It does not hear of it yet.
+    new: bool,
+}

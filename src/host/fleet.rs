@@ -1,0 +1,206 @@
+//! The fleet that a mount or a relay belongs to, from its configuration.
+
+use super::running::Working;
+use super::{credentials, described, refused};
+use crate::capability::Outbound;
+use crate::config::{self, Config, Instance};
+use crate::control::Refused;
+use crate::credentials::secret_file;
+use crate::events::bus::keys::{PublicKey, Signer};
+use crate::events::bus::names::{Pattern, Place};
+use crate::events::bus::server::{self, Access, Server};
+use crate::events::bus::{self, Rhythm};
+use crate::provider::Manifest;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection to the bus of a configuration, and what is heard there.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub server: Server,
+    pub keys: Arc<[PublicKey]>,
+    pub scopes: BTreeMap<String, Arc<[Pattern]>>,
+    pub rhythm: Rhythm,
+}
+
+impl Joined {
+    /// What an instance has of it.
+    pub fn of(&self, instance: &str) -> Option<bus::Fleet> {
+        Some(bus::Fleet {
+            server: self.server.clone(),
+            keys: self.keys.clone(),
+            scopes: self.scopes.get(instance)?.clone(),
+            rhythm: self.rhythm.clone(),
+        })
+    }
+}
+
+/// Connects in the background. `credentials` is what the mount or the relay is to the bus.
+pub(super) async fn join(
+    fleet: &config::Fleet,
+    credentials: Option<&Path>,
+) -> Result<Joined, Refused> {
+    let access = access(fleet, credentials)?;
+    let scopes =
+        fleet.scopes.iter().map(|(name, patterns)| (name.clone(), patterns.as_slice().into()));
+    Ok(Joined {
+        server: Server::connect(&access).await.map_err(refused)?,
+        keys: fleet.relays.as_slice().into(),
+        scopes: scopes.collect(),
+        rhythm: rhythm(),
+    })
+}
+
+fn access(fleet: &config::Fleet, credentials: Option<&Path>) -> Result<Access, Refused> {
+    let text = credentials.map(secret_file).transpose().map_err(refused)?;
+    Access::new(&fleet.url, fleet.domain.as_deref(), text.as_ref()).map_err(|problem| {
+        let file = credentials.map(|file| file.display().to_string()).unwrap_or_default();
+        refused(format_args!("{file} {problem}"))
+    })
+}
+
+/// `OMNIFS_BEAT_MS` is another beat, by which all else is measured: for tests.
+fn rhythm() -> Rhythm {
+    let beat = std::env::var("OMNIFS_BEAT_MS").ok().and_then(|text| text.parse().ok());
+    beat.map_or_else(Rhythm::default, |beat: u64| Rhythm::at(Duration::from_millis(beat.max(1))))
+}
+
+/// The place that the scopes of an instance belong to: its provider, at the address of its first endpoint.
+pub(super) fn place(manifest: &Manifest, outbound: &Outbound) -> Place {
+    let endpoints = outbound.status().endpoints;
+    let origin = endpoints.first().map(|endpoint| endpoint.url.as_str()).unwrap_or_default();
+    Place::new(&manifest.name, &manifest.version, origin)
+}
+
+pub(super) fn place_of(working: &Working) -> Place {
+    place(&working.manifest, &working.outbound)
+}
+
+/// The key of a relay.
+pub(super) fn signer(file: &Path) -> Result<Signer, Refused> {
+    let text = secret_file(file).map_err(refused)?;
+    Signer::new(&text).map_err(|problem| refused(format_args!("{} {problem}", file.display())))
+}
+
+/// Whose permissions on the bus are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Mount,
+    Relay,
+}
+
+/// What the user of that name is to be permitted on the bus: a section of the server's configuration.
+///
+/// # Errors
+/// A component of the fleet cannot be read, or there is no fleet.
+pub fn permissions(
+    config: &Config,
+    instances: &[Instance],
+    cache: &Path,
+    whose: Whose,
+    user: &str,
+) -> Result<String, Refused> {
+    let fleet = config.fleet.as_ref().ok_or_else(no_fleet)?;
+    if !server::is_token(user) {
+        return Err(refused("a user's name has letters, digits, _ and - alone"));
+    }
+    let mut patterns = Vec::new();
+    for (name, scopes) in &fleet.scopes {
+        let Some(instance) = instances.iter().find(|i| i.name == *name && i.enabled) else {
+            return Err(refused(format_args!("[fleet.scopes] names {name}, which is not enabled")));
+        };
+        let (_, manifest) = described(instance, cache)?;
+        let place = place(&manifest, &credentials::asking(instance, &manifest)?);
+        patterns.extend(scopes.iter().map(|scopes| place.pattern(scopes)));
+    }
+    let api = server::api(fleet.domain.as_deref());
+    let each =
+        |front: &str| patterns.iter().map(|scopes| format!("{front}.{scopes}")).collect::<Vec<_>>();
+    let inbox = vec![format!("{}.>", server::inbox(user))];
+    let (publish, subscribe) = match whose {
+        Whose::Mount => (
+            [
+                each(&format!("{api}.DIRECT.GET.{}.omnifs.scope", server::STREAM)),
+                each("omnifs.want"),
+            ]
+            .concat(),
+            [each("omnifs.now"), each("omnifs.beat"), inbox].concat(),
+        ),
+        Whose::Relay => {
+            let streams = [server::STREAM, server::LEASES].iter().flat_map(|stream| {
+                ["STREAM.INFO", "STREAM.CREATE"].map(|verb| format!("{api}.{verb}.{stream}"))
+            });
+            let gets = [server::STREAM, server::LEASES]
+                .map(|stream| format!("{api}.DIRECT.GET.{stream}.>"));
+            let own = ["omnifs.scope.>", "omnifs.beat.>", "omnifs.told.>", "$KV.OMNIFS_LEASES.>"];
+            (
+                own.map(str::to_owned).into_iter().chain(streams).chain(gets).collect(),
+                [vec!["omnifs.want.>".to_owned(), "omnifs.told.>".to_owned()], inbox].concat(),
+            )
+        }
+    };
+    let mut text = String::from("permissions: {\n");
+    for (verb, subjects) in [("publish", publish), ("subscribe", subscribe)] {
+        let _ = writeln!(text, "  {verb}: {{ allow: [");
+        for subject in subjects {
+            // A subject has no quote: what is no letter of a token is escaped.
+            let _ = writeln!(text, "    \"{subject}\"");
+        }
+        text.push_str("  ] }\n");
+    }
+    Ok(text + "}\n")
+}
+
+pub(super) fn no_fleet() -> Refused {
+    Refused {
+        message: "the configuration has no [fleet]".into(),
+        hint: Some("docs/fleet.md says what belongs into it".into()),
+    }
+}
+
+/// Makes a relay's key in a new file, and says what mounts are to believe.
+///
+/// # Errors
+/// The file is there already, or cannot be written.
+pub fn make_key(file: &Path) -> Result<PublicKey, Refused> {
+    use std::io::Write as _;
+    let text = Signer::generate().map_err(refused)?;
+    let signer = Signer::new(&text).map_err(refused)?;
+    let written = crate::paths::private_file()
+        .write(true)
+        .create_new(true)
+        .open(file)
+        .and_then(|mut opened| writeln!(opened, "{}", text.expose()));
+    written.map_err(|error| Refused {
+        message: format!("cannot write {}: {error}", file.display()),
+        hint: crate::paths::remedy(file, &error),
+    })?;
+    Ok(signer.public())
+}
+
+/// The public key of the relay's key in a file.
+///
+/// # Errors
+/// It holds none, or others can read it.
+pub fn public_key(file: &Path) -> Result<PublicKey, Refused> {
+    Ok(signer(file)?.public())
+}
+
+/// Whether the bus lets in whom the credentials file names, within a bound. Says how it is reached.
+///
+/// # Errors
+/// Why not.
+pub async fn try_bus(
+    fleet: &config::Fleet,
+    credentials: Option<&Path>,
+    patience: Duration,
+) -> Result<(), Refused> {
+    let server = join(fleet, credentials).await?.server;
+    match server.is_connected_within(patience).await {
+        true => Ok(()),
+        false => Err(refused(server.trouble().unwrap_or_else(|| "it does not answer".to_owned()))),
+    }
+}
