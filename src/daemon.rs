@@ -51,7 +51,7 @@ pub struct Reread {
 impl Options {
     /// Whether the mount is one that another process has begun.
     pub fn goes_on(&self) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| keeper.point().is_some())
+        self.keeper.as_ref().is_some_and(|keeper| keeper.goes_on())
     }
 
     /// What a reload is to start from.
@@ -154,7 +154,8 @@ pub fn run_with(
     #[cfg(target_os = "linux")]
     if let Some(keeper) = &options.keeper {
         // Before any content is looked at.
-        crate::nodes::tell_apart_by(*keeper.secret());
+        let first = crate::nodes::tell_apart_by(*keeper.secret());
+        debug_assert!(first, "a content was looked at already");
     }
     if !options.serve_only && !options.goes_on() && mounting::prepare(&options.mountpoint)? {
         tracing::warn!(mountpoint = %options.mountpoint.display(), "detached a dead mount");
@@ -177,11 +178,23 @@ pub fn run_with(
         };
         let claim = match claimed.take() {
             Some(claim) => claim,
-            None => until_free(async || claim()).await?,
+            None => tokio::select! {
+                claim = until_free(None, async || claim()) => claim?,
+                _ = signals.next() => {
+                    unmount(&mut mounted, UnmountMode::Force)?;
+                    return Err(Error::Interrupted);
+                }
+                () = mounted.mount.ended() => return Err(Error::Interrupted),
+            },
         };
         let scrape = match bound {
             Some(scrape) => scrape,
-            None => until_free(bind).await?,
+            None => until_free(Some(FREED), bind).await.unwrap_or_else(|error| {
+                let warning = format!("metrics are not served: {error}");
+                tracing::warn!("{warning}");
+                mounted.warnings.push(warning);
+                None
+            }),
         };
         let (sender, asked) = mpsc::channel(1);
         let daemon = Arc::clone(&mounted.daemon);
@@ -205,7 +218,9 @@ pub fn run_with(
             "mounted"
         };
         tracing::info!(mountpoint = %options.mountpoint.display(), "{what}");
-        keeping.ready();
+        if !options.goes_on() {
+            keeping.ready();
+        }
         ready(&mounted);
         let result = serve(&mut mounted, signals, asked, &panicked).await;
         keeping.over();
@@ -215,7 +230,7 @@ pub fn run_with(
     match &result {
         // Whoever ends a process that was to go on with a mount wants it to end.
         Err(Error::Interrupted) if options.goes_on() => {
-            mounting::detach(&options.mountpoint, UnmountMode::Force)?;
+            let _ = mounting::detach(&options.mountpoint, UnmountMode::Force);
             keeping.over();
         }
         // Nothing is mounted, or not any more.
@@ -229,16 +244,21 @@ pub fn run_with(
     result
 }
 
-/// How long what the process before had may stay taken, and how often it is tried meanwhile.
-const FREED: Duration = Duration::from_secs(5);
+/// How long a port that the process before had may stay taken, and how often such things are tried.
+pub(crate) const FREED: Duration = Duration::from_secs(5);
 const TRIED: Duration = Duration::from_millis(10);
 
-/// Takes something that the process before may hold for a moment longer.
-pub(crate) async fn until_free<T, E>(take: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    let deadline = Instant::now() + FREED;
+/// Takes something that the process before may hold until it has got its last answers; `None` waits for that.
+pub(crate) async fn until_free<T, E>(
+    limit: Option<Duration>,
+    take: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
+    let began = Instant::now();
     loop {
         match take().await {
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(TRIED).await,
+            Err(_) if limit.is_none_or(|limit| began.elapsed() < limit) => {
+                tokio::time::sleep(TRIED).await;
+            }
             taken => return taken,
         }
     }
@@ -303,7 +323,8 @@ fn status(options: &Options) -> MountStatus {
         log: options.log.to_string_lossy().into_owned(),
         allow_other: options.config.mount.allow_other,
         stale_if_error: options.config.mount.stale_if_error,
-        kept: options.keeper.as_ref().is_some_and(|keeper| keeper.holds()),
+        kept: false,
+        taken_back: options.keeper.as_ref().is_some_and(|keeper| keeper.took_back()),
     }
 }
 

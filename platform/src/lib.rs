@@ -130,8 +130,8 @@ pub trait Vfs: Send + Sync + 'static {
     }
 
     /// What stands for the content that is opened by this handle, the same in every process that is given the
-    /// same secret. `None` where whatever it is now may be read on, or where nothing is open and the content is not at
-    /// hand; a content that may not be gone on with in another process has one that no other has.
+    /// same secret. `None` where nothing is open and the content is not at hand; a content that may not be gone on with in
+    /// another process has one that no other has.
     fn edition(&self, _handle: Handle) -> Option<u64> {
         None
     }

@@ -32,8 +32,13 @@ struct Report {
 
 /// Says that the mount is ready, from the background process. If nobody waits any more (Ctrl-C at
 /// the terminal), the mount is not wanted and ends.
-pub fn ready(warnings: Vec<String>) {
+///
+/// `goes_on`: with a mount that another process has begun, of which whoever waited may have heard.
+pub fn ready(warnings: Vec<String>, goes_on: bool) {
     let said = say(&Report { warnings, failure: None });
+    if goes_on {
+        return;
+    }
     #[cfg(unix)]
     if said.is_err() {
         use rustix::process::{Signal, getpid, kill_process};
@@ -48,7 +53,8 @@ pub fn ready(warnings: Vec<String>) {
 /// Says why there is no mount, from the background process that ends with it.
 pub fn failed(failure: Failure) -> ExitCode {
     let code = ExitCode::from(failure.exit as u8);
-    // Nobody may be waiting; the log has it too.
+    // Nobody may be waiting, and standard error is the log.
+    failure.lines().iter().for_each(|line| eprintln!("{line}"));
     let _ = say(&Report { warnings: Vec::new(), failure: Some(failure) });
     code
 }
@@ -107,6 +113,12 @@ pub fn start(mountpoint: &Path, log: &Path, kept: bool) -> Result<(), Failure> {
             Err(Failure::new(text).hint(log_hint))
         }
         Err(_) => {
+            // With the process that it has started.
+            #[cfg(unix)]
+            {
+                use rustix::process::{Pid, Signal, kill_process_group};
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            }
             let _ = child.kill();
             let _ = child.wait();
             if let Some(mount) = mounting::mounted_at(mountpoint).filter(Mount::ours) {

@@ -315,12 +315,19 @@ fn keep() -> ExitCode {
 #[cfg(target_os = "linux")]
 fn keeper(cli: &Cli) -> Result<Option<Arc<Keeper>>, Failure> {
     let Some(session) = &cli.kept else { return Ok(None) };
-    let failed =
-        |error| Failure::new(format!("the mount's keeper gave nothing to go on with: {error}"));
-    let keeper = Keeper::of_this_process(session == "old").map_err(failed)?;
+    let keeper = match Keeper::of_this_process(session == "old") {
+        Ok(keeper) => keeper,
+        Err(error) if session == "old" => {
+            return Err(Failure::new(format!("nobody can go on with the mount: {error}")));
+        }
+        Err(error) => {
+            terminal::tell("warning", &format!("the mount will end with its process: {error}"));
+            return Ok(None);
+        }
+    };
     // Relative names mean what they did. Nobody may look below the mount point before it is served.
-    if let (Some(point), Some(directory)) = (keeper.point(), &cli.kept_in)
-        && !directory.starts_with(point)
+    if let (Some(before), Some(directory)) = (keeper.before(), &cli.kept_in)
+        && !directory.starts_with(&before.point)
     {
         // One that is not there any more is missed where a name needs it.
         let _ = std::env::set_current_dir(directory);

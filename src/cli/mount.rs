@@ -132,7 +132,13 @@ impl MountOptions {
 }
 
 pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
-    let config = context.config()?.over(&args.options.overrides());
+    let mut config = context.config()?.over(&args.options.overrides());
+    #[cfg(target_os = "linux")]
+    if let Some(before) = context.keeper.as_ref().and_then(|keeper| keeper.before()) {
+        // What was agreed on with the kernel stays so.
+        config.mount.backend = Backend::native();
+        config.mount.allow_other = before.allow_other;
+    }
     let mut options = options(context, config, &args.path, &args.providers)?;
     options.keeper = context.keeper.clone();
     options.follow(context.named, args.options.overrides());
@@ -144,10 +150,8 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
         serve(options, |at, mounted| {
             let warnings: Vec<_> =
                 mounted.warnings.iter().chain(&mounted.credentials).cloned().collect();
-            if going_on(context).is_some() {
-                // Who has begun the mount has long heard of it.
-            } else if context.ready_on_stdout {
-                background::ready(warnings);
+            if context.ready_on_stdout {
+                background::ready(warnings, going_on(context).is_some());
             } else {
                 for warning in &warnings {
                     terminal::tell("warning", warning);
@@ -159,7 +163,7 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
         })?;
     } else {
         mounting::prepare(&options.mountpoint)?;
-        let kept = config_keeps(&options.config);
+        let kept = wants_keeper(&options.config);
         background::start(&options.mountpoint, &options.log, kept)?;
         let at = &options.mountpoint;
         terminal::done(&format!("mounted at {}\n", shown(at)), json!({ "mountpoint": at }))?;
@@ -218,7 +222,7 @@ pub fn options(
 /// Where the session is mounted that this process goes on with, if it does.
 #[cfg(target_os = "linux")]
 fn going_on(context: &Context) -> Option<PathBuf> {
-    Some(context.keeper.as_ref()?.point()?.to_owned())
+    Some(context.keeper.as_ref()?.before()?.point.clone())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -227,7 +231,7 @@ fn going_on(_: &Context) -> Option<PathBuf> {
 }
 
 /// Whether a mount in the background gets a keeper.
-fn config_keeps(config: &Config) -> bool {
+fn wants_keeper(config: &Config) -> bool {
     cfg!(target_os = "linux") && config.mount.keeper && config.mount.backend == Backend::native()
 }
 

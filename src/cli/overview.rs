@@ -112,6 +112,7 @@ mod tests {
             allow_other: false,
             stale_if_error: false,
             kept: false,
+            taken_back: false,
         };
         let status = |count| {
             let providers = (0..count).map(provider).collect();

@@ -307,6 +307,7 @@ mod tests {
             allow_other: true,
             stale_if_error: false,
             kept: false,
+            taken_back: false,
         };
         Report { mount, core: CoreStatus::default() }
     }

@@ -78,6 +78,13 @@ fn upgrade(context: &Context, record: Record) -> Result<(MountStatus, MountStatu
     loop {
         let next = registry.get(&point).filter(|next| next.pid != record.pid);
         if let Some(now) = next.and_then(|next| status(next).ok()) {
+            if now.taken_back {
+                let point = printable(&now.mountpoint);
+                return Err(Failure::new(format!(
+                    "the program that is installed does not come up for {point}: the one from before goes on"
+                ))
+                .hint("`omnifs logs` says why"));
+            }
             return Ok((before, now));
         }
         if Instant::now() >= deadline {

@@ -121,6 +121,7 @@ fn full() -> Status {
         allow_other: false,
         stale_if_error: false,
         kept: false,
+        taken_back: false,
     };
     let counts =
         CalloutCounts { callouts: 3, responses: [0, 2, 1, 0, 0], ..CalloutCounts::default() };

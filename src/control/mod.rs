@@ -55,6 +55,11 @@ pub trait Daemon: Send + Sync + 'static {
     fn stale_if_error(&self) -> Option<bool> {
         None
     }
+
+    /// Whether the mount would outlive this process now.
+    fn is_kept(&self) -> bool {
+        false
+    }
 }
 
 /// What a reload came to: the keys that have changed, dotted.

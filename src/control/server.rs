@@ -182,6 +182,7 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
     let mut mount = shared.mount.clone();
     mount.stale_if_error = shared.daemon.stale_if_error().unwrap_or(mount.stale_if_error);
+    mount.kept = shared.daemon.is_kept();
     answer(&Ok(Status { mount, core: shared.daemon.status() }))
 }
 

@@ -27,6 +27,9 @@ pub struct MountStatus {
     /// It outlives the process that serves it.
     #[serde(default)]
     pub kept: bool,
+    /// The program that is installed did not come up, and the one from before serves it.
+    #[serde(default)]
+    pub taken_back: bool,
 }
 
 /// What the core knows.

@@ -42,6 +42,7 @@ fn mount_status() -> MountStatus {
         allow_other: false,
         stale_if_error: false,
         kept: false,
+        taken_back: false,
     }
 }
 

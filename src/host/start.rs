@@ -10,7 +10,7 @@ use crate::capability::Outbound;
 use crate::capability::validators::Validators;
 use crate::config::{Backend, Instance};
 use crate::control::{Daemon, Refused};
-use crate::daemon::{Mount, Options, until_free};
+use crate::daemon::{FREED, Mount, Options, until_free};
 use crate::events::Ledger as _;
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::guide::{Reports, RootFiles};
@@ -136,7 +136,17 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     };
     let webhook = match listening {
         Some(webhook) => webhook,
-        None => until_free(async || listen(options, &running, &runtime).await).await?,
+        None => {
+            // It answers from here on.
+            options.keeper.iter().for_each(|keeper| keeper.ready());
+            let listening = async || listen(options, &running, &runtime).await;
+            until_free(Some(FREED), listening).await.unwrap_or_else(|error| {
+                let warning = format!("webhooks are not received: {}", error.message);
+                tracing::warn!("{warning}");
+                warnings.push(warning);
+                None
+            })
+        }
     };
     // Each ends by itself at the deadline.
     futures_util::future::join_all(asking).await;
@@ -156,6 +166,7 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         webhook_url: options.config.mount.webhook_url.clone(),
         validators,
         followed: Followed::new(options),
+        keeper: options.keeper.clone(),
     });
     core.write_reports(&reports);
     Ok(Mounted { daemon: core, mount, warnings, credentials })

@@ -18,6 +18,7 @@ use crate::runtime::{FailureRecord, Runtime, SlowCall, Snapshot};
 use crate::scopes::{Standing, covers};
 use futures_util::future::BoxFuture;
 use omnifs_platform::Error;
+use omnifs_platform::native::Keeper;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
     pub followed: Followed,
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -394,6 +396,10 @@ impl Daemon for Core {
 
     fn swap<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Refused>> {
         Box::pin(self.replace(instance))
+    }
+
+    fn is_kept(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.holds())
     }
 
     fn stale_if_error(&self) -> Option<bool> {

@@ -309,8 +309,11 @@ impl Vfs for Runtime {
             Some(_) => Some(unproven()),
             None => {
                 let slot = state.inodes.slot(handle)?;
-                let known = || slot.node.digest.get().filter(|_| !slot.node.is_volatile());
-                slot.paged.or_else(|| known().copied())
+                // No two reads of it are of one content.
+                if slot.node.is_volatile() {
+                    return Some(unproven());
+                }
+                slot.paged.or_else(|| slot.node.digest.get().copied())
             }
         }
     }

@@ -274,7 +274,11 @@ fn without_its_keeper_a_mount_ends_with_its_process_and_the_next_mount_repairs_i
             let gone = || crate::outlive::keeper(&omnifs).is_none().then_some(());
             assert!(wait_until(SOON, gone).is_some());
         }
-        // The mount itself goes on.
+        // The mount itself goes on, and says what it is.
+        let status = mounted.status().expect("status");
+        assert_eq!(status["mount"]["kept"], false, "{status}");
+        let ran = mounted.run(&["upgrade"], &[]).expect("upgrade");
+        assert!(ran.stderr.contains("ends with its process"), "{}", ran.stderr);
         assert_eq!(read(&title_path(mounted.path(), 1)), title(&twin, 1));
         kill(&mounted);
         // Nobody has looked at this one.
@@ -353,7 +357,13 @@ fn an_upgrade_puts_another_program_under_the_mount_and_takes_back_one_that_does_
         assert!(wait_until(SOON, old).is_some(), "{broken}: the one from before does not go on");
         readers.await_right(SOON, 20);
         install(&program, &whole);
+        let said = || {
+            let status = mounted.status().ok()?;
+            status["mount"]["taken_back"].as_bool().filter(|taken_back| *taken_back)
+        };
+        assert!(wait_until(SOON, said).is_some(), "{broken}: {}", log(&mounted));
         upgraded();
+        assert_eq!(mounted.status().expect("status")["mount"]["taken_back"], false);
     }
     let seen = readers.stop(SOON);
     assert!(seen.errors.is_empty(), "{:?}\n{}", seen.errors, log(&mounted));
@@ -389,5 +399,35 @@ fn a_walk_in_the_next_process_costs_what_it_has_cost_in_the_first() {
     assert_eq!(found_again, found);
     // What the kernel has from before is neither believed nor asked for name by name. A poll may come beside it.
     assert!(again <= requests + 4, "{again} requests, where the first walk took {requests}");
+    mounted.unmount();
+}
+
+#[test]
+fn a_process_that_dies_of_what_it_is_asked_is_not_started_for_ever() {
+    if !available("crashes") || !can_outlive("crashes") {
+        return;
+    }
+    let twin = GithubTwin::start(setup(1, 5)).expect("a twin");
+    let omnifs = world(&twin);
+    let (mounted, ran) = Background::mount(&omnifs, "true", &[]);
+    assert!(ran.status.success(), "{}", ran.stderr);
+    let kept = keeper(&omnifs).expect("a keeper");
+    let ended = || {
+        // Each one that has answered dies of itself.
+        if let Ok(status) = mounted.status()
+            && let Some(pid) = status["mount"]["pid"].as_i64()
+        {
+            let _ = kill_process(Pid::from_raw(pid as i32).expect("a pid"), Signal::ABORT);
+        }
+        (keeper(&omnifs) != Some(kept)).then_some(())
+    };
+    assert!(wait_until(SOON, ended).is_some(), "{}", log(&mounted));
+    // As where there is none: repaired by the next mount.
+    let dead = || fs::read(title_path(mounted.path(), 2)).is_err().then_some(());
+    assert!(wait_until(SOON, dead).is_some(), "somebody serves it still");
+    std::mem::forget(mounted);
+    let (mounted, ran) = Background::mount(&omnifs, "true", &[]);
+    assert!(ran.status.success(), "{}", ran.stderr);
+    assert_eq!(read(&title_path(mounted.path(), 1)), title(&twin, 1));
     mounted.unmount();
 }

@@ -26,6 +26,8 @@ struct Reference {
     /// The size that the kernel knows for certain, whatever answers are on their way.
     settled: Option<u64>,
     last: Shown,
+    /// Another process has delivered it, and the kernel may have given it back meanwhile.
+    before: bool,
 }
 
 /// What the kernel was told last of one handle.
@@ -70,14 +72,25 @@ impl References {
     /// Records one reference that is about to be delivered. False once the session is over: the
     /// caller forgets it itself.
     pub fn add(&self, handle: Handle, inode: Inode, kind: Kind) -> bool {
+        self.enter(handle, inode, kind, false)
+    }
+
+    /// Notes what another process has delivered, however often.
+    pub fn add_from_before(&self, handle: Handle, inode: Inode, kind: Kind) {
+        self.enter(handle, inode, kind, true);
+    }
+
+    fn enter(&self, handle: Handle, inode: Inode, kind: Kind, before: bool) -> bool {
         let mut shard = self.shard(handle);
         if shard.closed {
             return false;
         }
         let last = Shown::new(inode, kind);
-        let fresh =
-            Reference { count: 0, begun: false, told_at: None, blank: false, settled: None, last };
-        shard.references.entry(handle.0).or_insert(fresh).count += 1;
+        let (begun, told_at, blank, settled) = (false, None, false, None);
+        let fresh = Reference { count: 0, begun, told_at, blank, settled, last, before };
+        let held = shard.references.entry(handle.0).or_insert(fresh);
+        held.count += 1;
+        held.before &= before;
         true
     }
 
@@ -103,6 +116,12 @@ impl References {
 
     pub fn has_begun(&self, handle: Handle) -> bool {
         self.shard(handle).references.get(&handle.0).is_some_and(|held| held.begun)
+    }
+
+    /// Whether an answer that delivers it may be on its way to the kernel still.
+    pub fn may_be_on_its_way(&self, handle: Handle) -> bool {
+        let shard = self.shard(handle);
+        shard.references.get(&handle.0).is_some_and(|held| !held.before)
     }
 
     pub fn contains(&self, handle: Handle) -> bool {

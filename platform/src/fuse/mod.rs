@@ -141,25 +141,30 @@ pub fn mount<V: Vfs>(
 ) -> Result<Mounted, MountError> {
     let system = |what| move |source: io::Error| MountError::System { what, source };
     let spare = spare_descriptors().map_err(system("opening /dev/null"))?;
-    let session = options.keeper.as_ref().and_then(|keeper| keeper.take_session());
+    let keeper = options.keeper.clone();
+    let session = keeper.and_then(|keeper| Some((keeper.take_session()?, keeper)));
     let (point, device, vfs, start) = match session {
-        Some(keeper::Session::Old { device, journal, left }) => {
+        Some((keeper::Session::Old { device, journal, left }, keeper)) => {
             // By the table alone: who looked at the path would wait for us.
-            let mount = mounting::mounted_at(path).filter(Mount::ours).ok_or_else(|| {
+            let (number, minor) = left.head.mount;
+            let found = mounting::numbered(number).filter(|mount| mount.minor == minor);
+            let mount = found.ok_or_else(|| {
                 // There is nothing to go on with, also for the next process.
-                options.keeper.iter().for_each(|keeper| keeper.over());
+                keeper.over();
                 mounting::Error::NotMounted(path.to_owned())
             })?;
             let head = left.head.clone();
             let device = Device { connection: device, read_only: head.read_only, mount };
-            let vfs = Kept::new(vfs, journal, Some(left));
+            let vfs = Kept::new(vfs, keeper, journal, Some(left));
             (path.to_owned(), device, vfs, Start::Old(head))
         }
         new => {
             let place = Place::take(path)?;
             let device = device::mount(&place, options)?;
             let (vfs, start) = match new {
-                Some(keeper::Session::New(journal)) => (Kept::new(vfs, journal, None), Start::Kept),
+                Some((keeper::Session::New(journal), keeper)) => {
+                    (Kept::new(vfs, keeper.clone(), journal, None), Start::Kept(keeper))
+                }
                 _ => (Kept::plain(vfs), Start::Plain),
             };
             (place.path, device, vfs, start)
@@ -187,7 +192,7 @@ pub fn mount<V: Vfs>(
 enum Start {
     Plain,
     /// So that another process can go on with it.
-    Kept,
+    Kept(Arc<Keeper>),
     /// It is another process's.
     Old(Head),
 }
@@ -204,7 +209,7 @@ fn serve<V: Vfs>(
     let references = Arc::new(References::new());
     let left = vfs.left();
     for (handle, inode, kind) in &left {
-        references.add(*handle, *inode, *kind);
+        references.add_from_before(*handle, *inode, *kind);
     }
     let Device { connection, read_only, mount } = device;
     let copy = || connection.try_clone().map(Wire).map_err(system("copying the FUSE device"));
@@ -237,7 +242,11 @@ fn serve<V: Vfs>(
         notifier,
         desk,
     });
-    let acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    let allow_other = match &start {
+        Start::Old(head) => head.allow_other,
+        Start::Plain | Start::Kept(_) => options.allow_other,
+    };
+    let acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
     let mut config = Config::default();
     config.acl = acl;
     config.n_threads = Some(options.threads.get());
@@ -246,21 +255,20 @@ fn serve<V: Vfs>(
     config.clone_fd = matches!(start, Start::Plain) && device::open().is_ok();
     // A failure drops the file system, and that closes the server.
     // Whoever else may enter could map a file of a writable mount and show others what he wrote there.
-    let judges_opens = !read_only && options.allow_other;
+    let judges_opens = !read_only && allow_other;
     let filesystem = OmniFilesystem::new(server, judges_opens);
     let greeted = system("the FUSE handshake");
     let serving = match start {
         Start::Plain => {
             fuser::Session::from_fd(filesystem, connection, acl, config).map_err(greeted)?
         }
-        Start::Kept => {
+        Start::Kept(keeper) => {
             let (serving, greeting) =
                 handshake::begin(filesystem, &connection, acl, config).map_err(greeted)?;
-            if let Some(keeper) = &options.keeper {
-                let secret = *keeper.secret();
-                let head = Head { greeting, read_only, point: point.clone(), secret };
-                hand_over(&vfs, keeper, &connection, head);
-            }
+            let (secret, mount) = (*keeper.secret(), (mount.id, mount.minor));
+            let point = point.clone();
+            let head = Head { greeting, read_only, allow_other, mount, point, secret };
+            hand_over(&vfs, &keeper, &connection, head);
             serving
         }
         Start::Old(head) => {

@@ -346,7 +346,7 @@ impl Notifier {
         for round in 0..TRIES {
             let told = self.wire.inval_inode(node, pages);
             self.log(told);
-            if told != Told::Unknown || !self.references.contains(Handle(node)) {
+            if told != Told::Unknown || !self.references.may_be_on_its_way(Handle(node)) {
                 return;
             }
             thread::sleep(Duration::from_millis(1 << round));

@@ -227,6 +227,7 @@ mod tests {
             allow_other: false,
             stale_if_error: false,
             kept: false,
+            taken_back: false,
         };
         let hub = ProviderStatus { name: "hub".into(), callouts, ..ProviderStatus::default() };
         Status { mount, core: CoreStatus { providers: vec![hub], ..CoreStatus::default() } }

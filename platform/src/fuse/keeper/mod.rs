@@ -8,8 +8,9 @@ mod process;
 
 pub use process::keep;
 
-use super::kept::{Journal, Left};
+use super::kept::{Head, Journal, Left};
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -17,7 +18,7 @@ use rustix::thread::gettid;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The descriptors that the keeper gives to the process it starts: first the socket.
@@ -31,6 +32,8 @@ const HOLD: u8 = b'h';
 const LIFE: u8 = b'l';
 /// It answers.
 const READY: u8 = b'r';
+/// What is held is not to be gone on with.
+const DROP: u8 = b'd';
 /// There is no mount any more.
 const OVER: u8 = b'o';
 
@@ -40,9 +43,17 @@ pub struct Keeper {
     socket: OwnedFd,
     session: Mutex<Option<Session>>,
     secret: [u8; 16],
-    point: Option<PathBuf>,
+    before: Option<Before>,
     /// Another process can go on with the mount.
     holds: AtomicBool,
+}
+
+/// What holds of a session that another process has begun, whatever the configuration says by now.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// Where it is mounted. Nobody may look at that path before it is served.
+    pub point: PathBuf,
+    pub allow_other: bool,
 }
 
 #[derive(Debug)]
@@ -73,8 +84,8 @@ fn name_life(socket: &OwnedFd) -> io::Result<()> {
     })?;
     match told.recv().map_err(io::Error::other)? {
         Ok(life) => give(socket, LIFE, &[life.as_fd()]),
-        // Before Linux 6.9, where nothing can be kept anyway.
-        Err(Errno::INVAL) => Ok(()),
+        // Before Linux 6.9, or in a sandbox, where nothing can be kept anyway.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -108,13 +119,22 @@ impl Keeper {
             getrandom::fill(&mut secret).map_err(io::Error::other)?;
             let session = Mutex::new(Some(Session::New(Journal::new()?)));
             let holds = AtomicBool::new(false);
-            return Ok(Keeper { socket, session, secret, point: None, holds });
+            return Ok(Keeper { socket, session, secret, before: None, holds });
         }
         let [device, one, two] = HELD.map(take);
         let (journal, left) = Journal::take([one?, two?])?;
-        let (secret, point) = (left.head.secret, Some(left.head.point.clone()));
+        let Head { secret, point, allow_other, .. } = left.head.clone();
+        let before = Some(Before { point, allow_other });
         let session = Mutex::new(Some(Session::Old { device: device?, journal, left }));
-        Ok(Keeper { socket, session, secret, point, holds: AtomicBool::new(true) })
+        Ok(Keeper { socket, session, secret, before, holds: AtomicBool::new(true) })
+    }
+
+    /// One that keeps nothing.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> std::sync::Arc<Keeper> {
+        let socket = std::fs::File::open("/dev/null").unwrap().into();
+        let (session, holds) = (Mutex::default(), AtomicBool::new(false));
+        Keeper { socket, session, secret: [0; 16], before: None, holds }.into()
     }
 
     /// What contents are to be told apart by ([`crate::Vfs::edition`]).
@@ -122,15 +142,34 @@ impl Keeper {
         &self.secret
     }
 
-    /// Where the session is mounted that this process goes on with. Nobody may look at that path before it
-    /// is served.
-    pub fn point(&self) -> Option<&Path> {
-        self.point.as_deref()
+    /// Whether this process goes on with a session.
+    pub fn goes_on(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Whether this process is of the program from before, since that which is installed did not come up.
+    pub fn took_back(&self) -> bool {
+        std::env::args_os().next().is_some_and(|program| program == process::OWN)
+    }
+
+    /// The session that this process goes on with.
+    pub fn before(&self) -> Option<&Before> {
+        self.before.as_ref()
     }
 
     /// Whether another process would go on with the mount if this one died now.
     pub fn holds(&self) -> bool {
-        self.holds.load(Ordering::Relaxed)
+        let mut socket = [PollFd::new(&self.socket, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let asked = poll(&mut socket, Some(&now));
+        let gone = asked.is_ok() && socket[0].revents().contains(PollFlags::HUP);
+        self.holds.load(Ordering::Relaxed) && !gone
+    }
+
+    /// Nobody is to go on with the session.
+    pub(super) fn drop_session(&self) {
+        self.holds.store(false, Ordering::Relaxed);
+        self.say(DROP);
     }
 
     /// Once.

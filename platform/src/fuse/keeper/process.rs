@@ -2,7 +2,7 @@
 //!
 //! It reads no configuration, opens nothing, and knows of its child what the child says in one byte.
 
-use super::{HELD, HOLD, LIFE, OVER, READY, SOCKET};
+use super::{DROP, HELD, HOLD, LIFE, OVER, READY, SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -22,13 +22,17 @@ use std::time::{Duration, Instant};
 /// How long a process that goes on with a session may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The program of this process, or of one that it has forked.
-const OWN: &str = "/proc/self/exe";
+pub(super) const OWN: &str = "/proc/self/exe";
 /// How often in a row one may die before it has answered, or, if nobody has killed it, soon after.
-const MOST_FAILURES: u32 = 3;
-/// What dies sooner has failed.
-const SOON: Duration = Duration::from_secs(1);
-/// A pause after the first failure, then twice as long each time.
-const PAUSE: Duration = Duration::from_millis(100);
+const MOST_DEATHS: u32 = 4;
+/// What dies sooner after it has answered has failed.
+const SOON: Duration = Duration::from_secs(10);
+/// How many quick deaths in a row make no pause, how much longer each further one makes it, and how often.
+const CALM: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(50);
+const MOST_PAUSES: u32 = 20;
+/// How long the rest of a process is waited for once the thread that does nothing has ended.
+const REST: Duration = Duration::from_millis(100);
 
 /// Starts this program with `--kept=new` and these arguments, and with `--kept=old --kept-in DIR` again each time that it dies without having said that
 /// its mount is over. Returns when there is nothing left to keep, with what it ended with.
@@ -55,7 +59,7 @@ pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCod
         std::env::set_current_dir("/")?;
     }
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let (mut held, mut failures) = (false, 0);
+    let (mut held, mut deaths, mut quick) = (false, 0_u32, 0_u32);
     let mut dying: Vec<Child> = Vec::new();
     loop {
         let mut child = match spawn(program, &directory, &arguments, held) {
@@ -65,7 +69,6 @@ pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCod
             }
             child => child?,
         };
-        let started = Instant::now();
         let life = watch(&mut child, &ours, &mut held)?;
         dying.push(child);
         // One that cannot be waited for is left to the system.
@@ -73,22 +76,24 @@ pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCod
         if life.over || !held || life.code == Some(0) {
             return Ok(ExitCode::from(life.code.unwrap_or(1)));
         }
-        let lived = life.ready && (life.killed || started.elapsed() >= SOON);
-        failures = if lived { 0 } else { failures + 1 };
+        let lived = life.lived.is_some_and(|lived| life.killed || lived >= SOON);
+        deaths = if lived { 0 } else { deaths + 1 };
         program = if lived { &installed } else { Path::new(OWN) };
-        if failures > MOST_FAILURES {
+        if deaths > MOST_DEATHS {
             // The kernel ends the session with the last descriptor of it.
             return Ok(ExitCode::FAILURE);
         }
-        if failures > 0 {
-            std::thread::sleep(PAUSE * 2_u32.pow(failures - 1));
-        }
+        // One that is killed again and again is not to keep the machine from whatever it is short of.
+        quick = if life.lived.is_some_and(|lived| lived >= SOON) { 0 } else { quick + 1 };
+        let pauses = quick.saturating_sub(CALM).min(MOST_PAUSES).max((1 << deaths) - 1);
+        std::thread::sleep(PAUSE * pauses);
     }
 }
 
 /// How a serving process has lived.
 struct Life {
-    ready: bool,
+    /// From its first answer to its end.
+    lived: Option<Duration>,
     over: bool,
     /// `None`: a signal ended it.
     code: Option<u8>,
@@ -103,15 +108,21 @@ struct Life {
 fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Life> {
     // Its number is not another's before it is waited for.
     let pid = Pid::from_child(child);
-    let mut exit = pidfd_open(pid, PidfdFlags::empty())?;
-    let mut life = Life { ready: false, over: false, code: None, killed: false };
+    let mut life = Life { lived: None, over: false, code: None, killed: false };
+    let mut answered = None;
+    let whole = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(whole) => whole,
+        // An old kernel or a sandbox, where nothing can be kept.
+        Err(_) => {
+            life.code = child.wait()?.code().map(|code| u8::try_from(code).unwrap_or(1));
+            return Ok(life);
+        }
+    };
+    let mut exit = whole.try_clone()?;
     let mut deadline = held.then(|| Instant::now() + PATIENCE);
     loop {
-        let limit = deadline.map(|deadline| {
-            let limit = deadline.saturating_duration_since(Instant::now());
-            // INVARIANT: of some seconds.
-            Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() }
-        });
+        let limit =
+            deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(&exit, PollFlags::IN)];
         match poll(&mut both, limit.as_ref()) {
             Ok(0) => {
@@ -125,12 +136,17 @@ fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Lif
         // What it has said is heard before its end.
         if said {
             match receive(socket, held, &mut exit)? {
-                READY => (life.ready, deadline) = (true, None),
+                READY => (answered, deadline) = (Some(Instant::now()), None),
+                DROP => *held = false,
                 OVER => life.over = true,
                 _ => {}
             }
         } else if ended {
+            life.lived = answered.map(|answered: Instant| answered.elapsed());
             let goes_on = *held && !life.over;
+            let mut rest = [PollFd::new(&whole, PollFlags::IN)];
+            // What is left of it after that waits in the kernel.
+            let _ = poll(&mut rest, Some(&timespec(REST)));
             let status = if goes_on { child.try_wait()? } else { Some(child.wait()?) };
             let code = status.and_then(|status| status.code());
             // One that is not ended wholly is waited for no longer: only who is killed leaves so.
@@ -139,6 +155,11 @@ fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Lif
             return Ok(life);
         }
     }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    // INVARIANT: of some seconds.
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
 }
 
 /// One word of the serving process, and what goes with it.

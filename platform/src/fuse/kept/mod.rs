@@ -13,12 +13,13 @@ mod table;
 
 pub use journal::{Head, Journal, Left};
 
+use super::keeper::Keeper;
 use crate::{
     Attr, Change, DirPage, Entry, Error, Event, Fate, Handle, HandleError, Inode, Kind, OpenFile,
     OpenId, Opened, Result, Statfs, Vfs,
 };
 use bytes::Bytes;
-use journal::{Place, Record};
+use journal::Record;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -42,29 +43,36 @@ pub(super) struct Kept<V: Vfs> {
 #[derive(Debug)]
 struct Memory {
     table: Table,
-    journal: Journal,
+    /// `None` once something could not be noted.
+    journal: Option<Journal>,
+    keeper: Arc<Keeper>,
     directories: HashMap<OpenId, Handle>,
-    /// Names that the process before has told to be absent.
-    absent: Vec<(Handle, String)>,
+    /// Names that the process before has told to be kept.
+    names: HashSet<(Handle, Arc<str>)>,
 }
 
 impl Memory {
     fn write(&mut self, records: &[Record]) {
-        if !records.is_empty() {
-            self.journal.write(records, |number| self.table.is_held(number));
+        let Some(journal) = self.journal.as_mut().filter(|_| !records.is_empty()) else { return };
+        if let Err(error) = journal.write(records, |number| self.table.is_held(number)) {
+            tracing::warn!(%error, "the mount ends with this process: what the kernel holds cannot be noted");
+            // A number that nobody knows of could get another meaning.
+            self.keeper.drop_session();
+            self.journal = None;
         }
     }
 
     /// All that the kernel was told to keep, since nobody has watched it for a while.
     fn doubts(&mut self, root: Handle) -> Vec<Change> {
-        let fate = Fate::Doubtful;
         let mut doubts = vec![Change::Content { handle: root, open: false }];
-        for (handle, Place { parent, name, .. }) in self.table.left() {
-            doubts.push(Change::Content { handle, open: false });
-            doubts.push(Change::Entry { parent, name: name.to_string(), fate });
-        }
-        let absent = std::mem::take(&mut self.absent).into_iter();
-        doubts.extend(absent.map(|(parent, name)| Change::Entry { parent, name, fate }));
+        let contents = self.table.left().into_iter();
+        doubts.extend(contents.map(|(handle, _)| Change::Content { handle, open: false }));
+        let names = std::mem::take(&mut self.names).into_iter();
+        doubts.extend(names.map(|(parent, name)| Change::Entry {
+            parent,
+            name: name.to_string(),
+            fate: Fate::Doubtful,
+        }));
         doubts
     }
 }
@@ -76,11 +84,12 @@ impl<V: Vfs> Kept<V> {
     }
 
     /// `left`: what the process before has left, of a session that goes on.
-    pub fn new(vfs: Arc<V>, journal: Journal, left: Option<Left>) -> Kept<V> {
+    pub fn new(vfs: Arc<V>, keeper: Arc<Keeper>, journal: Journal, left: Option<Left>) -> Kept<V> {
         let (root, resumed) = (vfs.root(), left.is_some());
-        let Left { nodes, absent, .. } = left.unwrap_or_default();
+        let Left { nodes, names, .. } = left.unwrap_or_default();
         let table = Table::new(root, nodes);
-        let memory = Memory { table, journal, directories: HashMap::new(), absent };
+        let (journal, directories) = (Some(journal), HashMap::new());
+        let memory = Memory { table, journal, keeper, directories, names };
         Kept { vfs, memory: Some(Arc::new(Mutex::new(memory))), resumed }
     }
 
@@ -93,7 +102,7 @@ impl<V: Vfs> Kept<V> {
         let Some(memory) = &self.memory else { return Ok(()) };
         let mut memory = memory.lock();
         memory.write(&[Record::Head(head)]);
-        give(memory.journal.files())
+        memory.journal.as_ref().map_or(Ok(()), |journal| give(journal.files()))
     }
 
     /// What the kernel holds from before.
@@ -277,7 +286,9 @@ impl<V: Vfs> Vfs for Kept<V> {
 
     fn parent(&self, number: Handle) -> Result<(Handle, Inode)> {
         let before = self.memory.as_ref().and_then(|memory| memory.lock().table.parent(number));
-        if let Some((parent, inode)) = before {
+        if let Some((parent, inode)) = before
+            && self.handle_now(number).is_none()
+        {
             let root = || Inode(self.vfs.root().0);
             return Ok((parent, inode.unwrap_or_else(root)));
         }

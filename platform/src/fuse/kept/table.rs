@@ -131,14 +131,15 @@ impl Table {
 
     /// The numbers by which the kernel knows a handle.
     pub fn numbers(&self, handle: Handle) -> Vec<Handle> {
-        match self.numbers.get(&handle.0) {
-            Some(numbers) => numbers.clone(),
-            // The number of another thing, from before.
-            None if self.nodes.get(&handle.0).is_some_and(|node| node.foreign.is_some()) => {
-                Vec::new()
-            }
-            None => vec![handle],
+        let mut numbers = self.numbers.get(&handle.0).cloned().unwrap_or_default();
+        match self.nodes.get(&handle.0) {
+            // The number of another thing, from before, or in the list already.
+            Some(Node { foreign: Some(_), .. }) => {}
+            Some(Node { foreign: None, .. }) => numbers.push(handle),
+            None if numbers.is_empty() => numbers.push(handle),
+            None => {}
         }
+        numbers
     }
 
     /// The number by which to show an entry, with one reference more, and what to write down of it first.
@@ -168,7 +169,11 @@ impl Table {
             return (number, None);
         }
         if let Some(foreign) = &mut node.foreign {
-            foreign.place = place();
+            let before = std::mem::replace(&mut foreign.place, place());
+            // It is found by its present place from here on.
+            if self.places.remove(&(before.parent, before.name)).is_some() {
+                self.places.insert((parent, name.into()), number);
+            }
         }
         (number, Some(Record::Node(number, place())))
     }

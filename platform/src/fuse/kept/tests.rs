@@ -17,14 +17,14 @@ impl Lives {
         let journal = Journal::new().unwrap();
         let files = journal.files().each_ref().map(|file| file.try_clone().unwrap());
         memory.silence_opens();
-        (Kept::new(memory.clone(), journal, None), Lives { files })
+        (Kept::new(memory.clone(), Keeper::of_nobody(), journal, None), Lives { files })
     }
 
     fn next(&self, memory: &Arc<Memory>) -> Kept<Memory> {
         let files = self.files.each_ref().map(|file| file.try_clone().unwrap());
         let (journal, left) = Journal::take(files).unwrap();
         memory.silence_opens();
-        Kept::new(memory.clone(), journal, Some(left))
+        Kept::new(memory.clone(), Keeper::of_nobody(), journal, Some(left))
     }
 }
 
@@ -155,6 +155,10 @@ fn all_that_was_told_to_be_kept_is_dropped_also_what_was_not_there() {
         Ok::<_, HandleError>(page)
     });
     let file = page.unwrap().entries[0].entry.as_ref().unwrap().handle;
+    // The same file by another name, which the kernel keeps beside that one.
+    let other = look(&first, AT_ROOT, "other").handle;
+    let again = look(&first, other, "again").handle;
+    assert_eq!(look(&first, again, "file").handle, file);
     drop(first);
     let next = lives.next(&tree("one"));
     let doubts = next.changes().recv().unwrap();
@@ -164,8 +168,38 @@ fn all_that_was_told_to_be_kept_is_dropped_also_what_was_not_there() {
             "{handle:?}: {doubts:?}"
         );
     }
-    for (parent, name) in [(AT_ROOT, "shared"), (shared, "file"), (shared, "absent")] {
+    for (parent, name) in
+        [(AT_ROOT, "shared"), (shared, "file"), (shared, "absent"), (again, "file")]
+    {
         let (name, fate) = (name.to_owned(), Fate::Doubtful);
         assert!(doubts.contains(&Change::Entry { parent, name, fate }), "{doubts:?}");
     }
+}
+
+#[test]
+fn what_is_told_of_a_handle_is_told_of_each_of_its_numbers() {
+    let (first, lives) = Lives::first(&tree("one"));
+    let shared = look(&first, AT_ROOT, "shared").handle;
+    let file = look(&first, shared, "file");
+    assert_eq!(text(&first, file.handle).unwrap(), b"one");
+    drop(first);
+    let memory = tree("one");
+    let next = lives.next(&memory);
+    // By its name first, where nothing proves what it is, and by the number that somebody reads it by after that.
+    let lookup = wait(next.vfs.lookup(wait(next.handle(shared)).unwrap(), "file"));
+    let mut named = lookup.unwrap().unwrap();
+    let (number, _) = {
+        let mut memory = next.memory.as_ref().unwrap().lock();
+        memory.table.show(shared, "file", &named, || None)
+    };
+    named.handle = number;
+    assert_ne!(named.handle, file.handle);
+    assert_eq!(text(&next, file.handle).unwrap(), b"one");
+    let handle = next.handle_now(file.handle).unwrap();
+    assert_eq!(next.handle_now(named.handle), Some(handle));
+    let mut numbers = next.memory.as_ref().unwrap().lock().table.numbers(handle);
+    numbers.sort();
+    let mut both = [named.handle, file.handle];
+    both.sort();
+    assert_eq!(numbers, both);
 }

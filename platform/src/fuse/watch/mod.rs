@@ -45,6 +45,7 @@ use rustix::fs::{
     XattrFlags,
 };
 use rustix::io::Errno;
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,8 +62,8 @@ const TRIES: usize = 16;
 /// A directory that only this thread's lookups find, below the root. What has no name any more but
 /// is held open has one there, by its number.
 const NAMELESS: &str = ".omnifs-nameless";
-/// Nodes that are nobody's count up from here. Their numbers are not used again, so the kernel
-/// never takes one for what it knew.
+/// Nodes that are nobody's count up from somewhere behind this. Their numbers are not used again, by the next
+/// process of a mount neither, so the kernel never takes one for what it knew.
 const NOBODYS: u64 = 0xfff0_0000_0000_0000;
 /// How long a notification is waited for.
 const TOLD_AFTER: Duration = Duration::from_millis(20);
@@ -108,7 +109,11 @@ impl<V: Vfs> Raiser<V> {
                 if !leave_descriptors() {
                     return;
                 }
-                let mut raising = Raising { raiser: self, lister, next: NOBODYS };
+                let mut raising = Raising {
+                    raiser: self,
+                    lister,
+                    next: NOBODYS | RandomState::new().hash_one(0) >> 16,
+                };
                 let _seat = self.desk.sit();
                 while let Some(task) = self.queue.next(|task| self.is_told(task)) {
                     match task {
