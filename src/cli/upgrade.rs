@@ -73,6 +73,8 @@ fn upgrade(context: &Context, record: Record) -> Result<(MountStatus, MountStatu
         .hint("unmount it and mount it again"));
     }
     let registry = context.registry();
+    // Elsewhere nothing is kept.
+    #[cfg(target_os = "linux")]
     registry.end(&record)?;
     let deadline = Instant::now() + PATIENCE;
     loop {

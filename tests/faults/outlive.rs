@@ -352,7 +352,9 @@ fn an_upgrade_puts_another_program_under_the_mount_and_takes_back_one_that_does_
         let old = || {
             let pids = children(keeper);
             let exe = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-            pids.iter().any(|pid| exe(pid).as_ref() == Some(&own)).then_some(())
+            // That of the one which was killed has been replaced too.
+            let next = |of: &&i32| **of != pid.as_raw_nonzero().get();
+            pids.iter().filter(next).any(|pid| exe(pid).as_ref() == Some(&own)).then_some(())
         };
         assert!(wait_until(SOON, old).is_some(), "{broken}: the one from before does not go on");
         readers.await_right(SOON, 20);
