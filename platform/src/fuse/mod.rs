@@ -155,7 +155,7 @@ pub fn mount<V: Vfs>(
             })?;
             let head = left.head.clone();
             let device = Device { connection: device, read_only: head.read_only, mount };
-            let vfs = Kept::new(vfs, keeper, journal, Some(left));
+            let vfs = Kept::new(vfs, keeper, journal, Some(*left));
             (path.to_owned(), device, vfs, Start::Old(head))
         }
         new => {

@@ -63,7 +63,7 @@ pub(super) enum Session {
     Old {
         device: OwnedFd,
         journal: Journal,
-        left: Left,
+        left: Box<Left>,
     },
 }
 
@@ -125,7 +125,8 @@ impl Keeper {
         let (journal, left) = Journal::take([one?, two?])?;
         let Head { secret, point, allow_other, .. } = left.head.clone();
         let before = Some(Before { point, allow_other });
-        let session = Mutex::new(Some(Session::Old { device: device?, journal, left }));
+        let session =
+            Mutex::new(Some(Session::Old { device: device?, journal, left: Box::new(left) }));
         Ok(Keeper { socket, session, secret, before, holds: AtomicBool::new(true) })
     }
 
