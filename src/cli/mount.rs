@@ -132,13 +132,7 @@ impl MountOptions {
 }
 
 pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
-    let mut config = context.config()?.over(&args.options.overrides());
-    #[cfg(target_os = "linux")]
-    if let Some(before) = context.keeper.as_ref().and_then(|keeper| keeper.before()) {
-        // What was agreed on with the kernel stays so.
-        config.mount.backend = Backend::native();
-        config.mount.allow_other = before.allow_other;
-    }
+    let config = as_agreed(context, context.config()?.over(&args.options.overrides()));
     let mut options = options(context, config, &args.path, &args.providers)?;
     options.keeper = context.keeper.clone();
     options.follow(context.named, args.options.overrides());
@@ -217,6 +211,21 @@ pub fn options(
         poll_every: None,
         keeper: None,
     })
+}
+
+/// What was agreed on with the kernel stays so in a process that goes on with its session.
+#[cfg(target_os = "linux")]
+fn as_agreed(context: &Context, mut config: Config) -> Config {
+    if let Some(before) = context.keeper.as_ref().and_then(|keeper| keeper.before()) {
+        config.mount.backend = Backend::native();
+        config.mount.allow_other = before.allow_other;
+    }
+    config
+}
+
+#[cfg(not(target_os = "linux"))]
+fn as_agreed(_: &Context, config: Config) -> Config {
+    config
 }
 
 /// Where the session is mounted that this process goes on with, if it does.

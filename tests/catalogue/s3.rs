@@ -68,8 +68,9 @@ impl World {
         fs::write(&file, secret).expect("a file");
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its mode");
+        // The server walks through all files for each of its pages.
         let own = format!(
-            "[instances.store]\nprovider = 's3'\nendpoints.s3 = '{}'\ncredential-file = '{}'\n",
+            "[limits]\nrequest-time = '120s'\n[instances.store]\nprovider = 's3'\nendpoints.s3 = '{}'\ncredential-file = '{}'\n",
             self.server.url(),
             file.display()
         );
