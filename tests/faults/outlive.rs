@@ -186,7 +186,7 @@ fn readers_do_not_notice_that_the_daemon_is_killed() {
     assert!(got == body.as_bytes(), "the long file is not what it was");
     let seen = readers.stop(SOON);
     assert!(seen.errors.is_empty(), "{:?}\n{}", seen.errors, log(&mounted));
-    assert!(seen.longest < Duration::from_secs(10), "{:?}", seen.longest);
+    assert!(seen.longest < SOON, "{:?}", seen.longest);
     assert_eq!(tail.try_wait().expect("tail"), None, "it goes on");
     tied::stop(&mut tail, Duration::from_secs(1));
     let mut printed = String::new();
@@ -399,8 +399,9 @@ fn a_walk_in_the_next_process_costs_what_it_has_cost_in_the_first() {
     await_next(&mounted, killed);
     let (again, found_again) = walk();
     assert_eq!(found_again, found);
-    // What the kernel has from before is neither believed nor asked for name by name. A poll may come beside it.
-    assert!(again <= requests + 4, "{again} requests, where the first walk took {requests}");
+    // What the kernel has from before is neither believed nor asked for name by name, of which there are 250. The way
+    // there, and polls, come beside it.
+    assert!(again < requests + 50, "{again} requests, where the first walk took {requests}");
     mounted.unmount();
 }
 
