@@ -223,10 +223,9 @@ fn validator(headers: &HeaderMap, known: Option<&Validator>) -> Option<Validator
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let tag = text(header::ETAG).map(|tag| Validator::Tag(tag.to_owned()));
     let date = text(header::LAST_MODIFIED).and_then(|text| {
-        let modified = budget::headers::date(text)?;
-        let answered = headers.get(header::DATE).and_then(|value| value.to_str().ok());
-        let answered = answered.and_then(budget::headers::date);
-        let settled = answered.is_some_and(|at| at >= modified + Duration::from_secs(1));
+        budget::headers::date(text)?;
+        let unchanged = budget::headers::unchanged_for(headers);
+        let settled = unchanged.is_some_and(|age| age >= Duration::from_secs(1));
         Some(Validator::Date { text: text.to_owned(), settled })
     });
     let strong = |one: &Option<Validator>| one.as_ref().is_some_and(Validator::is_strong);

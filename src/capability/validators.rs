@@ -3,6 +3,7 @@
 //! **Invariant:** what is kept is never served without the server's word: it only turns a 304 into
 //! the answer that the 304 confirms. Answers to different credentials are different entries.
 
+use super::budget::headers::unchanged_for;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lru::LruCache;
@@ -10,6 +11,13 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an object was as it is before the server answered, so that its date tells it from what comes after. A date
+/// has whole seconds: an object that changes at 10.2 s and again at 10.8 s has one date in both states, and who kept
+/// the first would be told for ever that it is the last. RFC 9110 (section 8.8.2.2) asks for one second. The other
+/// is for servers that look at a file before they look at the clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What makes two requests the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +52,7 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct Kept {
     etag: Option<HeaderValue>,
+    /// Where no other state has it.
     last_modified: Option<HeaderValue>,
     headers: Vec<(String, String)>,
     pub body: Bytes,
@@ -155,7 +164,8 @@ impl Validators {
         body: &Bytes,
     ) {
         let etag = answer.get(header::ETAG).cloned();
-        let last_modified = answer.get(header::LAST_MODIFIED).cloned();
+        let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
+        let last_modified = answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned();
         let forbidden =
             answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
                 value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))

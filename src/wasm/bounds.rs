@@ -209,25 +209,19 @@ struct Nesting {
     blocks: u64,
     /// The same of its loops.
     loops: u64,
-    /// It only adds to addresses and stores them: it has no branch, which makes a compiler's time square.
+    /// It only adds to addresses and stores them, a few at a time. Branches, or many values at once, would make a
+    /// compiler's time square.
     relocates: bool,
 }
 
 fn nesting(body: &FunctionBody<'_>) -> Result<Nesting, Reason> {
     let mut within = Vec::new();
     let mut loops = 0;
-    let mut sum = Nesting { blocks: 0, loops: 0, relocates: true };
+    let mut sum = Nesting { blocks: 0, loops: 0, relocates: false };
+    let mut operands = Some(0);
     for operator in body.get_operators_reader()? {
         let operator = operator?;
-        sum.relocates &= matches!(
-            operator,
-            Operator::I32Const { .. }
-                | Operator::GlobalGet { .. }
-                | Operator::I32Add
-                | Operator::I32Load { .. }
-                | Operator::I32Store { .. }
-                | Operator::End
-        );
+        operands = operands.and_then(|before| relocated(&operator, before));
         match operator {
             Operator::Block { .. } | Operator::If { .. } => within.push(false),
             Operator::Loop { .. } => {
@@ -247,5 +241,18 @@ fn nesting(body: &FunctionBody<'_>) -> Result<Nesting, Reason> {
         at_most(limits::BLOCKS_MAX, within.len() as u64, "blocks within each other")?;
         sum.blocks += within.len() as u64;
     }
+    sum.relocates = operands.is_some();
     Ok(sum)
+}
+
+/// How many operands there are after one operator of relocations; nothing after any other, and where there are too many.
+fn relocated(operator: &Operator<'_>, before: u64) -> Option<u64> {
+    let after = match operator {
+        Operator::I32Const { .. } | Operator::GlobalGet { .. } => before + 1,
+        Operator::I32Load { .. } | Operator::End => before,
+        Operator::I32Add => before.checked_sub(1)?,
+        Operator::I32Store { .. } => before.checked_sub(2)?,
+        _ => return None,
+    };
+    (after <= limits::RELOCATED_MAX).then_some(after)
 }

@@ -68,6 +68,10 @@ pub const FUNCTION_MAX: u64 = 256 * KIB as u64;
 /// 420 KiB, by which its modules are linked; a compiler's time is in proportion.
 pub const RELOCATIONS_MAX: u64 = MIB as u64;
 
+/// Operands of such a function at any one place. An address and what is stored there have four. A function that loads a
+/// hundred thousand and then adds them up has a compiler keep them all, and its time is in no proportion.
+pub const RELOCATED_MAX: u64 = 15;
+
 /// What a byte of such a function costs a compiler, in the unit of [`LOCAL_WORK`]: twice what was measured.
 pub const RELOCATION_WORK: u64 = 8_000;
 

@@ -158,6 +158,45 @@ async fn an_unchanged_object_is_revalidated_and_the_provider_sees_the_kept_answe
     assert_eq!((total.callouts, total.revalidated, total.failures), (4, 1, 0));
 }
 
+/// The server knows its objects by the second of their last change, as plain web servers do.
+#[tokio::test]
+async fn of_two_changes_in_one_second_the_second_shows_at_the_next_request() {
+    let server = Server::start(|number, request| {
+        let (changed, at) = ("08:49:37", ["08:49:37", "08:49:38", "08:49:39", "08:49:40"][number]);
+        let day = "Sun, 06 Nov 1994";
+        let headers = format!("Last-Modified: {day} {changed} GMT\r\nDate: {day} {at} GMT\r\n");
+        if header_of(request, "if-modified-since").is_some() {
+            return Reply::Send(format!("HTTP/1.1 304 X\r\n{headers}\r\n").into_bytes());
+        }
+        answer(200, &headers, format!("state {number}"))
+    })
+    .await;
+    let outbound = outbound(&server.url());
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let response = fetch(&outbound, get("/things/1")).await.unwrap();
+        seen.push(String::from_utf8(response.body.to_vec()).unwrap());
+    }
+    // From the third on, its date is of one state.
+    assert_eq!(seen, ["state 0", "state 1", "state 2", "state 2"]);
+    let asked = server.seen.requests();
+    let asked = asked.iter().map(|request| header_of(request, "if-modified-since").is_some());
+    assert_eq!(asked.collect::<Vec<_>>(), [false, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_date_without_the_time_of_its_answer_confirms_nothing() {
+    let then = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    let server = Server::start(move |number, _| answer(200, then, format!("state {number}"))).await;
+    let outbound = outbound(&server.url());
+    for number in 0..2 {
+        let response = fetch(&outbound, get("/things/1")).await.unwrap();
+        assert_eq!(response.body, format!("state {number}"));
+    }
+    let asked = server.seen.requests();
+    assert!(asked.iter().all(|request| header_of(request, "if-modified-since").is_none()));
+}
+
 #[tokio::test]
 async fn a_304_that_nobody_asked_for_is_invalid() {
     let server =

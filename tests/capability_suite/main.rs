@@ -176,6 +176,13 @@ async fn fails(outbound: &Outbound, request: Request) -> (Cause, String) {
     (failure.cause, failure.detail)
 }
 
+fn header_of<'a>(request: &'a str, name: &str) -> Option<&'a str> {
+    let line = request.lines().find(|line| {
+        line.split_once(':').is_some_and(|(other, _)| other.eq_ignore_ascii_case(name))
+    });
+    line.and_then(|line| Some(line.split_once(':')?.1.trim()))
+}
+
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
 }

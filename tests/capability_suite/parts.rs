@@ -32,13 +32,6 @@ async fn cause(outbound: &Outbound, wanted: Wanted<'_>) -> Cause {
     part(outbound, wanted).await.expect_err("the part must fail").0
 }
 
-fn header_of<'a>(request: &'a str, name: &str) -> Option<&'a str> {
-    let line = request.lines().find(|line| {
-        line.split_once(':').is_some_and(|(other, _)| other.eq_ignore_ascii_case(name))
-    });
-    line.and_then(|line| Some(line.split_once(':')?.1.trim()))
-}
-
 /// First and last byte of what a request asks for.
 fn range(request: &str) -> (usize, usize) {
     let range = header_of(request, "range").expect("a Range");

@@ -212,8 +212,12 @@ fn what_is_as_large_as_an_interpreter_is_within_the_bounds() {
 /// A module whose one function adds to addresses and stores them, as many as that.
 fn relocations(number: usize) -> Vec<u8> {
     // At 0: the address of a global, and 1.
-    let one = [0x41, 0, 0x23, 0, 0x41, 1, 0x6a, 0x36, 2, 0];
-    let body = [vec![0], one.repeat(number), vec![0x0b]].concat();
+    relocating(&[0x41, 0, 0x23, 0, 0x41, 1, 0x6a, 0x36, 2, 0].repeat(number))
+}
+
+/// A module with a memory and a global, and one function of these operators.
+fn relocating(operators: &[u8]) -> Vec<u8> {
+    let body = [&[0][..], operators, &[0x0b]].concat();
     let code = [leb(1), leb(body.len() as u32), body].concat();
     [
         b"\0asm\x01\0\0\0".to_vec(),
@@ -238,6 +242,21 @@ fn a_function_of_relocations_alone_may_be_larger_than_others() {
     branching[last - 10] = 0x0f;
     branching[last - 9..last].fill(0x01);
     beyond(&with(&branching), "bytes in one function, more than 262144");
+}
+
+/// What is loaded first is added last, and a compiler keeps all of it until then.
+#[test]
+fn relocations_that_keep_many_values_are_a_function_like_any_other() {
+    // At 0: what so many places hold, added from the last to the first.
+    let sum = |values: usize| -> Vec<u8> {
+        let load = [0x23, 0, 0x28, 2, 0].repeat(values);
+        [vec![0x41, 0], load, vec![0x6a].repeat(values - 1), vec![0x36, 2, 0]].concat()
+    };
+    let many = |values: usize, bytes: usize| relocating(&sum(values).repeat(bytes / (6 * values)));
+    Component::load(&ENGINE, &with(&many(14, 300 << 10)), "sums", None).unwrap();
+    for deep in [many(15, 300 << 10), relocating(&sum(150_000))] {
+        beyond(&with(&deep), "bytes in one function, more than 262144");
+    }
 }
 
 /// They are computed at each call, where no clock stops them.

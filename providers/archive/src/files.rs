@@ -1,14 +1,12 @@
 //! What is shown of an archive.
 
-use crate::{Archive, Kind, Member, UNPACKED, each_member, split};
+use crate::{Archive, Kind, LONGEST, Member, UNPACKED, each_member, split};
 use omnifs_sdk::{Content, Entry, Error, Result, Tree, log, preload};
 use std::collections::BTreeMap;
 use std::io;
 
 /// As deep as the host walks.
 const DEPTH: usize = 64;
-/// Bytes of an id.
-const LONGEST: usize = 1024;
 
 /// What a directory holds, and all below it. `id` is told the path of each.
 pub fn list<I: Tree, T: AsRef<Member>>(

@@ -19,6 +19,8 @@ pub const PACKED: u64 = 32 << 20;
 pub const UNPACKED: u64 = 96 << 20;
 /// Files and directories of an archive.
 pub const MOST: usize = 50_000;
+/// Bytes of a path, which is a part of an id, and of an id.
+const LONGEST: usize = 1024;
 
 /// An archive, and how many directories at its top are not shown.
 #[derive(Clone, Copy, Debug)]

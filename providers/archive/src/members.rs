@@ -1,6 +1,6 @@
 //! What an archive holds at which path.
 
-use crate::{Archive, MOST, UNPACKED, zip};
+use crate::{Archive, LONGEST, MOST, UNPACKED, zip};
 use flate2::read::MultiGzDecoder;
 use omnifs_sdk::{Error, Result, log};
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ pub fn each<'a>(
                     Some(path) => each(path, &mut entry)?,
                     None => continue,
                 },
-                None => log::debug(&format!("a path is no name: {}", path.escape_ascii())),
+                None => unnamed(&path),
             }
         }
         Ok(())
@@ -125,10 +125,20 @@ pub fn each_member(
     })
 }
 
-/// A path as it is known here, without `./` and a slash at either end; nothing where it leads out, or nowhere.
+/// A path as it is known here, without `./` and a slash at either end; nothing where it leads out or nowhere, or is too
+/// long to be shown.
 pub fn clean(path: &[u8]) -> Option<&str> {
+    if path.len() > LONGEST {
+        return None;
+    }
     let path = str::from_utf8(path).ok()?.trim_start_matches("./").trim_matches('/');
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
+}
+
+/// Says that a path is left out.
+pub fn unnamed(path: &[u8]) {
+    let begin = &path[..path.len().min(LONGEST)];
+    log::debug(&format!("a path is no name: {}", begin.escape_ascii()));
 }
 
 /// The path without so many directories at its top.
@@ -157,6 +167,9 @@ pub fn insert<T: AsRef<Member>>(
         let known = all.get(above).is_some_and(|known| known.as_ref().kind == Kind::Directory);
         if !known {
             all.insert(above.to_owned(), directory());
+        }
+        if all.len() > MOST {
+            return Err(Error::TooLarge);
         }
     }
     all.insert(path, member);

@@ -143,6 +143,40 @@ fn more_members_than_the_bound_are_too_large() {
     assert!(matches!(all(&packed), Err(Error::TooLarge)));
 }
 
+/// A megabyte of path in a header of the POSIX format names half a million directories.
+#[test]
+fn a_path_that_is_too_long_to_be_shown_makes_no_directories() {
+    let long = "a/".repeat(1 << 19) + "a";
+    let mut builder = Builder::new(Vec::new());
+    builder.append_pax_extensions([("path", long.as_bytes())]).unwrap();
+    for path in ["replaced", "p/short"] {
+        let mut header = Header::new_ustar();
+        header.set_size(0);
+        builder.append_data(&mut header, path, &[][..]).unwrap();
+    }
+    let found = all(&builder.into_inner().unwrap()).unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), ["short"]);
+
+    let (longest, longer) = ("d/".repeat(511) + "ff", "d/".repeat(512) + "f");
+    let packed = zip(&[(&longest, 0o644, b""), (&longer, 0o644, b"")], true);
+    let found = members(Archive { packed: &packed, below: 0 }, 0).unwrap();
+    assert_eq!((found.len(), found.contains_key(&longest)), (512, true));
+}
+
+#[test]
+fn directories_that_no_entry_names_count_as_they_are_made() {
+    let mut all = Members::new();
+    let mut put = |number| {
+        let path = format!("{number}/{}f", "d/".repeat(500));
+        insert(&mut all, path, Member::DIRECTORY, || Member::DIRECTORY)
+    };
+    let (whole, rest) = (MOST / 502, MOST % 502);
+    assert!(rest > 0);
+    (0..whole).for_each(|number| put(number).unwrap());
+    assert!(matches!(put(whole), Err(Error::TooLarge)));
+    assert_eq!(all.len(), MOST + 1, "the last one is not made in whole");
+}
+
 #[test]
 fn an_archive_that_is_cut_or_changed_is_an_error_at_worst() {
     let packed = gzip(&tar(&[("p/a", FILE, 0o644, b"some text"), ("p/b", FILE, 0o644, b"more")]));

@@ -1,10 +1,10 @@
 //! Zip archives (APPNOTE.TXT 6.3.10), by the directory at their end. What that says of an entry counts; nothing of
 //! zip64, which no archive within these bounds needs, and no encryption.
 
-use crate::members::{below, clean};
+use crate::members::{below, clean, unnamed};
 use crate::{Archive, Kind, MOST, Member};
 use flate2::read::DeflateDecoder;
-use omnifs_sdk::{Error, Result, log};
+use omnifs_sdk::{Error, Result};
 use std::io::{self, Read};
 
 /// Bytes of the end of the directory, and of the comment that may follow it.
@@ -33,7 +33,7 @@ pub fn each(
         let entry = Entry::at(packed, at).ok_or_else(cut)?;
         at = entry.next;
         let Some(path) = clean(entry.name).and_then(|path| below(path, archive.below)) else {
-            log::debug(&format!("a path is no name: {}", entry.name.escape_ascii()));
+            unnamed(entry.name);
             continue;
         };
         let stored = entry.stored(packed).ok_or_else(cut)?;

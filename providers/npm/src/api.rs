@@ -25,11 +25,18 @@ routes! {
 /// Packages that are listed. Any other is found by its name.
 pub const PACKAGES: usize = 10_000;
 
-/// Without this a registry answers with the texts of all versions too.
+/// Without this a registry answers with the texts of all versions too. It has whether each is deprecated, and when
+/// anything of the package has changed.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
 pub fn package(name: &str) -> Request {
     registry::package(name).header("accept", SHORT)
+}
+
+/// Asks for the headers of what [`package`] is answered with: a registry, or a cache before it, may keep each form by
+/// itself, and one may be newer than the other.
+pub fn look(name: &str) -> Request {
+    registry::look(name).header("accept", SHORT)
 }
 
 /// One more than are listed: Verdaccio counts `from` and `size` from the same place, so a second page is none.

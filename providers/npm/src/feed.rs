@@ -1,8 +1,7 @@
-//! Polls. Each is a HEAD of a package's document, whose entity tag is another one whenever any of its versions, tags or
-//! manifests is. A registry that gives none proves nothing.
+//! Polls. Each is a HEAD of a package's document in the form that is shown, whose entity tag is another one whenever any
+//! of its versions, tags or manifests is. A registry that gives none proves nothing.
 
-use crate::Id;
-use crate::api::registry;
+use crate::{Id, api};
 use omnifs_sdk::poll::once;
 use omnifs_sdk::*;
 
@@ -15,7 +14,7 @@ pub fn poll(position: &Position) -> Result<Progress> {
     let name = scope.strip_prefix("package:").ok_or_else(unknown)?;
     let package = || [Id::Package(name.to_owned())];
     let polled = once(position, NEVER, |poll, was: &mut String| {
-        let answer = poll.note(registry::look(name).ok()?);
+        let answer = poll.note(api::look(name).ok()?);
         let none = || Error::Invalid("registry: no entity tag in the answer to HEAD".to_owned());
         let now = answer.header("etag").ok_or_else(none)?.to_owned();
         // No time tells whether it was so at the first fetch already.

@@ -280,6 +280,36 @@ fn a_poll_tells_what_has_another_tag_and_proves_the_rest() {
     assert_eq!(mount.requests(), [""; 0], "what a digest names is kept");
 }
 
+/// The cache before this registry keeps each form by itself, and the one that is shown is brought up to date last.
+#[test]
+fn a_poll_looks_at_the_form_that_is_shown() {
+    let registry = |short: u32, long: u32| {
+        Recorded::new().otherwise(move |line, headers, _| {
+            let is_short = headers.contains(&("accept", "application/vnd.npm.install-v1+json"));
+            let number = if is_short { short } else { long };
+            let version = format!("{number}.0.0");
+            let dist = dist("plain", "plain.tgz", b"");
+            let body = match line {
+                "GET /plain" => document(&json!({}), &[(version.as_str(), &dist)]),
+                _ => String::new(),
+            };
+            (200, vec![("etag".into(), format!("\"{number} {is_short}\""))], body.into_bytes())
+        })
+    };
+    let mount: Mount<Npm> = Mount::new(registry(1, 1));
+    let first = mount.poll(&position(None)).unwrap();
+    mount.apply(&first.changes);
+    assert_eq!(mount.list("plain/versions").unwrap(), ["1.0.0"]);
+    let mut cursor = first.cursor;
+    for (short, long, shown) in [(1, 2, "1.0.0"), (2, 2, "2.0.0")] {
+        mount.upstream_changes(registry(short, long));
+        let polled = mount.poll(&position(cursor)).unwrap();
+        mount.apply(&polled.changes);
+        assert_eq!(mount.list("plain/versions").unwrap(), [shown]);
+        cursor = polled.cursor;
+    }
+}
+
 #[test]
 fn a_registry_that_gives_no_entity_tag_is_no_proof_and_a_package_that_is_gone_is_told() {
     let mount: Mount<Npm> = Mount::new(Recorded::new().answer("HEAD /plain", 200, &[], ""));

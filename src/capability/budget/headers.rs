@@ -187,6 +187,13 @@ pub(in crate::capability) fn date(value: &str) -> Option<SystemTime> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok().map(Into::into)
 }
 
+/// How long what is answered has been as it is, by both of the service's dates, in whole seconds. Nothing where it sends
+/// only one of them, or says that it answered before.
+pub(in crate::capability) fn unchanged_for(headers: &HeaderMap) -> Option<Duration> {
+    let at = |name| text(headers, name).and_then(date);
+    at("date")?.duration_since(at("last-modified")?).ok()
+}
+
 /// Saturates: what a service sends may lie beyond what the clock can hold.
 fn epoch(since: Duration) -> SystemTime {
     const FAR: Duration = Duration::from_secs(1 << 36);
