@@ -200,6 +200,14 @@ impl<'a> Section<'a> {
         list
     }
 
+    /// The same, of which there has to be one where the key is there.
+    fn some_strings(&self, key: &str) -> Vec<String> {
+        if self.table.get(key).and_then(Item::as_array).is_some_and(|list| list.is_empty()) {
+            self.check::<()>(key, Err("is empty: name at least one".to_owned()));
+        }
+        self.strings(key)
+    }
+
     fn base_url(&self, key: &str) -> Option<String> {
         let url = self.string(key)?;
         self.check(key, base_url(url).map(|()| url.to_owned()))
@@ -352,13 +360,17 @@ impl<'a> Section<'a> {
             let named = is_token(domain).then(|| domain.to_owned());
             fleet.check("domain", named.ok_or_else(rule))
         });
-        let relays = fleet.strings("relays");
+        let relays = fleet.some_strings("relays");
         let relays = relays.iter().map(|key| key.parse()).collect::<Result<Vec<_>, String>>();
         let relays = fleet.check("relays", relays).unwrap_or_default();
         let mut scopes = BTreeMap::new();
         if let Some(section) = fleet.section("scopes") {
+            if section.keys().next().is_none() {
+                let problem = "is empty: name the scopes of at least one instance".to_owned();
+                fleet.check::<()>("scopes", Err(problem));
+            }
             for name in section.keys() {
-                let patterns = section.strings(name);
+                let patterns = section.some_strings(name);
                 let patterns = patterns.iter().map(|pattern| Pattern::new(pattern));
                 let patterns = section.check(name, patterns.collect::<Result<Vec<_>, _>>());
                 scopes.extend(patterns.map(|patterns| (name.to_owned(), patterns)));

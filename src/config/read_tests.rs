@@ -301,6 +301,12 @@ fn what_is_wrong_with_a_fleet_is_said() {
         odd.len() == 2 && odd[0].contains("public key") && odd[1].contains("pattern"),
         "{odd:?}"
     );
+    for (relays, scopes) in
+        [("relays = []", "scopes.a = ['>']"), (RELAYS, "scopes.a = []"), (RELAYS, "[fleet.scopes]")]
+    {
+        let found = fleet(&format!("url = 'tls://bus'\n{relays}\n{scopes}"));
+        assert!(found.len() == 1 && found[0].contains("is empty"), "{scopes}: {found:?}");
+    }
     let found = fleet(&format!("url = 'tls://bus'\ndomain = 'a.b'\n{rest}"));
     assert!(found.len() == 1 && found[0].contains("domain"), "{found:?}");
     let found = mistakes("[relay]\nkey-file = 'k'");

@@ -92,7 +92,8 @@ pub enum Whose {
     Relay,
 }
 
-/// What the user of that name is to be permitted on the bus: a section of the server's configuration.
+/// What the user of that name is to be permitted on the bus: a section of the server's configuration, below a comment
+/// that says of which account it is to be.
 ///
 /// # Errors
 /// A component of the fleet cannot be read, or there is no fleet.
@@ -142,7 +143,8 @@ pub fn permissions(
             )
         }
     };
-    let mut text = String::from("permissions: {\n");
+    let mut text = accounts(whose, &api);
+    text.push_str("permissions: {\n");
     for (verb, subjects) in [("publish", publish), ("subscribe", subscribe)] {
         let _ = writeln!(text, "  {verb}: {{ allow: [");
         for subject in subjects {
@@ -152,6 +154,40 @@ pub fn permissions(
         text.push_str("  ] }\n");
     }
     Ok(text + "}\n")
+}
+
+/// Which account the user is to be of, as a comment. A server sends the answer of JetStream wherever the request says,
+/// whatever its sender may publish: mounts that shared the relay's account could have it written to another scope, or
+/// to the subject that deletes the stream. Through an import such a place is one of the mounts' own account.
+fn accounts(whose: Whose, api: &str) -> String {
+    let reads = format!("$JS.API.DIRECT.GET.{}.>", server::STREAM);
+    let passed = [
+        ("service", reads.as_str()),
+        ("service", "omnifs.want.>"),
+        ("stream", "omnifs.now.>"),
+        ("stream", "omnifs.beat.>"),
+    ];
+    let mut text = String::from(match whose {
+        Whose::Mount => {
+            "# A user of an account of its own, MOUNTS, without JetStream, which imports\n"
+        }
+        Whose::Relay => "# A user of the account HUB, with JetStream, which exports\n",
+    });
+    for (kind, subject) in passed {
+        let line = match whose {
+            Whose::Relay => format!("{{ {kind}: \"{subject}\" }}"),
+            Whose::Mount => {
+                let from = format!("{{ {kind}: {{ account: HUB, subject: \"{subject}\" }}");
+                // Mounts that reach it through a leaf node ask for it by its domain.
+                let named = subject.replace("$JS.API", api);
+                let to =
+                    if named == subject { String::new() } else { format!(", to: \"{named}\"") };
+                format!("{from}{to} }}")
+            }
+        };
+        let _ = writeln!(text, "#   {line}");
+    }
+    text
 }
 
 pub(super) fn no_fleet() -> Refused {

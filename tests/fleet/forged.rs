@@ -5,8 +5,11 @@ use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt;
 use omnifs::events::bus::chain::{Link, Writer};
 use omnifs::events::bus::message::{Message, State, VERSION};
+use omnifs::events::bus::server::STREAM;
 use omnifs_memory::SCOPE;
 use omnifs_support::Server;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 /// Somebody who may say and hear everything.
@@ -107,4 +110,49 @@ async fn a_relay_with_another_key_is_not_heard() {
     })
     .await;
     assert_eq!(core.cat("title").await, "first");
+}
+
+/// As an answer of the server is kept that somebody had sent to the scope's subject: with the server's headers twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scope_that_somebody_overwrites_is_begun_anew_and_missed_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(bus) = bus("fleet", dir.path(), "") else { return };
+    let (service, signer) = (Service::new(), signer());
+    let relay = Relaying::start(&service, connect(&bus, None).await, &signer, rhythm());
+    let server = connect(&bus, None).await;
+    let core = Core::told(&service, server.clone(), &[signer.public()], rhythm()).await;
+    // Nobody else writes to the second.
+    let subjects = [SCOPE, "another"].map(|scope| place().key(scope).scope());
+    for (title, status) in [("second", "NATS/1.0"), ("third", "NATS/1.0 404 Message Not Found")] {
+        let headers =
+            format!("{status}\r\nNats-Subject: omnifs.scope.a\r\nNats-Sequence: 1\r\n\r\n");
+        for subject in &subjects {
+            tokio::task::block_in_place(|| say(&bus, subject, &headers, title));
+        }
+        until("it is kept, and read as what it is", async || {
+            let kept = server.last(STREAM, &subjects[1]).await.unwrap();
+            kept.is_some_and(|kept| kept.sequence > 1 && *kept.payload == *title.as_bytes())
+        })
+        .await;
+        service.set_title(title);
+        core.shows(title).await;
+        until("it is told again", async || core.is_live()).await;
+        assert!(core.calls_for_other().await > 0, "it is not known what was missed");
+        assert!(relay.relay.leads() && core.view.polls() == 0);
+    }
+}
+
+/// Publishes with a header as no client would write it.
+fn say(bus: &Server, subject: &str, headers: &str, payload: &str) {
+    let mut stream = TcpStream::connect(bus.address()).unwrap();
+    let (length, all) = (headers.len(), headers.len() + payload.len());
+    let said = format!(
+        "CONNECT {{\"verbose\":false,\"headers\":true}}\r\n\
+         HPUB {subject} {length} {all}\r\n{headers}{payload}\r\nPING\r\n"
+    );
+    stream.write_all(said.as_bytes()).unwrap();
+    // Then the server has had all of it.
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let end = lines.find(|line| line == "PONG" || line.starts_with("-ERR"));
+    assert_eq!(end.as_deref(), Some("PONG"));
 }

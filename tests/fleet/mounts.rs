@@ -3,6 +3,8 @@
 use super::world::bus;
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt;
+use omnifs::credentials::Secret;
+use omnifs::events::bus::server::{self, Access, LEASES, STREAM};
 use omnifs_support::tools::{await_content, read};
 use omnifs_support::{Mounted, Omnifs, Server, skip, tied, wait_until};
 use omnifs_twins::{GithubSetup, GithubTwin};
@@ -71,13 +73,7 @@ impl World {
             ran.stdout
         };
         let (mount, relay) = (acl(&[]), acl(&["--relay", "--user", "relay"]));
-        let users = format!(
-            "authorization {{ users = [\n\
-             {{ user: mount, password: word-of-mount, {mount} }}\n\
-             {{ user: relay, password: word-of-relay, {relay} }}\n\
-             {{ user: spy, password: word-of-spy }}\n] }}"
-        );
-        let bus = bus(test, directory.path(), &users)?;
+        let bus = bus(test, directory.path(), &accounts(&mount, &relay))?;
         config(bus.address());
         Some(World { twin, bus, acl: mount, omnifs, _directory: directory })
     }
@@ -91,12 +87,52 @@ impl World {
         Relay { process: tied::spawn(command).unwrap(), log }
     }
 
+    /// One that leads and does not poll, and where it takes webhooks. Somebody else may take a port between the moment
+    /// it is found free and the relay's start.
+    fn relay_for_webhooks(&self) -> (Relay, String) {
+        for attempt in 1..=3 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let listening = format!("127.0.0.1:{port}");
+            let arguments = ["--webhook-listen", &listening];
+            let mut relay =
+                self.relay(&format!("relay-{attempt}"), &[("OMNIFS_POLL_MS", NEVER)], &arguments);
+            let leads = wait_until(SOON, || {
+                let leads = relay.log().contains("this relay leads");
+                let ended = relay.process.try_wait().unwrap().is_some();
+                (leads || ended).then_some(leads)
+            });
+            match leads {
+                Some(true) => return (relay, listening),
+                Some(false) => eprintln!("the relay has ended:\n{}", relay.log()),
+                None => panic!("the relay does not lead:\n{}", relay.log()),
+            }
+        }
+        panic!("the relay ended three times");
+    }
+
     async fn client(&self, user: &str) -> Client {
         let options = ConnectOptions::new()
             .user_and_password(user.to_owned(), format!("word-of-{user}"))
             .custom_inbox_prefix(format!("_INBOX_{user}"));
         options.connect(format!("nats://{}", self.bus.address())).await.unwrap()
     }
+}
+
+/// The accounts of a bus as `omnifs relay acl` prints them, and a spy beside the relay.
+fn accounts(mount: &str, relay: &str) -> String {
+    let said = |text: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("#   "));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let (imports, exports) = (said(mount), said(relay));
+    format!(
+        "accounts {{\n\
+         HUB {{ jetstream: enabled, exports: [\n{exports}\n], users: [\n\
+         {{ user: relay, password: word-of-relay\n{relay} }}\n\
+         {{ user: spy, password: word-of-spy }}\n] }}\n\
+         MOUNTS {{ imports: [\n{imports}\n], users: [\n\
+         {{ user: mount, password: word-of-mount\n{mount} }}\n] }}\n}}"
+    )
 }
 
 fn private(file: &Path) {
@@ -144,11 +180,7 @@ fn await_told(mounted: &Mounted<'_>) {
 #[test]
 fn three_mounts_show_what_one_webhook_told_one_relay() {
     let Some(world) = World::new("fleet_mounts") else { return };
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listening = format!("127.0.0.1:{port}");
-    let quiet = [("OMNIFS_POLL_MS", NEVER)];
-    let relay = world.relay("relay", &quiet, &["--webhook-listen", &listening]);
-    relay.says("this relay leads");
+    let (_relay, listening) = world.relay_for_webhooks();
     world.twin.set_webhook(&format!("http://{listening}/hook/github"), SECRET).unwrap();
     let points = ["one", "two", "three"].map(|name| world.omnifs.path(name));
     let mounts = points.each_ref().map(|point| {
@@ -263,6 +295,34 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
     for subject in &publish {
         forger.publish(subject.clone(), "forged".into()).await.unwrap();
     }
+    // A server does not check where the answer to a request goes. What the bus keeps, and what is no more than an error.
+    let known = format!("omnifs.scope.{key}");
+    let other = "omnifs.scope.other@1.0000000000000000.scope";
+    let lease = format!("$KV.OMNIFS_LEASES.{place}.0");
+    let spied = bus_of(&world, "spy").await;
+    for subject in [known.as_str(), other] {
+        spied.append(subject.to_owned(), 0, subject.into()).await.unwrap();
+    }
+    let kept = async || {
+        let mut kept = Vec::new();
+        for (stream, subject) in [(STREAM, known.as_str()), (STREAM, other), (LEASES, &lease)] {
+            kept.push(spied.last(stream, subject).await.unwrap().unwrap());
+        }
+        // The relay renews its lease.
+        kept.iter().map(|kept| kept.payload.clone()).collect::<Vec<_>>()
+    };
+    let before = kept().await;
+    for asked in [known.clone(), format!("{known}.none")] {
+        for reply in ["$JS.API.STREAM.DELETE.OMNIFS", &lease, other, &known] {
+            let asked = format!("$JS.API.DIRECT.GET.OMNIFS.{asked}");
+            forger.publish_with_reply(asked, reply.to_owned(), "".into()).await.unwrap();
+        }
+    }
+    // One that is answered comes after them over the same connection.
+    let mounts = format!("$JS.API.DIRECT.GET.OMNIFS.{known}");
+    let answer = forger.request(mounts, "".into()).await.unwrap();
+    assert_eq!(*answer.payload, *known.as_bytes());
+    assert_eq!(kept().await, before);
     // What comes after them over the same connection, and is permitted.
     let last = format!("omnifs.want.{key}");
     forger.publish(last.clone(), "forged".into()).await.unwrap();
@@ -291,6 +351,7 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
     let mut own = forger.subscribe(format!("omnifs.now.{place}.>")).await.unwrap();
     forger.publish(last, "listening".into()).await.unwrap();
     hear(&mut heard, "listening").await;
+    assert_eq!(kept().await, before);
     for subject in [
         "omnifs.now.other@1.0000000000000000.scope".to_owned(),
         format!("omnifs.scope.{key}"),
@@ -308,6 +369,14 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
         let heard = futures_util::FutureExt::now_or_never(messages.next());
         assert!(!matches!(heard, Some(Some(_))), "{subject}: {heard:?}");
     }
+}
+
+async fn bus_of(world: &World, user: &str) -> server::Server {
+    let text = Secret::new(format!("{user}:word-of-{user}"));
+    let access = Access::new(&format!("nats://{}", world.bus.address()), None, Some(&text));
+    let server = server::Server::connect(&access.unwrap()).await.unwrap();
+    assert!(server.is_connected_within(SOON).await);
+    server
 }
 
 /// Waits for a payload; the subject that it came on.

@@ -65,6 +65,9 @@ struct Scopes {
     wanted: HashSet<Arc<str>>,
     /// Those among them that are polled, because nothing is heard of them.
     polled: HashSet<Arc<str>>,
+    /// Those that a poll has brought up which has not been settled yet. Only that poll can say what was missed before: a
+    /// mount's first poll has no cursor from the time in which the bus told it, and the later ones go on from that.
+    rising: HashSet<Arc<str>>,
 }
 
 impl Split {
@@ -88,11 +91,21 @@ impl Split {
 
 impl Ledger for Split {
     fn up(&self, instance: &str, scope: &str) {
+        if self.fleet.covers(scope) {
+            self.scopes.lock().rising.insert(scope.into());
+        }
         self.unless_heard(scope, |ledger| ledger.up(instance, scope));
     }
 
     fn resumed(&self, instance: &str, scope: &str) {
-        self.unless_heard(scope, |ledger| ledger.resumed(instance, scope));
+        if !self.fleet.covers(scope) || self.scopes.lock().rising.contains(scope) {
+            self.unless_heard(scope, |ledger| ledger.resumed(instance, scope));
+        }
+    }
+
+    fn settled(&self, instance: &str, scope: &str, cursor: Option<&str>) {
+        self.scopes.lock().rising.remove(scope);
+        self.ledger.settled(instance, scope, cursor);
     }
 
     fn lost(&self, instance: &str, scope: &str, why: &str) {
@@ -163,10 +176,12 @@ struct Follower {
     read: bool,
     /// Since the scope was live last, all was heard of.
     whole: bool,
+    /// The number of the message that the bus kept when it was read. A beat of an earlier one says nothing any more.
+    sequence: Option<u64>,
     /// The newest beat, by which an older one is known.
     mark: Option<(u64, u64)>,
-    /// The last beat, until the scope stands where it says.
-    beat: Option<Beat>,
+    /// The last beat and when it arrived, until the scope stands where it says.
+    beat: Option<(Beat, Instant)>,
     /// When the next beats are missed. Absent while the scope is not live.
     live_until: Option<Instant>,
     /// When it will be polled, if nothing is heard by then.
@@ -189,6 +204,7 @@ impl Follower {
             position: None,
             read: false,
             whole: false,
+            sequence: None,
             mark: None,
             beat: None,
             live_until: None,
@@ -211,7 +227,8 @@ impl Follower {
             let connected = connection.borrow().is_some() && told.is_some();
             let away_at = (self.live_until.is_none() && !self.polled).then_some(self.away_at);
             let want_at = connected.then_some(self.want_at);
-            let until = [self.live_until, away_at, want_at, read_at].into_iter().flatten().min();
+            let again_at = read_at.filter(|_| reading.is_none());
+            let until = [self.live_until, away_at, want_at, again_at].into_iter().flatten().min();
             tokio::select! {
                 _ = &mut ended => {
                     self.standing.idle();
@@ -249,10 +266,14 @@ impl Follower {
                     }
                 }
                 Some(message) = next(beats.as_mut()) => {
-                    self.beat(&message.payload);
+                    let is_old = self.beat(&message.payload, Instant::now());
                     self.judge();
                     if self.beat.is_some() && reading.is_none() {
                         reading = Some(self.read(&server));
+                    }
+                    if is_old && self.live_until.is_none() && read_at.is_none() {
+                        // A bus that was put back to an earlier state counts anew, and a leaf node does not say so.
+                        read_at = Some(Instant::now() + jittered(self.split.fleet.rhythm.beat));
                     }
                 }
                 answer = ready(&mut reading) => {
@@ -289,7 +310,7 @@ impl Follower {
                     if connected && self.want_at <= now {
                         self.want(&server).await;
                     }
-                    if due(read_at) && reading.is_none() {
+                    if due(again_at) {
                         read_at = None;
                         reading = Some(self.read(&server));
                     }
@@ -322,6 +343,15 @@ impl Follower {
     }
 
     fn kept(&mut self, kept: Option<Kept>) {
+        let sequence = kept.as_ref().map(|kept| kept.sequence);
+        if sequence < self.sequence {
+            // The bus was put back, and its beats are counted anew.
+            self.mark = None;
+        }
+        self.sequence = sequence;
+        if self.beat.as_ref().is_some_and(|(beat, _)| Some(beat.of) < sequence) {
+            self.beat = None;
+        }
         match kept {
             Some(kept) => self.message(&kept.payload, How::Kept),
             None if self.position.is_some() => {
@@ -355,41 +385,55 @@ impl Follower {
         self.standing.apply(&changes);
         self.standing.item(&Progress { changes, ..Progress::default() }, Some(Instant::now()));
         if message.state == State::Lost {
+            // A beat that waits may be from before.
+            self.beat = None;
             self.down("the relay hears nothing of the service");
         }
     }
 
-    fn beat(&mut self, payload: &[u8]) {
+    /// Whether it is one from before: not later than another, or of an earlier message than the bus has.
+    fn beat(&mut self, payload: &[u8], arrived: Instant) -> bool {
         match Beat::read(payload, &self.split.fleet.keys, &self.key) {
             Ok(beat) => {
                 let mark = (beat.of, beat.count);
-                if self.mark.is_none_or(|known| known < mark) {
+                let is_old = self.mark >= Some(mark) || Some(beat.of) < self.sequence;
+                if !is_old {
                     self.mark = Some(mark);
-                    self.beat = Some(beat);
+                    self.beat = Some((beat, arrived));
                 }
+                is_old
             }
-            Err(fault) => self.fault(fault),
+            Err(fault) => {
+                self.fault(fault);
+                false
+            }
         }
     }
 
     /// Whether the scope stands where the last beat says.
     fn judge(&mut self) {
-        let Some(beat) = &self.beat else { return };
+        let Some((beat, arrived)) = &self.beat else { return };
         let stands = Some(Position { n: beat.n, head: beat.head }) == self.position;
         if !self.read || !stands {
             return;
         }
-        let (state, every) = (beat.state, Duration::from_millis(beat.every));
+        // It speaks for the time from its arrival on, however long a read has taken since.
+        let every = Duration::from_millis(beat.every);
+        let until = *arrived + every.saturating_mul(BEATS).min(LONGEST);
+        let state = beat.state;
         self.beat = None;
         match state {
             State::Lost => self.down("the relay hears nothing of the service"),
+            State::Live if until <= Instant::now() => {}
             State::Live => {
-                self.live_until = Some(Instant::now() + every.saturating_mul(BEATS).min(LONGEST));
+                let was_down = self.live_until.replace(until).is_none();
                 if std::mem::take(&mut self.polled) {
                     self.split.scopes.lock().polled.remove(&self.scope);
                 }
                 self.standing.up();
-                if std::mem::replace(&mut self.whole, true) {
+                // What was missed before it came up is not proven by what is heard from then on: a later beat resumes
+                // nothing.
+                if std::mem::replace(&mut self.whole, true) && was_down {
                     self.standing.resumed();
                 }
                 self.fault = None;
@@ -450,3 +494,6 @@ async fn sleep(until: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

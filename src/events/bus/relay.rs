@@ -210,7 +210,11 @@ impl Relay {
                 }
                 told.sig = self.station.signer.sign(&told.said(&self.place));
                 if let Ok(payload) = serde_json::to_vec(&told) {
-                    let _ = self.station.server.publish(self.told_subject(), payload).await;
+                    let published = self.station.server.publish(self.told_subject(), payload);
+                    // A delivery that is larger than the bus takes is found by the next poll.
+                    if let Err(error) = published.await {
+                        tracing::warn!(provider = %self.instance, "a delivery could not be told to the leading relay: {error}");
+                    }
                 }
             }
         }
@@ -329,6 +333,8 @@ struct Line {
     unproven: bool,
     /// Something is to be appended.
     dirty: bool,
+    /// The bus keeps a message of somebody else: nothing is said before the line is opened anew.
+    overtaken: bool,
     beat_at: Instant,
     beats: u64,
 }
@@ -395,7 +401,7 @@ impl Session {
             let mut lines = self.lines.lock();
             lines.retain(|scope, _| wanted.contains_key(scope));
             for (scope, wanted) in wanted.iter_mut() {
-                if !lines.contains_key(scope) {
+                if lines.get(scope).is_none_or(|line| line.overtaken) {
                     new.push(scope.clone());
                 } else if std::mem::take(&mut wanted.new) {
                     asked.push(scope.clone());
@@ -404,19 +410,43 @@ impl Session {
         }
         for scope in new {
             self.may_lead()?;
-            let line = self.open(relay, &scope).await?;
-            self.lines.lock().insert(scope, line);
+            match self.open(relay, &scope).await {
+                Ok(mut line) => {
+                    let mut lines = self.lines.lock();
+                    if lines.get(&scope).is_some_and(|line| line.overtaken) {
+                        // What the line had been told since its last message is not known any more.
+                        line.writer.push(Link::gap());
+                        line.dirty = true;
+                    }
+                    lines.insert(scope, line);
+                }
+                // The next step tries again, and the other scopes go on.
+                Err(Error::Overtaken) => {
+                    tracing::debug!(%scope, "somebody else has written to it meanwhile");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let dirty: Vec<_> = {
             let mut lines = self.lines.lock();
             let taken = |(scope, line): (&Arc<str>, &mut Line)| {
-                std::mem::take(&mut line.dirty).then(|| scope.clone())
+                (!line.overtaken && std::mem::take(&mut line.dirty)).then(|| scope.clone())
             };
             lines.iter_mut().filter_map(taken).collect()
         };
         for scope in dirty {
             self.may_lead()?;
-            self.append(server, &scope).await?;
+            match self.append(server, &scope).await {
+                // Somebody else has written to this scope, and the lease is still held here. What the line knows is
+                // no continuation of that: the next step opens it anew, and the other scopes go on.
+                Err(Error::Overtaken) => {
+                    tracing::warn!(%scope, "somebody else has written to it: it is begun anew");
+                    if let Some(line) = self.lines.lock().get_mut(&scope) {
+                        line.overtaken = true;
+                    }
+                }
+                appended => appended?,
+            }
         }
         for (subject, payload) in self.beats(&asked, rhythm.beat)? {
             server.publish(subject, payload).await?;
@@ -457,6 +487,7 @@ impl Session {
             state: State::Lost,
             unproven: false,
             dirty: false,
+            overtaken: false,
             beat_at: now,
             beats: 0,
             key,
@@ -491,8 +522,10 @@ impl Session {
         self.may_lead()?;
         let now = Instant::now();
         let mut lines = self.lines.lock();
-        let due =
-            lines.iter_mut().filter(|(scope, line)| line.beat_at <= now || asked.contains(*scope));
+        let due = lines
+            .iter_mut()
+            .filter(|(_, line)| !line.overtaken)
+            .filter(|(scope, line)| line.beat_at <= now || asked.contains(*scope));
         let beat = |line: &mut Line| {
             line.beat_at = now + every;
             line.beats += 1;
@@ -519,20 +552,24 @@ impl Session {
             tracing::warn!(provider = %relay.instance, "what was told of a delivery was signed by nobody");
             return;
         }
-        for (scope, link) in told.changes {
-            self.push(scope.as_deref().unwrap_or_default(), link);
-        }
-        for prefix in told.gaps {
-            self.push(&prefix, Link::gap());
-        }
+        let changes =
+            told.changes.into_iter().map(|(scope, link)| (scope.unwrap_or_default(), link));
+        let gaps = told.gaps.into_iter().map(|prefix| (prefix, Link::gap()));
+        let links: Vec<_> = changes.chain(gaps).collect();
+        self.push(links.iter().map(|(prefix, link)| (prefix.as_str(), link)));
     }
 
-    /// Appends to the chains of the scopes under `prefix`.
-    fn push(&self, prefix: &str, link: Link) {
-        self.each(prefix, |line| {
-            line.writer.push(link.clone());
-            line.dirty = true;
-        });
+    /// Appends each link to the chains of the scopes under its prefix. All or none of them is in a message: one that
+    /// had only the first of sixty-five would make a mount know these, and the rest a second message.
+    fn push<'a>(&self, links: impl IntoIterator<Item = (&'a str, &'a Link)>) {
+        let mut lines = self.lines.lock();
+        for (prefix, link) in links {
+            for (_, line) in lines.iter_mut().filter(|(scope, _)| covers(prefix, scope)) {
+                line.writer.push(link.clone());
+                line.dirty = true;
+            }
+        }
+        drop(lines);
         self.changed.notify_one();
     }
 
@@ -576,9 +613,8 @@ impl Ledger for Session {
     }
 
     fn apply_in(&self, _: &str, prefix: &str, changes: &[Change]) {
-        for change in changes {
-            self.push(prefix, Link::of(change));
-        }
+        let links: Vec<_> = changes.iter().map(Link::of).collect();
+        self.push(links.iter().map(|link| (prefix, link)));
     }
 
     fn settled(&self, _: &str, scope: &str, cursor: Option<&str>) {
@@ -629,6 +665,7 @@ mod tests {
             state: State::Lost,
             unproven: false,
             dirty: false,
+            overtaken: false,
             beat_at: Instant::now(),
             beats: 0,
         };
@@ -680,13 +717,31 @@ mod tests {
     #[test]
     fn a_change_is_appended_to_the_scopes_that_it_is_about() {
         let session = session();
-        session.push("s:2", Link::gap());
-        session.push("t:", Link::gap());
+        let gap = Link::gap();
+        session.push([("s:2", &gap), ("t:", &gap)]);
         assert_eq!(said(&session).1, 0);
-        session.push("s:1", Link::gap());
-        session.push("s:", Link::gap());
-        session.push("", Link::gap());
+        session.push([("s:1", &gap), ("s:", &gap), ("", &gap)]);
         assert_eq!(said(&session).1, 3);
+    }
+
+    #[test]
+    fn what_one_poll_tells_is_in_one_message() {
+        let session = session();
+        let changes: Vec<_> = (0..65).map(|n| Change::Invalidated(format!("{n}").into())).collect();
+        let rounds = 200;
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for _ in 0..rounds {
+                    session.apply_in("m", "s:1", &changes);
+                }
+            });
+            let mut n = 0;
+            while n < rounds * 65 {
+                n = said(&session).1;
+                assert_eq!(n % 65, 0, "a part of what one poll told");
+                std::thread::yield_now();
+            }
+        });
     }
 
     #[test]

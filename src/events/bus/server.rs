@@ -214,20 +214,20 @@ impl Server {
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Kept>, Error> {
         let asked = format!("{}.DIRECT.GET.{stream}.{subject}", self.api);
         let answer = self.request(asked, HeaderMap::new(), Bytes::new()).await?;
-        match answer.status {
-            Some(NOT_FOUND) => return Ok(None),
-            Some(status) => {
-                let detail = answer.description.unwrap_or_default();
-                return Err(Error::Failed(format!("the bus answered {status} {detail}")));
-            }
-            None => {}
-        }
         let headers = answer.headers.unwrap_or_default();
-        let sequence = headers.get("Nats-Sequence").and_then(|value| value.as_str().parse().ok());
-        let about = headers.get("Nats-Subject").map(|value| value.as_str());
-        match sequence {
-            Some(sequence) if about == Some(subject) => {
+        // The server writes its headers behind those of the message that it keeps. Such a message may have the same
+        // ones and a status, where somebody had an answer of the server stored: they are not about this answer.
+        let sequence =
+            headers.get_last("Nats-Sequence").and_then(|value| value.as_str().parse().ok());
+        let about = headers.get_last("Nats-Subject").map(|value| value.as_str());
+        match (sequence, answer.status) {
+            (Some(sequence), _) if about == Some(subject) => {
                 Ok(Some(Kept { sequence, payload: answer.payload }))
+            }
+            (None, Some(NOT_FOUND)) => Ok(None),
+            (None, Some(status)) => {
+                let detail = answer.description.unwrap_or_default();
+                Err(Error::Failed(format!("the bus answered {status} {detail}")))
             }
             _ => Err(Error::Failed("the bus answered with another message".to_owned())),
         }
