@@ -250,7 +250,7 @@ fn relocations_that_keep_many_values_are_a_function_like_any_other() {
     // At 0: what so many places hold, added from the last to the first.
     let sum = |values: usize| -> Vec<u8> {
         let load = [0x23, 0, 0x28, 2, 0].repeat(values);
-        [vec![0x41, 0], load, vec![0x6a].repeat(values - 1), vec![0x36, 2, 0]].concat()
+        [vec![0x41, 0], load, [0x6a].repeat(values - 1), vec![0x36, 2, 0]].concat()
     };
     let many = |values: usize, bytes: usize| relocating(&sum(values).repeat(bytes / (6 * values)));
     Component::load(&ENGINE, &with(&many(14, 300 << 10)), "sums", None).unwrap();
