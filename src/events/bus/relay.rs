@@ -728,7 +728,7 @@ mod tests {
     fn what_one_poll_tells_is_in_one_message() {
         let session = session();
         let changes: Vec<_> = (0..65).map(|n| Change::Invalidated(format!("{n}").into())).collect();
-        let rounds = 200;
+        let rounds = 50;
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 for _ in 0..rounds {

@@ -14,7 +14,7 @@ use crate::scopes;
 
 const I: InstanceId = InstanceId(0);
 const SCOPE: &str = "s";
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(20);
 
 /// A mount's own ledger, without the mount.
 #[derive(Default)]
@@ -220,7 +220,7 @@ async fn a_beat_speaks_for_the_time_from_its_arrival_on() {
     let world = World::new().await;
     let mut follower = world.follower();
     let now = Instant::now();
-    let arrived = now.checked_sub(EVERY * 2).unwrap();
+    let arrived = now.checked_sub(Duration::from_secs(1)).unwrap();
     // It waits until what the bus keeps has been read.
     follower.beat(&world.beat(1, 1), arrived);
     follower.judge();
