@@ -59,7 +59,7 @@ impl Test {
             Ok(None) => {}
             Err(error) => left_out.push(format!("the machine of that kernel: {error:#}")),
         }
-        let host = step::run(&mut command, "building and testing the workspace", minutes(50));
+        let host = step::run(&mut command, "building and testing the workspace", minutes(60));
         // A failure there must not hide one here. Arguments choose among the workspace's own tests.
         let (native, described) = match self.arguments.is_empty() {
             true => (components::test_natively(&skipped), components::test_descriptions(&skipped)),
