@@ -167,6 +167,9 @@ fn accounts(whose: Whose, api: &str) -> String {
         ("stream", "omnifs.now.>"),
         ("stream", "omnifs.beat.>"),
     ];
+    if matches!(whose, Whose::Mount) && !reads.starts_with(api) {
+        return "# Through a leaf node: of the relay's account (docs/fleet.md says what that costs)\n".into();
+    }
     let mut text = String::from(match whose {
         Whose::Mount => {
             "# A user of an account of its own, MOUNTS, without JetStream, which imports\n"
@@ -178,11 +181,7 @@ fn accounts(whose: Whose, api: &str) -> String {
             Whose::Relay => format!("{{ {kind}: \"{subject}\" }}"),
             Whose::Mount => {
                 let from = format!("{{ {kind}: {{ account: HUB, subject: \"{subject}\" }}");
-                // Mounts that reach it through a leaf node ask for it by its domain.
-                let named = subject.replace("$JS.API", api);
-                let to =
-                    if named == subject { String::new() } else { format!(", to: \"{named}\"") };
-                format!("{from}{to} }}")
+                format!("{from} }}")
             }
         };
         let _ = writeln!(text, "#   {line}");
