@@ -143,7 +143,7 @@ pub fn permissions(
             )
         }
     };
-    let mut text = accounts(whose, &api);
+    let mut text = accounts(whose);
     text.push_str("permissions: {\n");
     for (verb, subjects) in [("publish", publish), ("subscribe", subscribe)] {
         let _ = writeln!(text, "  {verb}: {{ allow: [");
@@ -159,7 +159,7 @@ pub fn permissions(
 /// Which account the user is to be of, as a comment. A server sends the answer of JetStream wherever the request says,
 /// whatever its sender may publish: mounts that shared the relay's account could have it written to another scope, or
 /// to the subject that deletes the stream. Through an import such a place is one of the mounts' own account.
-fn accounts(whose: Whose, api: &str) -> String {
+fn accounts(whose: Whose) -> String {
     let reads = format!("$JS.API.DIRECT.GET.{}.>", server::STREAM);
     let passed = [
         ("service", reads.as_str()),
@@ -167,9 +167,6 @@ fn accounts(whose: Whose, api: &str) -> String {
         ("stream", "omnifs.now.>"),
         ("stream", "omnifs.beat.>"),
     ];
-    if matches!(whose, Whose::Mount) && !reads.starts_with(api) {
-        return "# Through a leaf node: of the relay's account (docs/fleet.md says what that costs)\n".into();
-    }
     let mut text = String::from(match whose {
         Whose::Mount => {
             "# A user of an account of its own, MOUNTS, without JetStream, which imports\n"
@@ -180,8 +177,7 @@ fn accounts(whose: Whose, api: &str) -> String {
         let line = match whose {
             Whose::Relay => format!("{{ {kind}: \"{subject}\" }}"),
             Whose::Mount => {
-                let from = format!("{{ {kind}: {{ account: HUB, subject: \"{subject}\" }}");
-                format!("{from} }}")
+                format!("{{ {kind}: {{ account: HUB, subject: \"{subject}\" }} }}")
             }
         };
         let _ = writeln!(text, "#   {line}");

@@ -206,17 +206,44 @@ async fn a_mount_whose_bus_cannot_be_reached_polls_by_itself() {
 async fn a_hub_that_stands_still_behind_a_leaf_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let (hub_dir, leaf_dir) = (dir.path().join("hub"), dir.path().join("leaf"));
-    let listens = "leafnodes { listen: \"127.0.0.1:-1\" }";
+    // As docs/fleet.md has it: the leaf is of an account without JetStream.
+    let listens = r#"
+        leafnodes {
+          listen: "127.0.0.1:-1"
+          authorization { users: [ { user: leaf, password: word-of-leaf, account: MOUNTS } ] }
+        }
+        accounts {
+          HUB {
+            jetstream: enabled
+            exports: [
+              { service: "$JS.API.DIRECT.GET.OMNIFS.>" }
+              { service: "omnifs.want.>" }
+              { stream: "omnifs.now.>" }
+              { stream: "omnifs.beat.>" }
+            ]
+            users: [ { user: relay, password: word-of-relay } ]
+          }
+          MOUNTS {
+            imports: [
+              { service: { account: HUB, subject: "$JS.API.DIRECT.GET.OMNIFS.>" } }
+              { service: { account: HUB, subject: "omnifs.want.>" } }
+              { stream: { account: HUB, subject: "omnifs.now.>" } }
+              { stream: { account: HUB, subject: "omnifs.beat.>" } }
+            ]
+          }
+        }
+    "#;
     let Some(hub) = bus("fleet", &hub_dir, listens) else { return };
     let log = std::fs::read_to_string(hub_dir.join("nats-server.log")).unwrap();
     let said = "Listening for leafnode connections on ";
     let address = log.lines().find_map(|line| line.split_once(said)).unwrap().1;
-    let remote = format!("leafnodes {{ remotes: [ {{ url: \"nats://{address}\" }} ] }}");
+    let remote =
+        format!("leafnodes {{ remotes: [ {{ url: \"nats://leaf:word-of-leaf@{address}\" }} ] }}");
     let Some(leaf) = nats("fleet", &leaf_dir, &remote) else { return };
     let (service, signer) = (Service::new(), signer());
     let quick = Rhythm { lease: Duration::from_secs(10), ..Rhythm::at(Duration::from_millis(500)) };
     let quiet = Rhythm { away: Duration::from_secs(3_600), ..quick.clone() };
-    let _relay = Relaying::start(&service, connect(&hub, None).await, &signer, quick);
+    let _relay = Relaying::start(&service, connect(&hub, Some("relay")).await, &signer, quick);
     let server = connect(&leaf, None).await;
     let core = Core::told(&service, server.clone(), &[signer.public()], quiet).await;
     hub.signal(Signal::STOP);

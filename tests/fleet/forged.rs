@@ -134,6 +134,8 @@ async fn a_scope_that_somebody_overwrites_is_begun_anew_and_missed_by_nobody() {
             kept.is_some_and(|kept| kept.sequence > 1 && *kept.payload == *title.as_bytes())
         })
         .await;
+        // Before anything changes: a listing that shows a change has asked for all of the directory.
+        until("it is not known what was missed", async || core.calls_for_other().await > 0).await;
         service.set_title(title);
         core.shows(title).await;
         until("it is told again", async || core.is_live()).await;
