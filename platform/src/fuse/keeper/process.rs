@@ -34,8 +34,9 @@ const MOST_PAUSES: u32 = 20;
 /// How long the rest of a process is waited for once the thread that does nothing has ended.
 const REST: Duration = Duration::from_millis(100);
 
-/// Starts this program with `--kept=new` and these arguments, and with `--kept=old --kept-in DIR` again each time that it dies without having said that
-/// its mount is over. Returns when there is nothing left to keep, with what it ended with.
+/// Starts this program with `--kept=new` and these arguments, and with `--kept=old --kept-in DIR` again each
+/// time that it dies without having said that its mount is over. Returns when there is nothing left to keep,
+/// with what it ended with.
 ///
 /// # Errors
 /// It could not be started at all.
