@@ -29,8 +29,18 @@ impl Backoff {
 
 /// Between half and all of `most`, so that clients that failed together do not come back together.
 pub(crate) fn jittered(most: Duration) -> Duration {
+    #[cfg(test)]
+    if STEADY.get() {
+        return most;
+    }
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     most / 2 + most.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Waits are as long as they may be: a run of a model check has to be the same each time.
+    pub(crate) static STEADY: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Known bugs of the core, each in the line that prevents it. The model check plants one at a time to see
+//! Known bugs of the core and of the bus, each in the line that prevents it. The model check plants one at a time to see
 //! that it finds every one of them; nothing else does, and a release build has none.
 
 use std::cell::Cell;
@@ -40,6 +40,18 @@ pub enum Mutant {
     DoubtsWhatStands,
     /// Takes a service's failure for the word that there is no such name.
     TakesFailureForAbsence,
+    /// Takes a place of the same number for the same place on a chain.
+    TrustsNumbers,
+    /// Takes a beat that is heard once more for another one.
+    BelievesOldBeats,
+    /// Takes a beat for true wherever the mount itself stands.
+    LivesBehind,
+    /// Goes on after another relay's message as if it had said all that it was told.
+    ForgetsWhatItWasTold,
+    /// Writes where another may have written, and says nothing of it.
+    WritesUnmarked,
+    /// Says that a feed stands which has not proven what it missed.
+    ResumesUnproven,
 }
 
 thread_local! {

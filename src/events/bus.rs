@@ -11,6 +11,8 @@ pub mod chain;
 mod follow;
 pub mod keys;
 pub mod message;
+#[cfg(test)]
+mod model;
 pub mod names;
 mod relay;
 pub mod server;

@@ -25,6 +25,7 @@ impl Dice {
         self.below(100) < chance as usize
     }
 
+    #[allow(dead_code, reason = "not every model check picks")]
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         if from.is_empty() { None } else { from.get(self.below(from.len())) }
     }

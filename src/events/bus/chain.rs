@@ -5,9 +5,11 @@
 //! the number and the head that it has got to. A message holds the last [`WINDOW`] changes and the head
 //! before them: where the mount's own head is on that chain, the changes behind it are all that it missed; where
 //! it is not, something else was missed, and that is a gap. A number alone would not do: after the bus was put
-//! back to an earlier state the same numbers are given to other changes.
+//! back to an earlier state the same numbers are given to other changes. Nor would the changes alone, which may be the
+//! same ones: whoever begins to write at a head says so by a *turn*, which is no change and like no other.
 
 use super::message::Message;
+use crate::mutants::{Mutant, planted};
 use crate::provider::Change;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -95,6 +97,8 @@ enum Kind {
     Removed,
     Children,
     Gap,
+    /// Somebody begins to write here.
+    Turn,
 }
 
 impl Kind {
@@ -104,6 +108,7 @@ impl Kind {
             Kind::Removed => "removed",
             Kind::Children => "children",
             Kind::Gap => "gap",
+            Kind::Turn => "turn",
         }
     }
 }
@@ -136,14 +141,25 @@ impl Link {
         Link { kind: Kind::Gap, id: "".into() }
     }
 
-    /// The change for the ledger. What a relay says is gone is asked for again, so that one that lies costs
+    /// Tells what follows from all that was ever written elsewhere. After a bus was put back to an earlier state, two
+    /// gaps or two changes of one object may follow upon the same head, and who knows of the first would take the
+    /// second for it.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn turn() -> Result<Link, String> {
+        Ok(Link { kind: Kind::Turn, id: Head::anywhere()?.to_string()[..32].into() })
+    }
+
+    /// The change for the ledger, if it is one. What a relay says is gone is asked for again, so that one that lies costs
     /// requests and hides nothing.
-    pub fn change(&self, scope: &Arc<str>) -> Change {
-        match self.kind {
+    pub fn change(&self, scope: &Arc<str>) -> Option<Change> {
+        Some(match self.kind {
             Kind::Invalidated | Kind::Removed => Change::Invalidated(self.id.clone()),
             Kind::Children => Change::ChildrenChanged(self.id.clone()),
             Kind::Gap => Change::Gap(scope.clone()),
-        }
+            Kind::Turn => return None,
+        })
     }
 }
 
@@ -181,7 +197,8 @@ pub fn apply(own: Option<&Position>, message: &Message, how: How) -> (Outcome, P
     let mut n = message.n.saturating_sub(message.win.len() as u64);
     let mut missed = None;
     for at in 0..=message.win.len() {
-        if own.is_some_and(|own| own.n == n && own.head == head) {
+        let same = |own: &Position| own.head == head || planted(Mutant::TrustsNumbers);
+        if own.is_some_and(|own| own.n == n && same(own)) {
             missed = Some(&message.win[at..]);
         }
         if let Some(link) = message.win.get(at) {

@@ -10,7 +10,7 @@ use super::names::Key;
 use serde::{Deserialize, Serialize};
 
 /// The version of both formats.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of a message.
 pub const MOST: usize = 64 << 10;
@@ -255,7 +255,8 @@ mod tests {
             assert_eq!(read(odd), Err(Fault::Malformed));
         }
         assert_eq!(read(&vec![b' '; MOST + 1]), Err(Fault::TooLarge));
-        let later = Message { v: 2, ..message(Vec::new()) }.signed(&signer, &key).unwrap();
+        let later =
+            Message { v: VERSION + 1, ..message(Vec::new()) }.signed(&signer, &key).unwrap();
         assert_eq!(read(&later), Err(Fault::Version));
         let long = message(links(WINDOW + 1, 3)).signed(&signer, &key).unwrap();
         assert_eq!(read(&long), Err(Fault::Inconsistent));

@@ -11,10 +11,11 @@ use super::chain::{Link, Position, Writer};
 use super::keys::{PublicKey, Signer};
 use super::message::{Beat, Message, State, VERSION};
 use super::names::{Key, Pattern, Place};
-use super::server::{Error, LEASES, STREAM, Server};
+use super::server::{Error, Kept, LEASES, STREAM, Server};
 use super::{Rhythm, Want};
 use crate::backoff::jittered;
 use crate::events::{ActiveScope, Feeds, Ledger};
+use crate::mutants::{Mutant, planted};
 use crate::provider::{Change, ScopedChange};
 use crate::scopes::covers;
 use futures_util::StreamExt;
@@ -63,7 +64,7 @@ pub struct Relay {
     station: Station,
     place: Place,
     instance: Arc<str>,
-    wanted: Mutex<HashMap<Arc<str>, Wanted>>,
+    pub(super) wanted: Mutex<HashMap<Arc<str>, Wanted>>,
     /// The lease that it holds, as its number on the bus.
     lease: Mutex<Option<u64>>,
     leads: AtomicBool,
@@ -71,10 +72,10 @@ pub struct Relay {
 }
 
 #[derive(Debug)]
-struct Wanted {
-    until: Instant,
+pub(super) struct Wanted {
+    pub(super) until: Instant,
     /// Somebody does not hear of it yet.
-    new: bool,
+    pub(super) new: bool,
 }
 
 /// Where a webhook receiver says what it has heard: whichever relay leads is told of it over the bus.
@@ -311,17 +312,58 @@ impl Relay {
     }
 }
 
+/// What a session needs of the bus, of which the model check has one of its own.
+pub(super) trait Log: Sync {
+    fn last(&self, subject: &str) -> impl Future<Output = Result<Option<Kept>, Error>> + Send;
+
+    fn append(
+        &self,
+        subject: String,
+        after: u64,
+        payload: Vec<u8>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    fn tell(
+        &self,
+        subject: String,
+        payload: Vec<u8>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Log for Server {
+    fn last(&self, subject: &str) -> impl Future<Output = Result<Option<Kept>, Error>> + Send {
+        Server::last(self, STREAM, subject)
+    }
+
+    fn append(
+        &self,
+        subject: String,
+        after: u64,
+        payload: Vec<u8>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        Server::append(self, subject, after, payload)
+    }
+
+    fn tell(
+        &self,
+        subject: String,
+        payload: Vec<u8>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.publish(subject, payload)
+    }
+}
+
 /// The time from taking a lease to losing it. What the feeds tell it is appended to the scopes' chains.
-struct Session {
+pub(super) struct Session {
     signer: Arc<Signer>,
     place: Place,
-    valid_until: Mutex<Instant>,
-    lines: Mutex<HashMap<Arc<str>, Line>>,
+    pub(super) valid_until: Mutex<Instant>,
+    pub(super) lines: Mutex<HashMap<Arc<str>, Line>>,
     changed: Notify,
 }
 
 /// One scope.
-struct Line {
+pub(super) struct Line {
     key: Key,
     writer: Writer,
     /// The last message on the bus: its number, and where it leads.
@@ -335,7 +377,7 @@ struct Line {
     dirty: bool,
     /// The bus keeps a message of somebody else: nothing is said before the line is opened anew.
     overtaken: bool,
-    beat_at: Instant,
+    pub(super) beat_at: Instant,
     beats: u64,
 }
 
@@ -360,7 +402,7 @@ impl Line {
 }
 
 impl Session {
-    fn new(relay: &Relay, valid_until: Instant) -> Session {
+    pub(super) fn new(relay: &Relay, valid_until: Instant) -> Session {
         Session {
             signer: relay.station.signer.clone(),
             place: relay.place.clone(),
@@ -385,14 +427,14 @@ impl Session {
                 () = self.changed.notified() => {}
                 Some(message) = told.next() => self.told(relay, &message.payload),
             }
-            if let Err(error) = self.step(relay).await {
+            if let Err(error) = self.step(relay, server).await {
                 return error.to_string();
             }
         }
     }
 
-    async fn step(&self, relay: &Relay) -> Result<(), Error> {
-        let Station { server, rhythm, .. } = &relay.station;
+    pub(super) async fn step(&self, relay: &Relay, log: &impl Log) -> Result<(), Error> {
+        let rhythm = &relay.station.rhythm;
         let now = Instant::now();
         let (mut new, mut asked) = (Vec::new(), Vec::new());
         {
@@ -410,10 +452,11 @@ impl Session {
         }
         for scope in new {
             self.may_lead()?;
-            match self.open(relay, &scope).await {
+            match self.open(relay, log, &scope).await {
                 Ok(mut line) => {
                     let mut lines = self.lines.lock();
-                    if lines.get(&scope).is_some_and(|line| line.overtaken) {
+                    let forgets = planted(Mutant::ForgetsWhatItWasTold);
+                    if lines.get(&scope).is_some_and(|line| line.overtaken) && !forgets {
                         // What the line had been told since its last message is not known any more.
                         line.writer.push(Link::gap());
                         line.dirty = true;
@@ -436,7 +479,7 @@ impl Session {
         };
         for scope in dirty {
             self.may_lead()?;
-            match self.append(server, &scope).await {
+            match self.append(log, &scope).await {
                 // Somebody else has written to this scope, and the lease is still held here. What the line knows is
                 // no continuation of that: the next step opens it anew, and the other scopes go on.
                 Err(Error::Overtaken) => {
@@ -449,7 +492,7 @@ impl Session {
             }
         }
         for (subject, payload) in self.beats(&asked, rhythm.beat)? {
-            server.publish(subject, payload).await?;
+            log.tell(subject, payload).await?;
         }
         Ok(())
     }
@@ -463,20 +506,22 @@ impl Session {
 
     /// Goes on from what the bus keeps of the scope, and says so: from then on its predecessor can append
     /// nothing.
-    async fn open(&self, relay: &Relay, scope: &Arc<str>) -> Result<Line, Error> {
-        let server = &relay.station.server;
+    async fn open(&self, relay: &Relay, log: &impl Log, scope: &Arc<str>) -> Result<Line, Error> {
         let key = self.place.key(scope);
-        let kept = server.last(STREAM, &key.scope()).await?;
+        let kept = log.last(&key.scope()).await?;
         let sequence = kept.as_ref().map_or(0, |kept| kept.sequence);
         let read = kept.and_then(|kept| {
             let read = Message::read(&kept.payload, &relay.station.believes(), &key);
             let told = |fault| tracing::warn!(%scope, "what the bus keeps is not gone on from: it is {fault}");
             read.map_err(told).ok()
         });
-        let writer = match &read {
+        let mut writer = match &read {
             Some(message) => Writer::after(message),
             None => Writer::begin().map_err(Error::Failed)?,
         };
+        if !planted(Mutant::WritesUnmarked) {
+            writer.push(Link::turn().map_err(Error::Failed)?);
+        }
         let sealed = read.and_then(|message| message.cursor);
         let now = Instant::now();
         let mut line = Line {
@@ -494,11 +539,11 @@ impl Session {
         };
         let message = line.message(&self.signer);
         let payload = message.signed(&self.signer, &line.key).map_err(failed)?;
-        line.sequence = server.append(line.key.scope(), sequence, payload).await?;
+        line.sequence = log.append(line.key.scope(), sequence, payload).await?;
         Ok(line)
     }
 
-    async fn append(&self, server: &Server, scope: &Arc<str>) -> Result<(), Error> {
+    async fn append(&self, log: &impl Log, scope: &Arc<str>) -> Result<(), Error> {
         let (subject, after, payload, said) = {
             let lines = self.lines.lock();
             let Some(line) = lines.get(scope) else { return Ok(()) };
@@ -506,7 +551,7 @@ impl Session {
                 line.message(&self.signer).signed(&self.signer, &line.key).map_err(failed)?;
             (line.key.scope(), line.sequence, payload, (line.writer.position(), line.state()))
         };
-        let sequence = server.append(subject, after, payload).await?;
+        let sequence = log.append(subject, after, payload).await?;
         if let Some(line) = self.lines.lock().get_mut(scope) {
             if line.said.1 != said.1 {
                 // Mounts wait for that.
@@ -624,7 +669,8 @@ impl Ledger for Session {
             }
             // A poll has succeeded of a scope that was given up and is followed again, before the feed knew of it.
             let anew = std::mem::replace(&mut line.state, State::Live) != State::Live;
-            if std::mem::take(&mut line.unproven) || anew {
+            let unproven = std::mem::take(&mut line.unproven) && !planted(Mutant::ResumesUnproven);
+            if unproven || anew {
                 line.writer.push(Link::gap());
             }
             line.dirty = true;

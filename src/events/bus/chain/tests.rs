@@ -102,12 +102,28 @@ fn a_successor_needs_the_last_message_alone() {
 #[test]
 fn what_a_relay_says_is_gone_is_asked_for_and_a_gap_is_the_scopes_own() {
     let scope: Arc<str> = "s".into();
-    let told = |change: Change| Link::of(&change).change(&scope);
+    let told = |change: Change| Link::of(&change).change(&scope).unwrap();
     assert_eq!(told(Change::Removed("a".into())), Change::Invalidated("a".into()));
     assert_eq!(told(Change::Invalidated("a".into())), Change::Invalidated("a".into()));
     assert_eq!(told(Change::ChildrenChanged("a".into())), Change::ChildrenChanged("a".into()));
     assert_eq!(told(Change::Gap("other".into())), Change::Gap("s".into()));
     assert_eq!(told(Change::Invalidated("x".repeat(ID + 1).into())), Change::Gap("s".into()));
+    assert_eq!(Link::turn().unwrap().change(&scope), None);
+}
+
+#[test]
+fn the_same_change_after_a_turn_is_another_place() {
+    let writer = Writer::begin().unwrap();
+    let writes = |turn: bool| {
+        let mut writer = writer.clone();
+        if turn {
+            writer.push(Link::turn().unwrap());
+        }
+        writer.push(Link::gap());
+        writer.position().head
+    };
+    assert_eq!(writes(false), writes(false));
+    assert_ne!(writes(true), writes(true));
 }
 
 #[test]

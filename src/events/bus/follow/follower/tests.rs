@@ -1,16 +1,21 @@
-use super::super::chain::{Link, Writer};
-use super::super::keys::Signer;
-use super::super::message::VERSION;
-use super::super::server::Access;
+use super::super::super::Rhythm;
+use super::super::super::chain::{How, Link, Position, Writer};
+use super::super::super::keys::Signer;
+use super::super::super::message::{Beat, Message, State, VERSION};
+use super::super::super::names::{Key, Pattern, Place};
+use super::super::super::server::{Access, Kept as Last, Server};
+use super::super::silent::Silent;
+use super::super::{Fleet, Split};
 use super::*;
 use crate::capability::validators::Validators;
 use crate::capability::{Outbound, Setup};
+use crate::events::Ledger;
 use crate::events::Pace;
 use crate::nodes::InstanceId;
-use crate::provider::{
-    self, Answer, Delivery, Feed, FeedKind, Manifest, Node, Provider, Reply, Request, ScopedChange,
-};
+use crate::provider::{Change, Feed, FeedKind, Manifest};
 use crate::scopes;
+use crate::scopes::ActiveScope;
+use parking_lot::Mutex;
 
 const I: InstanceId = InstanceId(0);
 const SCOPE: &str = "s";
@@ -47,40 +52,6 @@ impl Ledger for Kept {
 
     fn take_active(&self, _: &str, prefix: &str) -> Vec<ActiveScope> {
         self.0.lock().take_active(I, prefix)
-    }
-}
-
-/// Nobody is asked.
-#[derive(Debug)]
-struct Silent;
-
-impl Provider for Silent {
-    fn lookup_child<'a>(&'a self, _: &'a str, _: &'a str) -> Reply<'a, Answer<Node>> {
-        std::future::pending().boxed()
-    }
-
-    fn list_children<'a>(&'a self, _: &'a str) -> Reply<'a, Answer<Vec<Node>>> {
-        std::future::pending().boxed()
-    }
-
-    fn read_file<'a>(&'a self, _: &'a str) -> Reply<'a, Answer<Bytes>> {
-        std::future::pending().boxed()
-    }
-
-    fn open_feed<'a>(&'a self, _: &'a provider::Position) -> Reply<'a, Request> {
-        std::future::pending().boxed()
-    }
-
-    fn feed_line<'a>(&'a self, _: &'a provider::Position, _: Bytes) -> Reply<'a, Progress> {
-        std::future::pending().boxed()
-    }
-
-    fn poll_feed<'a>(&'a self, _: &'a provider::Position) -> Reply<'a, Progress> {
-        std::future::pending().boxed()
-    }
-
-    fn deliver(&self, _: Delivery) -> Reply<'_, Vec<ScopedChange>> {
-        std::future::pending().boxed()
     }
 }
 
@@ -128,7 +99,7 @@ impl World {
     }
 
     fn follower(&self) -> Follower {
-        Follower::new(&self.split, &self.feeding, SCOPE.into())
+        Follower::new(&self.split, &self.feeding, SCOPE.into(), Instant::now())
     }
 
     fn key(&self) -> Key {
@@ -148,8 +119,8 @@ impl World {
         message.signed(&self.signer, &self.key()).unwrap()
     }
 
-    fn kept(&self, sequence: u64, state: State) -> Option<super::Kept> {
-        Some(super::Kept { sequence, payload: self.message(state).into() })
+    fn kept(&self, sequence: u64, state: State) -> Option<Last> {
+        Some(Last { sequence, payload: self.message(state).into() })
     }
 
     fn beat(&self, of: u64, count: u64) -> Vec<u8> {
@@ -177,7 +148,7 @@ impl World {
 
 impl Follower {
     fn hears(&mut self, beat: &[u8]) {
-        self.beat(beat, Instant::now());
+        self.at(Instant::now()).beat(beat, Instant::now());
         self.judge();
     }
 
