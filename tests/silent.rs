@@ -294,3 +294,30 @@ async fn what_only_grew_grows_under_those_who_have_it_open() {
     assert_eq!(core.read(new.handle).await.expect("by name"), b"one\n");
     core.runtime.release(open.id);
 }
+
+#[tokio::test]
+async fn a_content_that_somebody_goes_on_with_from_before_a_restart_gets_no_other_in_its_place() {
+    let core = Core::with(Style::default(), Capacity { nodes: 4, bytes: 1 << 20 }).await;
+    core.runtime.up("m", SCOPE);
+    core.upstream.file(ROOT, "a", "id-a", b"first.");
+    let warm = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(warm.handle).await.expect("read"), b"first.");
+    core.runtime.forget(warm.handle, 1);
+    // Whoever had it open in the process before is led to this, since it is what he has read of.
+    let held = core.lookup("a").await.expect("lookup");
+    assert!(core.runtime.edition(held.handle).is_some());
+    for number in 0..50 {
+        let name = format!("b{number}");
+        core.upstream.file(ROOT, &name, &format!("id-{name}"), b"other");
+        let other = core.lookup(&name).await.expect("lookup");
+        assert_eq!(core.read(other.handle).await.expect("read"), b"other");
+        core.runtime.forget(other.handle, 1);
+    }
+    core.apply(core.upstream.set("id-a", b"second"));
+    let now = core.lookup("a").await.expect("lookup");
+    assert_eq!(core.read(now.handle).await.expect("read"), b"second");
+    match core.read(held.handle).await {
+        Ok(bytes) => assert_eq!(bytes, b"first."),
+        Err(error) => assert_eq!(error, Error::Stale),
+    }
+}

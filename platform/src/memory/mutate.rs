@@ -182,6 +182,12 @@ impl Memory {
             .filter(|name| !name.is_empty())
             .try_fold(ROOT, |at, name| tree.child(at, name))
     }
+
+    /// What a directory shows by a name.
+    #[cfg(test)]
+    pub(crate) fn child(&self, directory: Inode, name: &str) -> Result<Inode> {
+        self.tree().child(directory, name)
+    }
 }
 
 impl Tree {

@@ -441,4 +441,6 @@ fn renumbered_event(table: &Table, event: Event) -> Option<Event> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

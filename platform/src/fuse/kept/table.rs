@@ -50,6 +50,8 @@ pub(super) struct Lost {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     nodes: HashMap<u64, Node>,
+    /// Nodes whose number is not their handle.
+    foreign: usize,
     /// The numbers of a handle, where that is not the only one.
     numbers: HashMap<u64, Vec<Handle>>,
     /// What was shown there by the process before.
@@ -66,6 +68,7 @@ impl Table {
             table.places.insert((place.parent, place.name.clone()), Handle(number));
             let shown = table.place(place.parent, &place.name);
             let foreign = Some(Box::new(Foreign { place, handle: Found::Unknown, taken: 0 }));
+            table.foreign += 1;
             // How often the kernel was given it nobody knows; it gives all back at once.
             table.nodes.insert(number, Node { shown, references: 1, edition, foreign });
         }
@@ -156,6 +159,7 @@ impl Table {
         let place = || Place { parent, name: name.into(), inode: entry.inode, kind: entry.kind };
         let node = self.nodes.entry(number.0).or_insert_with(|| {
             let foreign = (number != entry.handle).then(|| {
+                self.foreign += 1;
                 let handle = Found::At(entry.handle);
                 Box::new(Foreign { place: place(), handle, taken: 0 })
             });
@@ -185,7 +189,7 @@ impl Table {
         entry: &Entry,
         edition: impl FnOnce() -> Option<u64>,
     ) -> Handle {
-        if self.places.is_empty() && self.numbers.is_empty() {
+        if self.foreign == 0 {
             return entry.handle;
         }
         let known = self.numbers.get(&entry.handle.0).cloned().unwrap_or_default();
@@ -279,6 +283,7 @@ impl Table {
         }
         let gone = self.nodes.remove(&number.0);
         if let Some(foreign) = gone.and_then(|node| node.foreign) {
+            self.foreign -= 1;
             let at = (foreign.place.parent, foreign.place.name);
             if self.places.get(&at) == Some(&number) {
                 self.places.remove(&at);

@@ -203,3 +203,24 @@ fn what_is_told_of_a_handle_is_told_of_each_of_its_numbers() {
     both.sort();
     assert_eq!(numbers, both);
 }
+
+#[test]
+fn no_name_leads_to_a_number_that_is_over() {
+    let (first, lives) = Lives::first(&tree("one"));
+    let shared = look(&first, AT_ROOT, "shared").handle;
+    let file = look(&first, shared, "file").handle;
+    assert_eq!(text(&first, file).unwrap(), b"one");
+    drop(first);
+    let next = lives.next(&tree("two"));
+    assert_eq!(text(&next, file), Err(Error::Stale));
+    // The kernel holds it still. Again and again what the name leads to now is looked up and given back.
+    for _ in 0..3 {
+        let now = look(&next, shared, "file").handle;
+        assert_ne!(now, file);
+        assert_eq!(text(&next, now).unwrap(), b"two");
+        next.forget(now, 1);
+    }
+    next.forget(shared, 9);
+    let shared = look(&next, AT_ROOT, "shared").handle;
+    assert_eq!(text(&next, look(&next, shared, "file").handle).unwrap(), b"two");
+}
