@@ -28,6 +28,8 @@ pub struct Container<'a> {
     /// `none`, `json-file`; empty for the engine's own choice. Its options: `max-size=20k`.
     pub log_driver: &'a str,
     pub log_options: &'a [(&'a str, &'a str)],
+    /// A number, or empty for root.
+    pub user: &'a str,
     /// Sent by `stop`. A shell as first process ignores SIGTERM unless it traps it.
     pub stop_signal: &'a str,
 }
@@ -46,6 +48,7 @@ impl Default for Container<'_> {
             restart: "no",
             log_driver: "",
             log_options: &[],
+            user: "",
             stop_signal: "SIGKILL",
         }
     }
@@ -68,6 +71,7 @@ impl Container<'_> {
             "Labels": labels,
             "ExposedPorts": keys(self.exposed_ports),
             "Tty": self.terminal,
+            "User": self.user,
             "StopSignal": self.stop_signal,
             "StopTimeout": 1,
             "HostConfig": {
@@ -241,20 +245,39 @@ impl Api {
     pub fn logs(&self, name: &str) -> io::Result<Vec<u8>> {
         let path = format!("/containers/{name}/logs?stdout=1&stderr=1");
         let answer = http::request(&self.socket, "GET", &path, None, CALL)?;
-        let mut rest = &answer.body[..];
-        let mut text = Vec::new();
-        // A frame: stream number, three zero bytes, length as a big-endian u32, payload.
-        while let Some((head, tail)) = rest.split_at_checked(8) {
-            let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
-            let (payload, next) = tail.split_at(length.min(tail.len()));
-            text.extend_from_slice(payload);
-            rest = next;
+        Ok(unframed(&answer.body))
+    }
+
+    /// Runs a shell line in a running container; its exit code, and what it has written.
+    pub fn exec(&self, name: &str, line: &str) -> io::Result<(i64, String)> {
+        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": ["sh", "-c", line] });
+        let made = self.post(&format!("/containers/{name}/exec"), body)?;
+        let id = made["Id"].as_str().ok_or_else(|| io::Error::other(format!("no id in {made}")))?;
+        let path = format!("/exec/{id}/start");
+        let content = Some(("application/json", &b"{}"[..]));
+        let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
+        if answer.status != 200 {
+            return Err(io::Error::other(format!("{path}: {} {}", answer.status, answer.text())));
         }
-        Ok(text)
+        let written = String::from_utf8_lossy(&unframed(&answer.body)).into_owned();
+        let ended = self.get(&format!("/exec/{id}/json"))?;
+        let code = ended["ExitCode"].as_i64();
+        let code = code.ok_or_else(|| io::Error::other(format!("no exit code in {ended}")))?;
+        Ok((code, written))
     }
 
     pub fn create_volume(&self, name: &str) -> io::Result<()> {
         self.post("/volumes/create", json!({ "Name": name })).map(drop)
+    }
+
+    /// A volume of a plugin, with options.
+    pub fn create_volume_of(&self, driver: &str, name: &str, options: Value) -> io::Result<Value> {
+        let body = json!({ "Name": name, "Driver": driver, "DriverOpts": options });
+        self.post("/volumes/create", body)
+    }
+
+    pub fn remove_volume(&self, name: &str) -> io::Result<()> {
+        self.call("DELETE", &format!("/volumes/{name}"), None).map(drop)
     }
 
     /// Opens the engine's event stream; what happens after this call is in it.
@@ -265,6 +288,19 @@ impl Api {
             other => Err(io::Error::other(format!("/events: {other}"))),
         }
     }
+}
+
+/// What was written to standard output and error. A frame: stream number, three zero bytes, length as a big-endian u32,
+/// payload.
+fn unframed(mut rest: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Some((head, tail)) = rest.split_at_checked(8) {
+        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let (payload, next) = tail.split_at(length.min(tail.len()));
+        text.extend_from_slice(payload);
+        rest = next;
+    }
+    text
 }
 
 /// The engine's event stream.
