@@ -2,5 +2,6 @@
 
 #![cfg(target_os = "linux")]
 
+mod kubernetes;
 mod volumes;
 mod world;
