@@ -1,15 +1,18 @@
 //! The examples of `installers/kubernetes`, read as a cluster's API server reads them, strictly: by the service's own types.
 
+use crate::world::{SOON, World};
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, PodSpec};
-use omnifs_support::Omnifs;
+use omnifs_support::{Omnifs, program, skip, tied, wait_until};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// One document of a file.
 struct Document {
@@ -75,7 +78,7 @@ fn documents() -> Vec<Document> {
     files.into_iter().flat_map(read).collect()
 }
 
-fn one<T: Resource + DeserializeOwned + Serialize>(file: &str) -> T {
+pub fn one<T: Resource + DeserializeOwned + Serialize>(file: &str) -> T {
     let documents = documents();
     let mut found = documents.iter().filter(|one| one.file == file && one.is::<T>());
     let document = found.next().unwrap_or_else(|| panic!("{file}: no {}", T::KIND));
@@ -184,4 +187,51 @@ fn the_configurations_of_the_examples_for_kubernetes_have_no_mistake() {
         let ran = omnifs.run(&["config", "check"]).expect("omnifs");
         assert!(ran.status.success(), "{file}: {}{}", ran.stdout, ran.stderr);
     }
+}
+
+#[test]
+fn the_reader_beside_the_sidecar_finds_the_export_and_lists_the_issues() {
+    let test = "containers_sidecar";
+    if program("nfs-ls").is_none() {
+        return skip(test, "nfs-ls is not installed: apt-get install libnfs-utils");
+    }
+    let Some(world) = World::new(test) else { return };
+    let pod = one::<Pod>("nfs-sidecar.yaml").spec.expect("a spec");
+    let shared = world.omnifs.path("shared");
+    fs::create_dir(&shared).expect("a directory");
+    let own = world.omnifs.command();
+    let bin = Path::new(own.get_program()).parent().expect("a directory").to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
+    let path = path.expect("directories");
+    let user = rustix::process::geteuid().as_raw();
+    // The example's own lines, with the directory and the user of this test.
+    let command = |words: Option<Vec<String>>| {
+        let words = words.expect("a command");
+        let here = |word: &String| {
+            let word = word.replace("/shared", shared.to_str().expect("Unicode"));
+            word.replace("uid=1000&gid=1000", &format!("uid={user}&gid={user}"))
+                .replace("sleep 60", "exit")
+        };
+        let words: Vec<String> = words.iter().map(here).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env("PATH", &path);
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null());
+        command
+    };
+    let sidecar = pod.init_containers.expect("a sidecar").remove(0);
+    let mut serving = tied::spawn(command(sidecar.command)).expect("it runs");
+    let probe = sidecar.startup_probe.and_then(|probe| probe.exec).and_then(|exec| exec.command);
+    let ready = || command(probe.clone()).status().ok()?.success().then_some(());
+    assert!(wait_until(SOON, ready).is_some(), "the sidecar is not ready");
+    let listed = command(pod.containers[0].command.clone()).output().expect("it runs");
+    tied::stop(&mut serving, Duration::from_secs(60));
+    let said = String::from_utf8_lossy(&listed.stdout);
+    assert!(said.contains("2853"), "{said}{}", String::from_utf8_lossy(&listed.stderr));
 }

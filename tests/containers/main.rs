@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod image;
 mod kubernetes;
 mod volumes;
 mod world;

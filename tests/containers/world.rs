@@ -33,14 +33,19 @@ impl World {
         }
         let twin = GithubTwin::start(GithubSetup::default()).expect("a twin");
         let omnifs = Omnifs::new().expect("a home").env("OMNIFS_POLL_MS", "200");
-        let config = format!(
+        let world = World { twin, omnifs };
+        world.omnifs.config(&world.config()).expect("a configuration");
+        Some(world)
+    }
+
+    /// What a configuration says of the twin, and of nothing else.
+    pub fn config(&self) -> String {
+        format!(
             "[instances.docker]\nenabled = false\n[instances.linear]\nenabled = false\n\
              [instances.github.endpoints.api]\nurl = '{}'\nredirect-hosts = ['{}']\n",
-            twin.url(),
-            twin.storage_url()
-        );
-        omnifs.config(&config).expect("a configuration");
-        Some(World { twin, omnifs })
+            self.twin.url(),
+            self.twin.storage_url()
+        )
     }
 
     /// Changes the title of the issue that the tests read.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Container<'a> {
     pub name: &'a str,
+    pub image: &'a str,
+    /// Empty for the image's own.
     pub command: &'a [&'a str],
     pub labels: &'a [(&'a str, &'a str)],
     pub environment: &'a [&'a str],
@@ -30,6 +32,10 @@ pub struct Container<'a> {
     pub log_options: &'a [(&'a str, &'a str)],
     /// A number, or empty for root.
     pub user: &'a str,
+    /// `none`, or `host` for the network of this machine.
+    pub network: &'a str,
+    /// Without a capability, and without a place to write but what is bound.
+    pub confined: bool,
     /// Sent by `stop`. A shell as first process ignores SIGTERM unless it traps it.
     pub stop_signal: &'a str,
 }
@@ -38,6 +44,7 @@ impl Default for Container<'_> {
     fn default() -> Self {
         Container {
             name: "test",
+            image: IMAGE,
             command: &["sleep", "3600"],
             labels: &[],
             environment: &[],
@@ -49,6 +56,8 @@ impl Default for Container<'_> {
             log_driver: "",
             log_options: &[],
             user: "",
+            network: "none",
+            confined: false,
             stop_signal: "SIGKILL",
         }
     }
@@ -65,8 +74,8 @@ impl Container<'_> {
         let (restart, most) = self.restart.split_once(':').unwrap_or((self.restart, "0"));
         let most: u32 = most.parse().unwrap_or(0);
         let mut body = json!({
-            "Image": IMAGE,
-            "Cmd": self.command,
+            "Image": self.image,
+            "Cmd": (!self.command.is_empty()).then_some(self.command),
             "Env": self.environment,
             "Labels": labels,
             "ExposedPorts": keys(self.exposed_ports),
@@ -75,11 +84,16 @@ impl Container<'_> {
             "StopSignal": self.stop_signal,
             "StopTimeout": 1,
             "HostConfig": {
-                "NetworkMode": "none",
+                "NetworkMode": self.network,
                 "Binds": self.binds,
                 "RestartPolicy": { "Name": restart, "MaximumRetryCount": most },
             },
         });
+        if self.confined {
+            body["HostConfig"]["ReadonlyRootfs"] = true.into();
+            body["HostConfig"]["CapDrop"] = json!(["ALL"]);
+            body["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges"]);
+        }
         if !self.log_driver.is_empty() {
             body["HostConfig"]["LogConfig"] = json!({
                 "Type": self.log_driver,
@@ -158,8 +172,21 @@ impl Api {
         let context = super::image::context(&format!("FROM {IMAGE}\nLABEL built={label}\n"))?;
         let version = if buildkit { 2 } else { 1 };
         let tag = if tag.is_empty() { String::new() } else { format!("&t={tag}") };
-        let path = format!("/build?version={version}{tag}");
-        let content = Some(("application/x-tar", &context[..]));
+        self.build_by(&format!("version={version}{tag}"), &context)
+    }
+
+    /// Builds the target of the Containerfile in a directory, by the engine itself.
+    pub fn build_in(&self, directory: &Path, target: &str, tag: &str) -> io::Result<()> {
+        let context = super::image::tar(directory)?;
+        self.build_by(
+            &format!("version=1&dockerfile=Containerfile&target={target}&t={tag}"),
+            &context,
+        )
+    }
+
+    fn build_by(&self, query: &str, context: &[u8]) -> io::Result<()> {
+        let path = format!("/build?{query}");
+        let content = Some(("application/x-tar", context));
         let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
         match answer.status == 200 && !answer.text().contains("\"error\"") {
             true => Ok(()),
