@@ -36,6 +36,8 @@ pub struct Container<'a> {
     pub network: &'a str,
     /// Without a capability, and without a place to write but what is bound.
     pub confined: bool,
+    /// With what mounting by FUSE needs. All that a privileged one has may be more than this machine has itself.
+    pub may_mount: bool,
     /// Sent by `stop`. A shell as first process ignores SIGTERM unless it traps it.
     pub stop_signal: &'a str,
 }
@@ -58,6 +60,7 @@ impl Default for Container<'_> {
             user: "",
             network: "none",
             confined: false,
+            may_mount: false,
             stop_signal: "SIGKILL",
         }
     }
@@ -93,6 +96,14 @@ impl Container<'_> {
             body["HostConfig"]["ReadonlyRootfs"] = true.into();
             body["HostConfig"]["CapDrop"] = json!(["ALL"]);
             body["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges"]);
+        }
+        if self.may_mount {
+            let fuse = "/dev/fuse";
+            body["HostConfig"]["CapAdd"] = json!(["SYS_ADMIN"]);
+            body["HostConfig"]["SecurityOpt"] = json!(["apparmor=unconfined"]);
+            body["HostConfig"]["Devices"] = json!([
+                { "PathOnHost": fuse, "PathInContainer": fuse, "CgroupPermissions": "rwm" }
+            ]);
         }
         if !self.log_driver.is_empty() {
             body["HostConfig"]["LogConfig"] = json!({
@@ -227,6 +238,11 @@ impl Api {
     /// Sends the stop signal, and SIGKILL a second later.
     pub fn stop(&self, name: &str) -> io::Result<()> {
         self.call("POST", &format!("/containers/{name}/stop?t=1"), None).map(drop)
+    }
+
+    /// Sends a signal to its first process: `SIGKILL`, as a crash would end it.
+    pub fn kill(&self, name: &str, signal: &str) -> io::Result<()> {
+        self.call("POST", &format!("/containers/{name}/kill?signal={signal}"), None).map(drop)
     }
 
     pub fn rename(&self, name: &str, new: &str) -> io::Result<()> {
