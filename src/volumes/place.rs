@@ -119,7 +119,9 @@ impl Tree {
         let mount = mounting::mounted_at(&self.mountpoint).filter(Mount::ours);
         let mount = mount.ok_or_else(|| Error::NotMounted(at()))?;
         match () {
-            () if is_closed(&mount) => Err(Error::Private(at())),
+            () if is_closed(&mount.options, rustix::process::geteuid().as_raw()) => {
+                Err(Error::Private(at()))
+            }
             () if mount.dead() => Err(Error::Dead(at())),
             () => Ok(mount),
         }
@@ -163,10 +165,9 @@ fn directory(root: &Path, path: &Below) -> rustix::io::Result<OwnedFd> {
 
 /// Whether the kernel lets nobody in but the mount's user, who is not this process's. The engine is root, and root is not
 /// let in either.
-fn is_closed(mount: &Mount) -> bool {
-    let mut options = mount.options.split(',');
+fn is_closed(options: &str, own: u32) -> bool {
+    let mut options = options.split(',');
     let user = options.clone().find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
-    let own = rustix::process::geteuid().as_raw();
     user.is_some_and(|user: u32| user != own) && !options.any(|option| option == "allow_other")
 }
 
@@ -204,6 +205,16 @@ mod tests {
         ] {
             assert!(matches!(Below::new(path), Err(Error::Path(_))), "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_mount_of_another_user_is_closed_unless_it_lets_others_in() {
+        let options = "ro,user_id=1000,group_id=1000,default_permissions";
+        assert!(is_closed(options, 0));
+        assert!(!is_closed(options, 1000));
+        assert!(!is_closed(&format!("{options},allow_other"), 0));
+        // By NFS the server says who gets in.
+        assert!(!is_closed("ro,vers=3,port=2049", 0));
     }
 
     #[tokio::test]
