@@ -45,4 +45,6 @@ pub mod stops;
 #[cfg(target_os = "linux")]
 pub mod supervisor;
 pub mod trust;
+#[cfg(target_os = "linux")]
+pub mod volumes;
 pub mod wasm;

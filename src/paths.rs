@@ -88,6 +88,11 @@ impl Paths {
         self.state.join("mounts")
     }
 
+    /// The volumes of each plugin's socket.
+    pub fn volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
     /// One log for each mountpoint.
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")

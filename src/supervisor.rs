@@ -72,6 +72,12 @@ impl Supervisor {
         }
     }
 
+    /// What listens at a socket, and mounts nothing, is ready.
+    pub fn listening(&self, socket: &Path) {
+        let shown = printable(&socket.to_string_lossy()).into_owned();
+        self.tell(&format!("READY=1\nSTATUS=listening at {shown}"));
+    }
+
     /// The mount has ended.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");

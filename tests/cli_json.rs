@@ -38,6 +38,8 @@ fn every_failure_is_the_same_document_with_what_the_lines_say() {
         &["mount", "--threads", "0", "mnt"],
         &["mount", "--foreground", "absent"],
         &["serve", "nfs", "--backend", "fuse"],
+        #[cfg(target_os = "linux")]
+        &["serve", "docker-volumes"],
         &["unmount", "mnt"],
         &["unmount", "--all"],
         &["status", "mnt"],

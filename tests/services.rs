@@ -32,6 +32,9 @@ const NAMES: [&str; 24] = [
 ];
 /// Words of English too, which mean a service where they stand alone.
 const WORDS: [&str; 3] = ["linear", "slack", "twilio"];
+/// What is named after the program that it is for, which is shown by no instance: the command that serves an engine's
+/// plugin socket, and nothing else of it.
+const COMMAND: &str = "src/cli/serve/volumes.rs";
 /// What has nothing to do with a service.
 const TERMS: [&str; 2] = ["linear memory", "linear_memory"];
 
@@ -78,7 +81,9 @@ fn the_core_and_the_back_ends_know_no_service_by_name() {
     sources(&root.join("platform/src"), &mut files);
     assert!(files.len() > 150, "{} files", files.len());
     let mut found = Vec::new();
-    for file in files {
+    let command = root.join(COMMAND);
+    assert!(files.contains(&command), "{COMMAND}");
+    for file in files.into_iter().filter(|file| *file != command) {
         let text = fs::read_to_string(&file).expect("a file");
         for (number, line) in code(&text).lines().enumerate() {
             if let Some(name) = named_in(line) {

@@ -122,6 +122,13 @@ impl From<daemon::Error> for Failure {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl From<omnifs::volumes::Error> for Failure {
+    fn from(error: omnifs::volumes::Error) -> Failure {
+        Failure::of(&error, error.hint(), Exit::Failure)
+    }
+}
+
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
         Failure::of(&refused.message, refused.hint.as_ref(), Exit::Failure)

@@ -27,11 +27,16 @@ fn find(context: &Context, path: Option<&PathBuf>) -> Result<Record, Failure> {
     if let Some(path) = path {
         return Ok(mount_of(context, path)?.0);
     }
+    only(context, "metrics")
+}
+
+/// The one running mount, for a command that was given none.
+pub fn only(context: &Context, command: &str) -> Result<Record, Failure> {
     match &context.registry().list()[..] {
         [] => Err(Failure::new("nothing is mounted")
             .hint("`omnifs mount PATH` mounts")
             .exit(Exit::NotMounted)),
         [record] => Ok(record.clone()),
-        records => Err(several(records, "metrics")),
+        records => Err(several(records, command)),
     }
 }

@@ -1,3 +1,5 @@
+mod volumes;
+
 use super::failure::{Exit, Failure};
 use super::mount::{self, MountOptions};
 use super::{Context, terminal};
@@ -8,10 +10,12 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Serve the configured providers without mounting them here
+/// Serve the configured providers without mounting them here, or a mount's directories as volumes
 #[derive(Debug, Subcommand)]
 pub enum Serve {
     Nfs(Nfs),
+    #[command(name = volumes::COMMAND)]
+    Volumes(volumes::Volumes),
 }
 
 /// By NFS version 3 on 127.0.0.1
@@ -28,7 +32,13 @@ pub struct Nfs {
 }
 
 pub fn run(context: &Context, args: &Serve) -> Result<ExitCode, Failure> {
-    let Serve::Nfs(args) = args;
+    match args {
+        Serve::Nfs(args) => nfs(context, args),
+        Serve::Volumes(args) => volumes::run(context, args),
+    }
+}
+
+fn nfs(context: &Context, args: &Nfs) -> Result<ExitCode, Failure> {
     if args.options.backend().is_some_and(|backend| backend != Backend::Nfs) {
         return Err(Failure::new("`omnifs serve nfs` has the back end nfs").exit(Exit::Usage));
     }

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
-pub(super) use unix::{Listener, Reached};
+pub(crate) use unix::Listener;
+#[cfg(unix)]
+pub(super) use unix::Reached;
 #[cfg(windows)]
 pub(super) use windows::{Listener, Reached};
 
@@ -83,7 +85,7 @@ mod unix {
     }
 
     #[derive(Debug)]
-    pub(in crate::control) struct Listener {
+    pub(crate) struct Listener {
         socket: UnixListener,
         _reached: Reached,
     }

@@ -6,7 +6,7 @@
 //! Invariants: another user's connection learns nothing, changes nothing and takes nobody's place; a web
 //! page cannot make one; and no client can hold the mount up.
 
-mod channel;
+pub(crate) mod channel;
 mod client;
 mod metrics;
 mod registry;
@@ -18,6 +18,8 @@ pub use client::Client;
 pub(crate) use registry::hex;
 pub use registry::{Claim, Record, Registry, key, lies_in};
 pub use scrape::Scrape;
+#[cfg(target_os = "linux")]
+pub(crate) use server::bound;
 pub use server::{Server, Unmount};
 pub use status::*;
 

@@ -150,7 +150,8 @@ async fn keep_record(claim: Weak<Claim>, record: Record) {
     }
 }
 
-pub(super) async fn bound(request: Request, next: Next) -> Response {
+/// Answers within a minute, and closes the connection.
+pub(crate) async fn bound(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(mut response) => {
             let close = header::HeaderValue::from_static("close");

@@ -7,5 +7,6 @@
 
 mod cores;
 mod forged;
+mod listeners;
 mod mounts;
 mod world;

@@ -16,7 +16,7 @@ use std::process::Child;
 use std::time::Duration;
 
 /// For a change or a recovery to show. A loaded machine may take long.
-const SOON: Duration = Duration::from_secs(120);
+pub const SOON: Duration = Duration::from_secs(120);
 /// An interval of polls that does not pass within a test.
 const NEVER: &str = "3600000";
 const TITLE: &str = "github/acme/api/_issues/_open/2853/title";
@@ -25,9 +25,9 @@ const SECRET: &str = "hook-secret";
 /// What the users of the bus are permitted, and one that may do everything.
 const USERS: [&str; 3] = ["mount", "relay", "spy"];
 
-struct World {
+pub struct World {
     twin: GithubTwin,
-    bus: Server,
+    pub bus: Server,
     /// The printed permissions of a mount.
     acl: String,
     omnifs: Omnifs,
@@ -35,7 +35,7 @@ struct World {
 }
 
 impl World {
-    fn new(test: &str) -> Option<World> {
+    pub fn new(test: &str) -> Option<World> {
         if let Some(reason) = Omnifs::unavailable() {
             skip(test, &reason);
             return None;
@@ -110,7 +110,14 @@ impl World {
         panic!("the relay ended three times");
     }
 
-    async fn client(&self, user: &str) -> Client {
+    /// The part of the subjects that the printed permissions name: `omnifs.want.PLACE.>`.
+    pub fn place(&self) -> &str {
+        let mut lines = self.acl.lines().map(|line| line.trim().trim_matches('"'));
+        let want = lines.find_map(|line| line.strip_prefix("omnifs.want."));
+        want.unwrap().strip_suffix(".>").unwrap()
+    }
+
+    pub async fn client(&self, user: &str) -> Client {
         let options = ConnectOptions::new()
             .user_and_password(user.to_owned(), format!("word-of-{user}"))
             .custom_inbox_prefix(format!("_INBOX_{user}"));
@@ -245,12 +252,7 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
     let Some(world) = tokio::task::block_in_place(|| World::new("fleet_acl")) else { return };
     let relay = world.relay("relay", &[("OMNIFS_POLL_MS", NEVER)], &[]);
     tokio::task::block_in_place(|| relay.says("this relay leads"));
-    // `omnifs.want.PLACE.>`
-    let want = world
-        .acl
-        .lines()
-        .find_map(|line| line.trim().trim_matches('"').strip_prefix("omnifs.want."));
-    let place = want.unwrap().strip_suffix(".>").unwrap();
+    let place = world.place();
     let key = format!("{place}.issues:.1");
     let (forger, spy) = (world.client("mount").await, world.client("spy").await);
 
@@ -371,7 +373,7 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
     }
 }
 
-async fn bus_of(world: &World, user: &str) -> server::Server {
+pub async fn bus_of(world: &World, user: &str) -> server::Server {
     let text = Secret::new(format!("{user}:word-of-{user}"));
     let access = Access::new(&format!("nats://{}", world.bus.address()), None, Some(&text));
     let server = server::Server::connect(&access.unwrap()).await.unwrap();

@@ -23,6 +23,8 @@ pub use prepare::{prepare, resolve};
 #[cfg(test)]
 pub(crate) use table::NFS_SOURCE;
 #[cfg(target_os = "linux")]
+pub use table::elsewhere;
+#[cfg(target_os = "linux")]
 pub(crate) use table::numbered;
 pub use table::{Mount, mounted_at, table};
 #[cfg(target_os = "linux")]

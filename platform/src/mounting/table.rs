@@ -24,7 +24,10 @@ pub struct Mount {
     pub(crate) id: u64,
     /// The device's minor number, which is that of a FUSE connection.
     #[cfg(target_os = "linux")]
-    pub(crate) minor: u32,
+    pub minor: u32,
+    /// What of the file system is mounted: `/`, or a directory that was bound.
+    #[cfg(target_os = "linux")]
+    pub root: PathBuf,
 }
 
 impl Mount {
@@ -92,7 +95,33 @@ pub fn table() -> Vec<Mount> {
 #[cfg(target_os = "linux")]
 pub fn table() -> Vec<Mount> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    text.split(|byte| *byte == b'\n').filter_map(linux::parse).collect()
+    lines(&text).collect()
+}
+
+/// The mounts of every other mount namespace that a process is in, as far as this one may see them.
+#[cfg(target_os = "linux")]
+pub fn elsewhere() -> Vec<Mount> {
+    let namespace = |process: &Path| std::fs::read_link(process.join("ns/mnt")).ok();
+    let mut seen = std::collections::HashSet::from([namespace(Path::new("/proc/self"))]);
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut mounts = Vec::new();
+    for process in processes.flatten().map(|entry| entry.path()) {
+        let found = namespace(&process);
+        if found.is_none() || seen.contains(&found) {
+            continue;
+        }
+        // The process may have ended, and another of the namespace not.
+        if let Ok(text) = std::fs::read(process.join("mountinfo")) {
+            mounts.extend(lines(&text));
+            seen.insert(found);
+        }
+    }
+    mounts
+}
+
+#[cfg(target_os = "linux")]
+fn lines(text: &[u8]) -> impl Iterator<Item = Mount> {
+    text.split(|byte| *byte == b'\n').filter_map(linux::parse)
 }
 
 /// This system has no such table.
@@ -124,7 +153,8 @@ mod linux {
         let mut fields = line.split(|byte| *byte == b' ');
         let id = text(fields.next()?)?.parse().ok()?;
         let (_, minor) = text(fields.nth(1)?)?.split_once(':')?;
-        let path = OsString::from_vec(unescape(fields.nth(1)?)).into();
+        let root = OsString::from_vec(unescape(fields.next()?)).into();
+        let path = OsString::from_vec(unescape(fields.next()?)).into();
         // The optional fields end with a lone "-".
         let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
         Some(Mount {
@@ -134,6 +164,7 @@ mod linux {
             options: String::from_utf8_lossy(rest.next().unwrap_or_default()).into_owned(),
             id,
             minor: minor.parse().ok()?,
+            root,
         })
     }
 
@@ -166,7 +197,7 @@ mod tests {
             b"36 35 0:98 / /mnt/a\\040b\\134c rw,noatime master:1 shared:2 - fuse.omnifs omnifs rw";
         let mount = parse(line).unwrap();
         assert_eq!(mount.path, Path::new("/mnt/a b\\c"));
-        assert_eq!((mount.id, mount.minor), (36, 98));
+        assert_eq!((mount.id, mount.minor, &*mount.root), (36, 98, Path::new("/")));
         assert!(mount.ours());
         for torn in [&b""[..], b"1 2 0:3 4 /x rw -", b"1 2 3 / /x rw - ext4 a rw", b"torn line"] {
             assert_eq!(parse(torn), None);

@@ -49,6 +49,7 @@ impl Tree {
             ("omnifs.service", "user"),
             ("omnifs@.service", "system"),
             ("omnifs-relay.service", "system"),
+            ("omnifs-docker-volumes.service", "system"),
         ] {
             tree.copy(
                 &format!("installers/linux/{unit}"),

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Container<'a> {
     pub name: &'a str,
+    pub image: &'a str,
+    /// Empty for the image's own.
     pub command: &'a [&'a str],
     pub labels: &'a [(&'a str, &'a str)],
     pub environment: &'a [&'a str],
@@ -28,6 +30,14 @@ pub struct Container<'a> {
     /// `none`, `json-file`; empty for the engine's own choice. Its options: `max-size=20k`.
     pub log_driver: &'a str,
     pub log_options: &'a [(&'a str, &'a str)],
+    /// A number, or empty for root.
+    pub user: &'a str,
+    /// `none`, or `host` for the network of this machine.
+    pub network: &'a str,
+    /// Without a capability, and without a place to write but what is bound.
+    pub confined: bool,
+    /// With what mounting by FUSE needs. All that a privileged one has may be more than this machine has itself.
+    pub may_mount: bool,
     /// Sent by `stop`. A shell as first process ignores SIGTERM unless it traps it.
     pub stop_signal: &'a str,
 }
@@ -36,6 +46,7 @@ impl Default for Container<'_> {
     fn default() -> Self {
         Container {
             name: "test",
+            image: IMAGE,
             command: &["sleep", "3600"],
             labels: &[],
             environment: &[],
@@ -46,6 +57,10 @@ impl Default for Container<'_> {
             restart: "no",
             log_driver: "",
             log_options: &[],
+            user: "",
+            network: "none",
+            confined: false,
+            may_mount: false,
             stop_signal: "SIGKILL",
         }
     }
@@ -62,20 +77,34 @@ impl Container<'_> {
         let (restart, most) = self.restart.split_once(':').unwrap_or((self.restart, "0"));
         let most: u32 = most.parse().unwrap_or(0);
         let mut body = json!({
-            "Image": IMAGE,
-            "Cmd": self.command,
+            "Image": self.image,
+            "Cmd": (!self.command.is_empty()).then_some(self.command),
             "Env": self.environment,
             "Labels": labels,
             "ExposedPorts": keys(self.exposed_ports),
             "Tty": self.terminal,
+            "User": self.user,
             "StopSignal": self.stop_signal,
             "StopTimeout": 1,
             "HostConfig": {
-                "NetworkMode": "none",
+                "NetworkMode": self.network,
                 "Binds": self.binds,
                 "RestartPolicy": { "Name": restart, "MaximumRetryCount": most },
             },
         });
+        if self.confined {
+            body["HostConfig"]["ReadonlyRootfs"] = true.into();
+            body["HostConfig"]["CapDrop"] = json!(["ALL"]);
+            body["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges"]);
+        }
+        if self.may_mount {
+            let fuse = "/dev/fuse";
+            body["HostConfig"]["CapAdd"] = json!(["SYS_ADMIN"]);
+            body["HostConfig"]["SecurityOpt"] = json!(["apparmor=unconfined"]);
+            body["HostConfig"]["Devices"] = json!([
+                { "PathOnHost": fuse, "PathInContainer": fuse, "CgroupPermissions": "rwm" }
+            ]);
+        }
         if !self.log_driver.is_empty() {
             body["HostConfig"]["LogConfig"] = json!({
                 "Type": self.log_driver,
@@ -154,8 +183,21 @@ impl Api {
         let context = super::image::context(&format!("FROM {IMAGE}\nLABEL built={label}\n"))?;
         let version = if buildkit { 2 } else { 1 };
         let tag = if tag.is_empty() { String::new() } else { format!("&t={tag}") };
-        let path = format!("/build?version={version}{tag}");
-        let content = Some(("application/x-tar", &context[..]));
+        self.build_by(&format!("version={version}{tag}"), &context)
+    }
+
+    /// Builds the target of the Containerfile in a directory, by the engine itself.
+    pub fn build_in(&self, directory: &Path, target: &str, tag: &str) -> io::Result<()> {
+        let context = super::image::tar(directory)?;
+        self.build_by(
+            &format!("version=1&dockerfile=Containerfile&target={target}&t={tag}"),
+            &context,
+        )
+    }
+
+    fn build_by(&self, query: &str, context: &[u8]) -> io::Result<()> {
+        let path = format!("/build?{query}");
+        let content = Some(("application/x-tar", context));
         let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
         match answer.status == 200 && !answer.text().contains("\"error\"") {
             true => Ok(()),
@@ -196,6 +238,11 @@ impl Api {
     /// Sends the stop signal, and SIGKILL a second later.
     pub fn stop(&self, name: &str) -> io::Result<()> {
         self.call("POST", &format!("/containers/{name}/stop?t=1"), None).map(drop)
+    }
+
+    /// Sends a signal to its first process: `SIGKILL`, as a crash would end it.
+    pub fn kill(&self, name: &str, signal: &str) -> io::Result<()> {
+        self.call("POST", &format!("/containers/{name}/kill?signal={signal}"), None).map(drop)
     }
 
     pub fn rename(&self, name: &str, new: &str) -> io::Result<()> {
@@ -241,20 +288,39 @@ impl Api {
     pub fn logs(&self, name: &str) -> io::Result<Vec<u8>> {
         let path = format!("/containers/{name}/logs?stdout=1&stderr=1");
         let answer = http::request(&self.socket, "GET", &path, None, CALL)?;
-        let mut rest = &answer.body[..];
-        let mut text = Vec::new();
-        // A frame: stream number, three zero bytes, length as a big-endian u32, payload.
-        while let Some((head, tail)) = rest.split_at_checked(8) {
-            let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
-            let (payload, next) = tail.split_at(length.min(tail.len()));
-            text.extend_from_slice(payload);
-            rest = next;
+        Ok(unframed(&answer.body))
+    }
+
+    /// Runs a shell line in a running container; its exit code, and what it has written.
+    pub fn exec(&self, name: &str, line: &str) -> io::Result<(i64, String)> {
+        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": ["sh", "-c", line] });
+        let made = self.post(&format!("/containers/{name}/exec"), body)?;
+        let id = made["Id"].as_str().ok_or_else(|| io::Error::other(format!("no id in {made}")))?;
+        let path = format!("/exec/{id}/start");
+        let content = Some(("application/json", &b"{}"[..]));
+        let answer = http::request(&self.socket, "POST", &path, content, CALL)?;
+        if answer.status != 200 {
+            return Err(io::Error::other(format!("{path}: {} {}", answer.status, answer.text())));
         }
-        Ok(text)
+        let written = String::from_utf8_lossy(&unframed(&answer.body)).into_owned();
+        let ended = self.get(&format!("/exec/{id}/json"))?;
+        let code = ended["ExitCode"].as_i64();
+        let code = code.ok_or_else(|| io::Error::other(format!("no exit code in {ended}")))?;
+        Ok((code, written))
     }
 
     pub fn create_volume(&self, name: &str) -> io::Result<()> {
         self.post("/volumes/create", json!({ "Name": name })).map(drop)
+    }
+
+    /// A volume of a plugin, with options.
+    pub fn create_volume_of(&self, driver: &str, name: &str, options: Value) -> io::Result<Value> {
+        let body = json!({ "Name": name, "Driver": driver, "DriverOpts": options });
+        self.post("/volumes/create", body)
+    }
+
+    pub fn remove_volume(&self, name: &str) -> io::Result<()> {
+        self.call("DELETE", &format!("/volumes/{name}"), None).map(drop)
     }
 
     /// Opens the engine's event stream; what happens after this call is in it.
@@ -265,6 +331,19 @@ impl Api {
             other => Err(io::Error::other(format!("/events: {other}"))),
         }
     }
+}
+
+/// What was written to standard output and error. A frame: stream number, three zero bytes, length as a big-endian u32,
+/// payload.
+fn unframed(mut rest: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Some((head, tail)) = rest.split_at_checked(8) {
+        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let (payload, next) = tail.split_at(length.min(tail.len()));
+        text.extend_from_slice(payload);
+        rest = next;
+    }
+    text
 }
 
 /// The engine's event stream.

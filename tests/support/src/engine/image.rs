@@ -9,8 +9,8 @@ use std::process::Command;
 
 /// What the containers of the tests use. `/bin/busybox` itself has the rest.
 const APPLETS: &[&str] = &[
-    "cat", "date", "echo", "env", "false", "head", "ls", "printf", "seq", "sh", "sleep", "touch",
-    "true", "wc",
+    "cat", "cp", "date", "echo", "env", "false", "head", "ls", "mkdir", "printf", "seq", "sh",
+    "sleep", "touch", "true", "wc",
 ];
 
 /// A busybox that needs no shared library.
@@ -56,7 +56,7 @@ pub fn context(recipe: &str) -> io::Result<Vec<u8>> {
 }
 
 /// With nothing after its end: an engine that stops reading there would reset the connection.
-fn tar(directory: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn tar(directory: &Path) -> io::Result<Vec<u8>> {
     let output = Command::new("tar").arg("-C").arg(directory).args(["-c", "-b1", "."]).output()?;
     match output.status.success() {
         true => Ok(output.stdout),

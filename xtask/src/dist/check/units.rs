@@ -17,6 +17,7 @@ pub fn check() -> Result<Option<String>> {
         ("omnifs.service", "--user"),
         ("omnifs@.service", "--system"),
         ("omnifs-relay.service", "--system"),
+        ("omnifs-docker-volumes.service", "--system"),
     ] {
         let text = fs::read_to_string(cargo::root().join("installers/linux").join(unit))?;
         // It looks for the program; an instance is what has a mountpoint.
