@@ -31,8 +31,12 @@ impl Supervisor {
             return Ok(None);
         };
         let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let own = u64::from(std::process::id());
-        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == own);
+        // The keeper that has started this process is what the supervisor knows.
+        let keeper =
+            rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+        let ours = number("WATCHDOG_PID").is_none_or(|pid| {
+            [Some(std::process::id()), keeper].contains(&u32::try_from(pid).ok())
+        });
         let patience = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0);
         Supervisor::new(&name, patience.map(Duration::from_micros)).map(|new| Some(Arc::new(new)))
     }

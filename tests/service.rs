@@ -5,9 +5,9 @@
 mod cli;
 
 use cli::Home;
-use omnifs_support::mount::is_mounted;
-use omnifs_support::{Omnifs, provider, skip, tied};
-use rustix::process::Signal;
+use omnifs_support::mount::{can_outlive, is_mounted};
+use omnifs_support::{Omnifs, provider, skip, tied, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -45,6 +45,54 @@ fn systemd_is_told_of_the_start_of_the_end_and_that_the_mount_answers_meanwhile(
     tied::signal(&mount, Signal::TERM);
     while heard(&socket) != "STOPPING=1" {}
     assert!(tied::wait(&mut mount, SOON).is_some_and(|status| status.success()));
+    assert!(!is_mounted(&point));
+}
+
+/// As the units start it. systemd knows the process that keeps the mount, and hears of the one that serves it.
+#[test]
+fn a_mount_in_front_goes_on_when_its_process_is_killed_and_ends_when_it_is_told_to() {
+    if let Some(reason) = Omnifs::unavailable().or_else(no_components) {
+        return skip("service_kept", &reason);
+    }
+    if !can_outlive("service_kept") {
+        return;
+    }
+    let omnifs = Omnifs::new().expect("a home");
+    omnifs.config(NOTHING).expect("a configuration");
+    let socket = UnixDatagram::bind(omnifs.path("notify")).expect("a socket");
+    socket.set_read_timeout(Some(SOON)).expect("a bound");
+    let point = omnifs.path("mnt");
+    let program = omnifs.command();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("export WATCHDOG_PID=$$; exec \"$@\"").arg("sh");
+    command.arg(program.get_program()).args(["mount", "--foreground", "--keeper"]);
+    command.args(provider("hello")).arg(&point).env_clear();
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("NOTIFY_SOCKET", omnifs.path("notify")).env("WATCHDOG_USEC", "300000");
+    let mut keeper = tied::spawn(command).expect("omnifs mount");
+    let file = point.join("hello/hello.txt");
+    let serving = || {
+        let ran = omnifs.run(&["status", "--json", point.to_str()?]).ok()?;
+        let status: serde_json::Value = serde_json::from_str(&ran.stdout).ok()?;
+        assert_eq!(status["mount"]["kept"], true, "{status}");
+        i32::try_from(status["mount"]["pid"].as_i64()?).ok()
+    };
+    let mut before = i32::try_from(keeper.id()).expect("a pid");
+    for round in 0..3 {
+        while !heard(&socket).starts_with("READY=1\nSTATUS=mounted at /") {}
+        let other = || serving().filter(|pid| *pid != before);
+        let pid = wait_until(SOON, other).expect("another process serves it");
+        let read = fs::read_to_string(&file);
+        assert_eq!(read.expect("it goes on"), "Hello, world!\n", "round {round}");
+        while heard(&socket) != "WATCHDOG=1" {}
+        if round < 2 {
+            kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("kill");
+        }
+        before = pid;
+    }
+    tied::signal(&keeper, Signal::TERM);
+    while heard(&socket) != "STOPPING=1" {}
+    assert!(tied::wait(&mut keeper, SOON).is_some_and(|status| status.success()));
     assert!(!is_mounted(&point));
 }
 

@@ -154,6 +154,8 @@ struct Context {
     ready_on_stdout: bool,
     /// What has this process's mount outlive it.
     keeper: Option<Arc<Keeper>>,
+    /// A keeper has started this process.
+    is_kept: bool,
     /// It was looked at, and said should it not be believed.
     cache_judged: OnceCell<()>,
 }
@@ -185,6 +187,7 @@ impl Context {
             named: named.is_some(),
             ready_on_stdout,
             keeper,
+            is_kept: cli.kept.is_some(),
             cache_judged: OnceCell::new(),
         })
     }
@@ -300,7 +303,7 @@ pub fn main() -> ExitCode {
 /// Keeps a mount, and does nothing else.
 #[cfg(target_os = "linux")]
 fn keep() -> ExitCode {
-    match omnifs_platform::fuse::keep(std::env::args_os().skip(2)) {
+    match omnifs_platform::fuse::keep(std::env::args_os().skip(2), false) {
         Ok(code) => code,
         Err(error) => {
             use std::io::Write;

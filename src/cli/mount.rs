@@ -79,7 +79,7 @@ pub struct MountOptions {
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
         env = "OMNIFS_WATCH_EVENTS", hide_env_values = true, hide_possible_values = true)]
     watch_events: Option<bool>,
-    /// Have a mount in the background outlive the process that serves it (Linux, FUSE)
+    /// Have the mount outlive the process that serves it (Linux, FUSE); in the background it does by itself
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(),
         env = "OMNIFS_KEEPER", hide_env_values = true, hide_possible_values = true)]
@@ -137,6 +137,11 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     options.keeper = context.keeper.clone();
     options.follow(context.named, args.options.overrides());
     let level = log_level()?;
+    #[cfg(target_os = "linux")]
+    if args.foreground && args.options.keeper == Some(true) && !context.is_kept {
+        mounting::prepare(&options.mountpoint)?;
+        return keep_in_front(&options.config);
+    }
     if args.foreground || context.ready_on_stdout {
         // With --json standard output and error are a program's.
         let on_terminal = args.foreground && !output::chosen().json;
@@ -237,6 +242,19 @@ fn going_on(context: &Context) -> Option<PathBuf> {
 #[cfg(not(target_os = "linux"))]
 fn going_on(_: &Context) -> Option<PathBuf> {
     None
+}
+
+/// This process becomes the keeper of the mount, and ends with it.
+#[cfg(target_os = "linux")]
+fn keep_in_front(config: &Config) -> Result<ExitCode, Failure> {
+    if !wants_keeper(config) {
+        let backend = config.mount.backend.name();
+        return Err(Failure::new(format!("a mount by '{backend}' ends with its process"))
+            .hint("leave --keeper out")
+            .exit(Exit::Usage));
+    }
+    omnifs_platform::fuse::keep(std::env::args_os().skip(1), true)
+        .map_err(|error| Failure::new(format!("the mount is not kept: {error}")))
 }
 
 /// Whether a mount in the background gets a keeper.

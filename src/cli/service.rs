@@ -468,7 +468,7 @@ mod tests {
         let plan = planned(System::Systemd, true);
         let (file, unit) = plan.file.unwrap();
         assert_eq!(file, Path::new("/h/systemd/user/omnifs.service"));
-        let line = "ExecStart=\"/opt/my tools/omnifs\" --config \"/c/50%%.toml\" --trust-path \"/t/%%h/omnifs\" mount --foreground \"/m/a&b $$x\"\n";
+        let line = "ExecStart=\"/opt/my tools/omnifs\" --config \"/c/50%%.toml\" --trust-path \"/t/%%h/omnifs\" mount --foreground --keeper \"/m/a&b $$x\"\n";
         assert!(unit.contains(line), "{unit}");
         assert!(unit.contains("ExecStartPre=-/bin/mkdir -p \"/m/a&b $$x\"\n"), "{unit}");
         assert!(
@@ -478,7 +478,7 @@ mod tests {
         let root = planned(System::Systemd, false);
         let (file, unit) = root.file.unwrap();
         assert_eq!(file, Path::new("/etc/systemd/system/omnifs.service"));
-        assert!(unit.contains("--foreground --allow-other \"/m/a&b $$x\"\n"), "{unit}");
+        assert!(unit.contains("--foreground --keeper --allow-other \"/m/a&b $$x\"\n"), "{unit}");
         assert_eq!(root.start[1], ["systemctl", "enable", "omnifs.service"]);
     }
 

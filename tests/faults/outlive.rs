@@ -5,6 +5,7 @@ use crate::{
     API, BOUND, Background, SOON, available, files, home_of, read, records, setup, title,
     title_path,
 };
+use omnifs_support::mount::can_outlive;
 use omnifs_support::{Omnifs, skip, tied, wait_until};
 use omnifs_twins::GithubTwin;
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,17 +26,6 @@ const BODY: usize = 3 << 20;
 /// `OMNIFS_FAULT_KILLS`: how often a daemon is killed.
 fn kills() -> u64 {
     std::env::var("OMNIFS_FAULT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
-
-/// Whether a mount can outlive its process here.
-fn can_outlive(test: &str) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (6, 9) {
-        skip(test, "a mount outlives its process from Linux 6.9 on");
-    }
-    version >= (6, 9)
 }
 
 fn kill(mounted: &Background<'_>) -> u32 {

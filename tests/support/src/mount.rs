@@ -1,6 +1,6 @@
 //! The built `omnifs` binary on a home of its own, and real mounts made with it.
 
-use crate::{program, skip, sweep, tied, wait_until};
+use crate::{program, sweep, tied, wait_until};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -68,7 +68,7 @@ pub struct Ran {
 pub fn home(test: &str) -> Option<Omnifs> {
     match Omnifs::unavailable() {
         Some(reason) => {
-            skip(test, &reason);
+            crate::skip(test, &reason);
             None
         }
         None => Some(Omnifs::new().expect("a home")),
@@ -324,4 +324,15 @@ fn binary() -> Option<PathBuf> {
         None => Some(std::env::current_exe().ok()?.ancestors().nth(2)?.join("omnifs")),
     }
     .filter(|file| file.is_file())
+}
+
+/// Whether a mount can outlive its process here. Says so where it cannot.
+pub fn can_outlive(test: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < (6, 9) {
+        crate::skip(test, "a mount outlives its process from Linux 6.9 on");
+    }
+    version >= (6, 9)
 }

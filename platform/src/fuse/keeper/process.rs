@@ -9,11 +9,11 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
@@ -38,9 +38,12 @@ const REST: Duration = Duration::from_millis(100);
 /// time that it dies without having said that its mount is over. Returns when there is nothing left to keep,
 /// with what it ended with.
 ///
+/// `in_front`: whoever has started this process takes it for the mount, and tells it when that is to end.
+///
 /// # Errors
 /// It could not be started at all.
-pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCode> {
+pub fn keep(arguments: impl IntoIterator<Item = OsString>, in_front: bool) -> io::Result<ExitCode> {
+    let signals = if in_front { Some(Signals::take()?) } else { None };
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // Beyond the numbers that are the next process's, at each of which something stands from here on.
@@ -63,14 +66,14 @@ pub fn keep(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCod
     let (mut held, mut deaths, mut quick) = (false, 0_u32, 0_u32);
     let mut dying: Vec<Child> = Vec::new();
     loop {
-        let mut child = match spawn(program, &directory, &arguments, held) {
+        let mut child = match spawn(program, &directory, &arguments, signals.as_ref(), held) {
             // It may have been removed, or be no program.
             Err(_) if held && program == installed => {
-                spawn(Path::new(OWN), &directory, &arguments, held)?
+                spawn(Path::new(OWN), &directory, &arguments, signals.as_ref(), held)?
             }
             child => child?,
         };
-        let life = watch(&mut child, &ours, &mut held)?;
+        let life = watch(&mut child, &ours, signals.as_ref(), &mut held)?;
         dying.push(child);
         // One that cannot be waited for is left to the system.
         dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
@@ -106,7 +109,12 @@ struct Life {
 ///
 /// Its end is that of the thread which it has named. Another one may wait in the kernel, where no signal ends it, for a
 /// lock that somebody holds who waits for an answer: that is the next process's to give.
-fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Life> {
+fn watch(
+    child: &mut Child,
+    socket: &OwnedFd,
+    signals: Option<&Signals>,
+    held: &mut bool,
+) -> io::Result<Life> {
     // Its number is not another's before it is waited for.
     let pid = Pid::from_child(child);
     let mut life = Life { lived: None, over: false, code: None, killed: false };
@@ -124,8 +132,10 @@ fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Lif
     loop {
         let limit =
             deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(&exit, PollFlags::IN)];
-        match poll(&mut both, limit.as_ref()) {
+        // Without signals, the socket stands there twice.
+        let told = signals.map_or(socket, |signals| &signals.told);
+        let mut all = [socket, &exit, told].map(|of| PollFd::new(of, PollFlags::IN));
+        match poll(&mut all, limit.as_ref()) {
             Ok(0) => {
                 deadline = None;
                 child.kill()?;
@@ -133,7 +143,10 @@ fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Lif
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let (said, ended) = (!both[0].revents().is_empty(), !both[1].revents().is_empty());
+        let [said, ended, told] = all.each_ref().map(|of| !of.revents().is_empty());
+        if let Some(signals) = signals.filter(|_| told) {
+            signals.pass_on(pid);
+        }
         // What it has said is heard before its end.
         if said {
             match receive(socket, held, &mut exit)? {
@@ -154,6 +167,52 @@ fn watch(child: &mut Child, socket: &OwnedFd, held: &mut bool) -> io::Result<Lif
             life.killed = status.is_none_or(|status| status.signal() == Some(libc::SIGKILL));
             life.code = code.map(|code| u8::try_from(code).unwrap_or(1));
             return Ok(life);
+        }
+    }
+}
+
+/// The signals by which a mount is told to end, which are for the process that serves it.
+struct Signals {
+    told: OwnedFd,
+    /// Those that were blocked before.
+    blocked: libc::sigset_t,
+}
+
+impl Signals {
+    fn take() -> io::Result<Signals> {
+        // SAFETY: the set is made by the first call before it is read, and this process has one thread.
+        unsafe {
+            let (mut set, mut blocked) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut blocked) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let number = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if number < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // Beyond the numbers that are the next process's.
+            let number = OwnedFd::from_raw_fd(number);
+            let told = rustix::io::fcntl_dupfd_cloexec(&number, HELD[2] + 1)?;
+            Ok(Signals { told, blocked })
+        }
+    }
+
+    /// A terminal's reach every process by themselves.
+    fn pass_on(&self, serving: Pid) {
+        const FROM_A_TERMINAL: i32 = 0x80;
+        let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+        while rustix::io::read(&self.told, &mut told[..]) == Ok(told.len()) {
+            // SAFETY: as many bytes as it has, all of them plain numbers.
+            let told: libc::signalfd_siginfo = unsafe { std::mem::transmute_copy(&told) };
+            let signal = i32::try_from(told.ssi_signo).ok().and_then(Signal::from_named_raw);
+            if let Some(signal) = signal.filter(|_| told.ssi_code != FROM_A_TERMINAL) {
+                // One that has ended needs no telling.
+                let _ = kill_process(serving, signal);
+            }
         }
     }
 }
@@ -194,6 +253,7 @@ fn spawn(
     program: &Path,
     directory: &Path,
     arguments: &[OsString],
+    signals: Option<&Signals>,
     held: bool,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
@@ -203,14 +263,20 @@ fn spawn(
         false => command.arg("--kept=new").current_dir(directory),
     };
     command.args(arguments);
+    let blocked = signals.map(|signals| signals.blocked);
     let given = if held { SOCKET..=HELD[2] } else { SOCKET..=SOCKET };
-    // SAFETY: fcntl(2) is async-signal-safe and touches no memory.
+    // SAFETY: fcntl(2) and sigprocmask(2) are async-signal-safe, and touch no memory but the set.
     unsafe {
         command.pre_exec(move || {
             for number in given.clone() {
                 if libc::fcntl(number, libc::F_SETFD, 0) < 0 {
                     return Err(io::Error::last_os_error());
                 }
+            }
+            if let Some(blocked) = &blocked
+                && libc::sigprocmask(libc::SIG_SETMASK, blocked, std::ptr::null_mut()) < 0
+            {
+                return Err(io::Error::last_os_error());
             }
             Ok(())
         });
