@@ -40,6 +40,8 @@ pub enum Mutant {
     DoubtsWhatStands,
     /// Takes a service's failure for the word that there is no such name.
     TakesFailureForAbsence,
+    /// Writes how far a feed has come before what it told.
+    SettlesBeforeItsEvents,
 }
 
 thread_local! {

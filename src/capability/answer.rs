@@ -7,6 +7,7 @@ use super::validators::Key;
 use crate::credentials::{Carried, Chain};
 use crate::provider::{Cause, Failure, Response};
 use http::{HeaderMap, StatusCode};
+use std::sync::atomic::Ordering;
 
 /// What an answer must not bring into the sandbox: hop-by-hop fields and cookies.
 const KEPT_BACK: &[&str] = &[
@@ -103,10 +104,12 @@ impl Exchange<'_> {
         let names = &self.target.spec.credentials;
         if names.is_empty() || status != StatusCode::UNAUTHORIZED {
             if status.is_success() || status == StatusCode::NOT_MODIFIED {
+                self.shared.admitted.store(true, Ordering::Relaxed);
                 self.each_carried(|chain, carried| chain.accepted(&carried.found));
             }
             return Ok(());
         }
+        self.shared.admitted.store(false, Ordering::Relaxed);
         if self.has_token() {
             let place = &self.target.base;
             let detail = format!("{place} answered 401: the token that it asked for is not enough");
