@@ -190,9 +190,18 @@ impl Disk {
         self.shared.spaces.write().retain(|space| space.instance != instance);
     }
 
-    /// Keeps an answer that a call at `stamp` has brought.
-    pub fn keep(&self, query: &Query, memo: &Memo, stamp: u64) {
+    /// Answers so far of which the instance's service has said that they are not to be stored.
+    pub fn forbidden(&self, instance: InstanceId) -> u64 {
+        self.shared.space(instance).map_or(0, |space| (space.owner)().forbidden)
+    }
+
+    /// Keeps an answer that a call at `stamp` has brought, where no more answers are [`Disk::forbidden`] than were as
+    /// it began: one of those may have been the call's.
+    pub fn keep(&self, query: &Query, memo: &Memo, stamp: u64, forbidden: u64) {
         let Some(space) = self.shared.space(query.instance) else { return };
+        if (space.owner)().forbidden != forbidden {
+            return;
+        }
         if query.id.starts_with(OWN) || !Answer::is_kept(memo) {
             return;
         }

@@ -1,5 +1,5 @@
 //! Known bugs of the core, each in the line that prevents it. The model check plants one at a time to see
-//! that it finds every one of them; nothing else does, and a release build has none.
+//! that it finds every one of them, but for that of the disk, which a test of `disk` plants. A release build has none.
 
 use std::cell::Cell;
 

@@ -3,7 +3,7 @@
 use super::client::Fault;
 use super::counters::count;
 use super::exchange::{Answer, Exchange};
-use super::validators::Key;
+use super::validators::{Key, is_forbidden};
 use crate::credentials::{Carried, Chain};
 use crate::provider::{Cause, Failure, Response};
 use http::{HeaderMap, StatusCode};
@@ -39,6 +39,9 @@ impl Exchange<'_> {
     pub(super) fn answer(&self, key: Option<Key>, answer: Answer) -> Result<Response, Failure> {
         if answer.own {
             self.authorized(answer.status)?;
+        }
+        if is_forbidden(&answer.headers) {
+            self.shared.forbidden.fetch_add(1, Ordering::Relaxed);
         }
         let headers = self.readable(&answer.headers);
         if answer.status == StatusCode::NOT_MODIFIED {

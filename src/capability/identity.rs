@@ -39,6 +39,11 @@ impl Outbound {
         Held(self.shared.credentials.iter().map(|(_, chain)| Chain::fingerprint(chain)).collect())
     }
 
+    /// Answers so far of which a service has said that they are not to be stored.
+    pub fn forbidden(&self) -> u64 {
+        self.shared.forbidden.load(Ordering::Relaxed)
+    }
+
     /// Whether the service has answered in this process and refused no credential since.
     pub fn is_admitted(&self) -> bool {
         self.shared.admitted.load(Ordering::Relaxed)

@@ -263,6 +263,8 @@ struct Shared {
     service_seconds: AtomicU64,
     /// It has answered a request with what the user sees, and not refused one for its credentials since.
     admitted: AtomicBool,
+    /// Answers that are not to be stored (`no-store`).
+    forbidden: AtomicU64,
 }
 
 /// What `omnifs status` shows of an instance's requests.
@@ -325,6 +327,7 @@ impl Outbound {
                 places: part::Places::new(),
                 service_seconds: AtomicU64::new(0),
                 admitted: AtomicBool::new(false),
+                forbidden: AtomicU64::new(0),
             }),
             priority: None,
         })

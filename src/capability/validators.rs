@@ -21,6 +21,12 @@ use std::time::Duration;
 /// is for servers that look at a file before they look at the clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// Whether the service says that an answer is not to be stored.
+pub(super) fn is_forbidden(answer: &HeaderMap) -> bool {
+    let mut said = answer.get_all(header::CACHE_CONTROL).iter();
+    said.any(|value| value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store")))
+}
+
 /// What makes two requests the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -236,10 +242,8 @@ impl Validators {
         let etag = answer.get(header::ETAG).cloned();
         let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
         let last_modified = answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned();
-        let forbidden =
-            answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
-                value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))
-            }) || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        let varies = answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        let forbidden = is_forbidden(answer) || varies;
         let kept = Kept { etag, last_modified, headers: headers.to_vec(), body: body.clone() };
         let bytes = kept.bytes(&key);
         let vouched = kept.etag.is_some() || kept.last_modified.is_some();

@@ -33,6 +33,8 @@ pub struct Owner {
     pub is_same: bool,
     /// The service has answered a request with them in this process.
     pub is_admitted: bool,
+    /// Answers of which the service has said that they are not to be stored.
+    pub forbidden: u64,
 }
 
 /// Where the answers of an instance are.

@@ -41,7 +41,7 @@ fn content(id: &str, bytes: &[u8], stamp: u64) -> (Query, Memo) {
 }
 
 fn owner(is_same: bool, is_admitted: bool) -> Box<dyn Fn() -> Owner + Send + Sync> {
-    Box::new(move || Owner { is_same, is_admitted })
+    Box::new(move || Owner { is_same, is_admitted, forbidden: 0 })
 }
 
 fn space(id: SpaceId) -> Space {
@@ -87,12 +87,12 @@ fn an_answer_is_what_it_was_after_a_restart_and_so_are_the_events() {
         let coherence = node("d", 4).coherence.clone();
         let listing = Listing::new(Key(1), entries.into(), true, 4, coherence.clone());
         let list = Query::new(&node("d", 4), Operation::List);
-        disk.keep(&list, &Memo::Listing(Arc::new(listing)), 4);
+        disk.keep(&list, &Memo::Listing(Arc::new(listing)), 4, 0);
         let lookup = Query::new(&node("d", 4), Operation::Lookup("c".into()));
         let child = Memo::Child { node: node("c", 5), binding: Binding::new(coherence, 5) };
-        disk.keep(&lookup, &child, 5);
+        disk.keep(&lookup, &child, 5, 0);
         let (read, memo) = content("a", b"text", 6);
-        disk.keep(&read, &memo, 6);
+        disk.keep(&read, &memo, 6, 0);
         disk.touched(Key(3), 9, true);
         disk.touched(Key(3), 10, false);
         let settled = Settled { cursor: "c1".into(), from: 3, since: 77 };
@@ -122,7 +122,7 @@ fn nothing_is_found_of_another_space_of_other_credentials_or_before_the_service_
     let (disk, _) = home.store();
     disk.admit(space(OWN_SPACE));
     let (query, memo) = content("a", b"text", 6);
-    disk.keep(&query, &memo, 6);
+    disk.keep(&query, &memo, 6, 0);
     disk.settled(INSTANCE, &"s".into(), Settled { cursor: "c".into(), from: 1, since: 0 });
     write(&disk);
     assert!(disk.find(&query).is_some());
@@ -141,6 +141,19 @@ fn nothing_is_found_of_another_space_of_other_credentials_or_before_the_service_
     assert_eq!((disk.status().answers, disk.status().scopes), (0, 0));
     assert_ne!(other, SpaceId::of(&[2; 32], &[b"another component"]));
     assert_ne!(other, SpaceId::of(&[1; 32], &[b"another", b" component"]));
+}
+
+#[test]
+fn an_answer_that_may_be_of_what_is_not_to_be_stored_is_not_kept() {
+    let home = Home::new();
+    let (disk, _) = home.store();
+    let owner = || Owner { is_same: true, is_admitted: true, forbidden: 3 };
+    disk.admit(Space { owner: Box::new(owner), ..space(OWN_SPACE) });
+    let [one, two] = ["a", "b"].map(|id| content(id, b"text", 6));
+    disk.keep(&one.0, &one.1, 6, 2);
+    disk.keep(&two.0, &two.1, 6, disk.forbidden(INSTANCE));
+    write(&disk);
+    assert_eq!((disk.find(&one.0).is_some(), disk.find(&two.0).is_some()), (false, true));
 }
 
 #[test]
@@ -170,7 +183,7 @@ fn kills(mutant: Option<Mutant>) -> bool {
         disk.admit(space(OWN_SPACE));
         let (query, memo) = content("a", b"old", 2);
         let settled = |cursor: &str| Settled { cursor: cursor.into(), from: 1, since: 0 };
-        disk.keep(&query, &memo, 2);
+        disk.keep(&query, &memo, 2, 0);
         disk.settled(INSTANCE, &"s".into(), settled("before"));
         write(&disk);
         // A poll tells of an event, and has come further.
@@ -213,7 +226,7 @@ fn the_file_stays_within_its_capacity_and_drops_what_was_written_first() {
         for _ in 0..60 {
             let bytes: Vec<u8> = (0..1000).flat_map(|_| random()).collect();
             let (query, memo) = content(&format!("n{number}"), &bytes, number);
-            disk.keep(&query, &memo, number);
+            disk.keep(&query, &memo, number, 0);
             number += 1;
         }
         write(&disk);
@@ -232,12 +245,12 @@ fn a_store_that_fails_is_off_says_why_and_leaves_no_file() {
     let (disk, _) = home.store();
     disk.admit(space(OWN_SPACE));
     let (query, memo) = content("a", b"text", 6);
-    disk.keep(&query, &memo, 6);
+    disk.keep(&query, &memo, 6, 0);
     write(&disk);
     disk.shared.fail(&"no room");
     assert_eq!(disk.status().off.as_deref(), Some("no room"));
     assert!(disk.find(&query).is_none() && !home.file().exists());
-    disk.keep(&query, &memo, 7);
+    disk.keep(&query, &memo, 7, 0);
     assert_eq!(disk.status().waiting, 0);
 }
 

@@ -187,7 +187,8 @@ async fn keep_on_disk(
     working: &[(Working, Place)],
 ) -> Arc<Disk> {
     let (cache, mountpoint) = (&options.paths.cache, &options.mountpoint);
-    let (disk, start) = Disk::open(cache, mountpoint, room, options.goes_on());
+    let open = || Disk::open(cache, mountpoint, room, options.goes_on());
+    let (disk, start) = tokio::task::block_in_place(open);
     let disk = Arc::new(disk);
     runtime.set_disk(disk.clone(), start);
     validators.set_disk(disk.clone());
@@ -218,6 +219,7 @@ async fn keep_on_disk(
             owner: Box::new(move || Owner {
                 is_same: outbound.held() == held,
                 is_admitted: outbound.is_admitted(),
+                forbidden: outbound.forbidden(),
             }),
         });
     }

@@ -31,6 +31,8 @@ pub(super) struct Call {
     pub stamp: u64,
     pub began: Instant,
     pub flight: Arc<Flight>,
+    /// Answers by then of which the service has said that they are not to be stored.
+    pub forbidden: u64,
     /// Of a content that is part of a tree that does not change.
     pub place: Option<Place>,
 }

@@ -176,6 +176,7 @@ impl Runtime {
             stamp,
             began: Instant::now(),
             flight: flight.clone(),
+            forbidden: 0,
             place,
         };
         (flight, Some(call))

@@ -200,7 +200,7 @@ impl Landing<'_> {
         if !self.recalled
             && let Some(disk) = &self.state.touched.disk
         {
-            disk.keep(&query, &memo, self.stamp);
+            disk.keep(&query, &memo, self.stamp, self.call.forbidden);
         }
         self.state.cache.insert(query, memo);
     }

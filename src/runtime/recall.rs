@@ -85,6 +85,7 @@ impl Call {
             state.ledger.end(self.stamp);
             self.flight.stamp.store(stamp, Ordering::Release);
             self.stamp = stamp;
+            self.forbidden = disk.forbidden(self.query.instance);
         }
         landed
     }
@@ -191,10 +192,11 @@ impl Call {
             Some(Body::Content(bytes, digest)) => landing.content(bytes, digest),
             Some(Body::Listing(_) | Body::Piece(_)) => return None,
         };
-        if let Fetched::Child(child) = &fetched
-            && !(child.is_live() || child.is_volatile_file())
-        {
-            return None;
+        if let Fetched::Child(child) = &fetched {
+            let is_known = child.is_live() || child.is_volatile_file();
+            if !is_known || !directory.binding(child).covers(stamp) {
+                return None;
+            }
         }
         if spoiled.is_some() {
             return None;

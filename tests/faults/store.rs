@@ -27,8 +27,13 @@ fn twin(issues: usize) -> GithubTwin {
 
 /// A home that shows all of so many issues.
 fn kept(twin: &GithubTwin, issues: usize) -> Omnifs {
-    let bound = format!("settings.listing-bound = {}", issues.max(2000));
     let omnifs = Omnifs::new().expect("a home").env("OMNIFS_POLL_MS", NEVER);
+    configure(&omnifs, twin, issues.max(2000));
+    omnifs
+}
+
+fn configure(omnifs: &Omnifs, twin: &GithubTwin, bound: usize) {
+    let bound = format!("settings.listing-bound = {bound}");
     let config = format!(
         "{STORE}nodes = 1000000\nbytes = '1GiB'\n[instances.docker]\nenabled = false\n\
          [instances.linear]\nenabled = false\n[instances.github]\n{bound}\n\
@@ -37,7 +42,6 @@ fn kept(twin: &GithubTwin, issues: usize) -> Omnifs {
         twin.storage_url()
     );
     omnifs.config(&config).expect("a configuration");
-    omnifs
 }
 
 fn mount<'a>(omnifs: &'a Omnifs, args: &[&str]) -> Background<'a> {
@@ -323,5 +327,16 @@ fn nothing_is_shown_of_what_other_credentials_or_settings_were_answered() {
     assert!(!pages.is_empty());
     let conditional: Vec<_> = pages.iter().filter(|r| r.conditional).cloned().collect();
     assert_eq!(lines(&conditional), Vec::<String>::new());
+    await_kept(&mounted);
     mounted.unmount();
+    // With the same ones what was kept is found, and with other settings it is not.
+    for (bound, found) in [(2000, true), (2001, false)] {
+        configure(&omnifs, &twin, bound);
+        let mounted = mount(&omnifs, &[]);
+        assert!(walk(mounted.path()) == first);
+        let status = mounted.status().expect("status");
+        let recalled = status["cache"]["disk"]["recalled"].as_u64();
+        assert_eq!(recalled > Some(0), found, "{status}");
+        mounted.unmount();
+    }
 }
