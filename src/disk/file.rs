@@ -163,7 +163,7 @@ impl File {
             return Err(Error::Broken("it is larger than it may be now".into()));
         }
         caught(|| {
-            let backend = FileBackend::new(file).map_err(|error| store(error))?;
+            let backend = FileBackend::new(file).map_err(store)?;
             let mut builder = Builder::new();
             builder.set_cache_size(PAGES).set_check_integrity_on_open(true);
             let database = match builder.create_with_backend(backend) {
@@ -335,8 +335,8 @@ impl File {
             let (settled, rest) = parts.remove(0).into_iter().partition(is_settled);
             parts = vec![settled, rest];
         }
-        let parts = parts.into_iter().take(transactions);
-        parts.map(|part| caught(|| self.write_whole(part))).collect()
+        let mut parts = parts.into_iter().take(transactions);
+        parts.try_for_each(|part| caught(|| self.write_whole(part)))
     }
 
     fn write_whole(&self, batch: Vec<Work>) -> Result<(), Error> {

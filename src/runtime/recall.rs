@@ -13,9 +13,13 @@ use crate::disk::{Answer, Disk, Space, Start};
 use crate::events::Prover;
 use crate::nodes::{InstanceId, Node};
 use crate::provider::{self, Coherence};
+use crate::scopes::Scope;
 use omnifs_platform::Change;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Scopes, held so that they stay, and the feeds that can prove those which are suspect.
+type Unproven = (Vec<Arc<Scope>>, Vec<(Prover, Arc<str>)>);
 
 impl Runtime {
     /// Goes on with what an earlier process has kept, and keeps what comes. To be called before anything is asked.
@@ -56,12 +60,8 @@ impl State {
         self.touched.removed(keyed.key) > stamp
     }
 
-    /// Feeds that can prove the scopes with these ids, of which some may be new to this process.
-    fn unproven(
-        &mut self,
-        instance: InstanceId,
-        ids: Vec<Arc<str>>,
-    ) -> (Vec<Arc<crate::scopes::Scope>>, Vec<(Prover, Arc<str>)>) {
+    /// The scopes with these ids, of which some may be new to this process.
+    fn unproven(&mut self, instance: InstanceId, ids: Vec<Arc<str>>) -> Unproven {
         let now = self.ledger.sequence();
         let scopes: Vec<_> = ids.iter().map(|id| self.ledger.scope(instance, id, now)).collect();
         scopes.iter().for_each(|scope| scope.note_use());
