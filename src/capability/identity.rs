@@ -22,6 +22,8 @@ impl Outbound {
         for target in &self.shared.targets {
             say(&target.spec.name);
             say(&target.base.to_string());
+            // With the path below which it is, which nobody is shown.
+            say(target.url("/").as_ref().map_or("", |url| url.as_str()));
         }
         for (_, chain) in &self.shared.credentials {
             say(chain.name());
@@ -47,5 +49,68 @@ impl Outbound {
     /// Whether the service has answered in this process and refused no credential since.
     pub fn is_admitted(&self) -> bool {
         self.shared.admitted.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Setup;
+    use super::super::validators::Validators;
+    use super::*;
+    use crate::credentials::Environment;
+    use crate::provider::{Credential, Endpoint, Manifest};
+    use std::sync::Arc;
+
+    fn outbound(url: &str, secret: Option<&'static str>) -> Outbound {
+        let endpoint = Endpoint {
+            name: "api".into(),
+            default_url: "https://service.example".into(),
+            allow: vec![(crate::provider::Method::Get, "/**".into())],
+            credentials: vec!["token".into()],
+            ..Endpoint::default()
+        };
+        let credential = Credential {
+            name: "token".into(),
+            environment: vec!["TOKEN".into()],
+            environment_elsewhere: vec!["TOKEN".into()],
+            ..Credential::default()
+        };
+        let manifest = Manifest {
+            endpoints: vec![endpoint],
+            credentials: vec![credential],
+            ..Manifest::default()
+        };
+        let mut setup = Setup::new("i", manifest, Arc::new(Validators::new(0)));
+        setup.overrides.insert("api".into(), url.into());
+        setup.environment = Environment::from_fn(move |_| secret.map(str::to_owned));
+        Outbound::new(setup).expect("it can be set up")
+    }
+
+    #[tokio::test]
+    async fn another_secret_another_place_and_another_key_are_another_identity() {
+        let of = async |url, secret, key: &[u8]| outbound(url, secret).identity(key).await;
+        let one = of("https://a.example/one", Some("s"), b"key").await;
+        assert_eq!(one, of("https://a.example/one", Some("s"), b"key").await);
+        for other in [
+            of("https://a.example/two", Some("s"), b"key").await,
+            of("https://b.example/one", Some("s"), b"key").await,
+            of("https://a.example/one", Some("t"), b"key").await,
+            of("https://a.example/one", None, b"key").await,
+            of("https://a.example/one", Some("s"), b"other").await,
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_found_later_is_not_what_was_held() {
+        let outbound = outbound("https://a.example", Some("s"));
+        let before = outbound.held();
+        outbound.look_up().await;
+        let held = outbound.held();
+        assert_ne!(before, held);
+        outbound.look_up().await;
+        assert_eq!(held, outbound.held());
+        assert!(!outbound.is_admitted());
     }
 }

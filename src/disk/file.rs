@@ -431,6 +431,7 @@ impl<'a> Tables<'a> {
             }
             Work::Gap { space, scope } => self.forget_scopes(space, &scope)?,
             Work::Settled { space, scope, settled } => {
+                next.sequence = next.sequence.max(settled.from);
                 let key = [&space.0[..], scope.as_bytes()].concat();
                 let Ok(value) = postcard::to_allocvec(&settled) else { return Ok(()) };
                 let check = self.file.check(&key, &value).to_le_bytes();
