@@ -36,8 +36,11 @@ use std::time::{Duration, Instant};
 
 /// How long the writer gathers what one batch holds.
 const GATHER: Duration = Duration::from_millis(200);
-/// Bytes of answers that wait to be written; what comes beyond is not kept.
-const WAITING: usize = 32 << 20;
+/// Bytes of answers that wait to be written, most of which the cache holds too: as many as a walk over 50,000 nodes
+/// brings within a second, and as many again. What comes beyond is not kept.
+const WAITING: usize = 128 << 20;
+/// Bytes of answers in one batch: a larger one makes the file larger than its answers need.
+const BATCH: usize = 4 << 20;
 /// How long a start waits for the process before it to let go of the file.
 const RELEASED: Duration = Duration::from_secs(2);
 /// The least size of a store, in bytes.
@@ -287,7 +290,7 @@ impl Disk {
         let file = shared.file.read().clone();
         let (answers, scopes) = file.map_or((0, 0), |file| file.counts());
         DiskStatus {
-            bytes: std::fs::metadata(&shared.place).map_or(0, |found| found.len()),
+            bytes: shared.bytes(),
             capacity: shared.capacity,
             answers,
             scopes,
@@ -366,6 +369,11 @@ impl Shared {
         }
     }
 
+    /// Of the file.
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.place).map_or(0, |found| found.len())
+    }
+
     fn space(&self, instance: InstanceId) -> Option<Arc<Space>> {
         self.own(|space| space.instance == instance)
     }
@@ -412,16 +420,29 @@ impl Shared {
             self.changed.wait(&mut queue);
         }
         let until = Instant::now() + gather;
-        while !queue.ended && !self.changed.wait_until(&mut queue, until).timed_out() {}
-        let batch = std::mem::take(&mut queue.work);
-        queue.weight = 0;
+        while !queue.ended
+            && queue.weight < BATCH
+            && !self.changed.wait_until(&mut queue, until).timed_out()
+        {}
+        let mut weight = 0;
+        let fits = |work: &&Work| {
+            weight += work.weight();
+            weight <= BATCH
+        };
+        let some = queue.work.iter().take_while(fits).count().max(1);
+        let batch: Vec<_> = queue.work.drain(..some).collect();
+        queue.weight = queue.weight.saturating_sub(batch.iter().map(Work::weight).sum());
         queue.writing = true;
         drop(queue);
         let file = self.file.read().clone();
-        if let Some(file) = file
-            && let Err(error) = file.write(batch)
-        {
-            self.fail(&error);
+        if let Some(file) = file {
+            match file.write(batch) {
+                Err(error) => self.fail(&error),
+                Ok(()) if self.bytes() > self.capacity => {
+                    self.fail(&"it has become larger than it may be");
+                }
+                Ok(()) => {}
+            }
         }
         self.queue.lock().writing = false;
         true
