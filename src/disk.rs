@@ -42,7 +42,7 @@ const WAITING: usize = 128 << 20;
 /// Bytes of answers in one batch: a larger one makes the file larger than its answers need.
 const BATCH: usize = 4 << 20;
 /// How long a start waits for the process before it to let go of the file.
-const RELEASED: Duration = Duration::from_secs(2);
+const RELEASED: Duration = Duration::from_secs(5);
 /// The least size of a store, in bytes.
 pub const LEAST: u64 = 4 << 20;
 

@@ -187,7 +187,8 @@ async fn keep_on_disk(
     working: &[(Working, Place)],
 ) -> Arc<Disk> {
     let (cache, mountpoint) = (&options.paths.cache, &options.mountpoint);
-    let open = || Disk::open(cache, mountpoint, room, options.goes_on());
+    // Of a mount that has just been taken down, the process may still write.
+    let open = || Disk::open(cache, mountpoint, room, true);
     let (disk, start) = tokio::task::block_in_place(open);
     let disk = Arc::new(disk);
     runtime.set_disk(disk.clone(), start);
