@@ -69,6 +69,11 @@ impl Binding {
         Binding { coherence, stamp, era }
     }
 
+    /// It is asked for at each use.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self.coherence, Coherence::Volatile)
+    }
+
     /// Whether the feed vouches for it.
     pub fn is_covered(&self) -> bool {
         self.coherence.covers(self.stamp)
@@ -233,6 +238,11 @@ pub enum Memo {
 }
 
 impl Memo {
+    /// Bytes of memory that it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.cost().bytes
+    }
+
     fn cost(&self) -> Cost {
         match self {
             Memo::Listing(listing) => {
@@ -443,6 +453,19 @@ impl Cache {
             Memo::Listing(listing) => listing.get(name).map(|entry| &entry.node),
             _ => None,
         }
+    }
+
+    /// Whether a name in the directory was looked up by a call that began after `stamp`.
+    pub fn has_names_since(&self, directory: &Node, stamp: u64) -> bool {
+        let (instance, id) = (directory.instance, &directory.id);
+        let names = self.looked_up.range((instance, id.clone(), "".into())..);
+        let mut names = names.take_while(|(of, directory, _)| *of == instance && directory == id);
+        names.any(|(.., name)| {
+            match self.entries.peek(&Query::new(directory, Operation::Lookup(name.clone()))) {
+                Some(Memo::Child { binding, .. } | Memo::Absent(binding)) => binding.stamp > stamp,
+                _ => false,
+            }
+        })
     }
 
     pub fn holds(&self, query: &Query) -> bool {

@@ -16,6 +16,7 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod declaration;
+pub mod disk;
 pub mod events;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -1,5 +1,5 @@
-//! Known bugs of the core and of the bus, each in the line that prevents it. The model check plants one at a time to see
-//! that it finds every one of them; nothing else does, and a release build has none.
+//! Known bugs of the core, of the bus and of the store on disk, each in the line that prevents it. A model check plants one at a time to see
+//! that it finds every one of them, and a test of `disk` the disk's. A release build has none.
 
 use std::cell::Cell;
 
@@ -52,6 +52,8 @@ pub enum Mutant {
     WritesUnmarked,
     /// Says that a feed stands which has not proven what it missed.
     ResumesUnproven,
+    /// Writes how far a feed has come before what it told.
+    SettlesBeforeItsEvents,
 }
 
 thread_local! {

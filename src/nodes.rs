@@ -229,6 +229,11 @@ impl Node {
         self.fresh.fetch_and(!(use_ as u64), Ordering::AcqRel);
     }
 
+    /// Takes away all that [`Node::usable`] would grant outside a live scope.
+    pub fn withdraw(&self) {
+        self.fresh.store(0, Ordering::Release);
+    }
+
     /// Lets the fetch that confirmed this node answer this kind of use once more.
     pub fn grant(&self, use_: Use) {
         let era = self.coherence.era() << USES;

@@ -11,6 +11,7 @@
 //! - `growths`: contents that grow while somebody looks
 //! - `memory`: what it may answer with
 //! - `resolve`: from a handle and a name to a node or a content that may be served
+//! - `recall`: what the disk has of earlier answers
 //! - `scans`: walks over more than there is room for
 //! - `walks`: what is asked for along with a file, where a program reads one after the other
 //! - `followed`: files that grow under those who have them open
@@ -33,6 +34,7 @@ mod landing;
 mod memory;
 mod opens;
 mod pieces;
+mod recall;
 mod resolve;
 mod scans;
 mod seams;
@@ -50,6 +52,7 @@ pub use slowest::SlowCall;
 pub use status::{FailureRecord, PartialListing, Snapshot};
 
 use crate::cache::{Cache, Capacity, Listing, Query};
+use crate::disk::Disk;
 use crate::events::Prover;
 use crate::growing::Growth;
 use crate::inodes::{Inodes, ROOT};
@@ -69,7 +72,7 @@ use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Directories whose last change of entries is remembered by itself.
@@ -95,6 +98,8 @@ pub struct Runtime {
     /// Provider calls made, by instance.
     calls: Vec<AtomicU64>,
     growths: growths::Growths,
+    /// What is kept for the next start. Set before anything is asked, if at all.
+    disk: OnceLock<Arc<Disk>>,
     between: Option<Between>,
     meter: Option<Meter>,
 }
@@ -146,6 +151,8 @@ struct State {
     renewed: HashMap<crate::nodes::InstanceId, u64>,
     /// The sequence number of the last removal of an object.
     removal: u64,
+    /// What the disk has from before this sequence number is not believed.
+    recalled_from: u64,
     /// Events applied.
     events: u64,
     before: watch::Before,
@@ -235,42 +242,69 @@ enum Body {
 /// When an event last changed each object, in the order of events and in time.
 #[derive(Debug)]
 struct Touched {
-    last: LruCache<Key, (u64, Option<SystemTime>)>,
+    last: LruCache<Key, Touch>,
     /// The newest sequence number that has been dropped from `last`.
     floor: u64,
+    /// Where all of them are written too.
+    disk: Option<Arc<Disk>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Touch {
+    sequence: u64,
+    /// That of the last removal; 0: none is known.
+    removed: u64,
+    time: Option<SystemTime>,
 }
 
 impl Touched {
     fn new() -> Self {
         let capacity = NonZeroUsize::new(TOUCHED).expect("TOUCHED is not 0");
-        Touched { last: LruCache::new(capacity), floor: 0 }
+        Touched { last: LruCache::new(capacity), floor: 0, disk: None }
     }
 
     fn touch(&mut self, key: Key, sequence: u64, now: SystemTime) {
-        self.put(key, sequence, Some(now));
+        self.put(key, sequence, Some(now), false);
+    }
+
+    fn remove(&mut self, key: Key, sequence: u64, now: SystemTime) {
+        self.put(key, sequence, Some(now), true);
     }
 
     /// What was asked for before is not believed any more, and nothing is known to have changed.
     fn doubt(&mut self, key: Key, sequence: u64) {
         let time = self.time(key);
-        self.put(key, sequence, time);
+        self.put(key, sequence, time, false);
     }
 
-    fn put(&mut self, key: Key, sequence: u64, now: Option<SystemTime>) {
-        if let Some((old, (dropped, _))) = self.last.push(key, (sequence, now))
+    fn put(&mut self, key: Key, sequence: u64, time: Option<SystemTime>, removed: bool) {
+        if let Some(disk) = &self.disk {
+            disk.touched(key, sequence, removed);
+        }
+        let removed = if removed { sequence } else { self.removed(key) };
+        self.note(key, Touch { sequence, removed, time });
+    }
+
+    fn note(&mut self, key: Key, touch: Touch) {
+        if let Some((old, dropped)) = self.last.push(key, touch)
             && old != key
         {
-            self.floor = self.floor.max(dropped);
+            self.floor = self.floor.max(dropped.sequence);
         }
     }
 
     /// The sequence number of the last event on this object, or a later one.
     fn sequence(&self, key: Key) -> u64 {
-        self.last.peek(&key).map_or(self.floor, |(sequence, _)| *sequence)
+        self.last.peek(&key).map_or(self.floor, |touch| touch.sequence)
+    }
+
+    /// The sequence number of the last removal of this object, or a later one.
+    fn removed(&self, key: Key) -> u64 {
+        self.last.peek(&key).map_or(self.floor, |touch| touch.removed)
     }
 
     fn time(&self, key: Key) -> Option<SystemTime> {
-        self.last.peek(&key).and_then(|(_, time)| *time)
+        self.last.peek(&key).and_then(|touch| touch.time)
     }
 }
 
@@ -324,6 +358,7 @@ impl Runtime {
                 touched: Touched::new(),
                 renewed: HashMap::new(),
                 removal: 0,
+                recalled_from: 0,
                 events: 0,
                 before: watch::Before::new(),
                 ahead: silent::Ahead::default(),
@@ -347,6 +382,7 @@ impl Runtime {
             stale_served: AtomicU64::new(0),
             calls,
             growths: growths::Growths::default(),
+            disk: OnceLock::new(),
             between: seams.between.map(Between),
             meter: seams.meter,
         })

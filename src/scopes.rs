@@ -130,9 +130,24 @@ impl Default for Feed {
     }
 }
 
+/// Where the feed of a scope stood when all that it had to tell was told.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settled {
+    pub cursor: String,
+    /// It vouches for what was fetched at or after this sequence number.
+    pub from: u64,
+    /// As in [`ActiveScope::since`].
+    pub since: u64,
+}
+
+/// Scopes of which it is remembered where their feeds stood.
+const SETTLED: usize = 4096;
+
 #[derive(Debug, Default)]
 pub struct Ledger {
     sequence: u64,
+    /// Where feeds stood, of those whose cursors are kept for the next start.
+    settled: HashMap<(InstanceId, Arc<str>), Settled>,
     /// Events since the oldest fetch under way began.
     log: VecDeque<(u64, InstanceId, Change)>,
     /// Beginnings of the fetches under way, with how many began there.
@@ -202,6 +217,9 @@ impl Ledger {
         }
         if let Change::Gap(scope) = change {
             let from = self.sequence;
+            self.settled.retain(|(of, settled), _| {
+                *of != instance || !covers(scope, settled) && !covers(settled, scope)
+            });
             // What is suspect already is not shared any longer either.
             let later = |at: u64| if at == NEVER { NEVER } else { from };
             for known in self.scopes_under(instance, scope) {
@@ -233,6 +251,42 @@ impl Ledger {
         if !self.under_way.is_empty() {
             self.log.push_back((self.sequence, instance, Change::Gap("".into())));
         }
+    }
+
+    /// Goes on with the sequence of an earlier process, which has come this far.
+    pub fn go_on(&mut self, sequence: u64) {
+        self.sequence = self.sequence.max(sequence + 1);
+    }
+
+    /// Where the feeds of an instance stood when the mount ended: each proves what was missed since, or does not.
+    pub fn stood(&mut self, instance: InstanceId, rows: Vec<(Arc<str>, Settled)>) {
+        let rows = rows.into_iter().take(SETTLED);
+        self.settled.extend(rows.map(|(scope, settled)| ((instance, scope), settled)));
+    }
+
+    /// Forgets where the feeds of an instance stood.
+    pub fn unsettle(&mut self, instance: InstanceId) {
+        self.settled.retain(|(of, _), _| *of != instance);
+    }
+
+    /// All that the feed of a live scope had to tell was told, and it goes on from `cursor`.
+    pub fn settle(&mut self, instance: InstanceId, scope: &str, cursor: &str) -> Option<Settled> {
+        let key = (instance, Arc::from(scope));
+        let from = self.feeds.get(&key)?.covered_from;
+        let room = self.settled.len() < SETTLED || self.settled.contains_key(&key);
+        if from == NEVER || !room {
+            return None;
+        }
+        let known = self.scopes.get(&key).map(|scope| scope.since.load(Ordering::Acquire));
+        let settled = Settled { cursor: cursor.to_owned(), from, since: known.unwrap_or(0) };
+        self.settled.insert(key, settled.clone());
+        Some(settled)
+    }
+
+    /// Where the feed of a scope goes on from.
+    pub fn cursor(&self, instance: InstanceId, scope: &str) -> Option<&str> {
+        let settled = self.settled.get(&(instance, Arc::from(scope)))?;
+        Some(&settled.cursor)
     }
 
     /// Counts an event for the feeds of the scopes that it concerns, once for each feed.
@@ -293,7 +347,10 @@ impl Ledger {
             .find_map(|prefix| self.feeds.get(&(instance, prefix.into())))
             .map(|feed| (feed.covered_from, feed.attempted));
         let (covered_from, attempted) = known.unwrap_or_else(|| {
-            if self.is_polled(instance, id) {
+            if self.settled.contains_key(&(instance, id.clone())) {
+                self.feed(instance, id).note = "it is polled before its next use".into();
+                (NEVER, NEVER)
+            } else if self.is_polled(instance, id) {
                 let feed = self.feed(instance, id);
                 feed.covered_from = stamp;
                 feed.note = "watched by polling".into();
@@ -303,6 +360,8 @@ impl Ledger {
                 (NEVER, NEVER)
             }
         });
+        let settled = self.settled.get(&(instance, id.clone()));
+        let since = settled.map_or(0, |settled| settled.since);
         let scope = Arc::new(Scope {
             instance,
             id: id.clone(),
@@ -310,7 +369,7 @@ impl Ledger {
             attempted: AtomicU64::new(attempted),
             era: AtomicU64::new(0),
             used: AtomicBool::new(true),
-            since: AtomicU64::new(0),
+            since: AtomicU64::new(since),
         });
         self.scopes.insert((instance, id.clone()), scope.clone());
         scope
@@ -331,7 +390,13 @@ impl Ledger {
     }
 
     fn feed(&mut self, instance: InstanceId, prefix: &str) -> &mut Feed {
-        self.feeds.entry((instance, prefix.into())).or_default()
+        let key = (instance, Arc::from(prefix));
+        let (settled, down) = (&self.settled, self.sequence);
+        self.feeds.entry(key).or_insert_with_key(|key| match settled.get(key) {
+            // It rests, as far as anybody knows, and may prove what was missed.
+            Some(settled) => Feed { before: settled.from, down, ..Feed::default() },
+            None => Feed::default(),
+        })
     }
 
     /// The feed stands: what is fetched from now on is covered. Returns whether that is news.
@@ -386,7 +451,8 @@ impl Ledger {
         let attempted = if tries { down } else { NEVER };
         // A polled scope is vouched for from its first fetch on, which may be under way.
         let known = self.feeds.contains_key(&(instance, prefix.into()));
-        let begins = !known && self.is_polled(instance, prefix);
+        let stood = self.settled.contains_key(&(instance, prefix.into()));
+        let begins = !known && !stood && self.is_polled(instance, prefix);
         let feed = self.feed(instance, prefix);
         let news = feed.covered_from != NEVER || begins;
         if news {

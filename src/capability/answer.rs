@@ -3,10 +3,11 @@
 use super::client::Fault;
 use super::counters::count;
 use super::exchange::{Answer, Exchange};
-use super::validators::Key;
+use super::validators::{Key, is_forbidden};
 use crate::credentials::{Carried, Chain};
 use crate::provider::{Cause, Failure, Response};
 use http::{HeaderMap, StatusCode};
+use std::sync::atomic::Ordering;
 
 /// What an answer must not bring into the sandbox: hop-by-hop fields and cookies.
 const KEPT_BACK: &[&str] = &[
@@ -38,6 +39,9 @@ impl Exchange<'_> {
     pub(super) fn answer(&self, key: Option<Key>, answer: Answer) -> Result<Response, Failure> {
         if answer.own {
             self.authorized(answer.status)?;
+        }
+        if is_forbidden(&answer.headers) {
+            self.shared.forbidden.fetch_add(1, Ordering::Relaxed);
         }
         let headers = self.readable(&answer.headers);
         if answer.status == StatusCode::NOT_MODIFIED {
@@ -103,10 +107,12 @@ impl Exchange<'_> {
         let names = &self.target.spec.credentials;
         if names.is_empty() || status != StatusCode::UNAUTHORIZED {
             if status.is_success() || status == StatusCode::NOT_MODIFIED {
+                self.shared.admitted.store(true, Ordering::Relaxed);
                 self.each_carried(|chain, carried| chain.accepted(&carried.found));
             }
             return Ok(());
         }
+        self.shared.admitted.store(false, Ordering::Relaxed);
         if self.has_token() {
             let place = &self.target.base;
             let detail = format!("{place} answered 401: the token that it asked for is not enough");

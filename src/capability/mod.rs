@@ -21,6 +21,7 @@ pub mod counters;
 pub mod egress;
 mod endpoint;
 mod exchange;
+mod identity;
 mod listening;
 mod part;
 pub(crate) mod pattern;
@@ -57,7 +58,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use validators::Validators;
 
@@ -260,6 +261,10 @@ struct Shared {
     /// The service's own clock when it last answered, in seconds since the Unix epoch; 0: it never
     /// said.
     service_seconds: AtomicU64,
+    /// It has answered a request with what the user sees, and not refused one for its credentials since.
+    admitted: AtomicBool,
+    /// Answers that are not to be stored (`no-store`).
+    forbidden: AtomicU64,
 }
 
 /// What `omnifs status` shows of an instance's requests.
@@ -321,6 +326,8 @@ impl Outbound {
                 clock: setup.clock,
                 places: part::Places::new(),
                 service_seconds: AtomicU64::new(0),
+                admitted: AtomicBool::new(false),
+                forbidden: AtomicU64::new(0),
             }),
             priority: None,
         })

@@ -4,13 +4,15 @@
 //! the answer that the 304 confirms. Answers to different credentials are different entries.
 
 use super::budget::headers::unchanged_for;
+use crate::disk::Disk;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long an object was as it is before the server answered, so that its date tells it from what comes after. A date
@@ -18,6 +20,12 @@ use std::time::Duration;
 /// the first would be told for ever that it is the last. RFC 9110 (section 8.8.2.2) asks for one second. The other
 /// is for servers that look at a file before they look at the clock.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// Whether the service says that an answer is not to be stored.
+pub(super) fn is_forbidden(answer: &HeaderMap) -> bool {
+    let mut said = answer.get_all(header::CACHE_CONTROL).iter();
+    said.any(|value| value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store")))
+}
 
 /// What makes two requests the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +50,15 @@ impl Key {
         headers
     }
 
+    /// Its name on disk, beside the instance and its credentials, which are the same for all that is there.
+    fn digest(&self) -> [u8; 16] {
+        let asked = (&self.endpoint, &self.target, &self.headers, self.credentials.is_some());
+        let asked = postcard::to_allocvec(&asked).unwrap_or_default();
+        let mut first = [0; 16];
+        first.copy_from_slice(&Sha256::digest(asked)[..16]);
+        first
+    }
+
     fn bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.len()).sum();
         self.instance.len() + self.endpoint.len() + self.target.len() + headers
@@ -58,7 +75,43 @@ pub(super) struct Kept {
     pub body: Bytes,
 }
 
+/// A kept answer as it is on disk, before its body.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    etag: Option<Vec<u8>>,
+    last_modified: Option<Vec<u8>>,
+    headers: Vec<(String, String)>,
+}
+
 impl Kept {
+    /// What it costs to hold.
+    fn bytes(&self, key: &Key) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 48);
+        ENTRY_OVERHEAD + key.bytes() + self.body.len() + headers.sum::<usize>()
+    }
+
+    fn written(&self) -> Vec<u8> {
+        let text = |value: &Option<HeaderValue>| value.as_ref().map(|v| v.as_bytes().to_vec());
+        let head = Written {
+            etag: text(&self.etag),
+            last_modified: text(&self.last_modified),
+            headers: self.headers.clone(),
+        };
+        // Of strings and lists of them: that can be written.
+        let mut bytes = postcard::to_allocvec(&head).unwrap_or_default();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    fn read(bytes: Vec<u8>) -> Option<Kept> {
+        let bytes = Bytes::from(bytes);
+        let (head, body) = postcard::take_from_bytes::<Written>(&bytes).ok()?;
+        let body = bytes.slice_ref(body);
+        let value = |bytes: Option<Vec<u8>>| bytes.and_then(|b| HeaderValue::from_bytes(&b).ok());
+        let Written { etag, last_modified, headers } = head;
+        Some(Kept { etag: value(etag), last_modified: value(last_modified), headers, body })
+    }
+
     /// The conditions under which the server may answer 304.
     pub fn conditions(&self, headers: &mut HeaderMap) {
         if let Some(etag) = &self.etag {
@@ -88,6 +141,8 @@ impl Kept {
 /// The store, shared by all instances. Bounded by bytes, least recently used first out.
 pub struct Validators {
     store: Mutex<Store>,
+    /// Where they are kept for the next start. Set before the first request, if at all.
+    disk: OnceLock<Arc<Disk>>,
 }
 
 struct Store {
@@ -124,7 +179,13 @@ impl Validators {
                 revalidations: 0,
                 not_modified: 0,
             }),
+            disk: OnceLock::new(),
         }
+    }
+
+    /// Keeps them on disk too, and finds there what an earlier process has kept.
+    pub fn set_disk(&self, disk: Arc<Disk>) {
+        let _ = self.disk.set(disk);
     }
 
     pub fn set_capacity(&self, capacity: usize) {
@@ -145,9 +206,24 @@ impl Validators {
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Arc<Kept>> {
+        let held = self.lock().entries.get(key).map(|(kept, _)| kept.clone());
+        let kept = match held {
+            Some(kept) => kept,
+            None => self.recall(key)?,
+        };
+        self.lock().revalidations += 1;
+        Some(kept)
+    }
+
+    /// What an earlier process has kept. Reads the disk.
+    fn recall(&self, key: &Key) -> Option<Arc<Kept>> {
+        let bytes = self.disk.get()?.find_validated(&key.instance, key.digest())?;
+        let kept = Arc::new(Kept::read(bytes)?);
+        let bytes = kept.bytes(key);
         let mut store = self.lock();
-        let kept = store.entries.get(key).map(|(kept, _)| kept.clone())?;
-        store.revalidations += 1;
+        if bytes <= store.capacity / 4 {
+            store.put(key.clone(), kept.clone(), bytes);
+        }
         Some(kept)
     }
 
@@ -166,24 +242,27 @@ impl Validators {
         let etag = answer.get(header::ETAG).cloned();
         let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
         let last_modified = answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned();
-        let forbidden =
-            answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
-                value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))
-            }) || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
-        let bytes = ENTRY_OVERHEAD
-            + key.bytes()
-            + body.len()
-            + headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+        let varies = answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        let forbidden = is_forbidden(answer) || varies;
+        let kept = Kept { etag, last_modified, headers: headers.to_vec(), body: body.clone() };
+        let bytes = kept.bytes(&key);
+        let vouched = kept.etag.is_some() || kept.last_modified.is_some();
+        let disk = self.disk.get().map(|disk| (disk, key.instance.clone(), key.digest()));
         let mut store = self.lock();
-        if (etag.is_none() && last_modified.is_none()) || forbidden || bytes > store.capacity / 4 {
+        if !vouched || forbidden || bytes > store.capacity / 4 {
             store.remove(&key);
+            drop(store);
+            if let Some((disk, instance, digest)) = disk {
+                disk.forget_validated(&instance, digest);
+            }
             return;
         }
-        let kept = Kept { etag, last_modified, headers: headers.to_vec(), body: body.clone() };
-        store.remove(&key);
-        store.entries.put(key, (Arc::new(kept), bytes));
-        store.bytes += bytes;
-        store.shrink();
+        let kept = Arc::new(kept);
+        store.put(key, kept.clone(), bytes);
+        drop(store);
+        if let Some((disk, instance, digest)) = disk {
+            disk.keep_validated(&instance, digest, kept.written());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
@@ -193,6 +272,13 @@ impl Validators {
 }
 
 impl Store {
+    fn put(&mut self, key: Key, kept: Arc<Kept>, bytes: usize) {
+        self.remove(&key);
+        self.entries.put(key, (kept, bytes));
+        self.bytes += bytes;
+        self.shrink();
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some((_, bytes)) = self.entries.pop(key) {
             self.bytes -= bytes;

@@ -156,6 +156,19 @@ fn show(report: &Report, now: u64) -> String {
             format!("{} answers were stale because a service could not be reached", c.stale_served),
         );
     }
+    if let Some(disk) = &c.disk {
+        let text = match &disk.off {
+            Some(why) => format!("disk: nothing is kept: {why}"),
+            None => format!(
+                "disk: {} of {}, {} answers, {} shown without asking",
+                Size(disk.bytes),
+                Size(disk.capacity),
+                disk.answers,
+                disk.recalled
+            ),
+        };
+        out.line(2, text);
+    }
 
     if !core.budgets.is_empty() {
         out.line(0, "budget".into());

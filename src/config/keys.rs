@@ -4,7 +4,7 @@ use super::error::plain;
 
 pub(super) const FILE: &[&str] =
     &["instances", "cache", "limits", "mount", "network", "fleet", "relay"];
-pub(super) const CACHE: &[&str] = &["nodes", "bytes"];
+pub(super) const CACHE: &[&str] = &["nodes", "bytes", "disk"];
 pub(super) const LIMITS: &[&str] = &["guest-memory", "call-time", "request-time", "content-size"];
 pub(super) const MOUNT: &[&str] = &[
     "backend",

@@ -103,6 +103,8 @@ pub struct Cache {
     pub nodes: u64,
     /// Content, listings and kept responses, in bytes.
     pub bytes: u64,
+    /// Bytes on disk of what is kept for the next start; 0: nothing is.
+    pub disk: u64,
 }
 
 /// Bounds on what a provider may use.
@@ -220,7 +222,7 @@ impl Default for Config {
         Config {
             file: None,
             written: BTreeMap::new(),
-            cache: Cache { nodes: 250_000, bytes: 512 << 20 },
+            cache: Cache { nodes: 250_000, bytes: 512 << 20, disk: 0 },
             limits: Limits {
                 guest_memory: 256 << 20,
                 call_time: Duration::from_secs(2),

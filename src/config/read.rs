@@ -273,6 +273,9 @@ impl<'a> Section<'a> {
             let bytes = cache.size("bytes");
             let bytes = bytes.and_then(|b| cache.check("bytes", units::check_bytes(b).map(|()| b)));
             put(&mut config.cache.bytes, bytes.map(|b| b.0));
+            let disk = cache.size("disk");
+            let disk = disk.and_then(|b| cache.check("disk", units::check_disk(b).map(|()| b)));
+            put(&mut config.cache.disk, disk.map(|b| b.0));
         }
         if let Some(limits) = self.section("limits") {
             limits.only(keys::LIMITS);

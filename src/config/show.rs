@@ -11,10 +11,14 @@ impl Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "[cache]\nnodes = {}\nbytes = \"{}\"\n",
+            "[cache]\nnodes = {}\nbytes = \"{}\"",
             self.cache.nodes,
             size(self.cache.bytes)
         )?;
+        if self.cache.disk > 0 {
+            writeln!(f, "disk = \"{}\"", size(self.cache.disk))?;
+        }
+        writeln!(f)?;
         let limits = &self.limits;
         writeln!(f, "[limits]\nguest-memory = \"{}\"", size(limits.guest_memory))?;
         writeln!(f, "call-time = \"{}\"", span(limits.call_time))?;

@@ -143,6 +143,15 @@ pub fn check_bytes(bytes: Size) -> Result<(), String> {
     Ok(())
 }
 
+/// Of `disk` in `[cache]`: nothing, or enough for a store to be one.
+pub fn check_disk(bytes: Size) -> Result<(), String> {
+    let least = Size(crate::disk::LEAST);
+    if bytes.0 > 0 && bytes < least {
+        return Err(format!("{bytes} bytes are too few; give at least {least}, or 0 for none"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -166,6 +166,26 @@ pub struct CacheStatus {
     pub invalidations: u64,
     /// Suspect nodes served because the service could not be reached (`--stale-if-error`).
     pub stale_served: u64,
+    /// What is kept for the next start. Absent: nothing is.
+    #[serde(default)]
+    pub disk: Option<DiskStatus>,
+}
+
+/// Answers that are kept on disk. Sizes in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// Of the file.
+    pub bytes: u64,
+    pub capacity: u64,
+    pub answers: u64,
+    /// Scopes whose feeds may prove at the next start that nothing was missed.
+    pub scopes: u64,
+    /// Answers that were shown without asking the provider, since the mount began.
+    pub recalled: u64,
+    /// What is still to be written.
+    pub waiting: u64,
+    /// Why nothing is kept any more.
+    pub off: Option<String>,
 }
 
 /// What somebody waits for or holds at this moment. All of it is nothing at rest.

@@ -184,6 +184,11 @@ impl Chain {
         *standing = next;
     }
 
+    /// Tells the secret that was found last from others of this process.
+    pub fn fingerprint(&self) -> Option<u64> {
+        self.lock().standing.fingerprint
+    }
+
     /// Whether a secret from `source` may be sent to an endpoint: what was put into the environment or
     /// the keyring for another place does not go to the service itself. A file is for all of the
     /// instance.

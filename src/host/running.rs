@@ -25,6 +25,8 @@ use std::time::Duration;
 
 pub(super) struct Working {
     pub name: String,
+    /// SHA-256 of the component.
+    pub component: [u8; 32],
     pub manifest: Manifest,
     pub provider: Arc<wasm::Instance>,
     pub outbound: Outbound,
@@ -92,6 +94,7 @@ impl Loader {
             }),
             cache: self.cache.clone(),
         };
+        let sum = component.sum;
         drop(component);
         let opened = wasm::Deferred::open(&self.engine, source).await;
         let (deferred, manifest) = opened.map_err(|error| match error {
@@ -125,7 +128,7 @@ impl Loader {
         let name = instance.name.clone();
         let provider =
             wasm::Instance::new(&name, deferred, &manifest, settings, Some(upstream), limits);
-        Ok(Working { name, manifest, provider: Arc::new(provider), outbound })
+        Ok(Working { name, component: sum, manifest, provider: Arc::new(provider), outbound })
     }
 
     /// Says what the feeds of an instance cover, and starts them.

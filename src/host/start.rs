@@ -11,6 +11,7 @@ use crate::capability::validators::Validators;
 use crate::config::{Backend, Instance};
 use crate::control::{Daemon, Refused};
 use crate::daemon::{FREED, Mount, Options, until_free};
+use crate::disk::{Disk, Owner, Space, SpaceId};
 use crate::events::Ledger as _;
 use crate::events::webhook::{self, Receiver, Subscriber};
 use crate::guide::{Reports, RootFiles};
@@ -112,6 +113,10 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
     let tokio = tokio::runtime::Handle::current();
     let runtime = Runtime::new(router, capacity, epoch, tokio.clone());
     runtime.set_stale_if_error(config.mount.stale_if_error);
+    let disk = match config.cache.disk {
+        0 => None,
+        room => Some(keep_on_disk(options, room, &runtime, &validators, &working).await),
+    };
     let running = working.into_iter().map(|(working, place)| {
         let feeds = loader.start_feeds(&working, &runtime);
         Arc::new(Running { working, feeds, place })
@@ -165,11 +170,61 @@ pub async fn start(options: &Options) -> Result<Mounted, Refused> {
         webhook,
         webhook_url: options.config.mount.webhook_url.clone(),
         validators,
+        disk,
         followed: Followed::new(options),
         keeper: options.keeper.clone(),
     });
     core.write_reports(&reports);
     Ok(Mounted { daemon: core, mount, warnings, credentials })
+}
+
+/// Opens the store of this mount, and goes on with what it has of instances that are the same as they were.
+async fn keep_on_disk(
+    options: &Options,
+    room: u64,
+    runtime: &Arc<Runtime>,
+    validators: &Validators,
+    working: &[(Working, Place)],
+) -> Arc<Disk> {
+    let (cache, mountpoint) = (&options.paths.cache, &options.mountpoint);
+    // Of a mount that has just been taken down, the process may still write.
+    let open = || Disk::open(cache, mountpoint, room, true);
+    let (disk, start) = tokio::task::block_in_place(open);
+    let disk = Arc::new(disk);
+    runtime.set_disk(disk.clone(), start);
+    validators.set_disk(disk.clone());
+    let key = disk.key();
+    for (working, _) in working {
+        let configured = options.instances.iter().find(|instance| instance.name == working.name);
+        let (Some(instance), Some(configured)) = (runtime.router().find(&working.name), configured)
+        else {
+            continue;
+        };
+        let outbound = working.outbound.clone();
+        let identity = outbound.identity(&key).await;
+        let rules = format!("{:?} {:?}", configured.config.settings, configured.config.allow);
+        let parts = [
+            env!("CARGO_PKG_VERSION").as_bytes(),
+            working.name.as_bytes(),
+            &working.component,
+            rules.as_bytes(),
+            &identity,
+        ];
+        let held = outbound.held();
+        runtime.admit(Space {
+            id: SpaceId::of(&key, &parts),
+            name: working.name.as_str().into(),
+            instance,
+            // What a fleet's bus tells of has no cursor of this mount.
+            vouched: options.config.fleet.is_none(),
+            owner: Box::new(move || Owner {
+                is_same: outbound.held() == held,
+                is_admitted: outbound.is_admitted(),
+                forbidden: outbound.forbidden(),
+            }),
+        });
+    }
+    disk
 }
 
 /// Begins to ask every service whose its credentials are.

@@ -6,10 +6,11 @@ use super::{refused, report};
 use crate::capability::validators::Validators;
 use crate::config::Instance;
 use crate::control::{
-    BudgetStatus, CacheStatus, CoreStatus, Daemon, EndpointCounts, ErrorStatus, FeedState,
-    LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, Reloaded, ScopeStatus,
-    SlowStatus, UnderWay, WebhookStatus,
+    BudgetStatus, CacheStatus, CoreStatus, Daemon, DiskStatus, EndpointCounts, ErrorStatus,
+    FeedState, LoadStatus, PartialStatus, ProviderStatus, Refreshed, Refused, Reloaded,
+    ScopeStatus, SlowStatus, UnderWay, WebhookStatus,
 };
+use crate::disk::{self, Disk};
 use crate::events::webhook::Receiver;
 use crate::events::{self, FeedStatus};
 use crate::guide::Reports;
@@ -40,6 +41,7 @@ pub(super) struct Core {
     /// Where the service finds the receiver, if not at its own address.
     pub webhook_url: Option<String>,
     pub validators: Arc<Validators>,
+    pub disk: Option<Arc<Disk>>,
     pub followed: Followed,
     pub keeper: Option<Arc<Keeper>>,
 }
@@ -334,6 +336,12 @@ fn slow(call: &SlowCall) -> SlowStatus {
     }
 }
 
+fn kept_on(disk: &disk::DiskStatus) -> DiskStatus {
+    let disk::DiskStatus { bytes, capacity, answers, scopes, recalled, waiting, off } =
+        disk.clone();
+    DiskStatus { bytes, capacity, answers, scopes, recalled, waiting, off }
+}
+
 impl Daemon for Core {
     fn status(&self) -> CoreStatus {
         let snapshot = self.runtime.snapshot();
@@ -356,6 +364,7 @@ impl Daemon for Core {
                 evictions: snapshot.counters.evictions,
                 invalidations: snapshot.events,
                 stale_served: snapshot.stale_served,
+                disk: self.disk.as_ref().map(|disk| kept_on(&disk.status())),
             },
             load: LoadStatus {
                 handles: snapshot.handles as u64,

@@ -31,12 +31,19 @@ pub(super) struct Call {
     pub stamp: u64,
     pub began: Instant,
     pub flight: Arc<Flight>,
+    /// Answers by then of which the service has said that they are not to be stored.
+    pub forbidden: u64,
     /// Of a content that is part of a tree that does not change.
     pub place: Option<Place>,
 }
 
 impl Call {
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        if let Some(landed) = self.recall().await {
+            let _ = self.flight.landed.set(landed);
+            self.flight.done.notify_waiters();
+            return;
+        }
         if let Some(calls) = self.runtime.calls.get(usize::from(self.query.instance.0)) {
             calls.fetch_add(1, Ordering::Relaxed);
         }
@@ -102,7 +109,7 @@ impl Call {
         }
     }
 
-    fn leave(&self, state: &mut State) {
+    pub(super) fn leave(&self, state: &mut State) {
         state.ledger.end(self.stamp);
         state.walks.leave(&self.flight);
         // A later call may have taken this one's place.
@@ -112,7 +119,7 @@ impl Call {
     }
 
     /// Hashes identities before the lock is taken.
-    fn prepare(&self, raw: Raw) -> Prepared {
+    pub(super) fn prepare(&self, raw: Raw) -> Prepared {
         let instance = self.runtime.router.name(self.query.instance);
         let mut last: Option<(Arc<str>, Key)> = None;
         let mut keyed = |node: provider::Node| {
@@ -190,8 +197,7 @@ impl Call {
         let events = Events::since(&state, self.query.instance, self.stamp);
         let landed = match prepared {
             Ok(Prepared { body, offers, along, .. }) => {
-                let mut landing =
-                    Landing { call: self, state: &mut state, events: &events, changes };
+                let mut landing = self.landing(&mut state, &events, changes);
                 let (fetched, spoiled) = match body {
                     Body::Child(child) => landing.child(child),
                     Body::Content(bytes, digest) => landing.content(bytes, digest),
@@ -253,7 +259,7 @@ impl Call {
 
         let mut state = self.runtime.state();
         let events = Events::since(&state, self.query.instance, self.stamp);
-        let mut landing = Landing { call: self, state: &mut state, events: &events, changes };
+        let mut landing = self.landing(&mut state, &events, changes);
         let (fetched, spoiled) = landing.listing(listing, partial.is_some());
         state.note_brought(directory, count, all);
         let key = (self.query.instance, self.query.id.clone());
@@ -297,10 +303,19 @@ impl Call {
     fn with_landing(&self, changes: &mut Vec<Change>, land: impl FnOnce(&mut Landing<'_>)) {
         let mut state = self.runtime.state();
         let events = Events::since(&state, self.query.instance, self.stamp);
-        land(&mut Landing { call: self, state: &mut state, events: &events, changes });
+        land(&mut self.landing(&mut state, &events, changes));
         state.drop_pages_of_evicted(changes);
         drop(state);
         self.runtime.notify(std::mem::take(changes));
+    }
+
+    fn landing<'a>(
+        &'a self,
+        state: &'a mut State,
+        events: &'a Events,
+        changes: &'a mut Vec<Change>,
+    ) -> Landing<'a> {
+        Landing { call: self, stamp: self.stamp, recalled: false, state, events, changes }
     }
 
     fn land_failure(&self, state: &mut State, failure: Failure, events: &Events) -> Landed {
@@ -323,7 +338,10 @@ impl Call {
 }
 
 /// Splits what is to land so that the lock is not held for more than [`BATCH`] nodes at a time.
-fn batches<T>(items: Vec<T>, nodes: impl Fn(&T) -> usize) -> impl Iterator<Item = Vec<T>> {
+pub(super) fn batches<T>(
+    items: Vec<T>,
+    nodes: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Vec<T>> {
     let mut items = items.into_iter().peekable();
     std::iter::from_fn(move || {
         let mut batch = vec![items.next()?];

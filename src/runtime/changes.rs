@@ -49,7 +49,7 @@ impl State {
             }
             provider::Change::Removed(id) => {
                 let key = key(name, id);
-                self.touched.touch(key, sequence, now);
+                self.touched.remove(key, sequence, now);
                 let nodes = self.registry.invalidate(key);
                 self.count_event(instance, &nodes);
                 self.keep_for_holders(&nodes);
@@ -80,6 +80,7 @@ impl State {
                 }
             }
             provider::Change::Gap(scope) => {
+                self.touched.disk.iter().for_each(|disk| disk.gap(instance, scope));
                 self.count_event(instance, &[]);
                 self.suspect(instance, scope, out);
             }
@@ -233,6 +234,8 @@ impl State {
             }
             self.displace(&node, out);
         }
+        self.recalled_from = self.ledger.sequence();
+        self.touched.disk.iter().for_each(|disk| disk.doubt(self.recalled_from));
         // What no back end holds any more, and what is on its way to one, may be below too.
         for instance in seen.iter().map(|(instance, _)| *instance).collect::<HashSet<_>>() {
             let slots = self.inodes.handles().map(|(_, slot)| &slot.node);

@@ -82,6 +82,9 @@ impl Runtime {
             // What is on its way, also of what never changes.
             state.ledger.overtake(id);
             state.renewed.insert(id, state.ledger.sequence());
+            // What is on disk is of the one before.
+            state.ledger.unsettle(id);
+            state.touched.disk.iter().for_each(|disk| disk.leave(id));
             id
         });
         id.into_iter().for_each(|id| self.growths.end_for(id));
@@ -203,6 +206,26 @@ impl Ledger for Runtime {
                 }
             }
         });
+    }
+
+    fn settled(&self, instance: &str, scope: &str, cursor: Option<&str>) {
+        let (Some(disk), Some(cursor)) = (self.disk.get(), cursor) else { return };
+        self.on(instance, |state, id, _| {
+            if !disk.is_vouched(id) {
+                return;
+            }
+            // Under the lock, so that it is written after all events that were told before.
+            if let Some(settled) = state.ledger.settle(id, scope, cursor) {
+                disk.settled(id, &scope.into(), settled);
+            }
+        });
+    }
+
+    fn cursor(&self, instance: &str, scope: &str) -> Option<String> {
+        let cursor = |state: &mut State, id, _: &mut Vec<_>| {
+            state.ledger.cursor(id, scope).map(str::to_owned)
+        };
+        self.on(instance, cursor).flatten()
     }
 
     fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope> {

@@ -17,6 +17,7 @@ use crate::nodes::Node;
 use crate::provider::{self, Answer, Cause, Failure, Piece};
 use bytes::Bytes;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -48,7 +49,8 @@ impl Landed {
 
 #[derive(Debug)]
 pub(super) struct Flight {
-    stamp: u64,
+    /// When what it brings was asked for.
+    pub stamp: AtomicU64,
     pub landed: OnceLock<Landed>,
     pub done: Notify,
 }
@@ -153,13 +155,14 @@ impl Runtime {
                 return (flight.clone(), None);
             }
             // One that an event has already overtaken is not worth waiting for.
-            let events = Events::since(state, query.instance, flight.stamp);
+            let events = Events::since(state, query.instance, flight.stamp.load(Ordering::Acquire));
             if events.on_binding(node).is_none() {
                 return (flight.clone(), None);
             }
         }
         let stamp = state.ledger.begin();
-        let flight = Arc::new(Flight { stamp, landed: OnceLock::new(), done: Notify::new() });
+        let flight =
+            Arc::new(Flight { stamp: stamp.into(), landed: OnceLock::new(), done: Notify::new() });
         state.flights.insert(query.clone(), flight.clone());
         // Under this lock, so that whoever asks next knows what this call brings along.
         let place = match query.operation {
@@ -173,6 +176,7 @@ impl Runtime {
             stamp,
             began: Instant::now(),
             flight: flight.clone(),
+            forbidden: 0,
             place,
         };
         (flight, Some(call))

@@ -71,6 +71,11 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// What lands is judged in another way.
+    pub fn none() -> Self {
+        Events { hits: Vec::new(), renewed: None }
+    }
+
     pub fn since(state: &State, instance: InstanceId, stamp: u64) -> Self {
         let hits = state.ledger.hits(instance, stamp);
         let hits = hits.map(|(sequence, change)| (sequence, change.clone())).collect();
@@ -124,6 +129,10 @@ impl Events {
 
 pub(super) struct Landing<'a> {
     pub call: &'a Call,
+    /// When what lands was asked for.
+    pub stamp: u64,
+    /// It comes from the disk, and an event on it may have come since.
+    pub recalled: bool,
     pub state: &'a mut State,
     pub events: &'a Events,
     pub changes: &'a mut Vec<Change>,
@@ -135,11 +144,19 @@ impl Landing<'_> {
     fn intern(&mut self, keyed: &Keyed) -> (Arc<Node>, Option<u64>) {
         let Keyed { node: answered, key, owner, digest } = keyed;
         let instance = self.call.query.instance;
+        if self.recalled
+            && let Some(known) = self.state.registry.get(*key, &answered.id)
+            && known.stamp() > self.stamp
+        {
+            return (known, None);
+        }
         let coherence = match &answered.coherence {
             provider::Coherence::Immutable => Coherence::Immutable,
             provider::Coherence::Volatile => Coherence::Volatile,
             provider::Coherence::Scoped(scope) => {
-                let scope = self.state.ledger.scope(instance, scope, self.call.stamp);
+                // Of one that nobody has heard of nothing is vouched for that was asked for earlier.
+                let stamp = self.call.stamp.max(self.stamp);
+                let scope = self.state.ledger.scope(instance, scope, stamp);
                 let clock = self.state.clocks.get(&instance);
                 if let Some(answered) = clock.and_then(|clock| (clock.0)()) {
                     let call = self.call.began.elapsed().as_secs() + CLOCK_MARGIN;
@@ -148,11 +165,16 @@ impl Landing<'_> {
                 Coherence::Scoped(scope)
             }
         };
-        let spoiled =
+        let mut spoiled =
             self.events.on_object(&answered.id, owner.as_ref().map(|o| &*o.0), &coherence);
+        if self.recalled {
+            let owner = owner.as_ref().map(|(_, owner)| self.state.touched.sequence(*owner));
+            let touched = self.state.touched.sequence(*key).max(owner.unwrap_or(0));
+            spoiled = spoiled.or((touched > self.stamp).then_some(touched));
+        }
         let inode = self.state.inodes.settle(instance, &answered.id, *key);
         let fresh =
-            Node::new(instance, answered, inode, *key, owner.clone(), coherence, self.call.stamp);
+            Node::new(instance, answered, inode, *key, owner.clone(), coherence, self.stamp);
         if let Some(digest) = digest {
             let _ = fresh.digest.set(*digest);
         }
@@ -166,7 +188,21 @@ impl Landing<'_> {
         if let Some(old) = interned.replaced {
             self.state.displace(&old, self.changes);
         }
+        if self.recalled {
+            // Nobody has asked for it: where no feed vouches for it, it answers no use.
+            interned.node.withdraw();
+        }
         (interned.node, None)
+    }
+
+    /// Keeps an answer, on disk too where it is to be found there after the next start.
+    fn insert(&mut self, query: Query, memo: Memo) {
+        if !self.recalled
+            && let Some(disk) = &self.state.touched.disk
+        {
+            disk.keep(&query, &memo, self.stamp, self.call.forbidden);
+        }
+        self.state.cache.insert(query, memo);
     }
 
     pub fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
@@ -196,9 +232,9 @@ impl Landing<'_> {
         if listing.is_some_and(|l| l.get(&name).is_some_and(|e| e.node.id != node.id)) {
             self.state.cache.remove(&Query::new(directory, Operation::List));
         }
-        let binding = Binding::new(directory.binding(node), self.call.stamp);
+        let binding = Binding::new(directory.binding(node), self.stamp);
         let memo = Memo::Child { node: node.clone(), binding };
-        self.state.cache.insert(Query::new(directory, Operation::Lookup(name)), memo);
+        self.insert(Query::new(directory, Operation::Lookup(name)), memo);
     }
 
     fn keep_content(&mut self, node: &Arc<Node>, content: Option<&Given>) {
@@ -207,7 +243,7 @@ impl Landing<'_> {
             && !node.is_directory()
         {
             let content = Content { bytes: bytes.clone(), node: node.clone() };
-            self.state.cache.insert(Query::new(node, Operation::Read), Memo::Content(content));
+            self.insert(Query::new(node, Operation::Read), Memo::Content(content));
         }
     }
 
@@ -241,7 +277,12 @@ impl Landing<'_> {
             }
             self.state.contradict(&directory, &listing, self.changes);
             self.state.cache.forget_children(instance, &directory.id);
-            self.state.cache.insert(self.call.query.clone(), Memo::Listing(listing.clone()));
+            let (query, memo) = (self.call.query.clone(), Memo::Listing(listing.clone()));
+            // Where entries are missing, or nothing watches which there are, the next start asks.
+            match partial || directory.relisted {
+                true => self.state.cache.insert(query, memo),
+                false => self.insert(query, memo),
+            }
         }
         (Fetched::Listing(listing), spoiled)
     }
@@ -272,7 +313,7 @@ impl Landing<'_> {
         let Some(node) = self.state.registry.get(content.key, &content.node) else { return };
         let owner = node.owner.as_ref().map(|(id, _)| &**id);
         let spoiled = self.events.on_object(&node.id, owner, &node.coherence);
-        let known = node.is_live() && node.stamp() <= self.call.stamp && spoiled.is_none();
+        let known = node.is_live() && node.stamp() <= self.stamp && spoiled.is_none();
         let fits = node.kind != Kind::Symlink || content.bytes.len() <= TARGET_MAX;
         // Of one that says where its content is, nothing else is.
         if known && fits && node.remote.is_none() && !node.is_directory() {
@@ -293,7 +334,7 @@ impl Landing<'_> {
         if !known {
             // What was announced, or read before, is not what was read now, or an event has called
             // it out of date. What was read now is shown, and whoever cached the other is told.
-            let fresh = asked.with_content(length, digest, self.call.stamp);
+            let fresh = asked.with_content(length, digest, self.stamp);
             if spoiled.is_some() {
                 return (self.state.registry.admit_spoiled(fresh), spoiled);
             }
@@ -315,7 +356,7 @@ impl Landing<'_> {
         }
         if spoiled.is_none() && node.is_valid() {
             let content = Content { bytes: bytes.clone(), node: node.clone() };
-            self.state.cache.insert(Query::new(asked, Operation::Read), Memo::Content(content));
+            self.insert(Query::new(asked, Operation::Read), Memo::Content(content));
         }
         (node, spoiled)
     }
@@ -341,7 +382,7 @@ impl Landing<'_> {
         if !parent.is_directory() || self.events.on_binding(&parent).is_some() {
             return None;
         }
-        let stamp = self.call.stamp;
+        let stamp = self.stamp;
         if offer.whole || planted(Mutant::BelievesPartial) {
             let entries = self.entries(parent.key, offer.children);
             let (key, coherence) = (parent.key, parent.coherence.clone());
@@ -349,8 +390,12 @@ impl Landing<'_> {
             self.state.compare(&parent, &listing, self.changes);
             self.state.contradict(&parent, &listing, self.changes);
             self.state.cache.forget_children(parent.instance, &parent.id);
-            let query = Query::new(&parent, Operation::List);
-            self.state.cache.insert(query, Memo::Listing(Arc::new(listing)));
+            let (query, memo) =
+                (Query::new(&parent, Operation::List), Memo::Listing(Arc::new(listing)));
+            match parent.relisted {
+                true => self.state.cache.insert(query, memo),
+                false => self.insert(query, memo),
+            }
             return None;
         }
         for mut keyed in offer.children {

@@ -89,7 +89,7 @@ impl Runtime {
 
     /// Has the feeds of these scopes prove what they missed, so that what is held need not be asked for
     /// one by one. Ends, proven or not: a feed that cannot work has nobody wait for it.
-    async fn prove(&self, suspects: Vec<(Prover, Arc<str>)>) {
+    pub(super) async fn prove(&self, suspects: Vec<(Prover, Arc<str>)>) {
         // Side by side: of two feeds that are stuck, the second one is waited for as long as the first.
         let proofs = suspects.into_iter().map(|(Prover(prove), scope)| prove(scope));
         futures_util::future::join_all(proofs).await;

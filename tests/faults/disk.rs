@@ -169,3 +169,54 @@ fn lines(log: &Path) -> Option<u64> {
     }
     Some(text.lines().count() as u64)
 }
+
+#[test]
+fn a_disk_that_fills_up_under_a_store_ends_the_store_and_no_read() {
+    if !available("full_store") || !is_root("full_store", "a small disk") {
+        return;
+    }
+    const ISSUES: u64 = 60;
+    let twin = GithubTwin::start(setup(1, ISSUES as usize)).expect("a twin");
+    let omnifs = home_of(&twin, "[cache]\ndisk = '256MiB'\n");
+    let cache = Disk::new(omnifs.path("cache"), 128 << 10);
+    let (mounted, ran) = Background::mount(&omnifs, "true", &[]);
+    assert!(ran.status.success(), "{}", ran.stderr);
+    let read = |number| {
+        let text = fs::read_to_string(title_path(mounted.path(), number)).expect("read");
+        assert_eq!(text, title(&twin, number));
+    };
+    read(1);
+    let disk = || mounted.status().ok().map(|status| status["cache"]["disk"].clone());
+    let kept = || disk().filter(|disk| disk["answers"].as_u64() > Some(0));
+    assert!(wait_until(SOON, kept).is_some(), "{:?}", disk());
+    cache.fill();
+    (2..=ISSUES).for_each(read);
+    // What is kept grows until there is no room left for it.
+    let mut round = 0;
+    let off = || {
+        round += 1;
+        twin.edit_body("acme/api", 1 + round % ISSUES, Some(&noise(round))).expect("changed");
+        mounted.run(&["refresh"], &[]).ok()?;
+        let body = title_path(mounted.path(), 1 + round % ISSUES).with_file_name("body");
+        assert_eq!(fs::read_to_string(body).expect("read").trim_end(), noise(round));
+        disk().filter(|disk| disk["off"].is_string())
+    };
+    assert!(wait_until(SOON, off).is_some(), "{:?}", disk());
+    cache.make_room();
+    (1..=ISSUES).for_each(read);
+    let left = crate::files(&omnifs.path("cache/omnifs/answers"));
+    assert_eq!(left, Vec::<PathBuf>::new(), "it gives the room back");
+    mounted.unmount();
+}
+
+/// A text that no compression makes much shorter.
+fn noise(seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut digit = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + (state % 26) as u8)
+    };
+    (0..200_000).map(|_| digit()).collect()
+}

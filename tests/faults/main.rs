@@ -13,6 +13,7 @@ mod memory;
 mod outlive;
 mod processes;
 mod readers;
+mod store;
 
 use omnifs_support::mount::{detach, is_mounted};
 use omnifs_support::{Omnifs, Ran, skip, tied};

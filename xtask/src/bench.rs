@@ -34,7 +34,7 @@ impl Bench {
         command.args(&self.arguments);
         command.env("OMNIFS_COMPONENTS", components).env("OMNIFS_BENCH_JSON", &report);
         step::run(&mut command, "building and running the benchmarks", minutes(60))?;
-        let others = ["docker.json", "webhook.json", "listing.json", "start.json"]
+        let others = ["docker.json", "webhook.json", "listing.json", "start.json", "restart.json"]
             .map(|name| report.with_extension(name));
         for report in others.into_iter().chain([report]) {
             if report.is_file() {
