@@ -21,6 +21,8 @@ mod server;
 mod sessions;
 #[cfg(target_os = "linux")]
 mod signatures;
+#[cfg(feature = "sql")]
+mod sql;
 mod tls;
 mod whose;
 
@@ -55,6 +57,7 @@ fn endpoint() -> Endpoint {
         nearby: None,
         bodies: None,
         session: None,
+        statements: Vec::new(),
     }
 }
 

@@ -3,12 +3,14 @@
 #![cfg(target_os = "linux")]
 
 mod crates;
+mod db;
 mod declared;
 mod dns;
 mod k8s;
 mod mcp;
 mod npm;
 mod oci;
+mod pg;
 mod prometheus;
 mod pypi;
 mod rest;
