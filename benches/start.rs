@@ -15,7 +15,7 @@ mod linux {
 
     /// An engine's events are asked for as a mount begins, which is a use; so `docker` is not among them.
     const NAMES: [&str; 9] =
-        ["db", "dns", "git", "github", "k8s", "linear", "mcp", "oci", "pg", "prometheus", "s3"];
+        ["dns", "git", "github", "k8s", "linear", "mcp", "oci", "prometheus", "s3"];
     const MORE: usize = 19;
     const ROUNDS: usize = 15;
     /// What the others may add.

@@ -14,6 +14,8 @@ mod elsewhere;
 mod gate;
 mod login;
 mod parts;
+#[cfg(all(feature = "sql", target_os = "linux"))]
+mod postgres;
 mod redirects;
 mod retries;
 mod schemes;

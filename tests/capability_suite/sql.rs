@@ -48,8 +48,8 @@ impl World {
     }
 }
 
-/// Named `a`, `b`, ... in the text.
-fn placed(url: &str, statements: &[(&str, &str, &[ParameterKind])], limits: Limits) -> Setup {
+/// Parameters are named `a`, `b`, ... in the text.
+pub fn placed(url: &str, statements: &[(&str, &str, &[ParameterKind])], limits: Limits) -> Setup {
     let statement = |(name, text, kinds): &(&str, &str, &[ParameterKind])| Statement {
         name: (*name).to_owned(),
         text: (*text).to_owned(),
@@ -71,11 +71,11 @@ fn placed(url: &str, statements: &[(&str, &str, &[ParameterKind])], limits: Limi
 }
 
 /// So long that no loaded machine gets there.
-fn patient() -> Limits {
+pub fn patient() -> Limits {
     Limits { total: Duration::from_secs(300), ..Limits::default() }
 }
 
-fn text(text: &str) -> Value {
+pub fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 

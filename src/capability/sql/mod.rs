@@ -188,7 +188,7 @@ mod connected {
     /// An endpoint's database, with its connection once there is one.
     pub(in super::super) enum Database {
         Sqlite(Arc<Sqlite>),
-        Postgres(Postgres),
+        Postgres(Box<Postgres>),
         /// No file has been named.
         Unplaced,
     }
@@ -198,7 +198,7 @@ mod connected {
             match base {
                 Base::Sqlite(Some(path)) => Some(Database::Sqlite(Arc::new(Sqlite::new(path)))),
                 Base::Sqlite(None) => Some(Database::Unplaced),
-                Base::Postgres(server) => Some(Database::Postgres(Postgres::new(server))),
+                Base::Postgres(server) => Some(Database::Postgres(Box::new(Postgres::new(server)))),
                 Base::Web(_) | Base::Unix(_) | Base::Pipe(_) => None,
             }
         }

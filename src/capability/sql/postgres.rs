@@ -2,7 +2,7 @@
 //!
 //! Each statement runs within `SELECT ... FROM (STATEMENT)`, in a transaction that only reads. So what the server
 //! would do beside reading, it refuses by its own rules: a statement that writes cannot stand there. What a function does
-//! outside of the transaction (it reads a file of the server, or moves a sequence) is a matter of the role's rights.
+//! outside of the transaction (it reads a file of the server, or ends a connection) is a matter of the role's rights.
 //!
 //! The state of an answer is the snapshot that it was read by (`pg_current_snapshot`): which transactions it shows.
 //! A commit by whomever makes it another one. Beside it stand the server's start and its last checkpoint: after
@@ -215,16 +215,14 @@ impl Held {
         let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
         let types: Vec<Type> = columns.iter().map(|column| column.type_().clone()).collect();
         let mut collected = Collected::new(names, state, run.bounds);
-        if !types.is_empty() {
-            let text = outer(&text, &types, run.bounds.rows);
-            let outer = self.client.prepare(&text).await.map_err(fault)?;
-            let values: Vec<Given> = values.iter().map(|at| Given::of(&run.values[*at])).collect();
-            let stream = self.client.query_raw(&outer, values).await.map_err(fault)?;
-            pin_mut!(stream);
-            while let Some(row) = stream.try_next().await.map_err(fault)? {
-                let values = (0..types.len()).map(|at| value(&row, at, &types[at]));
-                collected.push(values.collect::<Result<_, _>>().map_err(fault)?)?;
-            }
+        let text = outer(&text, &types, run.bounds.rows);
+        let outer = self.client.prepare(&text).await.map_err(fault)?;
+        let values: Vec<Given> = values.iter().map(|at| Given::of(&run.values[*at])).collect();
+        let stream = self.client.query_raw(&outer, values).await.map_err(fault)?;
+        pin_mut!(stream);
+        while let Some(row) = stream.try_next().await.map_err(fault)? {
+            let values = (0..types.len()).map(|at| value(&row, at, &types[at]));
+            collected.push(values.collect::<Result<_, _>>().map_err(fault)?)?;
         }
         self.client.batch_execute("ROLLBACK").await.map_err(fault)?;
         Ok(collected.rows)
@@ -244,7 +242,9 @@ fn outer(text: &str, types: &[Type], rows: usize) -> String {
         let _ = write!(read, "{comma}own.c{at}{cast}");
         let _ = write!(named, "{comma}c{at}");
     }
-    format!("SELECT {read} FROM ({text}) AS own ({named}) LIMIT {}", rows + 1)
+    // A table may have no columns.
+    let named = if types.is_empty() { named } else { format!(" ({named})") };
+    format!("SELECT {read} FROM ({text}) AS own{named} LIMIT {}", rows + 1)
 }
 
 fn value(row: &Row, at: usize, of: &Type) -> Result<Value, tokio_postgres::Error> {

@@ -78,3 +78,57 @@ fn statement(raw: raw::Statement) -> Result<Statement, Fault> {
         .or_else(|why| refuse(format_args!("the statement {}: {why}", Quoted(&statement.name))))?;
     Ok(statement)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(default_url: &str) -> Manifest {
+        let endpoint =
+            Endpoint { name: "a".into(), default_url: default_url.into(), ..Endpoint::default() };
+        Manifest { endpoints: vec![endpoint], ..Manifest::default() }
+    }
+
+    fn database(endpoint: &str, text: &str) -> raw::Database {
+        let key = raw::Parameter { name: "key".into(), kind: raw::ParameterKind::Value };
+        let parameters = if text.contains("{key}") { vec![key] } else { Vec::new() };
+        let statement = raw::Statement { name: "one".into(), text: text.into(), parameters };
+        raw::Database { endpoint: endpoint.into(), statements: vec![statement] }
+    }
+
+    #[test]
+    fn a_database_has_statements_that_read_and_nothing_else_has() {
+        let good = || database("a", "SELECT {key}");
+        for url in ["sqlite:", "postgres://localhost/a"] {
+            let checked = with_statements(manifest(url), vec![good()], true).unwrap();
+            assert_eq!(checked.endpoints[0].statements[0].text, "SELECT {key}");
+        }
+        let mut requests = manifest("sqlite:");
+        requests.endpoints[0].redirect_hosts = vec!["a.example".into()];
+        let with = |change: &dyn Fn(&mut raw::Database)| {
+            let mut database = good();
+            change(&mut database);
+            (manifest("sqlite:"), vec![database])
+        };
+        for (manifest, databases) in [
+            (manifest("sqlite:"), vec![]),
+            (manifest("https://a.example"), vec![good()]),
+            (manifest("sqlite:"), vec![good(), good()]),
+            (manifest("sqlite:"), vec![good(), database("b", "SELECT 1")]),
+            (requests, vec![good()]),
+            (manifest("sqlite:"), vec![database("a", "DELETE FROM t")]),
+            with(&|database| database.statements.clear()),
+            with(&|database| database.statements.extend(good().statements)),
+            with(&|database| database.statements[0].name = "One".into()),
+            with(&|database| database.statements[0].text.push('\u{202e}')),
+            with(&|database| database.statements[0].text.push_str(&" ".repeat(2_000))),
+            with(&|database| database.statements[0].parameters.clear()),
+            with(&|database| database.statements[0].parameters[0].name = "a}".into()),
+        ] {
+            let shown = format!("{databases:?}");
+            assert!(with_statements(manifest, databases, true).is_err(), "{shown}");
+        }
+        assert!(with_statements(manifest("https://a.example"), vec![], true).is_err());
+        assert!(with_statements(manifest("https://a.example"), vec![], false).is_ok());
+    }
+}

@@ -27,6 +27,9 @@ impl Postgres {
     /// What the role `reader` logs in with.
     pub const READER: &str = "reader:reader-0123456789";
 
+    /// What the owner of everything does.
+    pub const OWNER: &str = "owner:owner-0123456789";
+
     /// Why it cannot run here.
     pub fn unavailable() -> Option<String> {
         let absent = |name: &str| format!("{name} is not installed");
@@ -75,6 +78,9 @@ impl Postgres {
             let mut words = by("postgres");
             words.extend(["-D".to_owned(), data.display().to_string()]);
             words.extend(["-h", "127.0.0.1", "-p", port, "-k", "", "-F"].map(str::to_owned));
+            // Transactions of the server's own, which come at any time.
+            words
+                .extend(["-c", "autovacuum=off", "-c", "checkpoint_timeout=1d"].map(str::to_owned));
             words
         })?;
         let own = Postgres { server, folder: folder.to_owned() };
