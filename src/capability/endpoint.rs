@@ -84,6 +84,7 @@ pub(super) struct Target {
     /// Requests that may be under way.
     pub turns: Semaphore,
     /// Where it takes statements.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "nothing runs"))]
     pub database: Option<sql::Database>,
 }
 

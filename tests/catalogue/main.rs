@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod crates;
+#[cfg(feature = "sql")]
 mod db;
 mod declared;
 mod dns;
@@ -10,6 +11,7 @@ mod k8s;
 mod mcp;
 mod npm;
 mod oci;
+#[cfg(feature = "sql")]
 mod pg;
 mod prometheus;
 mod pypi;

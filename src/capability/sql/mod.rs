@@ -15,6 +15,7 @@ mod statement;
 
 pub(crate) use statement::check;
 
+#[cfg(feature = "sql")]
 use super::client::Fault;
 use super::endpoint::Target;
 use super::{Shared, counters};
@@ -33,6 +34,7 @@ const ROWS_MAX: usize = 200_000;
 
 /// The bounds of one statement.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "nothing runs"))]
 pub(super) struct Bounds {
     pub rows: usize,
     /// Of the values, in memory.
@@ -42,6 +44,7 @@ pub(super) struct Bounds {
 
 /// A statement with the values of its parameters, which fit their kinds.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "nothing runs"))]
 pub(super) struct Run {
     pub statement: Statement,
     pub values: Vec<Value>,

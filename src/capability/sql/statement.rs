@@ -3,7 +3,9 @@
 //! The check is by words and characters, and knows no grammar: it refuses more than it has to, such as a column named
 //! `update` without quotes. What it lets through still runs where the database itself allows reading only.
 
-use crate::provider::{ParameterKind, Statement};
+#[cfg(feature = "sql")]
+use crate::provider::ParameterKind;
+use crate::provider::Statement;
 
 /// Words by which something is written, locked, set or run.
 const WRITING: &[&str] = &[
@@ -261,7 +263,7 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Parameter;
+    use crate::provider::{Parameter, ParameterKind};
 
     fn statement(text: &str) -> Statement {
         let parameter = |(name, kind): (&str, ParameterKind)| Parameter { name: name.into(), kind };
