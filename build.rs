@@ -15,8 +15,9 @@ use std::{env, fs, thread};
 use zstd::stream::write::Encoder;
 
 /// What ships. A component that misbehaves on purpose is built beside these, and never embedded.
-const SHIPPED: [&str; 13] = [
+const SHIPPED: [&str; 15] = [
     "crates",
+    "db",
     "dns",
     "docker",
     "git",
@@ -26,6 +27,7 @@ const SHIPPED: [&str; 13] = [
     "mcp",
     "npm",
     "oci",
+    "pg",
     "prometheus",
     "pypi",
     "s3",
@@ -38,14 +40,16 @@ const WINDOW_LOG_LEAST: u32 = 10;
 const SPECS: &str = "providers/specs";
 /// Those of which there is no instance before the configuration names one, since each is of a server that the
 /// user chooses; with the summary of its manifest, which can be shown without running it.
-const ON_DEMAND: [(&str, &str); 10] = [
+const ON_DEMAND: [(&str, &str); 12] = [
     ("crates", "Versions, dependencies and files of crates of a Rust registry"),
+    ("db", "Tables, views and rows of a SQLite database"),
     ("dns", "Records of names over HTTPS"),
     ("git", "Branches, tags, commits and code of repositories over smart HTTP"),
     ("k8s", "Objects of every kind in a Kubernetes cluster, with their events and logs"),
     ("mcp", "Resources, prompts and descriptions of tools of an MCP server"),
     ("npm", "Versions, tags, manifests and files of packages of an npm registry"),
     ("oci", "Tags, manifests, configurations, layers and files of a container registry"),
+    ("pg", "Schemas, tables and rows of a PostgreSQL database"),
     ("prometheus", "Alerts, targets, rules and queries of Prometheus, silences of Alertmanager"),
     ("pypi", "Versions, metadata and files of projects of a Python package index"),
     ("s3", "Buckets and objects of an S3 service"),

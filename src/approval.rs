@@ -115,9 +115,9 @@ mod tests {
     use crate::config::InstanceConfig;
     use crate::provider::{
         Algorithm, Bodies, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind,
-        Handshake, Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe,
-        ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature, Timestamp,
-        TimestampPlace, TimestampUnit, Window, WindowName,
+        Handshake, Limits, Method, Nearby, OAuth, OtherHost, OtherLogin, Parameter, ParameterKind,
+        Part, PathDoc, Probe, ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session,
+        Signature, Statement, Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
     };
     use std::time::Duration;
 
@@ -172,6 +172,11 @@ mod tests {
                     begun_by: text("list"),
                     confirmed_by: text("done"),
                 }),
+                statements: vec![Statement {
+                    name: text("all"),
+                    text: text("SELECT {key}"),
+                    parameters: vec![Parameter { name: text("key"), kind: ParameterKind::Value }],
+                }],
             }],
             credentials: vec![Credential {
                 name: text("token"),

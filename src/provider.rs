@@ -12,15 +12,17 @@ use std::time::{Duration, SystemTime};
 
 mod body;
 mod manifest;
+mod sql;
 
 pub use body::{Body, Frames, Framing, Growing, Piece, Since, Source, TimeForm, Validator, Wanted};
 pub use manifest::{
     Algorithm, Bodies, ConfigKey, Contexts, Credential, Encoding, Endpoint, Feed, FeedKind,
-    Handshake, Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Part, PathDoc, Probe,
-    ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature, Timestamp,
-    TimestampPlace, TimestampUnit, Window, WindowName,
+    Handshake, Limits, Manifest, Nearby, OAuth, OtherHost, OtherLogin, Parameter, ParameterKind,
+    Part, PathDoc, Probe, ResetUnit, Scheme, Scope, Scopes, Search, SecretForm, Session, Signature,
+    Statement, Timestamp, TimestampPlace, TimestampUnit, Window, WindowName,
 };
 pub use omnifs_platform::Kind;
+pub use sql::{Query, Rows, Value};
 
 /// How long an answer may be served without asking again; see `wit/types.wit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +242,12 @@ fn holds_all() -> Failure {
     Failure { provider: "".into(), cause: Cause::Invalid, detail, retry_after: None }
 }
 
+/// Of a way out that leads to no database.
+fn no_database() -> Failure {
+    let detail = "no database has been granted to this provider".to_owned();
+    Failure { provider: "".into(), cause: Cause::Denied, detail, retry_after: None }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Method {
     Get,
@@ -277,4 +285,9 @@ pub trait Upstream: Send + Sync + 'static + fmt::Debug {
 
     /// An answer without an end. Redirects are not followed and nothing is retried.
     fn follow<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Followed, Failure>>;
+
+    /// All rows of a declared statement.
+    fn query(&self, _query: Query) -> BoxFuture<'_, Result<Rows, Failure>> {
+        Box::pin(std::future::ready(Err(no_database())))
+    }
 }

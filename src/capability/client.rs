@@ -111,6 +111,7 @@ fn local(builder: reqwest::ClientBuilder, base: &Base) -> Result<reqwest::Client
         Base::Web(_) => Ok(builder),
         Base::Unix(path) => Ok(builder.unix_socket(path.as_path())),
         Base::Pipe(_) => Err("named pipes exist on Windows only; use unix:///PATH".to_owned()),
+        Base::Sqlite(_) | Base::Postgres(_) => Err("a database is not asked over HTTP".to_owned()),
     }
 }
 
@@ -119,6 +120,7 @@ fn local(builder: reqwest::ClientBuilder, base: &Base) -> Result<reqwest::Client
     match base {
         Base::Web(_) => Ok(builder),
         Base::Pipe(path) => Ok(builder.windows_named_pipe(path.as_str())),
+        Base::Sqlite(_) | Base::Postgres(_) => Err("a database is not asked over HTTP".to_owned()),
         Base::Unix(_) => {
             Err("unix sockets are not for Windows; use npipe:////./pipe/NAME".to_owned())
         }
@@ -179,6 +181,7 @@ pub(super) fn fault(
         (Base::Web(_), None) => origin(url),
         (Base::Unix(path), _) => path.display().to_string(),
         (Base::Pipe(path), _) => path.clone(),
+        (base @ (Base::Sqlite(_) | Base::Postgres(_)), _) => base.to_string(),
     };
     let local = !matches!(base, Base::Web(_));
     let kind = find::<io::Error>(error).map(io::Error::kind);

@@ -6,7 +6,7 @@ use super::counters::Counters;
 use super::egress::Via;
 use super::place::{Base, Placed, RedirectHost, check_host};
 use super::session::Session;
-use super::{Setup, client};
+use super::{Setup, client, sql};
 use crate::credentials::{Elsewhere, sigv4};
 use crate::provider::{Endpoint, Scheme};
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use url::{Host, Url};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Override {
     /// `https://HOST[:PORT][/PREFIX]`, `http://` and `tcp://` to loopback, `unix:///PATH`,
-    /// `npipe:////./pipe/NAME`.
+    /// `npipe:////./pipe/NAME`, `sqlite:///PATH`, `postgres://HOST[:PORT]/DATABASE` to loopback.
     pub url: String,
     /// Origins beside the declared ones to which a redirect may lead, without the credential.
     /// Plain http to loopback is allowed here.
@@ -83,6 +83,9 @@ pub(super) struct Target {
     client: OnceCell<reqwest::Client>,
     /// Requests that may be under way.
     pub turns: Semaphore,
+    /// Where it takes statements.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "nothing runs"))]
+    pub database: Option<sql::Database>,
 }
 
 pub(super) fn targets(setup: &Setup) -> Result<Vec<Target>, SetupError> {
@@ -116,6 +119,10 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         reason: super::one_line(&reason),
     };
     let base = Base::parse(&text, &source).map_err(fail)?;
+    let own = Base::parse(&spec.default_url, &Placed::Default).ok();
+    if own.as_ref().is_some_and(|own| !own.may_be_put_at(&base)) {
+        return Err(fail(format!("it is of another kind than {}", spec.default_url)));
+    }
     let hosts = |declared: &[String], given: &[String]| {
         let declared = declared.iter().map(|host| RedirectHost::parse(host, false));
         let given = given.iter().map(|host| RedirectHost::parse(host, true));
@@ -138,7 +145,6 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     for host in others.filter(|host| host.configured && !host.wildcard) {
         configured.insert(host.host.clone());
     }
-    let own = Base::parse(&spec.default_url, &Placed::Default).ok();
     let origin = base.to_string();
     let in_region = match (&own, &base) {
         (Some(Base::Web(own)), Base::Web(base)) if signs(setup, spec) => {
@@ -150,9 +156,10 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
     let elsewhere = (!is_own).then(|| Elsewhere { endpoint: spec.name.clone(), origin });
     let via = match &base {
         Base::Web(_) => setup.egress.via(&setup.environment),
-        // An engine on this machine.
-        Base::Unix(_) | Base::Pipe(_) => Ok(None),
+        // On this machine.
+        Base::Unix(_) | Base::Pipe(_) | Base::Sqlite(_) | Base::Postgres(_) => Ok(None),
     };
+    let database = sql::Database::new(&base);
     Ok(Target {
         spec: spec.clone(),
         base,
@@ -169,6 +176,7 @@ fn target(setup: &Setup, spec: &Endpoint) -> Result<Target, SetupError> {
         via,
         client: OnceCell::new(),
         turns: Semaphore::new(setup.limits.parallel.max(1)),
+        database,
     })
 }
 
@@ -207,6 +215,7 @@ impl Target {
         let text = match &self.base {
             Base::Web(base) => format!("{}{target}", base.as_str().trim_end_matches('/')),
             Base::Unix(_) | Base::Pipe(_) => format!("http://localhost{target}"),
+            Base::Sqlite(_) | Base::Postgres(_) => return Err("a database has no URLs".to_owned()),
         };
         let url =
             Url::parse(&text).map_err(|error| format!("{target:?} makes no URL ({error})"))?;
@@ -229,6 +238,7 @@ impl Target {
                     && url.domain() == Some("localhost")
                     && url.port_or_known_default() == Some(80)
             }
+            Base::Sqlite(_) | Base::Postgres(_) => false,
         }
     }
 
@@ -238,6 +248,7 @@ impl Target {
         let path = match &self.base {
             Base::Web(base) => url.path().strip_prefix(base.path().trim_end_matches('/'))?,
             Base::Unix(_) | Base::Pipe(_) => url.path(),
+            Base::Sqlite(_) | Base::Postgres(_) => return None,
         };
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         path.starts_with('/').then(|| format!("{path}{query}"))
@@ -283,7 +294,7 @@ impl Target {
         if self.own(&url) {
             return Ok(url);
         }
-        let local = matches!(self.base, Base::Unix(_) | Base::Pipe(_));
+        let local = !matches!(self.base, Base::Web(_));
         let host = hosts.iter().find(|host| !local && host.admits(&url));
         let host = host.ok_or_else(|| undeclared(client::origin(&url)))?;
         check_host(&url, host.configured)?;
@@ -295,12 +306,16 @@ impl Target {
         self.via.as_ref().ok()?.as_ref().map(|via| &*via.origin)
     }
 
+    /// Where its host's name may lead.
+    pub fn guard(&self) -> Guard {
+        Guard { resolver: self.resolver.clone(), configured: self.configured.clone() }
+    }
+
     /// The endpoint's connections, made at first use.
     pub async fn client(&self, limits: &super::Limits) -> Result<&reqwest::Client, String> {
         self.client
             .get_or_try_init(|| async {
-                let guard =
-                    Guard { resolver: self.resolver.clone(), configured: self.configured.clone() };
+                let guard = self.guard();
                 let (base, ca_file, limits) =
                     (self.base.clone(), self.ca_file.clone(), limits.clone());
                 let via = self.via.clone()?;

@@ -178,7 +178,7 @@ impl Shared {
     }
 
     /// The endpoint's credentials, as far as there are secrets for it.
-    async fn carried(&self, target: &Target) -> Result<Vec<Carried>, Failure> {
+    pub(super) async fn carried(&self, target: &Target) -> Result<Vec<Carried>, Failure> {
         let mut carried = Vec::new();
         for name in &target.spec.credentials {
             let Some(chain) = self.credential(name) else { continue };

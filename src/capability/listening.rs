@@ -1,8 +1,9 @@
 //! Whether somebody listens where an endpoint could be.
 
-use super::place::{Base, Placed};
+use super::place::{Base, Peer, Placed};
 use std::io;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// For a connection to a socket of this machine, or to a port that is forwarded.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,10 +18,22 @@ pub async fn listening(address: &str) -> Result<(), String> {
         // Opening one takes it from the next client.
         Base::Pipe(path) if cfg!(windows) && std::path::Path::new(&path).exists() => return Ok(()),
         Base::Pipe(_) => return Err("there is no such pipe".to_owned()),
+        Base::Sqlite(Some(path)) if path.is_file() => return Ok(()),
+        Base::Sqlite(_) => return Err("there is no such file".to_owned()),
+        Base::Postgres(server) => match server.host {
+            Peer::Sockets(folder) => {
+                let socket = folder.join(format!(".s.PGSQL.{}", server.port));
+                tokio::time::timeout(PATIENCE, unix(socket)).await
+            }
+            Peer::Tcp(host) => {
+                let tcp = TcpStream::connect((host, server.port));
+                tokio::time::timeout(PATIENCE, async { tcp.await.map(drop) }).await
+            }
+        },
         Base::Web(url) => {
             let port = url.port_or_known_default().unwrap_or_default();
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let tcp = async { tokio::net::TcpStream::connect((host, port)).await.map(drop) };
+            let tcp = async { TcpStream::connect((host, port)).await.map(drop) };
             tokio::time::timeout(PATIENCE, tcp).await
         }
     };

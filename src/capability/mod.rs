@@ -6,7 +6,7 @@
 //! the environment holds for the service itself goes to no endpoint that leads elsewhere.
 //!
 //! [`Outbound`] is the door; `place` and `pattern` read where requests may go, as manifests and users write it,
-//! `request` checks what the guest asks, and `bodies` what it says where a manifest bounds that, `endpoint` knows the
+//! `request` checks what the guest asks, and `bodies` what it says where a manifest bounds that, `sql` runs statements, `endpoint` knows the
 //! servers, `session` keeps the session that a service wants,
 //! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
 //! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
@@ -28,6 +28,7 @@ pub(crate) mod pattern;
 mod place;
 mod request;
 mod session;
+pub(crate) mod sql;
 mod stream;
 pub mod validators;
 mod whose;
@@ -45,8 +46,8 @@ pub use stream::Opened;
 use crate::credentials::keyring::Lookup;
 use crate::credentials::{Chain, CredentialStatus, Environment, Sources};
 use crate::provider::{
-    Cause, Credential, Failure, Followed, Manifest, Piece, Request, Response, Scheme, Upstream,
-    Wanted,
+    Cause, Credential, Failure, Followed, Manifest, Piece, Query, Request, Response, Rows, Scheme,
+    Upstream, Wanted,
 };
 use budget::{Budget, BudgetStatus};
 use counters::CalloutCounts;
@@ -401,6 +402,10 @@ impl Upstream for Outbound {
 
     fn part<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Piece, Failure>> {
         Box::pin(async move { self.shared.part(wanted, self.priority()).await })
+    }
+
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Rows, Failure>> {
+        Box::pin(self.shared.query(query))
     }
 
     fn follow<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Followed, Failure>> {

@@ -36,6 +36,35 @@ pub(crate) enum Base {
     Unix(PathBuf),
     /// A Windows named pipe, `\\.\pipe\NAME`.
     Pipe(String),
+    /// A SQLite database's file. `None`: the user has not said which.
+    Sqlite(Option<PathBuf>),
+    Postgres(Server),
+}
+
+/// A PostgreSQL server of this machine, and one of its databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub host: Peer,
+    pub port: u16,
+    pub database: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(String),
+    /// The directory of the server's sockets.
+    Sockets(PathBuf),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Peer::Tcp(host) => write!(f, "postgres://{host}:{}", self.port),
+            Peer::Sockets(path) => {
+                write!(f, "postgres:///?host={}&port={}", path.display(), self.port)
+            }
+        }
+    }
 }
 
 impl Base {
@@ -55,6 +84,13 @@ impl Base {
         if text.starts_with("npipe:") {
             let fail = || "it must be npipe:////./pipe/NAME".to_owned();
             return pipe(text).map(Base::Pipe).ok_or_else(fail);
+        }
+        if let Some(rest) = text.strip_prefix("sqlite:") {
+            return sqlite(rest, source);
+        }
+        if let Some(rest) = text.strip_prefix("postgres://").or(text.strip_prefix("postgresql://"))
+        {
+            return server(rest).map(Base::Postgres);
         }
         if text.starts_with("ssh://") {
             return Err("ssh:// is not supported; forward the socket of the other machine with \
@@ -90,6 +126,83 @@ impl Base {
         }
         Ok(Base::Web(url))
     }
+
+    /// Whether it takes statements, and no requests over HTTP.
+    pub fn is_database(&self) -> bool {
+        matches!(self, Base::Sqlite(_) | Base::Postgres(_))
+    }
+
+    /// Whether an endpoint that was declared there may be put here.
+    pub fn may_be_put_at(&self, other: &Base) -> bool {
+        match (self, other) {
+            (Base::Sqlite(_), other) => matches!(other, Base::Sqlite(_)),
+            (Base::Postgres(_), other) => matches!(other, Base::Postgres(_)),
+            (_, other) => !other.is_database(),
+        }
+    }
+}
+
+/// What follows `sqlite:`. Which file may be read is for the user alone to say.
+fn sqlite(rest: &str, source: &Placed) -> Result<Base, String> {
+    if rest.is_empty() && *source == Placed::Default {
+        return Ok(Base::Sqlite(None));
+    }
+    if *source != Placed::Configuration {
+        return Err("a database's file is named in the configuration file only".to_owned());
+    }
+    let path = rest.strip_prefix("//").filter(|path| path.starts_with('/') && path.len() > 1);
+    let path = path.filter(|path| !path.contains('\0'));
+    let path = path.ok_or("it must be sqlite:///PATH with an absolute path")?;
+    // `/C:/PATH`.
+    let path = if cfg!(windows) { path.trim_start_matches('/') } else { path };
+    Ok(Base::Sqlite(Some(PathBuf::from(path))))
+}
+
+/// What follows `postgres://`: `HOST[:PORT]/DATABASE` or `/DATABASE?host=/DIRECTORY[&port=PORT]`, as libpq has it
+/// (<https://www.postgresql.org/docs/current/libpq-connect.html>).
+fn server(rest: &str) -> Result<Server, String> {
+    const PORT: u16 = 5432;
+    let form = || {
+        "it must be postgres://HOST[:PORT]/DATABASE, or postgres:///DATABASE?host=/DIRECTORY for a socket"
+            .to_owned()
+    };
+    if rest.contains(['@', '#', '%', '\0', '\\']) {
+        return Err(
+            "it holds a user name, a password or an escape; a role is given as a credential"
+                .to_owned(),
+        );
+    }
+    let (authority, path) = rest.split_once('/').ok_or_else(form)?;
+    let (database, query) = path.split_once('?').unwrap_or((path, ""));
+    if database.is_empty() || database.contains('/') {
+        return Err(form());
+    }
+    let (mut port, mut sockets) = (PORT, None);
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match name {
+            "host" if value.starts_with('/') => sockets = Some(PathBuf::from(value)),
+            "port" => port = value.parse().map_err(|_| form())?,
+            _ => return Err(form()),
+        }
+    }
+    let host = match (authority.is_empty(), sockets) {
+        (true, Some(path)) => Peer::Sockets(path),
+        (false, None) => {
+            // As a URL has it: brackets around an address of IPv6.
+            let url = Url::parse(&format!("http://{authority}")).map_err(|_| form())?;
+            check_host(&url, true).map_err(|_| {
+                "connections to a database are not encrypted, and so are made to this machine only: \
+                 forward the port of another one with `ssh -NL`"
+                    .to_owned()
+            })?;
+            // A URL's own port is left out where it is that of http.
+            let last = authority.rsplit(':').next().unwrap_or_default();
+            port = url.port().or_else(|| last.parse().ok()).unwrap_or(PORT);
+            Peer::Tcp(url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned())
+        }
+        _ => return Err(form()),
+    };
+    Ok(Server { host, port, database: database.to_owned() })
 }
 
 /// What a credential belongs to, and all that is shown of an address: scheme, host and port, or the socket.
@@ -99,6 +212,9 @@ impl fmt::Display for Base {
             Base::Web(url) => f.write_str(&client::origin(url)),
             Base::Unix(path) => write!(f, "unix://{}", path.display()),
             Base::Pipe(path) => write!(f, "npipe:{}", path.replace('\\', "/")),
+            Base::Sqlite(Some(path)) => write!(f, "sqlite://{}", path.display()),
+            Base::Sqlite(None) => f.write_str("sqlite:"),
+            Base::Postgres(server) => server.fmt(f),
         }
     }
 }

@@ -464,11 +464,14 @@ fn base_url(url: &str) -> Result<(), String> {
     let parsed = url::Url::parse(url).map_err(|error| format!("is not a URL ({error})"))?;
     match parsed.scheme() {
         "https" | "http" | "tcp" if parsed.host().is_some() => {}
-        "unix" | "npipe"
+        "unix" | "npipe" | "sqlite"
             if parsed.path().len() > 1 && parsed.host_str().is_none_or(str::is_empty) => {}
+        "postgres" | "postgresql" if parsed.path().len() > 1 => {}
         _ => return Err("write https://HOST, http://127.0.0.1:PORT or unix:///PATH".into()),
     }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
+    // A database's says where its socket is.
+    let may_ask = parsed.scheme().starts_with("postgres");
+    if parsed.query().is_some() && !may_ask || parsed.fragment().is_some() {
         return Err("a base URL has no query and no fragment".into());
     }
     Ok(())

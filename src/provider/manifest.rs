@@ -67,6 +67,34 @@ pub struct Endpoint {
     pub nearby: Option<Nearby>,
     pub bodies: Option<Bodies>,
     pub session: Option<Session>,
+    /// Of a database: what it may be asked.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement that only reads; see `wit/sql.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    pub name: String,
+    /// `{NAME}` stands for a parameter.
+    pub text: String,
+    /// In the order of a query's values.
+    pub parameters: Vec<Parameter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    pub kind: ParameterKind,
+}
+
+/// What may be given for a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParameterKind {
+    Value,
+    Integer,
+    Text,
+    /// A name that is in the database's catalogue.
+    Identifier,
 }
 
 /// What the bodies of an endpoint's POST requests may say; see `wit/manifest.wit`.

@@ -2,7 +2,7 @@
 
 use super::bindings::exports::omnifs::provider as exports;
 use super::engine::Engine;
-use super::host::State;
+use super::host::{Reach, State};
 use super::limits;
 use super::text::one_line;
 use super::{artifact, compile};
@@ -54,7 +54,7 @@ pub enum Reason {
     #[error("the component imports {import}: {why}")]
     Import { import: String, why: String },
     #[error(
-        "the component does not export {0}: build it for the world `service` or `offline` of \
+        "the component does not export {0}: build it for the world `service`, `database` or `offline` of \
          omnifs:provider@1.0.0"
     )]
     Export(&'static str),
@@ -79,14 +79,15 @@ pub(super) struct Loaded {
     pub(super) manifest: exports::manifest::GuestIndices,
     pub(super) provider: exports::provider::GuestIndices,
     pub(super) events: Option<exports::events::GuestIndices>,
-    imports_http: bool,
+    pub(super) statements: Option<exports::statements::GuestIndices>,
+    reach: Reach,
 }
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Component")
             .field("name", &self.0.name)
-            .field("imports_http", &self.0.imports_http)
+            .field("reach", &self.0.reach)
             .field("exports_events", &self.0.events.is_some())
             .finish()
     }
@@ -146,9 +147,14 @@ impl Component {
         self.0.digest
     }
 
-    /// Whether it can make requests at all.
+    /// Whether it can make requests.
     pub fn imports_http(&self) -> bool {
-        self.0.imports_http
+        self.0.reach == Reach::Http
+    }
+
+    /// Whether it can have statements run.
+    pub fn imports_sql(&self) -> bool {
+        self.0.reach == Reach::Sql
     }
 
     /// Whether it can read feeds.
@@ -180,10 +186,14 @@ fn load(
     };
     check_surface(&surface)?;
     let exports_events = surface.exports.iter().any(|name| is(name, EVENTS));
-    let imports_http = surface.imports.iter().any(|name| is(name, HTTP));
-
-    let shared = engine.shared();
-    let linker = if imports_http { &shared.service } else { &shared.offline };
+    let exports_statements = surface.exports.iter().any(|name| is(name, STATEMENTS));
+    let imports = |interface| surface.imports.iter().any(|name| is(name, interface));
+    let reach = match (imports(HTTP), imports(SQL)) {
+        (true, _) => Reach::Http,
+        (false, true) => Reach::Sql,
+        (false, false) => Reach::Nothing,
+    };
+    let linker = engine.shared().linker(reach);
     let mismatch = |error: wasmtime::Error| Reason::Unusable(another_version(&error));
     let instance = linker.instantiate_pre(&component).map_err(mismatch)?;
     Ok(Component(Arc::new(Loaded {
@@ -193,11 +203,15 @@ fn load(
             .then(|| exports::events::GuestIndices::new(&instance))
             .transpose()
             .map_err(mismatch)?,
+        statements: exports_statements
+            .then(|| exports::statements::GuestIndices::new(&instance))
+            .transpose()
+            .map_err(mismatch)?,
         engine: engine.clone(),
         name: name.clone(),
         digest,
         instance,
-        imports_http,
+        reach,
     })))
 }
 
@@ -209,10 +223,22 @@ pub(super) fn check_surface(surface: &Surface) -> Result<(), Reason> {
             return Err(Reason::Export(interface));
         }
     }
-    let exports_events = exports(EVENTS);
+    let imports = |interface| surface.imports.iter().any(|name| is(name, interface));
+    let also = |interface: &'static str| match exports(interface) {
+        true => Ok(()),
+        false => Err(interface),
+    };
     surface.imports.iter().try_for_each(|import| {
-        check_import(import, exports_events)
-            .map_err(|why| Reason::Import { import: shown(import), why })
+        let needed = match import {
+            import if is(import, HTTP) => also(EVENTS),
+            import if is(import, SQL) && imports(HTTP) => {
+                let why = format!("a component reaches databases or services ({HTTP}), not both");
+                return Err(Reason::Import { import: shown(import), why });
+            }
+            import if is(import, SQL) => also(EVENTS).and_then(|()| also(STATEMENTS)),
+            _ => Ok(()),
+        };
+        check_import(import, needed).map_err(|why| Reason::Import { import: shown(import), why })
     })
 }
 
@@ -241,14 +267,17 @@ fn check_header(bytes: &[u8]) -> Result<(), Reason> {
 }
 
 const HTTP: &str = "omnifs:provider/http";
+const SQL: &str = "omnifs:provider/sql";
 const EVENTS: &str = "omnifs:provider/events";
+const STATEMENTS: &str = "omnifs:provider/statements";
 
 /// The interfaces of `wit/` that a component may import. `types` has no functions.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "omnifs:provider/config",
     HTTP,
     "omnifs:provider/log",
     "omnifs:provider/preload",
+    SQL,
     "omnifs:provider/types",
 ];
 
@@ -290,10 +319,12 @@ fn is(name: &str, interface: &str) -> bool {
     name.strip_prefix(interface).is_some_and(|version| version.starts_with(series))
 }
 
-fn check_import(import: &str, exports_events: bool) -> Result<(), String> {
-    if is(import, HTTP) && !exports_events {
+/// `needed`: what a component has to export that imports this, if it does not.
+fn check_import(import: &str, needed: Result<(), &str>) -> Result<(), String> {
+    if let Err(missing) = needed {
+        let world = if is(import, HTTP) { "service" } else { "database" };
         return Err(format!(
-            "only a component of the world `service` may, and this one does not export {EVENTS}"
+            "only a component of the world `{world}` may, and this one does not export {missing}"
         ));
     }
     if OWN.iter().chain(&WASI).chain(&WASI_UDP).any(|interface| is(import, interface)) {

@@ -3,13 +3,14 @@
 //! Invariant: a [`Node`] made here has an admitted name, an id and texts within their limits, and a size
 //! that is its content's. What does not, is refused with the answer that holds it.
 
-use super::bindings::omnifs::provider::{http, types};
+use super::bindings::omnifs::provider::{http, sql, types};
 use super::text::one_line;
 use super::{body, limits};
 use crate::capability::RAISED_BY;
 use crate::names::{self, Quoted};
 use crate::provider::{
-    Along, Body, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Request, Response,
+    Along, Body, Cause, Coherence, Failure, Kind, Method, Node, Offer, Partial, Query, Request,
+    Response, Rows, Value,
 };
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -363,6 +364,33 @@ pub(super) fn response(response: Response) -> http::Response {
 
 pub(super) fn headers(headers: Vec<(String, String)>) -> Vec<types::Header> {
     headers.into_iter().map(|(name, value)| types::Header { name, value }).collect()
+}
+
+pub(super) fn query(endpoint: String, statement: String, values: Vec<sql::Value>) -> Query {
+    let value = |value| match value {
+        sql::Value::Null => Value::Null,
+        sql::Value::Integer(number) => Value::Integer(number),
+        sql::Value::Real(number) => Value::Real(number),
+        sql::Value::Text(text) => Value::Text(text),
+        sql::Value::Blob(bytes) => Value::Blob(bytes),
+    };
+    Query { endpoint, statement, parameters: values.into_iter().map(value).collect() }
+}
+
+pub(super) fn rows(rows: Rows) -> sql::Rows {
+    let value = |value| match value {
+        Value::Null => sql::Value::Null,
+        Value::Integer(number) => sql::Value::Integer(number),
+        Value::Real(number) => sql::Value::Real(number),
+        Value::Text(text) => sql::Value::Text(text),
+        Value::Blob(bytes) => sql::Value::Blob(bytes),
+    };
+    let row = |row: Vec<Value>| row.into_iter().map(value).collect();
+    sql::Rows {
+        columns: rows.columns,
+        rows: rows.rows.into_iter().map(row).collect(),
+        state: rows.state,
+    }
 }
 
 #[cfg(test)]

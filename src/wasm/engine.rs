@@ -1,6 +1,6 @@
 //! The process's one wasmtime engine: its configuration, and the thread that moves its epoch.
 
-use super::host::{self, State};
+use super::host::{self, Reach, State};
 use super::limits;
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +24,22 @@ pub struct Engine(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) wasm: wasmtime::Engine,
     ticker: Ticker,
-    /// Everything but `http`.
-    pub(super) offline: Linker<State>,
-    pub(super) service: Linker<State>,
+    offline: Linker<State>,
+    service: Linker<State>,
+    database: Linker<State>,
     /// One permit for each slot of the pool, so that a call waits for a slot instead of failing.
     pub(super) slots: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// What a component that reaches its service so may import.
+    pub(super) fn linker(&self, reach: Reach) -> &Linker<State> {
+        match reach {
+            Reach::Nothing => &self.offline,
+            Reach::Http => &self.service,
+            Reach::Sql => &self.database,
+        }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -48,11 +59,13 @@ impl Engine {
                 wasmtime::Engine::new(&configuration(false)).map_err(EngineError::of)?
             }
         };
-        let offline = host::linker(&wasm, false).map_err(EngineError::of)?;
-        let service = host::linker(&wasm, true).map_err(EngineError::of)?;
+        let linker = |reach| host::linker(&wasm, reach).map_err(EngineError::of);
+        let offline = linker(Reach::Nothing)?;
+        let service = linker(Reach::Http)?;
+        let database = linker(Reach::Sql)?;
         let ticker = Ticker::start(wasm.weak()).map_err(|e| EngineError(e.to_string()))?;
         let slots = Arc::new(Semaphore::new(limits::INSTANCES_MAX as usize));
-        Ok(Engine(Arc::new(Shared { wasm, ticker, offline, service, slots })))
+        Ok(Engine(Arc::new(Shared { wasm, ticker, offline, service, database, slots })))
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -246,6 +259,6 @@ mod tests {
     #[test]
     fn without_a_pool_the_engine_still_starts() {
         let wasm = wasmtime::Engine::new(&configuration(false)).unwrap();
-        host::linker(&wasm, true).unwrap();
+        host::linker(&wasm, Reach::Http).unwrap();
     }
 }

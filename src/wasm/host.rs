@@ -6,12 +6,12 @@
 //! refused. Clocks and random numbers work.
 
 use super::begun::Begun;
-use super::bindings::omnifs::provider::{config, http, log, preload, types};
+use super::bindings::omnifs::provider::{config, http, log, preload, sql, types};
 use super::convert::{self, Fault};
 use super::limits::{self, Limits};
 use super::meter::Meter;
 use super::text::one_line;
-use crate::provider::{Along, Cause, Failure, Offer, Partial, Response, Upstream, Walk};
+use crate::provider::{Along, Cause, Failure, Offer, Partial, Response, Rows, Upstream, Walk};
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,15 +187,25 @@ impl WasiView for State {
     }
 }
 
-/// Links everything that a component of the world may import.
-pub(super) fn linker(engine: &wasmtime::Engine, service: bool) -> wasmtime::Result<Linker<State>> {
+/// By which interface a component reaches its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    Nothing,
+    Http,
+    Sql,
+}
+
+/// Links everything that such a component may import.
+pub(super) fn linker(engine: &wasmtime::Engine, reach: Reach) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     config::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     preload::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    if service {
-        http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    match reach {
+        Reach::Nothing => {}
+        Reach::Http => http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?,
+        Reach::Sql => sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?,
     }
     Ok(linker)
 }
@@ -309,14 +319,17 @@ impl State {
     }
 
     fn answered(&mut self, result: Result<Response, Failure>) -> Answered {
-        result.map(convert::response).map_err(|failure| {
-            let error = convert::error(&failure);
-            if self.failed.len() == FAILED_KEPT {
-                self.failed.remove(1);
-            }
-            self.failed.push((error.clone(), failure));
-            error
-        })
+        result.map(convert::response).map_err(|failure| self.failed(failure))
+    }
+
+    /// What the guest sees of a failed request, which is remembered.
+    fn failed(&mut self, failure: Failure) -> types::Error {
+        let error = convert::error(&failure);
+        if self.failed.len() == FAILED_KEPT {
+            self.failed.remove(1);
+        }
+        self.failed.push((error.clone(), failure));
+        error
     }
 }
 
@@ -377,6 +390,23 @@ impl http::Host for State {
         let requests = requests.into_iter().map(convert::request);
         self.begun.start(requests, &upstream, self.grants.limits.content);
         Ok(())
+    }
+}
+
+impl sql::Host for State {
+    async fn query(
+        &mut self,
+        endpoint: String,
+        statement: String,
+        parameters: Vec<sql::Value>,
+    ) -> wasmtime::Result<Result<sql::Rows, types::Error>> {
+        let Some(upstream) = self.grants.upstream.clone() else { return Ok(Err(not_granted())) };
+        self.count(1)?;
+        let query = convert::query(endpoint, statement, parameters);
+        let result = self.meter.clone().request(upstream.query(query)).await;
+        let rows = result.map_err(|failure| self.failed(failure));
+        self.meter.received(rows.as_ref().map_or(0, Rows::weight));
+        Ok(rows.map(convert::rows))
     }
 }
 

@@ -128,12 +128,24 @@ impl Instance {
                         return Err(error);
                     }
                     let guest = loaded.manifest.load(&mut *store, instance)?;
-                    guest.call_describe(store).await.map(Ok)
+                    let description = guest.call_describe(&mut *store).await?;
+                    let statements = match &loaded.statements {
+                        None => Vec::new(),
+                        Some(indices) => {
+                            let guest = indices.load(&mut *store, instance)?;
+                            guest.call_declared(store).await?
+                        }
+                    };
+                    Ok(Ok((description, statements)))
                 })
             })
             .await?;
         let component = self.component.component().await?;
-        manifest::check(answered.value, component.imports_http(), component.exports_events())
+        let (description, statements) = answered.value;
+        manifest::check(description, component.imports_http(), component.exports_events())
+            .and_then(|manifest| {
+                manifest::with_statements(manifest, statements, component.imports_sql())
+            })
             .map_err(|fault| self.refused(fault))
     }
 
@@ -181,6 +193,9 @@ fn check_exports(
     loaded.provider.load(&mut *store, instance)?;
     if let Some(events) = &loaded.events {
         events.load(&mut *store, instance)?;
+    }
+    if let Some(statements) = &loaded.statements {
+        statements.load(&mut *store, instance)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod guide;
 mod into;
 mod nearby;
 mod requests;
+mod statements;
 
 use super::bindings::exports::omnifs::provider::manifest as raw;
 use super::convert::{self, Fault};
@@ -17,6 +18,7 @@ use crate::capability::{Base, Placed, RedirectHost, pattern};
 use crate::names::Quoted;
 use crate::provider::{Cause, Manifest};
 use requests::{check_bodies, check_variable, is_hosts};
+pub(super) use statements::with_statements;
 use std::collections::HashSet;
 use url::{Host, Url};
 

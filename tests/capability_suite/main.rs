@@ -14,6 +14,8 @@ mod elsewhere;
 mod gate;
 mod login;
 mod parts;
+#[cfg(all(feature = "sql", target_os = "linux"))]
+mod postgres;
 mod redirects;
 mod retries;
 mod schemes;
@@ -21,6 +23,8 @@ mod server;
 mod sessions;
 #[cfg(target_os = "linux")]
 mod signatures;
+#[cfg(feature = "sql")]
+mod sql;
 mod tls;
 mod whose;
 
@@ -55,6 +59,7 @@ fn endpoint() -> Endpoint {
         nearby: None,
         bodies: None,
         session: None,
+        statements: Vec::new(),
     }
 }
 

@@ -3,12 +3,16 @@
 #![cfg(target_os = "linux")]
 
 mod crates;
+#[cfg(feature = "sql")]
+mod db;
 mod declared;
 mod dns;
 mod k8s;
 mod mcp;
 mod npm;
 mod oci;
+#[cfg(feature = "sql")]
+mod pg;
 mod prometheus;
 mod pypi;
 mod rest;

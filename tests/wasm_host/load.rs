@@ -170,7 +170,7 @@ fn a_missing_export_is_named() {
     refused(&component("", &[PROVIDER]), "does not export omnifs:provider/manifest");
     refused(
         &component("", &[MANIFEST, EVENTS]),
-        "does not export omnifs:provider/provider: build it for the world `service` or `offline`",
+        "does not export omnifs:provider/provider: build it for the world `service`, `database` or `offline`",
     );
     let short = ("omnifs:provider/provider@1.0.0", &["read-file"][..]);
     refused(&component("", &[MANIFEST, short]), "built for another version of omnifs:provider");

@@ -105,7 +105,8 @@ const TABLE: &[Row] = &[
     row(Program("docker-registry"), &["docker-registry"], "the registry of images of tests", TESTED),
     row(Program("nats-server"), &["nats-server"], "a declared service, and the bus of a fleet, in tests", TESTED),
     row(Program("pdns_server"), &["pdns-server", "pdns-backend-sqlite3"], "a declared service in tests", TESTED),
-    row(Program("sqlite3"), &["sqlite3"], "makes its database", TESTED),
+    row(Program("sqlite3"), &["sqlite3"], "makes its database, and is what its own provider is tested with", TESTED),
+    row(File("/usr/lib/postgresql/15/bin/initdb"), &["postgresql-15"], "what its provider is tested with", TESTED),
     row(Program("prometheus-pushgateway"), &["prometheus-pushgateway"], "a declared service in tests", TESTED),
     row(Program("syncthing"), &["syncthing"], "a declared service in tests", TESTED),
     row(Program("curl"), &["curl"], "asks these servers what the mount has to show", TESTED),
@@ -262,13 +263,14 @@ fn apt() -> Command {
 struct NoService(Vec<&'static str>);
 
 /// Packages, and the units that each starts.
-const SERVICES: [(&str, &[&str]); 10] = [
+const SERVICES: [(&str, &[&str]); 11] = [
     ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
     ("podman", &["podman.service", "podman.socket", "podman-restart.service"]),
     ("bind9", &["named.service"]),
     ("docker-registry", &["docker-registry.service"]),
     ("nats-server", &["nats-server.service"]),
     ("pdns-server", &["pdns.service"]),
+    ("postgresql-15", &["postgresql.service"]),
     ("prometheus", &["prometheus.service"]),
     ("prometheus-alertmanager", &["prometheus-alertmanager.service"]),
     ("prometheus-pushgateway", &["prometheus-pushgateway.service"]),

@@ -1,7 +1,8 @@
 //! Bindings generated from `wit/`, on every target: natively the types are used and the imports are
 //! not (see `host`).
 //!
-//! The world `offline` is `service` without `http` and `events`, so it borrows types and exports.
+//! The world `offline` is `service` without `http` and `events`, so it borrows types and exports. `database` is
+//! `service` without `http`, and with what the last two modules add.
 #![allow(missing_debug_implementations, clippy::missing_safety_doc)]
 
 pub mod service {
@@ -28,5 +29,43 @@ pub mod offline {
             "omnifs:provider/log@1.0.0": super::service::omnifs::provider::log,
             "omnifs:provider/preload@1.0.0": super::service::omnifs::provider::preload,
         },
+    });
+}
+
+/// What the world `database` imports beside what `service` does. A world with exports would be one that every component
+/// has to fit, used or not, unless its macro describes it.
+pub mod database {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package omnifs:sdk;
+            world queries {
+                import omnifs:provider/sql@1.0.0;
+            }
+        ",
+        world: "omnifs:sdk/queries",
+        runtime_path: "wit_bindgen::rt",
+        with: {
+            "omnifs:provider/types@1.0.0": super::service::omnifs::provider::types,
+        },
+        generate_all,
+    });
+}
+
+/// What it exports beside that.
+pub mod statements {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package omnifs:sdk;
+            world statements {
+                export omnifs:provider/statements@1.0.0;
+            }
+        ",
+        world: "omnifs:sdk/statements",
+        pub_export_macro: true,
+        export_macro_name: "export_statements",
+        runtime_path: "wit_bindgen::rt",
+        generate_all,
     });
 }

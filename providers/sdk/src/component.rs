@@ -1,6 +1,7 @@
-//! A [`Provider`] behind the exports of both worlds.
+//! A [`Provider`] behind the exports of the three worlds.
 
 use crate::bindings::service;
+use crate::bindings::statements::exports::omnifs::provider::statements;
 use crate::events::{Change, Changes, Delivery, Position, Progress};
 use crate::http::Request;
 use crate::id::Address;
@@ -148,6 +149,13 @@ impl<P: Provider> w::Guest for Component<P> {
     fn describe() -> w::Description {
         host::report_panics();
         crate::describe::description(&P::manifest(), crate::NodeId::encode(&P::ROOT))
+    }
+}
+
+impl<P: Provider> statements::Guest for Component<P> {
+    fn declared() -> Vec<statements::Database> {
+        host::report_panics();
+        crate::describe::databases(&P::manifest())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The manifest in its wire form.
 
 use crate::bindings::service::exports::omnifs::provider::manifest as w;
+use crate::bindings::statements::exports::omnifs::provider::statements as s;
 use crate::manifest::{self as m, Manifest};
 
 pub(crate) fn description(manifest: &Manifest, root: String) -> w::Description {
@@ -21,6 +22,30 @@ pub(crate) fn description(manifest: &Manifest, root: String) -> w::Description {
         feeds: manifest.feeds.iter().map(feed).collect(),
         guide: manifest.guide.iter().map(path).collect(),
     }
+}
+
+pub(crate) fn databases(manifest: &Manifest) -> Vec<s::Database> {
+    let kind = |kind| match kind {
+        m::ParameterKind::Value => s::ParameterKind::Value,
+        m::ParameterKind::Integer => s::ParameterKind::Integer,
+        m::ParameterKind::Text => s::ParameterKind::Text,
+        m::ParameterKind::Identifier => s::ParameterKind::Identifier,
+    };
+    let statement = |own: &m::Statement| s::Statement {
+        name: own.name.to_owned(),
+        text: own.text.to_owned(),
+        parameters: Vec::from_iter(
+            own.parameters
+                .iter()
+                .map(|(name, of)| s::Parameter { name: (*name).to_owned(), kind: kind(*of) }),
+        ),
+    };
+    let databases = manifest.endpoints.iter().filter(|endpoint| !endpoint.statements.is_empty());
+    let database = |endpoint: &m::Endpoint| s::Database {
+        endpoint: endpoint.name.to_owned(),
+        statements: endpoint.statements.iter().map(statement).collect(),
+    };
+    databases.map(database).collect()
 }
 
 fn path(path: &m::Path) -> w::PathDoc {

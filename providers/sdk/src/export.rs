@@ -1,7 +1,8 @@
 //! The macro that makes a crate a component.
 
 /// Exports a [`Provider`](crate::Provider): `export!(service, Docker)` for the world with `http`,
-/// `export!(offline, Hello)` for the world without. The crate is a `cdylib`; natively, where its
+/// `export!(database, Db)`
+/// for the one with `sql`, `export!(offline, Hello)` for the one with neither. The crate is a `cdylib`; natively, where its
 /// tests run, the macro does nothing.
 #[macro_export]
 macro_rules! export {
@@ -11,6 +12,13 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::service::export_service!(
             OmnifsComponent with_types_in $crate::bindings::service
+        );
+    };
+    (database, $Provider:ty) => {
+        $crate::export!(service, $Provider);
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::statements::export_statements!(
+            OmnifsComponent with_types_in $crate::bindings::statements
         );
     };
     (offline, $Provider:ty) => {

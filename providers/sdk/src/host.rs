@@ -1,6 +1,7 @@
 //! The one door to the imports: the component's own on wasm, the test host's elsewhere.
 
 use crate::Result;
+use crate::bindings::database::omnifs::provider::sql::{Rows, Value};
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
 use crate::bindings::service::omnifs::provider::preload::{Coverage, Walk};
@@ -21,6 +22,10 @@ mod imports {
 
     pub fn begin(requests: &[Request]) {
         wit::http::begin(requests);
+    }
+
+    pub fn query(endpoint: &str, statement: &str, parameters: &[Value]) -> Result<Rows> {
+        crate::bindings::database::omnifs::provider::sql::query(endpoint, statement, parameters)
     }
 
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
@@ -64,6 +69,10 @@ mod imports {
     /// Each is made when it is asked for.
     pub fn begin(_requests: &[Request]) {}
 
+    pub fn query(endpoint: &str, statement: &str, parameters: &[Value]) -> Result<Rows> {
+        host::query(endpoint, statement, parameters)
+    }
+
     pub fn offer(parent: &str, children: &[Node], coverage: Coverage) {
         host::offer(parent, children, coverage);
     }
@@ -89,7 +98,9 @@ mod imports {
     }
 }
 
-pub(crate) use imports::{ahead, begin, config, content, fetch, fetch_all, log, offer, partial};
+pub(crate) use imports::{
+    ahead, begin, config, content, fetch, fetch_all, log, offer, partial, query,
+};
 
 /// Lets a panic say what happened before it becomes a trap.
 #[cfg(target_arch = "wasm32")]

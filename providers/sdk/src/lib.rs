@@ -52,6 +52,7 @@ pub mod preload;
 mod routes;
 mod serve;
 mod shape;
+pub mod sql;
 mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -63,6 +63,28 @@ pub struct Endpoint {
     pub nearby: Option<Nearby>,
     pub bodies: Option<Bodies>,
     pub session: Option<Session>,
+    /// Of a database: what it may be asked. Its `default_url` is `sqlite:` or `postgres://HOST/DATABASE`.
+    pub statements: &'static [Statement],
+}
+
+/// One statement that only reads, as `wit/sql.wit` describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement {
+    pub name: &'static str,
+    /// `{NAME}` stands for a parameter.
+    pub text: &'static str,
+    /// In the order of [`sql::query`](crate::sql::query)'s values.
+    pub parameters: &'static [(&'static str, ParameterKind)],
+}
+
+/// What may be given for a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    Value,
+    Integer,
+    Text,
+    /// The name of a schema, table or column: the host looks it up, and quotes it.
+    Identifier,
 }
 
 /// What the bodies of `post` requests may say: each is a JSON object whose member is one of these. The host refuses
@@ -100,6 +122,7 @@ impl Endpoint {
             nearby: None,
             bodies: None,
             session: None,
+            statements: &[],
         }
     }
 }

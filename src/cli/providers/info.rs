@@ -7,7 +7,7 @@ use omnifs::config::{Config, Instance, Mount};
 use omnifs::credentials::Elsewhere;
 use omnifs::host;
 use omnifs::logs::printable;
-use omnifs::provider::{Endpoint, FeedKind, Manifest, Method, Scheme};
+use omnifs::provider::{Endpoint, FeedKind, Manifest, Method, ParameterKind, Scheme};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -98,6 +98,20 @@ pub fn describe(
         }
         for (method, path) in &endpoint.allow {
             line(4, format!("{} {path}", word(*method)));
+        }
+        for statement in &endpoint.statements {
+            line(4, format!("{}: {}", statement.name, statement.text));
+            for parameter in &statement.parameters {
+                let meaning = match parameter.kind {
+                    ParameterKind::Value => "a value",
+                    ParameterKind::Integer => "a number",
+                    ParameterKind::Text => "a text",
+                    ParameterKind::Identifier => {
+                        "the name of a schema, table or column that exists"
+                    }
+                };
+                line(6, format!("{{{}}} is {meaning}", parameter.name));
+            }
         }
         for (word, meaning) in open_parts(endpoint) {
             line(6, format!("{word} is {meaning}"));

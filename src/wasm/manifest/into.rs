@@ -60,6 +60,8 @@ pub(super) fn endpoint(raw: raw::Endpoint) -> Endpoint {
             begun_by: raw.begun_by,
             confirmed_by: raw.confirmed_by,
         }),
+        // Of an interface of their own.
+        statements: Vec::new(),
     }
 }
 

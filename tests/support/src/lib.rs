@@ -14,6 +14,8 @@ pub mod http;
 pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod npm;
+#[cfg(target_os = "linux")]
+pub mod postgres;
 #[cfg(unix)]
 pub mod proxy;
 #[cfg(target_os = "linux")]

@@ -69,6 +69,8 @@ impl Server {
         let said = || fs::read_to_string(&self.log).unwrap_or_default();
         // BIND writes a port after a `#`.
         let hashed = self.address.replace(':', "#");
+        // PostgreSQL writes it as a word.
+        let apart = self.address.replace(':', "\", port ");
         let words = [
             "listening on",
             "listening for http requests on",
@@ -79,7 +81,7 @@ impl Server {
             "listening for client connections on",
         ];
         let listens = |line: &str| {
-            let at = line.contains(&self.address) || line.contains(&hashed);
+            let at = [&self.address, &hashed, &apart].iter().any(|at| line.contains(*at));
             at && words.iter().any(|words| line.to_lowercase().contains(words))
         };
         let ready = wait_until(START, || match process.try_wait() {

@@ -11,8 +11,11 @@ const VERSION: &str = "@1.0.0";
 const PROVIDER: &[&str] = &["types", "config", "log", "preload"];
 /// What a provider that has event feeds, and so a service, may import beside that.
 const SERVICE: &str = "http";
-/// The export by which the two worlds differ.
+/// What one may that has feeds and statements.
+const DATABASE: &str = "sql";
+/// The exports by which the worlds differ.
 const FEEDS: &str = "events";
+const STATEMENTS: &str = "statements";
 
 /// The WASI interfaces that the standard library of wasm32-wasip2 imports. The host answers each
 /// of them with nothing: no directory, no variable, no argument, a closed stream. None reaches a
@@ -95,6 +98,7 @@ pub fn check(name: &str, list: &Imports, wasi: bool) -> Result<()> {
         let allowed = match interface.strip_prefix(PACKAGE) {
             Some(_) if VERSION.strip_prefix('@') != Some(version) => false,
             Some(own) if own == SERVICE => list.exports(FEEDS),
+            Some(own) if own == DATABASE => list.exports(FEEDS) && list.exports(STATEMENTS),
             Some(own) => PROVIDER.contains(&own),
             None => wasi && version.starts_with("0.2.") && WASI.contains(&interface),
         };
@@ -127,6 +131,13 @@ mod tests {
         check("x", &list(&["types", "http"], SERVICE_EXPORTS), false).unwrap();
         let error = check("x", &list(&["types", "http"], OFFLINE), false).unwrap_err().to_string();
         assert!(error.contains("x imports omnifs:provider/http@1.0.0"), "{error}");
+    }
+
+    #[test]
+    fn a_database_may_import_sql_where_it_names_its_statements() {
+        let whole = ["manifest", "provider", "events", "statements"];
+        check("x", &list(&["types", "sql"], &whole), false).unwrap();
+        assert!(check("x", &list(&["types", "sql"], SERVICE_EXPORTS), false).is_err());
     }
 
     #[test]

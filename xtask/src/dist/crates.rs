@@ -31,6 +31,7 @@ pub fn linked() -> Result<Vec<Crate>> {
             "wasm32-wasip2",
             &[
                 "crates",
+                "db",
                 "dns",
                 "docker",
                 "git",
@@ -40,6 +41,7 @@ pub fn linked() -> Result<Vec<Crate>> {
                 "mcp",
                 "npm",
                 "oci",
+                "pg",
                 "prometheus",
                 "pypi",
                 "rest",

@@ -1,17 +1,20 @@
 //! The imports of a component, for the thread of one test.
 
 use super::recorded::{self, Recorded};
+use crate::bindings::database::omnifs::provider::sql::{Rows, Value};
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::log::Level;
 use crate::bindings::service::omnifs::provider::preload::{Coverage, Walk};
 use crate::bindings::service::omnifs::provider::types::{Error, Method, Node, Request};
-use crate::manifest::{Bodies, Manifest, Setting};
+use crate::manifest::{Bodies, Manifest, ParameterKind, Setting, Statement};
 use std::cell::RefCell;
 
 /// What the provider did during a call.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub requests: Vec<Request>,
+    /// Statements, as [`recorded::call`] writes them.
+    pub queries: Vec<String>,
     pub offers: Vec<(String, Vec<Node>, bool)>,
     pub contents: Vec<(String, Vec<u8>)>,
     pub partials: Vec<(String, u32, String)>,
@@ -57,6 +60,29 @@ pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
         let answer = host.upstream.take(request);
         answer.unwrap_or_else(|| panic!("no exchange was recorded for {line}"))
     })
+}
+
+pub(crate) fn query(endpoint: &str, name: &str, given: &[Value]) -> Result<Rows, Error> {
+    with(|host| {
+        let call = recorded::call(name, given);
+        let own = host.manifest.endpoints.iter().find(|own| own.name == endpoint);
+        let statement = own.and_then(|own| own.statements.iter().find(|own| own.name == name));
+        let fits = |statement: &Statement| {
+            let pairs = statement.parameters.iter().zip(given);
+            statement.parameters.len() == given.len() && pairs.into_iter().all(|(p, v)| fit(p.1, v))
+        };
+        assert!(statement.is_some_and(fits), "the manifest does not allow {call}");
+        host.trace.queries.push(call.clone());
+        host.upstream.rows(&call).unwrap_or_else(|| panic!("no rows were recorded for {call}"))
+    })
+}
+
+fn fit(kind: ParameterKind, value: &Value) -> bool {
+    match kind {
+        ParameterKind::Value => true,
+        ParameterKind::Integer => matches!(value, Value::Integer(_)),
+        ParameterKind::Text | ParameterKind::Identifier => matches!(value, Value::Text(_)),
+    }
 }
 
 pub(crate) fn offer(parent: &str, children: &[Node], coverage: Coverage) {

@@ -105,7 +105,7 @@ impl<P: Provider> Mount<P> {
         Ok(files)
     }
 
-    /// The requests since the last call of this, as `GET /path?query`.
+    /// The requests since the last call of this, as `GET /path?query`, and statements, as `rows(albums, 10)`.
     pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.borrow_mut().requests)
     }
@@ -281,8 +281,9 @@ impl<P: Provider> Mount<P> {
     fn call<T>(&self, call: impl FnOnce() -> T) -> T {
         let mut state = self.state.borrow_mut();
         let (value, trace) = host::run(P::manifest(), &mut state.upstream, call);
-        let Trace { requests, offers, contents, partials, log } = trace;
+        let Trace { requests, queries, offers, contents, partials, log } = trace;
         state.requests.extend(requests.iter().map(recorded::line));
+        state.requests.extend(queries);
         state.partials.extend(partials);
         state.log.extend(log);
         for (parent, nodes, whole) in offers {

@@ -1,5 +1,6 @@
 //! Recorded exchanges.
 
+use crate::bindings::database::omnifs::provider::sql::{Rows, Value as Cell};
 use crate::bindings::service::omnifs::provider::http::Response;
 use crate::bindings::service::omnifs::provider::types::{Error, Method};
 use crate::bindings::service::omnifs::provider::types::{Header, Request};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
     answers: BTreeMap<String, VecDeque<Result<Response, Error>>>,
+    rows: BTreeMap<String, Result<Rows, Error>>,
     service: Option<Service>,
     pub(crate) config: BTreeMap<String, String>,
 }
@@ -90,6 +92,30 @@ impl Recorded {
         self
     }
 
+    /// The rows of a statement, called as `rows(albums, 10)`.
+    pub fn table<const N: usize>(
+        mut self,
+        call: &str,
+        state: &str,
+        columns: [&str; N],
+        rows: impl IntoIterator<Item = [Cell; N]>,
+    ) -> Self {
+        let columns = columns.map(str::to_owned).to_vec();
+        let rows = rows.into_iter().map(Vec::from).collect();
+        self.rows.insert(call.to_owned(), Ok(Rows { columns, rows, state: state.to_owned() }));
+        self
+    }
+
+    /// A statement fails.
+    pub fn no_table(mut self, call: &str, error: Error) -> Self {
+        self.rows.insert(call.to_owned(), Err(error));
+        self
+    }
+
+    pub(crate) fn rows(&self, call: &str) -> Option<Result<Rows, Error>> {
+        self.rows.get(call).cloned()
+    }
+
     /// `request` fails before there is an answer.
     pub fn fail(mut self, request: &str, error: Error) -> Self {
         self.answers.entry(request.to_owned()).or_default().push_back(Err(error));
@@ -131,9 +157,22 @@ impl Recorded {
     /// Replaces or adds what `other` holds.
     pub(crate) fn update(&mut self, other: Recorded) {
         self.answers.extend(other.answers);
+        self.rows.extend(other.rows);
         self.service = other.service.or(self.service.take());
         self.config.extend(other.config);
     }
+}
+
+/// `rows(albums, 10)`.
+pub(crate) fn call(statement: &str, values: &[Cell]) -> String {
+    let value = |value: &Cell| match value {
+        Cell::Null => "NULL".to_owned(),
+        Cell::Integer(number) => number.to_string(),
+        Cell::Real(number) => number.to_string(),
+        Cell::Text(text) => text.clone(),
+        Cell::Blob(bytes) => format!("x{}", crate::sql::hex(bytes)),
+    };
+    format!("{statement}({})", values.iter().map(value).collect::<Vec<_>>().join(", "))
 }
 
 /// `GET /path?query`.
