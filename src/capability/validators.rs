@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Key {
 }
 
 /// A kept answer with status 200.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     etag: Option<HeaderValue>,
     /// Where no other state has it.
@@ -58,7 +58,76 @@ pub(super) struct Kept {
     pub body: Bytes,
 }
 
+/// A kept answer as it is written for other mounts: this line, then the body.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    etag: Option<String>,
+    last_modified: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
 impl Kept {
+    /// An answer 200, unless the service forbids to keep it.
+    pub fn of(answer: &HeaderMap, headers: &[(String, String)], body: &Bytes) -> Option<Kept> {
+        let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
+        let forbidden =
+            answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
+                value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))
+            }) || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        (!forbidden).then(|| Kept {
+            etag: answer.get(header::ETAG).cloned(),
+            last_modified: answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned(),
+            headers: headers.to_vec(),
+            body: body.clone(),
+        })
+    }
+
+    /// As the answer 304 has confirmed it, with its headers.
+    pub fn confirmed(&self, headers: Vec<(String, String)>) -> Kept {
+        Kept { headers, ..self.clone() }
+    }
+
+    /// Nothing where a validator is not text.
+    pub fn written(&self) -> Option<Bytes> {
+        let text = |value: &Option<HeaderValue>| {
+            value.as_ref().map(|value| value.to_str().map(str::to_owned)).transpose().ok()
+        };
+        let line = Line {
+            etag: text(&self.etag)?,
+            last_modified: text(&self.last_modified)?,
+            headers: self.headers.clone(),
+        };
+        // JSON has no line feed but those that are escaped.
+        let line = serde_json::to_vec(&line).ok()?;
+        Some([&line, &b"\n"[..], &self.body].concat().into())
+    }
+
+    pub fn read(written: &Bytes) -> Option<Kept> {
+        let end = written.iter().position(|byte| *byte == b'\n')?;
+        let line: Line = serde_json::from_slice(&written[..end]).ok()?;
+        let value = |text: Option<String>| text.map(HeaderValue::try_from).transpose().ok();
+        Some(Kept {
+            etag: value(line.etag)?,
+            last_modified: value(line.last_modified)?,
+            headers: line.headers,
+            body: written.slice(end + 1..),
+        })
+    }
+
+    /// As it was answered.
+    pub fn own_headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    fn has_validator(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+
+    fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 48);
+        self.body.len() + headers.sum::<usize>()
+    }
+
     /// The conditions under which the server may answer 304.
     pub fn conditions(&self, headers: &mut HeaderMap) {
         if let Some(etag) = &self.etag {
@@ -155,33 +224,16 @@ impl Validators {
         self.lock().not_modified += 1;
     }
 
-    /// Keeps an answer 200, or forgets the one held where this one has no validator.
-    pub(super) fn keep(
-        &self,
-        key: Key,
-        answer: &HeaderMap,
-        headers: &[(String, String)],
-        body: &Bytes,
-    ) {
-        let etag = answer.get(header::ETAG).cloned();
-        let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
-        let last_modified = answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned();
-        let forbidden =
-            answer.get_all(header::CACHE_CONTROL).iter().any(|value| {
-                value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("no-store"))
-            }) || answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
-        let bytes = ENTRY_OVERHEAD
-            + key.bytes()
-            + body.len()
-            + headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+    /// Keeps an answer 200, or forgets the one held where this one has no validator or must not be kept.
+    pub(super) fn keep(&self, key: Key, kept: Option<&Arc<Kept>>) {
         let mut store = self.lock();
-        if (etag.is_none() && last_modified.is_none()) || forbidden || bytes > store.capacity / 4 {
-            store.remove(&key);
+        store.remove(&key);
+        let Some(kept) = kept.filter(|kept| kept.has_validator()) else { return };
+        let bytes = ENTRY_OVERHEAD + key.bytes() + kept.bytes();
+        if bytes > store.capacity / 4 {
             return;
         }
-        let kept = Kept { etag, last_modified, headers: headers.to_vec(), body: body.clone() };
-        store.remove(&key);
-        store.entries.put(key, (Arc::new(kept), bytes));
+        store.entries.put(key, (kept.clone(), bytes));
         store.bytes += bytes;
         store.shrink();
     }
@@ -229,6 +281,21 @@ mod tests {
         }
     }
 
+    fn keep(validators: &Validators, key: Key, answer: &HeaderMap, body: &Bytes) {
+        validators.keep(key, Kept::of(answer, &[], body).map(Arc::new).as_ref());
+    }
+
+    #[test]
+    fn what_is_written_for_others_reads_back_as_the_same() {
+        let headers = [("x-name".to_owned(), "a\n\u{e4}".to_owned())];
+        let body = Bytes::from_static(b"one\ntwo\n");
+        let kept = Kept::of(&tagged("W/\"a\""), &headers, &body).unwrap();
+        assert_eq!(Kept::read(&kept.written().unwrap()), Some(kept));
+        for odd in ["", "{}", "{}\nbody", "\n"] {
+            assert_eq!(Kept::read(&Bytes::from(odd)), None, "{odd}");
+        }
+    }
+
     fn tagged(etag: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static(etag))])
     }
@@ -238,7 +305,7 @@ mod tests {
         let validators = Validators::new(16 << 10);
         for number in 0..100 {
             let body = Bytes::from(vec![b'x'; 1000]);
-            validators.keep(key(&format!("/{number}"), 1), &tagged("\"a\""), &[], &body);
+            keep(&validators, key(&format!("/{number}"), 1), &tagged("\"a\""), &body);
             let status = validators.status();
             assert!(status.bytes <= status.capacity, "{status:?}");
             // Touched at every step, so it stays.
@@ -255,14 +322,14 @@ mod tests {
     fn entries_of_other_credentials_and_forbidden_answers_are_not_found() {
         let validators = Validators::new(1 << 20);
         let body = Bytes::from_static(b"body");
-        validators.keep(key("/a", 1), &tagged("\"a\""), &[], &body);
+        keep(&validators, key("/a", 1), &tagged("\"a\""), &body);
         assert!(validators.find(&key("/a", 2)).is_none());
         assert!(validators.find(&key("/a", 1)).is_some());
         let mut secret = tagged("\"b\"");
         secret.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, No-Store"));
-        validators.keep(key("/a", 1), &secret, &[], &body);
+        keep(&validators, key("/a", 1), &secret, &body);
         assert!(validators.find(&key("/a", 1)).is_none());
-        validators.keep(key("/a", 1), &HeaderMap::new(), &[], &body);
+        keep(&validators, key("/a", 1), &HeaderMap::new(), &body);
         assert!(validators.find(&key("/a", 1)).is_none());
     }
 }

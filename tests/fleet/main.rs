@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod cores;
+mod fifty;
 mod forged;
 mod mounts;
+mod sharing;
 mod world;

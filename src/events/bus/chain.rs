@@ -136,6 +136,15 @@ impl Link {
         Link { kind: Kind::Gap, id: "".into() }
     }
 
+    /// Where somebody goes on: no other chain does so with the same head, also where the same changes are told again to a
+    /// bus that was put back. About nothing that there is.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn mark() -> Result<Link, String> {
+        Ok(Link { kind: Kind::Children, id: Head::anywhere()?.to_string().into() })
+    }
+
     /// The change for the ledger. What a relay says is gone is asked for again, so that one that lies costs
     /// requests and hides nothing.
     pub fn change(&self, scope: &Arc<str>) -> Change {

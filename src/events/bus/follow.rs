@@ -7,6 +7,7 @@ use super::chain::{How, Outcome, Position, apply};
 use super::keys::PublicKey;
 use super::message::{Beat, Fault, Message, State};
 use super::names::{Key, Pattern, Place};
+use super::positions::{self, Positions};
 use super::server::{Error, Kept, STREAM, Server};
 use super::{Rhythm, Want};
 use crate::backoff::jittered;
@@ -40,6 +41,8 @@ pub struct Fleet {
     /// Of which scopes the fleet's relays tell.
     pub scopes: Arc<[Pattern]>,
     pub rhythm: Rhythm,
+    /// Where this mount stands.
+    pub positions: Arc<Positions>,
 }
 
 impl Fleet {
@@ -172,6 +175,8 @@ struct Follower {
     standing: Standing,
     /// How far it has heard.
     position: Option<Position>,
+    /// The same for others.
+    place: positions::Place,
     /// What the bus keeps was read since the connection was made.
     read: bool,
     /// Since the scope was live last, all was heard of.
@@ -200,6 +205,7 @@ impl Follower {
             split: split.clone(),
             key: split.place.key(&scope),
             standing: Standing::of(feeding, &scope, "bus"),
+            place: positions::Place::new(&split.fleet.positions, &scope),
             scope,
             position: None,
             read: false,
@@ -356,6 +362,7 @@ impl Follower {
             Some(kept) => self.message(&kept.payload, How::Kept),
             None if self.position.is_some() => {
                 self.position = None;
+                self.place.move_to(None);
                 self.gap();
                 self.down("the bus keeps nothing of it any more");
             }
@@ -370,9 +377,16 @@ impl Follower {
             Err(fault) => return self.fault(fault),
         };
         let (outcome, there) = apply(self.position.as_ref(), &message, how);
+        if outcome != Outcome::Ignored {
+            // Before the ledger hears of it.
+            self.place.move_to(Some(there));
+        }
         let changes: Vec<_> = match outcome {
             Outcome::Ignored => return,
             Outcome::Gap => {
+                // A bus that was put back keeps what it kept then, until the relay has found out: the beat before speaks
+                // for no answer of that time.
+                self.place.live_until(None);
                 if self.position.is_some() || self.polled {
                     self.gap();
                 }
@@ -431,6 +445,7 @@ impl Follower {
                     self.split.scopes.lock().polled.remove(&self.scope);
                 }
                 self.standing.up();
+                self.place.live_until(Some(until));
                 // What was missed before it came up is not proven by what is heard from then on: a later beat resumes
                 // nothing.
                 if std::mem::replace(&mut self.whole, true) && was_down {
@@ -449,6 +464,7 @@ impl Follower {
     }
 
     fn down(&mut self, why: &str) {
+        self.place.live_until(None);
         if self.live_until.take().is_some() {
             self.away_at = Instant::now() + patience(&self.split.fleet.rhythm);
         }

@@ -47,6 +47,8 @@ pub struct Station {
     pub keys: Arc<[PublicKey]>,
     pub scopes: Arc<[Pattern]>,
     pub rhythm: Rhythm,
+    /// Whether the fleet's mounts share answers.
+    pub shares: bool,
     /// Which process this is, unlike any other.
     pub id: String,
 }
@@ -238,6 +240,9 @@ impl Relay {
             }
             let taken = async {
                 server.prepare(rhythm.lease).await?;
+                if self.station.shares {
+                    server.prepare_answers(rhythm.fetch).await?;
+                }
                 self.take_lease().await
             };
             let why = match taken.await {
@@ -474,7 +479,11 @@ impl Session {
             read.map_err(told).ok()
         });
         let writer = match &read {
-            Some(message) => Writer::after(message),
+            Some(message) => {
+                let mut writer = Writer::after(message);
+                writer.push(Link::mark().map_err(Error::Failed)?);
+                writer
+            }
             None => Writer::begin().map_err(Error::Failed)?,
         };
         let sealed = read.and_then(|message| message.cursor);
