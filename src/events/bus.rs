@@ -2,7 +2,8 @@
 //!
 //! A relay (`relay`) is fed as a mount is, and appends what it hears to the chain of each scope (`chain`), whose
 //! last message the bus keeps. A mount (`follow`) listens, and reads that one message where it may have missed
-//! something. What travels is hints, never content; who may listen to which scope is the operator's to say.
+//! something. What is said of a scope is hints, never content; who may listen to which one is the operator's to say.
+//! Where mounts share answers (`answers`), the bus keeps these sealed.
 //!
 //! **Invariant:** what a mount hears is never more than a reason to ask: a relay that lies costs requests, and
 //! one that is silent is lost.

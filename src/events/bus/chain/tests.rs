@@ -186,3 +186,17 @@ fn duplicates_reorderings_and_losses_come_to_each_change_once_or_to_a_gap() {
     }
     assert!(resumed > 1_000 && gaps > 100 && ignored > 1_000, "{resumed} {gaps} {ignored}");
 }
+
+#[test]
+fn two_that_go_on_from_one_message_and_say_the_same_are_at_two_positions() {
+    let begun = Writer::begin().unwrap();
+    let gone_on = || {
+        let mut writer = begun.clone();
+        writer.push(Link::mark().unwrap());
+        writer.push(Link::of(&Change::Invalidated("a".into())));
+        writer.position()
+    };
+    let (one, other) = (gone_on(), gone_on());
+    assert_eq!(one.n, other.n);
+    assert_ne!(one.head, other.head);
+}
