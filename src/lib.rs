@@ -41,6 +41,7 @@ pub mod router;
 pub mod runtime;
 pub mod scopes;
 mod sharded;
+pub mod sharing;
 pub mod shipped;
 pub mod stops;
 #[cfg(target_os = "linux")]

@@ -9,7 +9,7 @@ mod registry;
 pub use registry::{Interned, Registry};
 
 use crate::mutants::{Mutant, planted};
-use crate::provider::{Body, Kind, Node as Answered};
+use crate::provider::{self, Body, Kind, Node as Answered};
 use crate::remote::Remote;
 use crate::scopes::Scope;
 use crate::sharded::Numbers;
@@ -172,6 +172,16 @@ impl Node {
     /// The digest of a content that is read in pieces: where nothing proves it, one that no other has.
     pub fn proof(&self) -> u64 {
         *self.digest.get_or_init(crate::remote::unproven)
+    }
+
+    /// What speaks for an answer about it, as a provider says that. Nothing does for which entries an instance's root has.
+    pub fn vouched_for(&self) -> provider::Coherence {
+        match &self.coherence {
+            _ if self.relisted => provider::Coherence::Volatile,
+            Coherence::Immutable => provider::Coherence::Immutable,
+            Coherence::Scoped(scope) => provider::Coherence::Scoped(scope.id.clone()),
+            Coherence::Volatile => provider::Coherence::Volatile,
+        }
     }
 
     pub fn is_volatile(&self) -> bool {

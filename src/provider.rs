@@ -34,6 +34,20 @@ pub enum Coherence {
     Volatile,
 }
 
+tokio::task_local! {
+    static ABOUT: Coherence;
+}
+
+/// Runs a call of a provider about a node of that coherence.
+pub async fn about<F: Future>(node: Coherence, call: F) -> F::Output {
+    ABOUT.scope(node, call).await
+}
+
+/// The coherence of what the call in this task is about. Absent in one that serves no use of a node, as a feed's.
+pub fn asked_about() -> Option<Coherence> {
+    ABOUT.try_with(Coherence::clone).ok()
+}
+
 /// One entry of a directory, as a provider answers it. Names and sizes have been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {

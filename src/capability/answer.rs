@@ -3,10 +3,11 @@
 use super::client::Fault;
 use super::counters::count;
 use super::exchange::{Answer, Exchange};
-use super::validators::{Key, is_forbidden};
+use super::validators::{Kept, Key, is_forbidden};
 use crate::credentials::{Carried, Chain};
 use crate::provider::{Cause, Failure, Response};
 use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What an answer must not bring into the sandbox: hop-by-hop fields and cookies.
@@ -35,8 +36,12 @@ fn located(mut headers: Vec<(String, String)>, moved: Option<String>) -> Vec<(St
 }
 
 impl Exchange<'_> {
-    /// The provider's answer from the service's.
-    pub(super) fn answer(&self, key: Option<Key>, answer: Answer) -> Result<Response, Failure> {
+    /// The provider's answer from the service's, and what may be kept of it where that is all of it.
+    pub(super) fn answer(
+        &self,
+        key: Option<Key>,
+        answer: Answer,
+    ) -> Result<(Response, Option<Arc<Kept>>), Failure> {
         if answer.own {
             self.authorized(answer.status)?;
         }
@@ -54,18 +59,39 @@ impl Exchange<'_> {
             count(&self.target.counters.revalidated);
             self.shared.validators.confirmed();
             self.unseen_secret(&headers, b"")?;
-            let headers = located(kept.headers(headers), answer.moved);
-            return Ok(Response { status: 200, headers, body: kept.body.clone() });
+            let headers = kept.headers(headers);
+            let whole = answer.moved.is_none().then(|| Arc::new(kept.confirmed(headers.clone())));
+            let headers = located(headers, answer.moved);
+            return Ok((Response { status: 200, headers, body: kept.body.clone() }, whole));
         }
         self.unseen_secret(&headers, &answer.body)?;
+        let mut whole = None;
         if let Some(key) = key
             && answer.own
             && answer.status == StatusCode::OK
         {
-            self.shared.validators.keep(key, &answer.headers, &headers, &answer.body);
+            let kept = Kept::of(&answer.headers, &headers, &answer.body).map(Arc::new);
+            self.shared.validators.keep(key, kept.as_ref());
+            whole = kept.filter(|_| answer.moved.is_none());
         }
         let headers = located(headers, answer.moved);
-        Ok(Response { status: answer.status.as_u16(), headers, body: answer.body })
+        Ok((Response { status: answer.status.as_u16(), headers, body: answer.body }, whole))
+    }
+
+    /// The provider's answer from the one that another mount of the fleet got. It spent nothing of this one's rate limit, and
+    /// says nothing of its credential.
+    pub(super) fn answer_of_others(
+        &self,
+        key: Option<Key>,
+        kept: &Arc<Kept>,
+    ) -> Result<Response, Failure> {
+        let headers = kept.own_headers().to_vec();
+        self.unseen_secret(&headers, &kept.body)?;
+        count(&self.target.counters.shared);
+        if let Some(key) = key {
+            self.shared.validators.keep(key, Some(kept));
+        }
+        Ok(Response { status: 200, headers, body: kept.body.clone() })
     }
 
     pub(super) fn readable(&self, headers: &HeaderMap) -> Vec<(String, String)> {

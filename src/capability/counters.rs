@@ -21,6 +21,8 @@ pub(super) struct Counters {
     pub redirects: AtomicU64,
     /// Answers 304 that were served from the validator store.
     pub revalidated: AtomicU64,
+    /// Answers of other mounts of a fleet that were served in place of a request.
+    pub shared: AtomicU64,
     /// Fetches refused before any connection.
     pub refused: AtomicU64,
     /// Fetches that the rate limit left no room for.
@@ -41,6 +43,8 @@ pub struct CalloutCounts {
     pub retries: u64,
     pub redirects: u64,
     pub revalidated: u64,
+    #[serde(default)]
+    pub shared: u64,
     pub refused: u64,
     pub throttled: u64,
 }
@@ -101,6 +105,7 @@ impl Counters {
             retries: read(&self.retries),
             redirects: read(&self.redirects),
             revalidated: read(&self.revalidated),
+            shared: read(&self.shared),
             refused: read(&self.refused),
             throttled: read(&self.throttled),
         }
@@ -118,6 +123,7 @@ impl CalloutCounts {
         self.retries += other.retries;
         self.redirects += other.redirects;
         self.revalidated += other.revalidated;
+        self.shared += other.shared;
         self.refused += other.refused;
         self.throttled += other.throttled;
     }

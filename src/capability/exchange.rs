@@ -9,6 +9,7 @@ use super::client::{self, Again, Fault};
 use super::counters::count;
 use super::endpoint::Target;
 use super::request::{self, Checked};
+use super::sharing::{self, Had};
 use super::validators::{Kept, Key};
 use super::{Priority, RAISED_BY, Shared};
 use crate::backoff::Backoff;
@@ -119,7 +120,17 @@ impl Shared {
     ) -> Result<Response, Failure> {
         let exchange = self.prepare(target, checked, priority, deadline).await?;
         let key = (exchange.checked.method == Method::Get).then(|| exchange.key());
-        let kept = key.as_ref().and_then(|key| self.validators.find(key));
+        let trail = key.as_ref().and_then(|_| sharing::trail());
+        let had = match &trail {
+            Some(trail) => trail.find(&exchange).await,
+            None => Had::Nothing,
+        };
+        let (before, asked) = match had {
+            Had::Answer(kept) => return exchange.answer_of_others(key, &kept),
+            Had::Before(kept, asked) => (kept, Some(asked)),
+            Had::Nothing => (None, None),
+        };
+        let kept = key.as_ref().and_then(|key| self.validators.find(key)).or(before);
         let exchange = Exchange { kept, ..exchange };
         let _turn = match (&target.session, &exchange.checked.body) {
             (Some(session), Some(body)) => Some(session.turn(body).await),
@@ -127,7 +138,11 @@ impl Shared {
         };
         let answer = exchange.attempts().await?;
         target.counters.answered(answer.status.as_u16());
-        exchange.answer(key, answer)
+        let (response, kept) = exchange.answer(key, answer)?;
+        if let (Some(trail), Some(asked)) = (trail, asked) {
+            trail.answered(asked, kept);
+        }
+        Ok(response)
     }
 
     /// What the manifest allows of a request.

@@ -8,7 +8,7 @@
 //! [`Outbound`] is the door; `place` and `pattern` read where requests may go, as manifests and users write it,
 //! `request` checks what the guest asks, and `bodies` what it says where a manifest bounds that, `sql` runs statements, `endpoint` knows the
 //! servers, `session` keeps the session that a service wants,
-//! `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
+//! `sharing` has what a fleet's mounts share, `address` checks where a name leads, `exchange` makes the requests, [`validators`] revalidates
 //! what is held, [`budget`] keeps the service's rate limit, [`counters`] counts.
 
 mod address;
@@ -28,6 +28,7 @@ pub(crate) mod pattern;
 mod place;
 mod request;
 mod session;
+pub(crate) mod sharing;
 pub(crate) mod sql;
 mod stream;
 pub mod validators;

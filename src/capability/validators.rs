@@ -66,7 +66,7 @@ impl Key {
 }
 
 /// A kept answer with status 200.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     etag: Option<HeaderValue>,
     /// Where no other state has it.
@@ -75,7 +75,7 @@ pub(super) struct Kept {
     pub body: Bytes,
 }
 
-/// A kept answer as it is on disk, before its body.
+/// A kept answer as it is on disk and on a fleet's bus, before its body.
 #[derive(Serialize, Deserialize)]
 struct Written {
     etag: Option<Vec<u8>>,
@@ -84,13 +84,39 @@ struct Written {
 }
 
 impl Kept {
+    /// An answer 200, unless the service forbids to keep it.
+    pub fn of(answer: &HeaderMap, headers: &[(String, String)], body: &Bytes) -> Option<Kept> {
+        let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
+        let varies = answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
+        (!varies && !is_forbidden(answer)).then(|| Kept {
+            etag: answer.get(header::ETAG).cloned(),
+            last_modified: answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned(),
+            headers: headers.to_vec(),
+            body: body.clone(),
+        })
+    }
+
+    /// As the answer 304 has confirmed it, with its headers.
+    pub fn confirmed(&self, headers: Vec<(String, String)>) -> Kept {
+        Kept { headers, ..self.clone() }
+    }
+
+    /// As it was answered.
+    pub fn own_headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    fn has_validator(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+
     /// What it costs to hold.
     fn bytes(&self, key: &Key) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 48);
         ENTRY_OVERHEAD + key.bytes() + self.body.len() + headers.sum::<usize>()
     }
 
-    fn written(&self) -> Vec<u8> {
+    pub fn written(&self) -> Vec<u8> {
         let text = |value: &Option<HeaderValue>| value.as_ref().map(|v| v.as_bytes().to_vec());
         let head = Written {
             etag: text(&self.etag),
@@ -103,9 +129,8 @@ impl Kept {
         bytes
     }
 
-    fn read(bytes: Vec<u8>) -> Option<Kept> {
-        let bytes = Bytes::from(bytes);
-        let (head, body) = postcard::take_from_bytes::<Written>(&bytes).ok()?;
+    pub fn read(bytes: &Bytes) -> Option<Kept> {
+        let (head, body) = postcard::take_from_bytes::<Written>(bytes).ok()?;
         let body = bytes.slice_ref(body);
         let value = |bytes: Option<Vec<u8>>| bytes.and_then(|b| HeaderValue::from_bytes(&b).ok());
         let Written { etag, last_modified, headers } = head;
@@ -218,7 +243,7 @@ impl Validators {
     /// What an earlier process has kept. Reads the disk.
     fn recall(&self, key: &Key) -> Option<Arc<Kept>> {
         let bytes = self.disk.get()?.find_validated(&key.instance, key.digest())?;
-        let kept = Arc::new(Kept::read(bytes)?);
+        let kept = Arc::new(Kept::read(&bytes.into())?);
         let bytes = kept.bytes(key);
         let mut store = self.lock();
         if bytes <= store.capacity / 4 {
@@ -231,33 +256,20 @@ impl Validators {
         self.lock().not_modified += 1;
     }
 
-    /// Keeps an answer 200, or forgets the one held where this one has no validator.
-    pub(super) fn keep(
-        &self,
-        key: Key,
-        answer: &HeaderMap,
-        headers: &[(String, String)],
-        body: &Bytes,
-    ) {
-        let etag = answer.get(header::ETAG).cloned();
-        let settled = unchanged_for(answer).is_some_and(|age| age >= SETTLED);
-        let last_modified = answer.get(header::LAST_MODIFIED).filter(|_| settled).cloned();
-        let varies = answer.get_all(header::VARY).iter().any(|value| value.as_bytes() == b"*");
-        let forbidden = is_forbidden(answer) || varies;
-        let kept = Kept { etag, last_modified, headers: headers.to_vec(), body: body.clone() };
-        let bytes = kept.bytes(&key);
-        let vouched = kept.etag.is_some() || kept.last_modified.is_some();
+    /// Keeps an answer 200, or forgets the one held where this one has no validator or must not be kept.
+    pub(super) fn keep(&self, key: Key, kept: Option<&Arc<Kept>>) {
         let disk = self.disk.get().map(|disk| (disk, key.instance.clone(), key.digest()));
         let mut store = self.lock();
-        if !vouched || forbidden || bytes > store.capacity / 4 {
+        let fits = |kept: &&Arc<Kept>| kept.bytes(&key) <= store.capacity / 4;
+        let Some(kept) = kept.filter(|kept| kept.has_validator()).filter(fits) else {
             store.remove(&key);
             drop(store);
             if let Some((disk, instance, digest)) = disk {
                 disk.forget_validated(&instance, digest);
             }
             return;
-        }
-        let kept = Arc::new(kept);
+        };
+        let bytes = kept.bytes(&key);
         store.put(key, kept.clone(), bytes);
         drop(store);
         if let Some((disk, instance, digest)) = disk {
@@ -315,6 +327,21 @@ mod tests {
         }
     }
 
+    fn keep(validators: &Validators, key: Key, answer: &HeaderMap, body: &Bytes) {
+        validators.keep(key, Kept::of(answer, &[], body).map(Arc::new).as_ref());
+    }
+
+    #[test]
+    fn what_is_written_for_others_reads_back_as_the_same() {
+        let headers = [("x-name".to_owned(), "a\n\u{e4}".to_owned())];
+        let body = Bytes::from_static(b"one\ntwo\n");
+        let kept = Kept::of(&tagged("W/\"a\""), &headers, &body).unwrap();
+        assert_eq!(Kept::read(&kept.written().into()), Some(kept));
+        for odd in ["", "{}", "{}\nbody", "\n"] {
+            assert_eq!(Kept::read(&Bytes::from(odd)), None, "{odd}");
+        }
+    }
+
     fn tagged(etag: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static(etag))])
     }
@@ -324,7 +351,7 @@ mod tests {
         let validators = Validators::new(16 << 10);
         for number in 0..100 {
             let body = Bytes::from(vec![b'x'; 1000]);
-            validators.keep(key(&format!("/{number}"), 1), &tagged("\"a\""), &[], &body);
+            keep(&validators, key(&format!("/{number}"), 1), &tagged("\"a\""), &body);
             let status = validators.status();
             assert!(status.bytes <= status.capacity, "{status:?}");
             // Touched at every step, so it stays.
@@ -341,14 +368,14 @@ mod tests {
     fn entries_of_other_credentials_and_forbidden_answers_are_not_found() {
         let validators = Validators::new(1 << 20);
         let body = Bytes::from_static(b"body");
-        validators.keep(key("/a", 1), &tagged("\"a\""), &[], &body);
+        keep(&validators, key("/a", 1), &tagged("\"a\""), &body);
         assert!(validators.find(&key("/a", 2)).is_none());
         assert!(validators.find(&key("/a", 1)).is_some());
         let mut secret = tagged("\"b\"");
         secret.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, No-Store"));
-        validators.keep(key("/a", 1), &secret, &[], &body);
+        keep(&validators, key("/a", 1), &secret, &body);
         assert!(validators.find(&key("/a", 1)).is_none());
-        validators.keep(key("/a", 1), &HeaderMap::new(), &[], &body);
+        keep(&validators, key("/a", 1), &HeaderMap::new(), &body);
         assert!(validators.find(&key("/a", 1)).is_none());
     }
 }

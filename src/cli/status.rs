@@ -117,6 +117,9 @@ fn show(report: &Report, now: u64) -> String {
                 Size(p.received),
             ),
         );
+        if let Some(shared) = p.shared {
+            out.line(width + 4, shared.to_string());
+        }
         for credential in &p.credentials {
             out.line(width + 4, format!("credential {}", credential.summary()));
             if let Some(detail) = &credential.detail {

@@ -18,6 +18,17 @@ pub struct Fleet {
     pub relays: Vec<PublicKey>,
     /// By instance, of which scopes the relays tell. Never empty.
     pub scopes: BTreeMap<String, Vec<Pattern>>,
+    /// With whom mounts share the answers of services. Absent where they do not.
+    pub share: Option<Share>,
+}
+
+/// Which mounts share answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Those with the same credential for the service.
+    Credential,
+    /// Those with the key of this file.
+    KeyFile(PathBuf),
 }
 
 /// What this machine is a relay with.

@@ -19,7 +19,8 @@ pub(super) const MOUNT: &[&str] = &[
     "metrics-listen",
 ];
 pub(super) const NETWORK: &[&str] = &["proxy", "no-proxy"];
-pub(super) const FLEET: &[&str] = &["url", "domain", "credentials-file", "relays", "scopes"];
+pub(super) const FLEET: &[&str] =
+    &["url", "domain", "credentials-file", "relays", "scopes", "share", "share-key-file"];
 pub(super) const RELAY: &[&str] = &["key-file", "credentials-file"];
 pub(super) const INSTANCE: &[&str] = &[
     "provider",

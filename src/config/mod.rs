@@ -16,7 +16,7 @@ pub mod units;
 
 pub use edit::Editor;
 pub use error::{Error, Place, nearest};
-pub use fleet::{Fleet, Relay};
+pub use fleet::{Fleet, Relay, Share};
 pub use instances::{Approval, Instance, Source, valid_name};
 
 use crate::allow::Allow;

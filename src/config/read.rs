@@ -4,7 +4,7 @@ use super::error::{Error, Place, nearest};
 use super::keys;
 use super::units::{self, Size};
 use super::{Backend, Config, EndpointConfig, InstanceConfig, MOST_THREADS, valid_name};
-use super::{Fleet, Relay, fleet};
+use super::{Fleet, Relay, Share, fleet};
 use crate::allow::Allow;
 use crate::capability::{Egress, egress};
 use crate::events::bus::names::Pattern;
@@ -379,8 +379,19 @@ impl<'a> Section<'a> {
                 scopes.extend(patterns.map(|patterns| (name.to_owned(), patterns)));
             }
         }
+        let share = match (fleet.string("share"), fleet.path("share-key-file")) {
+            (None | Some("off"), None) => None,
+            (Some("credential"), None) => Some(Share::Credential),
+            (None, Some(file)) => Some(Share::KeyFile(file)),
+            (Some("off" | "credential"), Some(_)) => {
+                let problem = "stands beside share-key-file, which says it: write one of them";
+                fleet.check("share", Err(problem.to_owned()))
+            }
+            (Some(_), _) => fleet.check("share", Err("write \"credential\" or \"off\"".to_owned())),
+        };
         Some(Fleet {
             url: url?.to_owned(),
+            share,
             domain,
             credentials_file: fleet.path("credentials-file"),
             relays,

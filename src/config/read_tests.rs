@@ -277,6 +277,22 @@ fn a_fleet_has_a_bus_its_relays_keys_and_the_scopes_that_they_tell_of() {
 }
 
 #[test]
+fn a_fleet_shares_answers_by_credential_or_by_a_key_where_that_is_written() {
+    let parsed = |line: &str| {
+        let text = format!("[fleet]\nurl = 'tls://bus'\n{RELAYS}\n{line}\nscopes.a = ['>']\n");
+        parse(Path::new("/etc/c.toml"), &text).map(|config| config.fleet.unwrap().share)
+    };
+    assert_eq!(parsed("").unwrap(), None);
+    assert_eq!(parsed("share = 'off'").unwrap(), None);
+    assert_eq!(parsed("share = 'credential'").unwrap(), Some(Share::Credential));
+    let file = Share::KeyFile("/etc/key".into());
+    assert_eq!(parsed("share-key-file = 'key'").unwrap(), Some(file));
+    for wrong in ["share = 'yes'", "share = 'credential'\nshare-key-file = 'key'"] {
+        assert!(parsed(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_fleet_is_said() {
     let fleet = |text: &str| mistakes(&format!("[fleet]\n{text}"));
     let lacks = fleet("");

@@ -1,7 +1,7 @@
 //! The effective configuration as a file that would be read back as the same.
 
 use super::units::Size;
-use super::{Config, EndpointConfig, InstanceConfig};
+use super::{Config, EndpointConfig, InstanceConfig, Share};
 use crate::capability::Egress;
 use std::fmt::{self, Display, Write as _};
 use std::path::Path;
@@ -61,6 +61,11 @@ impl Display for Config {
             }
             let relays = fleet.relays.iter().map(ToString::to_string).collect();
             writeln!(f, "relays = [{}]", list(relays))?;
+            match &fleet.share {
+                None => {}
+                Some(Share::Credential) => writeln!(f, "share = \"credential\"")?,
+                Some(Share::KeyFile(file)) => writeln!(f, "share-key-file = {}", path(file))?,
+            }
             writeln!(f, "\n[fleet.scopes]")?;
             for (name, patterns) in &fleet.scopes {
                 let patterns = patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
@@ -179,6 +184,7 @@ mod tests {
             metrics-listen = '127.0.0.1:9464'\n\
             [fleet]\nurl = 'tls://bus.example'\ndomain = 'hub'\ncredentials-file = '/mount'\n\
             relays = ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']\n\
+            share-key-file = '/share'\n\
             scopes.a = ['issues:*', '>']\n[relay]\nkey-file = '/key'\ncredentials-file = '/relay'\n\
             [instances.a]\nprovider = 'b'\n\
             endpoints.'odd name' = 'https://h'\n\

@@ -85,9 +85,15 @@ fn endpoints(out: &mut Text, status: &Status) {
         .iter()
         .flat_map(|p| p.endpoints.iter().map(|endpoint| (p.name.as_str(), endpoint)))
         .collect();
-    let counters: [(&str, &str, &str, OfEndpoint); 8] = [
+    let counters: [(&str, &str, &str, OfEndpoint); 9] = [
         ("callouts", "", "Requests put on the wire, with redirects and retries", |c| c.callouts),
         ("not_modified", "", "Answers 304 served from what is kept", |c| c.revalidated),
+        (
+            "shared_answers",
+            "",
+            "Answers of other mounts of a fleet served in place of a callout",
+            |c| c.shared,
+        ),
         (
             "callout_failures",
             "",

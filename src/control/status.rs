@@ -2,6 +2,7 @@
 
 pub use crate::capability::counters::CalloutCounts;
 pub use crate::credentials::CredentialStatus;
+pub use crate::events::bus::answers::AnswersStatus;
 use serde::{Deserialize, Serialize};
 
 /// A mount and everything in it.
@@ -77,6 +78,9 @@ pub struct ProviderStatus {
     pub callouts: u64,
     /// Requests that the service answered with "not modified".
     pub not_modified: u64,
+    /// Answers that it shares with the other mounts of a fleet. Absent where it shares none.
+    #[serde(default)]
+    pub shared: Option<AnswersStatus>,
     pub failures: u64,
     /// Body bytes received.
     pub received: u64,

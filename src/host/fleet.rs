@@ -6,6 +6,8 @@ use crate::capability::Outbound;
 use crate::config::{self, Config, Instance};
 use crate::control::Refused;
 use crate::credentials::secret_file;
+use crate::events::bus::Positions;
+use crate::events::bus::answers::{Answers, Share};
 use crate::events::bus::keys::{PublicKey, Signer};
 use crate::events::bus::names::{Pattern, Place};
 use crate::events::bus::server::{self, Access, Server};
@@ -24,6 +26,10 @@ pub(super) struct Joined {
     pub keys: Arc<[PublicKey]>,
     pub scopes: BTreeMap<String, Arc<[Pattern]>>,
     pub rhythm: Rhythm,
+    /// By instance, where the mount stands.
+    positions: BTreeMap<String, Arc<Positions>>,
+    /// With whom answers are shared.
+    share: Option<Share>,
 }
 
 impl Joined {
@@ -34,7 +40,22 @@ impl Joined {
             keys: self.keys.clone(),
             scopes: self.scopes.get(instance)?.clone(),
             rhythm: self.rhythm.clone(),
+            positions: self.positions.get(instance)?.clone(),
         })
+    }
+
+    /// The answers that an instance shares, if it does.
+    pub fn answers(&self, name: &str, manifest: &Manifest, outbound: &Outbound) -> Option<Answers> {
+        let positions = self.positions.get(name)?.clone();
+        // What one version makes of an answer says nothing of what another does.
+        let place = format!("{} {}", place(manifest, outbound).as_str(), manifest.version);
+        let (server, share) = (self.server.clone(), self.share.clone()?);
+        Some(Answers::new(server, place, share, self.rhythm.clone(), positions))
+    }
+
+    /// Something was told that did not come by the bus.
+    pub fn doubt(&self) {
+        self.positions.values().for_each(|positions| positions.doubt());
     }
 }
 
@@ -51,6 +72,8 @@ pub(super) async fn join(
         keys: fleet.relays.as_slice().into(),
         scopes: scopes.collect(),
         rhythm: rhythm(),
+        positions: fleet.scopes.keys().map(|name| (name.clone(), Arc::default())).collect(),
+        share: fleet.share.as_ref().map(share).transpose()?,
     })
 }
 
@@ -77,6 +100,17 @@ pub(super) fn place(manifest: &Manifest, outbound: &Outbound) -> Place {
 
 pub(super) fn place_of(working: &Working) -> Place {
     place(&working.manifest, &working.outbound)
+}
+
+fn share(share: &config::Share) -> Result<Share, Refused> {
+    match share {
+        config::Share::Credential => Ok(Share::Credential),
+        // It is made as a relay's is.
+        config::Share::KeyFile(file) => signer(file).and_then(|_| {
+            let key = secret_file(file).map_err(refused)?;
+            Ok(Share::Key(key))
+        }),
+    }
 }
 
 /// The key of a relay.
@@ -121,19 +155,32 @@ pub fn permissions(
     let each =
         |front: &str| patterns.iter().map(|scopes| format!("{front}.{scopes}")).collect::<Vec<_>>();
     let inbox = vec![format!("{}.>", server::inbox(user))];
+    let shared = match fleet.share {
+        None => Vec::new(),
+        // Nobody of another user can write there, or look what is there.
+        Some(_) => vec![
+            format!("{api}.DIRECT.GET.{}.omnifs.answer.{user}.*", server::ANSWERS),
+            format!("omnifs.answer.{user}.*"),
+            format!("omnifs.fetch.{user}.*"),
+        ],
+    };
     let (publish, subscribe) = match whose {
         Whose::Mount => (
             [
                 each(&format!("{api}.DIRECT.GET.{}.omnifs.scope", server::STREAM)),
                 each("omnifs.want"),
+                shared,
             ]
             .concat(),
             [each("omnifs.now"), each("omnifs.beat"), inbox].concat(),
         ),
         Whose::Relay => {
-            let streams = [server::STREAM, server::LEASES].iter().flat_map(|stream| {
-                ["STREAM.INFO", "STREAM.CREATE"].map(|verb| format!("{api}.{verb}.{stream}"))
-            });
+            let shared = [server::ANSWERS, server::FETCHES];
+            let shared = shared.iter().filter(|_| fleet.share.is_some());
+            let streams =
+                [server::STREAM, server::LEASES].iter().chain(shared).flat_map(|stream| {
+                    ["STREAM.INFO", "STREAM.CREATE"].map(|verb| format!("{api}.{verb}.{stream}"))
+                });
             let gets = [server::STREAM, server::LEASES]
                 .map(|stream| format!("{api}.DIRECT.GET.{stream}.>"));
             let own = ["omnifs.scope.>", "omnifs.beat.>", "omnifs.told.>", "$KV.OMNIFS_LEASES.>"];
@@ -143,7 +190,7 @@ pub fn permissions(
             )
         }
     };
-    let mut text = accounts(whose);
+    let mut text = accounts(whose, fleet.share.is_some());
     text.push_str("permissions: {\n");
     for (verb, subjects) in [("publish", publish), ("subscribe", subscribe)] {
         let _ = writeln!(text, "  {verb}: {{ allow: [");
@@ -159,8 +206,14 @@ pub fn permissions(
 /// Which account the user is to be of, as a comment. A server sends the answer of JetStream wherever the request says,
 /// whatever its sender may publish: mounts that shared the relay's account could have it written to another scope, or
 /// to the subject that deletes the stream. Through an import such a place is one of the mounts' own account.
-fn accounts(whose: Whose) -> String {
+fn accounts(whose: Whose, shares: bool) -> String {
     let reads = format!("$JS.API.DIRECT.GET.{}.>", server::STREAM);
+    let answers = format!("$JS.API.DIRECT.GET.{}.>", server::ANSWERS);
+    let shared = [
+        ("service", answers.as_str()),
+        ("service", "omnifs.answer.>"),
+        ("service", "omnifs.fetch.>"),
+    ];
     let passed = [
         ("service", reads.as_str()),
         ("service", "omnifs.want.>"),
@@ -173,7 +226,7 @@ fn accounts(whose: Whose) -> String {
         }
         Whose::Relay => "# A user of the account HUB, with JetStream, which exports\n",
     });
-    for (kind, subject) in passed {
+    for (kind, subject) in passed.iter().chain(shared.iter().filter(|_| shares)) {
         let line = match whose {
             Whose::Relay => format!("{{ {kind}: \"{subject}\" }}"),
             Whose::Mount => {

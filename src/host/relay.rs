@@ -89,13 +89,14 @@ pub async fn relay(
     let (mut relays, mut subscribers) = (Vec::new(), Vec::new());
     let mut tasks = JoinSet::new();
     for (instance, working) in working {
-        let Joined { server, keys, scopes, rhythm } = &joined;
+        let Joined { server, keys, scopes, rhythm, .. } = &joined;
         let station = Station {
             server: server.clone(),
             signer: signer.clone(),
             keys: keys.clone(),
             scopes: scopes.get(&instance.name).cloned().unwrap_or_default(),
             rhythm: rhythm.clone(),
+            shares: fleet.share.is_some(),
             id: id.clone(),
         };
         let relay = Relay::new(station, place_of(&working), &instance.name, &mut post);

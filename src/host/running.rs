@@ -13,11 +13,13 @@ use crate::capability::validators::Validators;
 use crate::component;
 use crate::config::{Config, Instance};
 use crate::control::Refused;
+use crate::events::bus::answers::Answers;
 use crate::events::{FeedState, FeedSupervisor, Feeds, Pace};
 use crate::guide::{self, About, Reports};
 use crate::provider::{Cause, Failure, Feed, FeedKind, Manifest, Provider, Upstream};
 use crate::replaceable::Replaceable;
 use crate::runtime::{Runtime, ServiceClock};
+use crate::sharing::Sharing;
 use crate::wasm;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub(super) struct Working {
     pub manifest: Manifest,
     pub provider: Arc<wasm::Instance>,
     pub outbound: Outbound,
+    /// What it shares with the other mounts of a fleet.
+    pub answers: Option<Arc<Answers>>,
 }
 
 /// Where an instance is in its mount, whichever component it has.
@@ -128,7 +132,11 @@ impl Loader {
         let name = instance.name.clone();
         let provider =
             wasm::Instance::new(&name, deferred, &manifest, settings, Some(upstream), limits);
-        Ok(Working { name, component: sum, manifest, provider: Arc::new(provider), outbound })
+        let fleet = self.fleet.as_ref().filter(|_| self.config.mount.webhook_listen.is_none());
+        // A mount that gets webhooks itself may hear of a change before the bus does.
+        let answers = fleet.and_then(|fleet| fleet.answers(&name, &manifest, &outbound));
+        let (provider, answers) = (Arc::new(provider), answers.map(Arc::new));
+        Ok(Working { name, component: sum, manifest, provider, outbound, answers })
     }
 
     /// Says what the feeds of an instance cover, and starts them.
@@ -173,7 +181,10 @@ pub(super) fn in_front(
     let (root, provider) = match loaded {
         Ok(loaded) => {
             let root: Arc<str> = loaded.manifest.root.as_str().into();
-            let provider: Arc<dyn Provider> = loaded.provider.clone();
+            let provider: Arc<dyn Provider> = match &loaded.answers {
+                None => loaded.provider.clone(),
+                Some(answers) => Arc::new(Sharing::new(loaded.provider.clone(), answers.clone())),
+            };
             let provider = match allow.cloned() {
                 None => provider,
                 Some(allow) => Arc::new(Allowed::new(provider, name.into(), root.clone(), allow)),

@@ -108,6 +108,7 @@ impl Core {
             calls,
             callouts: total.callouts,
             not_modified: total.revalidated,
+            shared: working.answers.as_ref().map(|answers| answers.status()),
             failures: total.failures,
             received: total.bytes,
             credentials: working.outbound.credentials(),
@@ -417,6 +418,8 @@ impl Daemon for Core {
 
     fn refresh<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Refreshed, Refused>> {
         Box::pin(async move {
+            // Who asks for that wants what the service says.
+            self.loader.fleet.iter().for_each(|fleet| fleet.doubt());
             match self.runtime.refresh(path).await {
                 Ok(nodes) => {
                     self.runtime.heard().await;

@@ -49,16 +49,7 @@ impl Call {
         }
         let raw = match self.runtime.router.provider(self.query.instance) {
             Err(failure) => Err(failure),
-            Ok(provider) => match &self.query.operation {
-                Operation::Lookup(name) => {
-                    provider.lookup_child(&self.query.id, name).await.map(Raw::Child)
-                }
-                Operation::List => provider.list_children(&self.query.id).await.map(Raw::Listing),
-                Operation::Read => self.read(&*provider).await.map(Raw::Content),
-                Operation::Piece { index, .. } => {
-                    self.piece(&*provider, *index).await.map(Raw::Piece)
-                }
-            },
+            Ok(provider) => provider::about(self.node.vouched_for(), self.ask(&*provider)).await,
         };
         let mut changes = Vec::new();
         let (landed, stuck) = self.land(raw.map(|raw| self.prepare(raw)), &mut changes);
@@ -68,6 +59,17 @@ impl Call {
         if stuck {
             tokio::time::sleep(SHARED_AFTER).await;
             self.leave(&mut self.runtime.state());
+        }
+    }
+
+    async fn ask(&self, provider: &dyn Provider) -> Result<Raw, Failure> {
+        match &self.query.operation {
+            Operation::Lookup(name) => {
+                provider.lookup_child(&self.query.id, name).await.map(Raw::Child)
+            }
+            Operation::List => provider.list_children(&self.query.id).await.map(Raw::Listing),
+            Operation::Read => self.read(provider).await.map(Raw::Content),
+            Operation::Piece { index, .. } => self.piece(provider, *index).await.map(Raw::Piece),
         }
     }
 

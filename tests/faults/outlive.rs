@@ -6,7 +6,7 @@ use crate::{
     title_path,
 };
 use omnifs_support::mount::can_outlive;
-use omnifs_support::{Omnifs, skip, tied, wait_until};
+use omnifs_support::{Omnifs, tied, wait_until};
 use omnifs_twins::GithubTwin;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};

@@ -152,7 +152,7 @@ async fn a_bus_that_is_put_back_to_an_earlier_state_is_a_gap_and_nothing_is_stal
     }
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success());
 }

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod cores;
+mod fifty;
 mod forged;
 mod listeners;
 mod mounts;
+mod sharing;
 mod world;

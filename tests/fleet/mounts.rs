@@ -19,23 +19,35 @@ use std::time::Duration;
 pub const SOON: Duration = Duration::from_secs(120);
 /// An interval of polls that does not pass within a test.
 const NEVER: &str = "3600000";
-const TITLE: &str = "github/acme/api/_issues/_open/2853/title";
-const SECRET: &str = "hook-secret";
+pub const TITLE: &str = "github/acme/api/_issues/_open/2853/title";
+pub const SECRET: &str = "hook-secret";
 
 /// What the users of the bus are permitted, and one that may do everything.
 const USERS: [&str; 3] = ["mount", "relay", "spy"];
 
 pub struct World {
-    twin: GithubTwin,
+    pub twin: GithubTwin,
     pub bus: Server,
     /// The printed permissions of a mount.
     acl: String,
-    omnifs: Omnifs,
+    /// What mounts believe.
+    pub relay_key: String,
+    pub omnifs: Omnifs,
     _directory: tempfile::TempDir,
 }
 
 impl World {
     pub fn new(test: &str) -> Option<World> {
+        World::with(test, "20000", "", "")
+    }
+
+    /// One whose mounts share answers. Whoever is slow is waited for longer.
+    pub fn sharing(test: &str) -> Option<World> {
+        World::with(test, "60000", "credential-file = 'token'", "share = 'credential'")
+    }
+
+    /// With more lines about GitHub and the fleet.
+    fn with(test: &str, beat: &str, github: &str, fleet: &str) -> Option<World> {
         if let Some(reason) = Omnifs::unavailable() {
             skip(test, &reason);
             return None;
@@ -44,11 +56,14 @@ impl World {
         let twin = GithubTwin::start(GithubSetup::default()).unwrap();
         let omnifs = Omnifs::new().unwrap().env("OMNIFS_WEBHOOK_SECRET_GITHUB", SECRET);
         // Whoever is slow is not taken for gone.
-        let omnifs = omnifs.env("OMNIFS_BEAT_MS", "20000");
+        let omnifs = omnifs.env("OMNIFS_BEAT_MS", beat);
         let key = omnifs.path("config/omnifs/relay.key");
         let made = omnifs.run(&["relay".as_ref(), "key".as_ref(), key.as_os_str()]).unwrap();
         assert!(made.status.success(), "{made:?}");
         let public = made.stdout.trim();
+        let token = omnifs.path("config/omnifs/token");
+        fs::write(&token, "token-of-a-group\n").unwrap();
+        private(&token);
         let config = |bus: &str| {
             for user in USERS {
                 let file = omnifs.path(&format!("config/omnifs/{user}.bus"));
@@ -57,8 +72,8 @@ impl World {
             }
             let config = format!(
                 "[instances.docker]\nenabled = false\n[instances.linear]\nenabled = false\n\
-                 [instances.github.endpoints.api]\nurl = '{}'\nredirect-hosts = ['{}']\n\
-                 [fleet]\nurl = 'nats://{bus}'\ncredentials-file = 'mount.bus'\n\
+                 [instances.github]\n{github}\n[instances.github.endpoints.api]\nurl = '{}'\nredirect-hosts = ['{}']\n\
+                 [fleet]\nurl = 'nats://{bus}'\ncredentials-file = 'mount.bus'\n{fleet}\n\
                  relays = ['{public}']\nscopes.github = ['>']\n\
                  [relay]\nkey-file = 'relay.key'\ncredentials-file = 'relay.bus'\n",
                 twin.url(),
@@ -75,7 +90,8 @@ impl World {
         let (mount, relay) = (acl(&[]), acl(&["--relay", "--user", "relay"]));
         let bus = bus(test, directory.path(), &accounts(&mount, &relay))?;
         config(bus.address());
-        Some(World { twin, bus, acl: mount, omnifs, _directory: directory })
+        let relay_key = public.to_owned();
+        Some(World { twin, bus, acl: mount, relay_key, omnifs, _directory: directory })
     }
 
     fn relay(&self, name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Relay {
@@ -89,7 +105,7 @@ impl World {
 
     /// One that leads and does not poll, and where it takes webhooks. Somebody else may take a port between the moment
     /// it is found free and the relay's start.
-    fn relay_for_webhooks(&self) -> (Relay, String) {
+    pub fn relay_for_webhooks(&self) -> (Relay, String) {
         for attempt in 1..=3 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let listening = format!("127.0.0.1:{port}");
@@ -147,7 +163,7 @@ fn private(file: &Path) {
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-struct Relay {
+pub struct Relay {
     process: Child,
     log: PathBuf,
 }
@@ -173,7 +189,7 @@ impl Drop for Relay {
 }
 
 /// Waits until the mount is told of the issues by the bus.
-fn await_told(mounted: &Mounted<'_>) {
+pub fn await_told(mounted: &Mounted<'_>) {
     let told = || {
         let status = mounted.status().ok()?;
         let scopes = status["scopes"].as_array()?;
@@ -249,7 +265,7 @@ fn a_relay_that_stands_still_is_succeeded_and_can_append_nothing_when_it_goes_on
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scopes_alone() {
-    let Some(world) = tokio::task::block_in_place(|| World::new("fleet_acl")) else { return };
+    let Some(world) = tokio::task::block_in_place(|| World::sharing("fleet_acl")) else { return };
     let relay = world.relay("relay", &[("OMNIFS_POLL_MS", NEVER)], &[]);
     tokio::task::block_in_place(|| relay.says("this relay leads"));
     let place = world.place();
@@ -291,6 +307,18 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
         "$JS.API.DIRECT.GET.OMNIFS.omnifs.scope.other@1.0000000000000000.scope".to_owned(),
         "$JS.API.DIRECT.GET.KV_OMNIFS_LEASES.$KV.OMNIFS_LEASES.x".to_owned(),
         "$JS.ACK.OMNIFS.name.1.1.1.1.1".to_owned(),
+        // Answers that another user of the bus shares, and those of all.
+        "omnifs.answer.other.name".to_owned(),
+        "omnifs.answer.mount.name.more".to_owned(),
+        "omnifs.fetch.other.name".to_owned(),
+        "$JS.API.DIRECT.GET.OMNIFS_ANSWERS.omnifs.answer.other.name".to_owned(),
+        "$JS.API.DIRECT.GET.OMNIFS_ANSWERS.omnifs.answer.>".to_owned(),
+        "$JS.API.DIRECT.GET.OMNIFS_ANSWERS".to_owned(),
+        "$JS.API.DIRECT.GET.OMNIFS_FETCHES.omnifs.fetch.mount.name".to_owned(),
+        "$JS.API.STREAM.INFO.OMNIFS_ANSWERS".to_owned(),
+        "$JS.API.STREAM.PURGE.OMNIFS_ANSWERS".to_owned(),
+        "$JS.API.STREAM.MSG.GET.OMNIFS_ANSWERS".to_owned(),
+        "$JS.API.CONSUMER.CREATE.OMNIFS_ANSWERS".to_owned(),
         "_INBOX_relay.x".to_owned(),
         "$SYS.REQ.SERVER.PING".to_owned(),
     ];
@@ -340,6 +368,8 @@ async fn whoever_has_a_mounts_permissions_can_say_nothing_and_hears_its_own_scop
         "omnifs.beat.>",
         "omnifs.want.>",
         "omnifs.told.>",
+        "omnifs.answer.>",
+        "omnifs.fetch.>",
         "$KV.>",
         "$JS.>",
         "_INBOX.>",

@@ -170,7 +170,7 @@ fn outbound() -> Outbound {
     Outbound::new(Setup::new("m", manifest, Arc::new(Validators::new(0)))).unwrap()
 }
 
-fn pace() -> Pace {
+pub fn pace() -> Pace {
     Pace {
         scan: Duration::from_millis(20),
         poll_override: Some(Duration::from_millis(20)),
@@ -230,6 +230,7 @@ impl Relaying {
             keys: [].into(),
             scopes: scopes(),
             rhythm,
+            shares: true,
             id: format!("{:p}", Arc::as_ptr(&view)),
         };
         let relay = Relay::new(station, place(), "m", &mut Post::default());
@@ -288,7 +289,8 @@ impl Core {
         let router = Router::new(vec![shown]);
         let runtime = Runtime::new(router, Capacity::default(), UNIX_EPOCH, handle);
         runtime.declared("m", vec![SCOPE.into()]);
-        let fleet = Fleet { server, keys: keys.into(), scopes: scopes(), rhythm };
+        let (keys, scopes, positions) = (keys.into(), scopes(), Default::default());
+        let fleet = Fleet { server, keys, scopes, rhythm, positions };
         let feeds = FeedSupervisor::start_in_fleet(
             "m",
             provider,

@@ -2,8 +2,8 @@
 
 use super::super::status;
 use omnifs::control::{
-    BudgetStatus, CacheStatus, ErrorStatus, FeedState, PartialStatus, ProviderStatus, Record,
-    ScopeStatus, SlowStatus, Status, UnderWay,
+    AnswersStatus, BudgetStatus, CacheStatus, ErrorStatus, FeedState, PartialStatus,
+    ProviderStatus, Record, ScopeStatus, SlowStatus, Status, UnderWay,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -52,6 +52,7 @@ pub struct InstanceSample {
     pub calls: Count,
     pub requests: Count,
     pub not_modified: Count,
+    pub shared: Option<AnswersStatus>,
     pub failures: Count,
     /// Bytes of bodies.
     pub received: Count,
@@ -176,6 +177,7 @@ impl Sampler {
                 calls: count(|p| p.calls),
                 requests: count(|p| p.callouts),
                 not_modified: count(|p| p.not_modified),
+                shared: provider.shared,
                 failures: count(|p| p.failures),
                 received: count(|p| p.received),
                 events: Count {

@@ -159,6 +159,7 @@ fn story(sample: &Sample, chosen: &Chosen) -> Vec<String> {
             "  {} requests, {} of them failed, {} not modified",
             instance.requests.total, instance.failures.total, instance.not_modified.total
         ));
+        lines.extend(instance.shared.map(|shared| format!("  {shared}")));
     }
     printed(lines)
 }

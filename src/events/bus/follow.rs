@@ -13,6 +13,7 @@ pub(in crate::events) use split::Split;
 use super::Rhythm;
 use super::keys::PublicKey;
 use super::names::{Key, Pattern};
+use super::positions::Positions;
 use super::server::{Error, Kept, STREAM, Server};
 use crate::events::task::Feeding;
 use async_nats::Subscriber;
@@ -34,6 +35,8 @@ pub struct Fleet {
     /// Of which scopes the fleet's relays tell.
     pub scopes: Arc<[Pattern]>,
     pub rhythm: Rhythm,
+    /// Where this mount stands.
+    pub positions: Arc<Positions>,
 }
 
 impl Fleet {

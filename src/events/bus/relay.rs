@@ -48,6 +48,8 @@ pub struct Station {
     pub keys: Arc<[PublicKey]>,
     pub scopes: Arc<[Pattern]>,
     pub rhythm: Rhythm,
+    /// Whether the fleet's mounts share answers.
+    pub shares: bool,
     /// Which process this is, unlike any other.
     pub id: String,
 }
@@ -239,6 +241,9 @@ impl Relay {
             }
             let taken = async {
                 server.prepare(rhythm.lease).await?;
+                if self.station.shares {
+                    server.prepare_answers(rhythm.fetch).await?;
+                }
                 self.take_lease().await
             };
             let why = match taken.await {

@@ -4,6 +4,7 @@
 //! The requests are written out here in place of a client of JetStream, because such a client asks the server for more than
 //! a mount is permitted: a mount may read single messages and nothing about streams or consumers.
 
+use super::answers;
 use crate::backoff::jittered;
 use crate::credentials::Secret;
 use async_nats::header::HeaderMap;
@@ -21,6 +22,10 @@ use tokio::sync::watch;
 pub const STREAM: &str = "OMNIFS";
 /// Keeps who leads, for as long as a lease is. A key-value bucket.
 pub const LEASES: &str = "KV_OMNIFS_LEASES";
+
+/// Keeps answers that mounts share, and who asks for one, where a fleet shares them.
+pub const ANSWERS: &str = "OMNIFS_ANSWERS";
+pub const FETCHES: &str = "OMNIFS_FETCHES";
 
 /// For an answer of the server.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -94,6 +99,9 @@ impl fmt::Debug for Access {
     }
 }
 
+/// The name of who has none.
+const NOBODY: &str = "anybody";
+
 /// Which connection it is, counted from the first; absent while there is none.
 pub type Connection = Option<u64>;
 
@@ -102,6 +110,7 @@ pub type Connection = Option<u64>;
 pub struct Server {
     client: Client,
     api: Arc<str>,
+    user: Arc<str>,
     connection: watch::Receiver<Connection>,
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -175,7 +184,13 @@ impl Server {
         }
         let client = options.connect(&access.url).await.map_err(|error| error.to_string())?;
         let api = api(access.domain.as_deref()).into();
-        Ok(Server { client, api, connection, trouble })
+        let user = access.user.as_ref().map_or(NOBODY, |(user, _)| user).into();
+        Ok(Server { client, api, user, connection, trouble })
+    }
+
+    /// Who this is to the bus.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// Changes with each connection that is made or lost.
@@ -286,6 +301,33 @@ impl Server {
             "max_age": u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX),
         });
         self.make(LEASES, &leases, &["max_msgs_per_subject", "allow_direct", "max_age"]).await
+    }
+
+    /// The same for what a fleet needs whose mounts share answers. `fetch` is how long one of them waits for another.
+    ///
+    /// # Errors
+    /// A stream has another form, or cannot be made.
+    pub async fn prepare_answers(&self, fetch: Duration) -> Result<(), Error> {
+        let age = |age: Duration| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        let stream = |name: &str, subjects: &str, most: u64, for_: Duration| {
+            json!({
+                "name": name,
+                "subjects": [subjects],
+                "retention": "limits",
+                "storage": "file",
+                "max_msgs_per_subject": 1,
+                "max_bytes": most,
+                "max_msg_size": answers::MOST,
+                "discard": "old",
+                "allow_direct": true,
+                "max_age": age(for_),
+            })
+        };
+        let built_upon = ["max_msgs_per_subject", "allow_direct"];
+        let kept = stream(ANSWERS, "omnifs.answer.>", answers::TOGETHER, answers::KEPT_FOR);
+        self.make(ANSWERS, &kept, &built_upon).await?;
+        let asked = stream(FETCHES, "omnifs.fetch.>", answers::TOGETHER >> 4, fetch);
+        self.make(FETCHES, &asked, &built_upon).await
     }
 
     async fn make(&self, name: &str, wanted: &Value, built_upon: &[&str]) -> Result<(), Error> {

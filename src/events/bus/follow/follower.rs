@@ -6,6 +6,7 @@ use crate::backoff::jittered;
 use crate::events::bus::chain::{How, Outcome, Position, apply};
 use crate::events::bus::message::{Beat, Fault, Message, State};
 use crate::events::bus::names::Key;
+use crate::events::bus::positions;
 use crate::events::bus::server::{Error, Kept, Server};
 use crate::events::bus::{Rhythm, Want};
 use crate::events::task::{Feeding, Standing};
@@ -38,6 +39,8 @@ pub struct Follower {
     standing: Standing,
     /// How far it has heard.
     pub position: Option<Position>,
+    /// The same for others.
+    place: positions::Place,
     /// What the bus keeps was read since the connection was made.
     read: bool,
     /// Since the scope was live last, all was heard of.
@@ -70,6 +73,7 @@ impl Follower {
             split: split.clone(),
             key: split.place.key(&scope),
             standing: Standing::of(feeding, &scope, "bus"),
+            place: positions::Place::new(&split.fleet.positions, &scope),
             scope,
             position: None,
             read: false,
@@ -206,6 +210,7 @@ impl Follower {
             Some(kept) => self.message(&kept.payload, How::Kept),
             None if self.position.is_some() => {
                 self.position = None;
+                self.place.move_to(None);
                 self.gap();
                 self.down("the bus keeps nothing of it any more");
             }
@@ -220,9 +225,16 @@ impl Follower {
             Err(fault) => return self.fault(fault),
         };
         let (outcome, there) = apply(self.position.as_ref(), &message, how);
+        if outcome != Outcome::Ignored {
+            // Before the ledger hears of it.
+            self.place.move_to(Some(there));
+        }
         let changes: Vec<_> = match outcome {
             Outcome::Ignored => return,
             Outcome::Gap => {
+                // A bus that was put back keeps what it kept then, until the relay has found out: the beat before speaks
+                // for no answer of that time.
+                self.place.live_until(None);
                 if self.position.is_some() || self.polled {
                     self.gap();
                 }
@@ -285,6 +297,7 @@ impl Follower {
                     self.split.scopes.lock().polled.remove(&self.scope);
                 }
                 self.standing.up();
+                self.place.live_until(Some(until));
                 // What was missed before it came up is not proven by what is heard from then on: a later beat resumes
                 // nothing.
                 if std::mem::replace(&mut self.whole, true) && was_down {
@@ -303,6 +316,7 @@ impl Follower {
     }
 
     fn down(&mut self, why: &str) {
+        self.place.live_until(None);
         if self.live_until.take().is_some() {
             self.away_at = self.now + patience(&self.split.fleet.rhythm);
         }

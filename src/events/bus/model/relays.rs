@@ -42,6 +42,7 @@ impl Feeder {
             signer: signer.clone(),
             keys: [].into(),
             scopes: [Pattern::new(">").expect("a pattern")].into(),
+            shares: false,
             rhythm: Rhythm::at(Duration::from_secs(BEAT)),
             id: at.to_string(),
         };

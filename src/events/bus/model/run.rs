@@ -93,6 +93,7 @@ impl World {
         let signer = &*SIGNER;
         let feeder = |at| Feeder::new(at, signer, server, &bus);
         let fleet = Fleet {
+            positions: Default::default(),
             server: server.clone(),
             keys: [signer.public()].into(),
             scopes: [Pattern::new(">").expect("a pattern")].into(),

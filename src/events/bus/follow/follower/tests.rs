@@ -69,6 +69,7 @@ impl World {
         let signer = Signer::new(&Signer::generate().unwrap()).unwrap();
         let nowhere = Access::new("nats://127.0.0.1:1", None, None).unwrap();
         let fleet = Fleet {
+            positions: Default::default(),
             server: Server::connect(&nowhere).await.unwrap(),
             keys: [signer.public()].into(),
             scopes: [Pattern::new(">").unwrap()].into(),
