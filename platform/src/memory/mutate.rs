@@ -184,7 +184,7 @@ impl Memory {
     }
 
     /// What a directory shows by a name.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn child(&self, directory: Inode, name: &str) -> Result<Inode> {
         self.tree().child(directory, name)
     }
