@@ -90,6 +90,8 @@ fn a_mount_in_front_goes_on_when_its_process_is_killed_and_ends_when_it_is_told_
         }
         before = pid;
     }
+    // In the moment in which nobody serves it too.
+    kill_process(Pid::from_raw(before).expect("a pid"), Signal::KILL).expect("kill");
     tied::signal(&keeper, Signal::TERM);
     while heard(&socket) != "STOPPING=1" {}
     assert!(tied::wait(&mut keeper, SOON).is_some_and(|status| status.success()));
@@ -163,7 +165,7 @@ fn a_service_is_written_and_started_and_its_removal_leaves_nothing() {
     let ran = run(&["install", "--user", "mnt"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let text = cli::text(&unit);
-    let start = format!("ExecStart={} mount --foreground", env!("CARGO_BIN_EXE_omnifs"));
+    let start = format!("ExecStart={} mount --foreground --keeper", env!("CARGO_BIN_EXE_omnifs"));
     assert!(text.contains(&format!("{start} {}\n", home.path("mnt").display())), "{text}");
     assert!(run(&["status", "--user"]).works().contains("it runs"));
     assert_eq!(run(&["remove", "--user"]).code, 0);

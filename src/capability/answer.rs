@@ -60,7 +60,13 @@ impl Exchange<'_> {
             self.shared.validators.confirmed();
             self.unseen_secret(&headers, b"")?;
             let headers = kept.headers(headers);
-            let whole = answer.moved.is_none().then(|| Arc::new(kept.confirmed(headers.clone())));
+            let forbids = is_forbidden(&answer.headers);
+            if let Some(key) = key.filter(|_| forbids) {
+                // It allowed that before.
+                self.shared.validators.keep(key, None);
+            }
+            let whole = (answer.moved.is_none() && !forbids)
+                .then(|| Arc::new(kept.confirmed(headers.clone())));
             let headers = located(headers, answer.moved);
             return Ok((Response { status: 200, headers, body: kept.body.clone() }, whole));
         }
@@ -79,17 +85,20 @@ impl Exchange<'_> {
     }
 
     /// The provider's answer from the one that another mount of the fleet got. It spent nothing of this one's rate limit, and
-    /// says nothing of its credential.
+    /// says nothing of its credential. `same_secret`: the other mount has it too.
     pub(super) fn answer_of_others(
         &self,
         key: Option<Key>,
         kept: &Arc<Kept>,
+        same_secret: bool,
     ) -> Result<Response, Failure> {
         let headers = kept.own_headers().to_vec();
         self.unseen_secret(&headers, &kept.body)?;
         count(&self.target.counters.shared);
-        if let Some(key) = key {
-            self.shared.validators.keep(key, Some(kept));
+        match key.filter(|_| same_secret) {
+            Some(key) => self.shared.validators.keep(key, Some(kept)),
+            // What another secret has got is for this moment: neither for a condition under this one, nor for the disk.
+            None => drop(self.shared.forbidden.fetch_add(1, Ordering::Relaxed)),
         }
         Ok(Response { status: 200, headers, body: kept.body.clone() })
     }

@@ -125,9 +125,11 @@ impl Shared {
             Some(trail) => trail.find(&exchange).await,
             None => Had::Nothing,
         };
+        let same = trail.as_ref().is_some_and(|trail| trail.is_of_one_secret());
         let (before, asked) = match had {
-            Had::Answer(kept) => return exchange.answer_of_others(key, &kept),
-            Had::Before(kept, asked) => (kept, Some(asked)),
+            Had::Answer(kept) => return exchange.answer_of_others(key, &kept, same),
+            // A service may have one tag for what it shows differently to others.
+            Had::Before(kept, asked) => (kept.filter(|_| same), Some(asked)),
             Had::Nothing => (None, None),
         };
         let kept = key.as_ref().and_then(|key| self.validators.find(key)).or(before);

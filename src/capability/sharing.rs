@@ -120,6 +120,10 @@ pub(super) fn trail() -> Option<Arc<Inner>> {
 }
 
 impl Inner {
+    pub fn is_of_one_secret(&self) -> bool {
+        self.answers.is_of_one_secret()
+    }
+
     pub fn answered(&self, Asked(at): Asked, kept: Option<Arc<Kept>>) {
         if let Some((_, answer)) = self.noted.lock().asked.get_mut(at) {
             *answer = kept;

@@ -138,9 +138,13 @@ pub fn run(context: &Context, args: &Mount) -> Result<ExitCode, Failure> {
     options.follow(context.named, args.options.overrides());
     let level = log_level()?;
     #[cfg(target_os = "linux")]
-    if args.foreground && args.options.keeper == Some(true) && !context.is_kept {
+    if args.foreground
+        && args.options.keeper == Some(true)
+        && !context.is_kept
+        && wants_keeper(&options.config)
+    {
         mounting::prepare(&options.mountpoint)?;
-        return keep_in_front(&options.config);
+        return keep_in_front();
     }
     if args.foreground || context.ready_on_stdout {
         // With --json standard output and error are a program's.
@@ -246,13 +250,7 @@ fn going_on(_: &Context) -> Option<PathBuf> {
 
 /// This process becomes the keeper of the mount, and ends with it.
 #[cfg(target_os = "linux")]
-fn keep_in_front(config: &Config) -> Result<ExitCode, Failure> {
-    if !wants_keeper(config) {
-        let backend = config.mount.backend.name();
-        return Err(Failure::new(format!("a mount by '{backend}' ends with its process"))
-            .hint("leave --keeper out")
-            .exit(Exit::Usage));
-    }
+fn keep_in_front() -> Result<ExitCode, Failure> {
     omnifs_platform::fuse::keep(std::env::args_os().skip(1), true)
         .map_err(|error| Failure::new(format!("the mount is not kept: {error}")))
 }
@@ -268,6 +266,8 @@ pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> R
     #[cfg(target_os = "linux")]
     let supervisor = omnifs::supervisor::Supervisor::of_environment()
         .map_err(|e| Failure::new(format!("NOTIFY_SOCKET names no socket: {e}")))?;
+    #[cfg(target_os = "linux")]
+    let keeper = options.keeper.clone();
     let outcome = daemon::run(options, |mounted| {
         ready(&mountpoint, mounted);
         #[cfg(target_os = "linux")]
@@ -275,8 +275,11 @@ pub fn serve(options: daemon::Options, ready: impl FnOnce(&Path, &Mounted)) -> R
             supervisor.ready(&mountpoint);
         }
     });
+    // Where the keeper starts another process the mount does not end.
     #[cfg(target_os = "linux")]
-    if let Some(supervisor) = &supervisor {
+    if let Some(supervisor) = &supervisor
+        && keeper.is_none_or(|keeper| !keeper.holds())
+    {
         supervisor.stopping();
     }
     if let Err(error) = &outcome {

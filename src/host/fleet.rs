@@ -45,10 +45,17 @@ impl Joined {
     }
 
     /// The answers that an instance shares, if it does.
-    pub fn answers(&self, name: &str, manifest: &Manifest, outbound: &Outbound) -> Option<Answers> {
+    pub fn answers(
+        &self,
+        name: &str,
+        component: &[u8; 32],
+        manifest: &Manifest,
+        outbound: &Outbound,
+    ) -> Option<Answers> {
         let positions = self.positions.get(name)?.clone();
-        // What one version makes of an answer says nothing of what another does.
-        let place = format!("{} {}", place(manifest, outbound).as_str(), manifest.version);
+        // What one component makes of an answer says nothing of what another does.
+        let digest: String = component.iter().map(|byte| format!("{byte:02x}")).collect();
+        let place = format!("{} {digest}", place(manifest, outbound).as_str());
         let (server, share) = (self.server.clone(), self.share.clone()?);
         Some(Answers::new(server, place, share, self.rhythm.clone(), positions))
     }

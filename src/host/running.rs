@@ -134,7 +134,7 @@ impl Loader {
             wasm::Instance::new(&name, deferred, &manifest, settings, Some(upstream), limits);
         let fleet = self.fleet.as_ref().filter(|_| self.config.mount.webhook_listen.is_none());
         // A mount that gets webhooks itself may hear of a change before the bus does.
-        let answers = fleet.and_then(|fleet| fleet.answers(&name, &manifest, &outbound));
+        let answers = fleet.and_then(|fleet| fleet.answers(&name, &sum, &manifest, &outbound));
         let (provider, answers) = (Arc::new(provider), answers.map(Arc::new));
         Ok(Working { name, component: sum, manifest, provider, outbound, answers })
     }

@@ -94,6 +94,19 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
+fn a_view_on_what_is_gone_is_an_error_by_itself() {
+    let Some(world) = World::new("db_broken", NEVER) else { return };
+    world
+        .sqlite("CREATE TABLE gone (x); CREATE VIEW broken AS SELECT x FROM gone; DROP TABLE gone");
+    let mounted = world.mount();
+    let at = |path: &str| place(&mounted, path);
+    assert_eq!(read(&at("albums/count")), "3\n");
+    assert_eq!(json(&at("albums/rows/1.json"))["title"], "Kind of Blue");
+    assert!(fs::read(at("broken/count")).is_err());
+    assert!(read(&at("albums/rows.csv")).starts_with("id,title,price,cover\n"));
+}
+
+#[test]
 fn tables_views_and_rows_are_what_sqlite_says() {
     let Some(world) = World::new("db_shown", NEVER) else { return };
     let mounted = world.mount();

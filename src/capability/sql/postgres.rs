@@ -195,7 +195,8 @@ impl Held {
     async fn query(&self, run: &Run) -> Result<Rows, Fault> {
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
         self.client.batch_execute(begin).await.map_err(fault)?;
-        let state: String = self.client.query_one(STATE, &[]).await.map_err(fault)?.get(0);
+        let state = self.client.query_one(STATE, &[]).await.map_err(fault)?;
+        let state: String = state.try_get(0).map_err(fault)?;
         let identifiers: Vec<&str> = run.identifiers().collect();
         for name in &identifiers {
             let none = || Fault::new(Cause::NotFound, "nothing in the database has this name");
@@ -203,7 +204,7 @@ impl Held {
                 return Err(none());
             }
             let known = self.client.query_one(KNOWN, &[name]).await.map_err(fault)?;
-            if !known.get::<_, bool>(0) {
+            if !known.try_get::<_, bool>(0).map_err(fault)? {
                 return Err(none());
             }
         }
@@ -324,7 +325,7 @@ fn fault(error: tokio_postgres::Error) -> Fault {
     };
     let code = said.code().code();
     let detail = format!("the database: {} ({code})", said.message());
-    let cause = match (&code[..2], code) {
+    let cause = match (code.get(..2).unwrap_or_default(), code) {
         ("57", "57014") | ("55", "55P03") => Cause::TimedOut,
         ("28", _) | (_, "42501" | "25006") => Cause::Denied,
         ("54", _) => return too_large(detail),

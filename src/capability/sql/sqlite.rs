@@ -213,9 +213,18 @@ fn is_known(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<bool>
     if matches!(name, "rowid" | "oid" | "_rowid_") {
         return Ok(true);
     }
-    let found = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1) OR EXISTS \
-                 (SELECT 1 FROM sqlite_schema AS s, pragma_table_xinfo(s.name) AS c WHERE c.name = ?1)";
-    transaction.query_row(found, [name], |row| row.get(0))
+    let table = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)";
+    if transaction.query_row(table, [name], |row| row.get(0))? {
+        return Ok(true);
+    }
+    let mut tables = transaction.prepare("SELECT name FROM sqlite_schema")?;
+    let tables = tables.query_map([], |row| row.get::<_, String>(0))?;
+    let column = "SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = ?2)";
+    let mut column = transaction.prepare(column)?;
+    // A view on what is gone, and a table of a module that is not here, have no columns that could be asked for.
+    Ok(tables
+        .flatten()
+        .any(|table| column.query_row([table.as_str(), name], |row| row.get(0)).unwrap_or(false)))
 }
 
 fn value(found: ValueRef<'_>) -> Value {

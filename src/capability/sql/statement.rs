@@ -80,6 +80,7 @@ const ACTING: &[&str] = &[
     "pg_backup",
     "pg_cancel",
     "pg_create",
+    "pg_current_xact_id",
     "pg_drop",
     "pg_export",
     "pg_file",
@@ -87,6 +88,7 @@ const ACTING: &[&str] = &[
     "pg_logical",
     "pg_ls_",
     "pg_notify",
+    "pg_prewarm",
     "pg_promote",
     "pg_read",
     "pg_reload",
@@ -96,6 +98,7 @@ const ACTING: &[&str] = &[
     "pg_start",
     "pg_stat_file",
     "pg_stat_reset",
+    "pg_stat_statements_reset",
     "pg_stop",
     "pg_switch",
     "pg_terminate",
@@ -128,12 +131,12 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
         return Err(format!("its text does not use {{{}}}", statement.parameters[at].name));
     }
     let mut words = words(&pieces);
-    match words.next().as_deref() {
-        Some("select" | "values" | "with") => {}
+    match words.next() {
+        Some((word, false)) if ["select", "values", "with"].contains(&&*word) => {}
         _ => return Err("it must begin with SELECT, VALUES or WITH".to_owned()),
     }
-    for word in words {
-        if WRITING.contains(&&*word) {
+    for (word, is_quoted) in words {
+        if WRITING.contains(&&*word) && !is_quoted {
             return Err(format!("the word {word} is not for reading; a name is put into quotes"));
         }
         if ACTING.iter().any(|name| word.starts_with(name)) {
@@ -158,6 +161,9 @@ pub(super) fn pieces(statement: &Statement) -> Result<Vec<Piece<'_>>, String> {
             }
             (Some(open), c) if open == c => quote = None,
             (Some(_), _) => {}
+            (None, '\'' | '"') if text[..at].ends_with('&') => {
+                return Err("a quote behind & is read in two ways".to_owned());
+            }
             (None, '\'' | '"') => quote = Some(c),
             (None, '{') => {
                 let end = text[at..].find('}').ok_or("a { is not closed")? + at;
@@ -197,26 +203,30 @@ fn in_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// The words outside of quotes, in lower case.
-fn words(pieces: &[Piece<'_>]) -> impl Iterator<Item = String> {
+/// The words outside of quotes, in lower case, and the names within them, which may be of functions too.
+fn words(pieces: &[Piece<'_>]) -> impl Iterator<Item = (String, bool)> {
     let mut words = Vec::new();
     for piece in pieces {
         let Piece::Text(text) = piece else { continue };
         let (mut word, mut quote) = (String::new(), None);
         for c in text.chars() {
             match quote {
-                Some(open) if open == c => quote = None,
+                Some(open) if open == c => {
+                    words.push((std::mem::take(&mut word), true));
+                    quote = None;
+                }
+                Some('"') => word.extend(c.to_lowercase()),
                 Some(_) => {}
                 None if in_word(c) => word.extend(c.to_lowercase()),
                 None => {
-                    words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
+                    words.push((std::mem::take(&mut word), false));
                     quote = matches!(c, '\'' | '"').then_some(c);
                 }
             }
         }
-        words.extend(Some(word).filter(|word| !word.is_empty()));
+        words.push((word, false));
     }
-    words.into_iter()
+    words.into_iter().filter(|(word, _)| !word.is_empty())
 }
 
 /// The text as a database takes it: names quoted, and `place` in place of each value, which gets its number among
@@ -327,6 +337,12 @@ mod tests {
             "SELECT lo_export(1, 'a')",
             "SELECT * FROM dblink('a', 'b')",
             "SELECT query_to_xml('delete from a', true, true, '')",
+            "SELECT \"pg_read_file\"('/etc/passwd')",
+            "SELECT pg_catalog.\"Pg_Terminate_Backend\"(1)",
+            "SELECT \"dblink\"('a', 'b')",
+            "SELECT U&\"pg_r\"('a')",
+            "SELECT pg_current_xact_id()",
+            "\"select\" 1",
         ] {
             assert!(check(&statement(bad)).is_err(), "{bad}");
         }

@@ -161,6 +161,9 @@ impl Identity {
         let scopes: Vec<_> =
             entry.scopes.iter().map(|(scope, at)| (scope.clone(), at.n, at.head)).collect();
         let scopes = serde_json::to_vec(&scopes).ok()?;
+        if entry.answer.len() + scopes.len() > MOST {
+            return None;
+        }
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).ok()?;
         let mut text = u32::try_from(scopes.len()).ok()?.to_be_bytes().to_vec();
@@ -349,6 +352,11 @@ impl Answers {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }
         entry
+    }
+
+    /// Whether those who share have one secret for the service, and not a key alone.
+    pub fn is_of_one_secret(&self) -> bool {
+        matches!(self.share, Share::Credential)
     }
 
     /// Has the bus keep an answer, for which the service was asked at `began`, and for which `scopes` vouch. Where one of

@@ -24,13 +24,16 @@ struct Stand {
     until: Option<Instant>,
     /// Something was told since the last change that did not come by the bus.
     doubted: bool,
+    /// The mount's own polls have told of changes here: they may be ahead of the bus, and by how much nobody says.
+    ahead: bool,
 }
 
 impl Positions {
     /// Where a scope stands, if it is live by the bus and that is all that was heard of it.
     pub fn current(&self, scope: &str) -> Option<Position> {
         let stands = self.0.lock();
-        let stand = stands.get(scope).filter(|stand| stand.is_live() && !stand.doubted)?;
+        let stand =
+            stands.get(scope).filter(|stand| stand.is_live() && !stand.doubted && !stand.ahead)?;
         stand.reached.back().map(|(position, _)| *position)
     }
 
@@ -46,9 +49,20 @@ impl Positions {
     pub fn doubt(&self) {
         self.0.lock().values_mut().for_each(|stand| stand.doubted = true);
     }
+
+    /// This mount's own poll has told of a change in a scope. Another mount's answer may be older than that from here on,
+    /// however long, so none is taken.
+    pub fn hear_elsewhere(&self, scope: &str) {
+        self.0.lock().entry(scope.into()).or_default().ahead = true;
+    }
 }
 
 impl Stand {
+    /// Nobody follows the scope.
+    fn leave(&mut self) {
+        (self.reached, self.until) = Default::default();
+    }
+
     fn is_live(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() < until)
     }
@@ -68,7 +82,8 @@ pub(super) struct Place {
 
 impl Place {
     pub fn new(positions: &Arc<Positions>, scope: &Arc<str>) -> Place {
-        positions.0.lock().insert(scope.clone(), Stand::default());
+        // What was heard elsewhere stays heard.
+        positions.0.lock().entry(scope.clone()).or_default().leave();
         Place { positions: positions.clone(), scope: scope.clone() }
     }
 
@@ -98,7 +113,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.positions.0.lock().remove(&self.scope);
+        let mut stands = self.positions.0.lock();
+        if let Some(stand) = stands.get_mut(&self.scope) {
+            stand.leave();
+        }
+        stands.retain(|_, stand| {
+            stand.doubted || stand.ahead || stand.until.is_some() || !stand.reached.is_empty()
+        });
     }
 }
 

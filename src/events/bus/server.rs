@@ -323,7 +323,8 @@ impl Server {
                 "max_age": age(for_),
             })
         };
-        let built_upon = ["max_msgs_per_subject", "allow_direct"];
+        // Without an age a lease whose holder died would never end.
+        let built_upon = ["max_msgs_per_subject", "allow_direct", "max_age"];
         let kept = stream(ANSWERS, "omnifs.answer.>", answers::TOGETHER, answers::KEPT_FOR);
         self.make(ANSWERS, &kept, &built_upon).await?;
         let asked = stream(FETCHES, "omnifs.fetch.>", answers::TOGETHER >> 4, fetch);

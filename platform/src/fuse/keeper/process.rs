@@ -43,7 +43,7 @@ const REST: Duration = Duration::from_millis(100);
 /// # Errors
 /// It could not be started at all.
 pub fn keep(arguments: impl IntoIterator<Item = OsString>, in_front: bool) -> io::Result<ExitCode> {
-    let signals = if in_front { Some(Signals::take()?) } else { None };
+    let mut signals = if in_front { Some(Signals::take()?) } else { None };
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // Beyond the numbers that are the next process's, at each of which something stands from here on.
@@ -73,12 +73,15 @@ pub fn keep(arguments: impl IntoIterator<Item = OsString>, in_front: bool) -> io
             }
             child => child?,
         };
-        let life = watch(&mut child, &ours, signals.as_ref(), &mut held)?;
+        let life = watch(&mut child, &ours, signals.as_mut(), &mut held)?;
         dying.push(child);
         // One that cannot be waited for is left to the system.
         dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         if life.over || !held || life.code == Some(0) {
-            return Ok(ExitCode::from(life.code.unwrap_or(1)));
+            let is_asked = signals.is_some_and(|signals| signals.asked.is_some());
+            // It may have been asked before it was ready, which is a failure to itself alone.
+            let code = if life.over && is_asked { 0 } else { life.code.unwrap_or(1) };
+            return Ok(ExitCode::from(code));
         }
         let lived = life.lived.is_some_and(|lived| life.killed || lived >= SOON);
         deaths = if lived { 0 } else { deaths + 1 };
@@ -112,7 +115,7 @@ struct Life {
 fn watch(
     child: &mut Child,
     socket: &OwnedFd,
-    signals: Option<&Signals>,
+    mut signals: Option<&mut Signals>,
     held: &mut bool,
 ) -> io::Result<Life> {
     // Its number is not another's before it is waited for.
@@ -123,7 +126,15 @@ fn watch(
         Ok(whole) => whole,
         // An old kernel or a sandbox, where nothing can be kept.
         Err(_) => {
-            life.code = child.wait()?.code().map(|code| u8::try_from(code).unwrap_or(1));
+            let status = loop {
+                let Some(signals) = &mut signals else { break child.wait()? };
+                signals.take_in(Some(pid));
+                if let Some(status) = child.try_wait()? {
+                    break status;
+                }
+                std::thread::sleep(REST);
+            };
+            life.code = status.code().map(|code| u8::try_from(code).unwrap_or(1));
             return Ok(life);
         }
     };
@@ -133,7 +144,7 @@ fn watch(
         let limit =
             deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         // Without signals, the socket stands there twice.
-        let told = signals.map_or(socket, |signals| &signals.told);
+        let told = signals.as_ref().map_or(socket, |signals| &signals.told);
         let mut all = [socket, &exit, told].map(|of| PollFd::new(of, PollFlags::IN));
         match poll(&mut all, limit.as_ref()) {
             Ok(0) => {
@@ -144,13 +155,18 @@ fn watch(
             Err(error) => return Err(error.into()),
         }
         let [said, ended, told] = all.each_ref().map(|of| !of.revents().is_empty());
-        if let Some(signals) = signals.filter(|_| told) {
-            signals.pass_on(pid);
+        if let Some(signals) = signals.as_mut().filter(|_| told) {
+            // One that goes on with a mount can end that only once it answers.
+            let listens = !*held || answered.is_some();
+            signals.take_in(listens.then_some(pid));
         }
         // What it has said is heard before its end.
         if said {
             match receive(socket, held, &mut exit)? {
-                READY => (answered, deadline) = (Some(Instant::now()), None),
+                READY => {
+                    (answered, deadline) = (Some(Instant::now()), None);
+                    signals.iter().for_each(|signals| signals.repeat(pid));
+                }
                 DROP => *held = false,
                 OVER => life.over = true,
                 _ => {}
@@ -171,11 +187,13 @@ fn watch(
     }
 }
 
-/// The signals by which a mount is told to end, which are for the process that serves it.
+/// The signals by which a mount is told to end, which are for the process that serves it. What was asked for stays
+/// so: that process may die of something else, and the next one is to end then.
 struct Signals {
     told: OwnedFd,
     /// Those that were blocked before.
     blocked: libc::sigset_t,
+    asked: Option<Signal>,
 }
 
 impl Signals {
@@ -184,7 +202,7 @@ impl Signals {
         unsafe {
             let (mut set, mut blocked) = (std::mem::zeroed(), std::mem::zeroed());
             libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
                 libc::sigaddset(&raw mut set, signal);
             }
             if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut blocked) < 0 {
@@ -197,22 +215,30 @@ impl Signals {
             // Beyond the numbers that are the next process's.
             let number = OwnedFd::from_raw_fd(number);
             let told = rustix::io::fcntl_dupfd_cloexec(&number, HELD[2] + 1)?;
-            Ok(Signals { told, blocked })
+            Ok(Signals { told, blocked, asked: None })
         }
     }
 
-    /// A terminal's reach every process by themselves.
-    fn pass_on(&self, serving: Pid) {
+    /// Passes on what has come, if there is somebody who listens.
+    fn take_in(&mut self, serving: Option<Pid>) {
+        // A terminal's Ctrl-C reaches all its processes; that it is gone may be told to the first alone.
         const FROM_A_TERMINAL: i32 = 0x80;
         let mut told = [0; size_of::<libc::signalfd_siginfo>()];
         while rustix::io::read(&self.told, &mut told[..]) == Ok(told.len()) {
             // SAFETY: as many bytes as it has, all of them plain numbers.
             let told: libc::signalfd_siginfo = unsafe { std::mem::transmute_copy(&told) };
             let signal = i32::try_from(told.ssi_signo).ok().and_then(Signal::from_named_raw);
-            if let Some(signal) = signal.filter(|_| told.ssi_code != FROM_A_TERMINAL) {
-                // One that has ended needs no telling.
-                let _ = kill_process(serving, signal);
+            self.asked = signal.or(self.asked);
+            if told.ssi_code != FROM_A_TERMINAL || signal == Some(Signal::HUP) {
+                serving.into_iter().for_each(|serving| self.repeat(serving));
             }
+        }
+    }
+
+    fn repeat(&self, serving: Pid) {
+        if let Some(signal) = self.asked {
+            // One that has ended needs no telling.
+            let _ = kill_process(serving, signal);
         }
     }
 }

@@ -83,7 +83,18 @@ impl Ledger for Split {
     }
 
     fn apply(&self, instance: &str, changes: &[Change]) {
+        if !changes.is_empty() {
+            self.fleet.positions.doubt();
+        }
         self.ledger.apply(instance, changes);
+    }
+
+    fn apply_in(&self, instance: &str, scope: &str, changes: &[Change]) {
+        // Before the ledger hears of it.
+        if !changes.is_empty() && self.fleet.covers(scope) {
+            self.fleet.positions.hear_elsewhere(scope);
+        }
+        self.apply(instance, changes);
     }
 
     fn take_active(&self, instance: &str, prefix: &str) -> Vec<ActiveScope> {
