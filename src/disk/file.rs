@@ -41,7 +41,7 @@ const TOUCHED: TableDefinition<'_, u64, Bytes> = TableDefinition::new("touched")
 const SCOPES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("scopes");
 
 /// Of what stands in the tables.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Of pages in memory, in bytes.
 const PAGES: usize = 8 << 20;
 /// The part of the capacity that answers may take.
@@ -322,6 +322,16 @@ impl File {
         })
     }
 
+    /// When that was asked for. It is not checked: who reads it finds that.
+    pub fn stamp(&self, place: &Place) -> Result<Option<u64>, Error> {
+        caught(|| {
+            let read = self.database.begin_read().map_err(store)?;
+            let answers = read.open_table(ANSWERS).map_err(store)?;
+            let found = answers.get(&place.0[..]).map_err(store)?;
+            Ok(found.and_then(|found| number(found.value().get(8..16)?)))
+        })
+    }
+
     /// Writes what happened, all of it or nothing.
     pub fn write(&self, batch: Vec<Work>) -> Result<(), Error> {
         self.write_until(batch, usize::MAX)
@@ -416,6 +426,11 @@ impl<'a> Tables<'a> {
                 }
             }
             Work::Answer { .. } => {}
+            Work::Outdated { space, query } => {
+                if let Some(place) = Place::answer(space, &query.id, &query.operation) {
+                    self.remove(&place.0)?;
+                }
+            }
             Work::Validated { space, request, bytes } => {
                 self.keep(&Place::validated(space, request), 0, &bytes, next)?;
             }
