@@ -185,7 +185,7 @@ impl Disk {
                 return Vec::new();
             }
         };
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| space.replaces) {
             shared.push(Work::Forgotten(before));
         }
         let rows = if space.vouched { rows } else { Vec::new() };
@@ -264,7 +264,7 @@ impl Disk {
     }
 
     pub(crate) fn forget_validated(&self, instance: &str, request: [u8; 16]) {
-        // One that holds nothing takes the place of what was there.
+        // One that holds nothing takes away what was there.
         self.keep_validated(instance, request, Vec::new());
     }
 

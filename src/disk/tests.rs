@@ -45,7 +45,8 @@ fn owner(is_same: bool, is_admitted: bool) -> Box<dyn Fn() -> Owner + Send + Syn
 }
 
 fn space(id: SpaceId) -> Space {
-    Space { id, name: "i".into(), instance: INSTANCE, vouched: true, owner: owner(true, true) }
+    let (name, owner) = ("i".into(), owner(true, true));
+    Space { id, name, instance: INSTANCE, vouched: true, replaces: true, owner }
 }
 
 struct Home(tempfile::TempDir);
