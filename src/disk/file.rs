@@ -357,6 +357,7 @@ impl File {
             tables.put(work, &mut next)?;
         }
         tables.make_room(self.room)?;
+        tables.trim_events()?;
         let (bytes, answers) = (tables.bytes, tables.answers.len().map_err(store)?);
         let scopes = tables.scopes.len().map_err(store)?;
         {
@@ -364,6 +365,8 @@ impl File {
             meta.insert("bytes", &bytes.to_le_bytes()[..]).map_err(store)?;
             meta.insert("sequence", &next.sequence.to_le_bytes()[..]).map_err(store)?;
             if let Some(floor) = tables.floor {
+                let before = meta.get("floor").map_err(store)?.and_then(|row| number(row.value()));
+                let floor = floor.max(before.unwrap_or(0));
                 meta.insert("floor", &floor.to_le_bytes()[..]).map_err(store)?;
             }
         }
@@ -455,7 +458,7 @@ impl<'a> Tables<'a> {
             }
             Work::Doubted(sequence) => {
                 next.sequence = next.sequence.max(sequence);
-                self.floor = Some(sequence);
+                self.floor = self.floor.max(Some(sequence));
             }
             Work::Forgotten(space) => {
                 self.forget_scopes(space, "")?;
@@ -522,6 +525,25 @@ impl<'a> Tables<'a> {
         self.bytes = self.bytes.saturating_sub(length + OVERHEAD);
         if let Some(age) = age {
             self.ages.remove(age).map_err(store)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest events where there are many more than are remembered.
+    fn trim_events(&mut self) -> Result<(), Error> {
+        if self.touched.len().map_err(store)? <= (EVENTS + EVENTS / 8) as u64 {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        for row in self.touched.iter().map_err(store)? {
+            let (object, value) = row.map_err(store)?;
+            let last = value.value().get(..8).and_then(number).ok_or_else(|| broken("an event"))?;
+            events.push((last, object.value()));
+        }
+        events.sort_unstable();
+        for (last, object) in &events[..events.len().saturating_sub(EVENTS)] {
+            self.touched.remove(*object).map_err(store)?;
+            self.floor = self.floor.max(Some(*last));
         }
         Ok(())
     }
