@@ -159,11 +159,13 @@ impl File {
     /// Opens the store or begins one. All of it is checked: after a crash, and for what somebody else did to the file.
     pub fn open(place: &Path, capacity: u64) -> Result<(File, Start), Error> {
         let file = private(place)?;
-        if file.metadata()?.len() > capacity {
-            return Err(Error::Broken("it is larger than it may be now".into()));
-        }
+        let length = file.metadata()?.len();
         caught(|| {
+            // Nobody else has it from here on.
             let backend = FileBackend::new(file).map_err(store)?;
+            if length > capacity {
+                return Err(Error::Broken("it is larger than it may be now".into()));
+            }
             let mut builder = Builder::new();
             builder.set_cache_size(PAGES).set_check_integrity_on_open(true);
             let database = match builder.create_with_backend(backend) {
@@ -435,7 +437,11 @@ impl<'a> Tables<'a> {
                 }
             }
             Work::Validated { space, request, bytes } => {
-                self.keep(&Place::validated(space, request), 0, &bytes, next)?;
+                let place = Place::validated(space, request);
+                match bytes.is_empty() {
+                    true => self.remove(&place.0)?,
+                    false => self.keep(&place, 0, &bytes, next)?,
+                }
             }
             Work::Touched { object, sequence, removed } => {
                 next.sequence = next.sequence.max(sequence);
