@@ -55,6 +55,11 @@ enum Work {
         memo: Memo,
         stamp: u64,
     },
+    /// There is a newer answer, which is not kept.
+    Outdated {
+        space: SpaceId,
+        query: Query,
+    },
     /// An answer of the service with its validator.
     Validated {
         space: SpaceId,
@@ -180,7 +185,7 @@ impl Disk {
                 return Vec::new();
             }
         };
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| space.replaces) {
             shared.push(Work::Forgotten(before));
         }
         let rows = if space.vouched { rows } else { Vec::new() };
@@ -199,17 +204,26 @@ impl Disk {
     }
 
     /// Keeps an answer that a call at `stamp` has brought, where no more answers are [`Disk::forbidden`] than were as
-    /// it began: one of those may have been the call's.
+    /// it began: one of those may have been the call's. What is not kept takes away what was there.
     pub fn keep(&self, query: &Query, memo: &Memo, stamp: u64, forbidden: u64) {
         let Some(space) = self.shared.space(query.instance) else { return };
-        if (space.owner)().forbidden != forbidden {
+        if query.id.starts_with(OWN) {
             return;
         }
-        if query.id.starts_with(OWN) || !Answer::is_kept(memo) {
-            return;
+        let is_kept = (space.owner)().forbidden == forbidden && Answer::is_kept(memo);
+        let (query, space) = (query.clone(), space.id);
+        let answer = Work::Answer { space, query: query.clone(), memo: memo.clone(), stamp };
+        if !is_kept || !self.shared.push(answer) {
+            self.shared.push(Work::Outdated { space, query });
         }
-        let (query, memo) = (query.clone(), memo.clone());
-        self.shared.push(Work::Answer { space: space.id, query, memo, stamp });
+    }
+
+    /// There is a newer answer than the one that may be kept, and it is not to be kept.
+    pub fn outdate(&self, query: &Query) {
+        let Some(space) = self.shared.space(query.instance) else { return };
+        if !query.id.starts_with(OWN) && is_read(&query.operation) {
+            self.shared.push(Work::Outdated { space: space.id, query: query.clone() });
+        }
     }
 
     /// What was answered, and when. Reads the file.
@@ -219,6 +233,13 @@ impl Disk {
         let read = self.shared.read(&place)?;
         let answer = Answer::decode(&read.bytes)?;
         Some((read.stamp, answer))
+    }
+
+    /// When the answer was asked for that is kept. Reads the file.
+    pub fn stamp(&self, query: &Query) -> Option<u64> {
+        let space = self.shared.space(query.instance)?;
+        let place = Place::answer(space.id, &query.id, &query.operation)?;
+        self.shared.on_file(|file| file.stamp(&place))
     }
 
     /// Whether what is found of an instance may be shown: the service has answered who asks now.
@@ -243,7 +264,7 @@ impl Disk {
     }
 
     pub(crate) fn forget_validated(&self, instance: &str, request: [u8; 16]) {
-        // One that holds nothing takes the place of what was there.
+        // One that holds nothing takes away what was there.
         self.keep_validated(instance, request, Vec::new());
     }
 
@@ -393,21 +414,23 @@ impl Shared {
         None
     }
 
-    fn push(&self, work: Work) {
+    /// False where it is not taken.
+    fn push(&self, work: Work) -> bool {
         let weight = work.weight();
         let mut queue = self.queue.lock();
         // What is not kept is asked for again. An event is always kept.
         if queue.ended || weight > 0 && queue.weight + weight > WAITING {
-            return;
+            return false;
         }
         if self.file.read().is_none() {
-            return;
+            return false;
         }
         queue.weight += weight;
         queue.work.push(work);
         if queue.work.len() == 1 {
             self.changed.notify_one();
         }
+        true
     }
 
     /// Waits for something to write, and writes it with what comes within `gather`. False once it has ended.
@@ -449,8 +472,12 @@ impl Shared {
     }
 
     fn read(&self, place: &Place) -> Option<file::Read> {
+        self.on_file(|file| file.read(place))
+    }
+
+    fn on_file<T>(&self, read: impl FnOnce(&File) -> Result<Option<T>, file::Error>) -> Option<T> {
         let file = self.file.read().clone()?;
-        match file.read(place) {
+        match read(&file) {
             Ok(read) => read,
             Err(error) => {
                 self.fail(&error);

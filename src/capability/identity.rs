@@ -1,7 +1,7 @@
 //! Whose requests an instance makes, without saying it.
 
 use super::Outbound;
-use crate::credentials::Chain;
+use crate::credentials::{Chain, CredentialError};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::sync::atomic::Ordering;
@@ -10,10 +10,20 @@ use std::sync::atomic::Ordering;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held(Vec<Option<u64>>);
 
+impl Held {
+    /// Whether it has all that it may have. One that is absent may be in a keyring that could not be asked.
+    pub fn is_whole(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+}
+
 impl Outbound {
     /// A digest of where its endpoints are and of all its secrets, by a key without which it tells nothing. The
     /// same in every process.
-    pub async fn identity(&self, key: &[u8]) -> [u8; 32] {
+    ///
+    /// # Errors
+    /// A source of a secret that cannot be used: nobody knows whose the requests are.
+    pub async fn identity(&self, key: &[u8]) -> Result<[u8; 32], CredentialError> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length does");
         let mut say = |text: &str| {
             mac.update(&(text.len() as u64).to_le_bytes());
@@ -27,13 +37,12 @@ impl Outbound {
         }
         for (_, chain) in &self.shared.credentials {
             say(chain.name());
-            match chain.resolve().await {
-                Ok(Some(found)) => say(found.secret.expose()),
-                // There is none, or none that can be used.
-                Ok(None) | Err(_) => say(""),
+            match chain.resolve().await? {
+                Some(found) => say(found.secret.expose()),
+                None => say(""),
             }
         }
-        mac.finalize().into_bytes().into()
+        Ok(mac.finalize().into_bytes().into())
     }
 
     /// Which secrets it has by now. Asks nobody.
@@ -88,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_secret_another_place_and_another_key_are_another_identity() {
-        let of = async |url, secret, key: &[u8]| outbound(url, secret).identity(key).await;
+        let of = async |url, secret, key: &[u8]| outbound(url, secret).identity(key).await.unwrap();
         let one = of("https://a.example/one", Some("s"), b"key").await;
         assert_eq!(one, of("https://a.example/one", Some("s"), b"key").await);
         for other in [

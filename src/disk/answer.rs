@@ -14,7 +14,8 @@ pub enum Answer {
     Child(provider::Node),
     /// All entries of a directory.
     Listing(Vec<provider::Node>),
-    Content(Bytes),
+    /// With the version of the file that it is the content of.
+    Content(Bytes, Option<String>),
 }
 
 /// What precedes the contents, which follow one after the other.
@@ -22,7 +23,7 @@ pub enum Answer {
 enum Head {
     Child(Entry),
     Listing(Vec<Entry>),
-    Content,
+    Content(Option<String>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl Answer {
             }
             Memo::Content(content) => {
                 contents.push(&content.bytes);
-                Head::Content
+                Head::Content(content.node.version.as_deref().map(str::to_owned))
             }
             Memo::Absent(_) | Memo::Piece(_) => return None,
         };
@@ -99,7 +100,7 @@ impl Answer {
                 let nodes = entries.into_iter().map(|entry| node(entry, &mut contents));
                 Answer::Listing(nodes.collect::<Option<_>>()?)
             }
-            Head::Content => Answer::Content(contents.0),
+            Head::Content(version) => Answer::Content(contents.0, version),
         })
     }
 }

@@ -41,7 +41,7 @@ const TOUCHED: TableDefinition<'_, u64, Bytes> = TableDefinition::new("touched")
 const SCOPES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("scopes");
 
 /// Of what stands in the tables.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Of pages in memory, in bytes.
 const PAGES: usize = 8 << 20;
 /// The part of the capacity that answers may take.
@@ -159,11 +159,13 @@ impl File {
     /// Opens the store or begins one. All of it is checked: after a crash, and for what somebody else did to the file.
     pub fn open(place: &Path, capacity: u64) -> Result<(File, Start), Error> {
         let file = private(place)?;
-        if file.metadata()?.len() > capacity {
-            return Err(Error::Broken("it is larger than it may be now".into()));
-        }
+        let length = file.metadata()?.len();
         caught(|| {
+            // Nobody else has it from here on.
             let backend = FileBackend::new(file).map_err(store)?;
+            if length > capacity {
+                return Err(Error::Broken("it is larger than it may be now".into()));
+            }
             let mut builder = Builder::new();
             builder.set_cache_size(PAGES).set_check_integrity_on_open(true);
             let database = match builder.create_with_backend(backend) {
@@ -322,6 +324,16 @@ impl File {
         })
     }
 
+    /// When that was asked for. It is not checked: who reads it finds that.
+    pub fn stamp(&self, place: &Place) -> Result<Option<u64>, Error> {
+        caught(|| {
+            let read = self.database.begin_read().map_err(store)?;
+            let answers = read.open_table(ANSWERS).map_err(store)?;
+            let found = answers.get(&place.0[..]).map_err(store)?;
+            Ok(found.and_then(|found| number(found.value().get(8..16)?)))
+        })
+    }
+
     /// Writes what happened, all of it or nothing.
     pub fn write(&self, batch: Vec<Work>) -> Result<(), Error> {
         self.write_until(batch, usize::MAX)
@@ -347,6 +359,7 @@ impl File {
             tables.put(work, &mut next)?;
         }
         tables.make_room(self.room)?;
+        tables.trim_events()?;
         let (bytes, answers) = (tables.bytes, tables.answers.len().map_err(store)?);
         let scopes = tables.scopes.len().map_err(store)?;
         {
@@ -354,6 +367,8 @@ impl File {
             meta.insert("bytes", &bytes.to_le_bytes()[..]).map_err(store)?;
             meta.insert("sequence", &next.sequence.to_le_bytes()[..]).map_err(store)?;
             if let Some(floor) = tables.floor {
+                let before = meta.get("floor").map_err(store)?.and_then(|row| number(row.value()));
+                let floor = floor.max(before.unwrap_or(0));
                 meta.insert("floor", &floor.to_le_bytes()[..]).map_err(store)?;
             }
         }
@@ -416,8 +431,17 @@ impl<'a> Tables<'a> {
                 }
             }
             Work::Answer { .. } => {}
+            Work::Outdated { space, query } => {
+                if let Some(place) = Place::answer(space, &query.id, &query.operation) {
+                    self.remove(&place.0)?;
+                }
+            }
             Work::Validated { space, request, bytes } => {
-                self.keep(&Place::validated(space, request), 0, &bytes, next)?;
+                let place = Place::validated(space, request);
+                match bytes.is_empty() {
+                    true => self.remove(&place.0)?,
+                    false => self.keep(&place, 0, &bytes, next)?,
+                }
             }
             Work::Touched { object, sequence, removed } => {
                 next.sequence = next.sequence.max(sequence);
@@ -440,7 +464,7 @@ impl<'a> Tables<'a> {
             }
             Work::Doubted(sequence) => {
                 next.sequence = next.sequence.max(sequence);
-                self.floor = Some(sequence);
+                self.floor = self.floor.max(Some(sequence));
             }
             Work::Forgotten(space) => {
                 self.forget_scopes(space, "")?;
@@ -507,6 +531,25 @@ impl<'a> Tables<'a> {
         self.bytes = self.bytes.saturating_sub(length + OVERHEAD);
         if let Some(age) = age {
             self.ages.remove(age).map_err(store)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest events where there are many more than are remembered.
+    fn trim_events(&mut self) -> Result<(), Error> {
+        if self.touched.len().map_err(store)? <= (EVENTS + EVENTS / 8) as u64 {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        for row in self.touched.iter().map_err(store)? {
+            let (object, value) = row.map_err(store)?;
+            let last = value.value().get(..8).and_then(number).ok_or_else(|| broken("an event"))?;
+            events.push((last, object.value()));
+        }
+        events.sort_unstable();
+        for (last, object) in &events[..events.len().saturating_sub(EVENTS)] {
+            self.touched.remove(*object).map_err(store)?;
+            self.floor = self.floor.max(Some(*last));
         }
         Ok(())
     }

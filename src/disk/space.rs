@@ -44,6 +44,8 @@ pub struct Space {
     pub instance: InstanceId,
     /// Its feeds' cursors are kept.
     pub vouched: bool,
+    /// What was kept of the instance as another one is forgotten at once, and not when its room is needed.
+    pub replaces: bool,
     pub owner: Box<dyn Fn() -> Owner + Send + Sync>,
 }
 

@@ -45,7 +45,8 @@ fn owner(is_same: bool, is_admitted: bool) -> Box<dyn Fn() -> Owner + Send + Syn
 }
 
 fn space(id: SpaceId) -> Space {
-    Space { id, name: "i".into(), instance: INSTANCE, vouched: true, owner: owner(true, true) }
+    let (name, owner) = ("i".into(), owner(true, true));
+    Space { id, name, instance: INSTANCE, vouched: true, replaces: true, owner }
 }
 
 struct Home(tempfile::TempDir);
@@ -111,7 +112,7 @@ fn an_answer_is_what_it_was_after_a_restart_and_so_are_the_events() {
     assert_eq!(nodes, [described("a", "s"), b]);
     let c = found("d", Operation::Lookup("c".into()));
     assert_eq!(c, Some((5, Answer::Child(described("c", "s")))));
-    let text = Answer::Content(bytes::Bytes::from_static(b"text"));
+    let text = Answer::Content(bytes::Bytes::from_static(b"text"), Some("v1".to_owned()));
     assert_eq!(found("a", Operation::Read), Some((6, text)));
     assert_eq!(found("b", Operation::Read), None);
 }
@@ -270,4 +271,33 @@ fn a_store_that_another_mount_has_is_not_taken_from_it() {
     assert!(second.status().off.is_some_and(|why| why.contains("another mount")));
     drop(second);
     assert!(home.file().exists() && first.status().off.is_none());
+}
+
+#[test]
+fn what_is_not_kept_takes_away_the_older_answer() {
+    let home = Home::new();
+    let (disk, _) = home.store();
+    disk.admit(space(OWN_SPACE));
+    let (query, memo) = content("a", b"text", 6);
+    let keep = |stamp| {
+        disk.keep(&query, &memo, stamp, 0);
+        write(&disk);
+        disk.stamp(&query)
+    };
+    assert_eq!(keep(6), Some(6));
+    // Another answer of the service was not to be stored, and this may be that one.
+    disk.keep(&query, &memo, 7, 1);
+    write(&disk);
+    assert_eq!((disk.stamp(&query), disk.find(&query)), (None, None));
+    assert_eq!(keep(8), Some(8));
+    disk.outdate(&query);
+    write(&disk);
+    assert_eq!(disk.find(&query), None);
+    assert_eq!(keep(9), Some(9));
+    // More waits than may.
+    disk.shared.queue.lock().weight = WAITING;
+    disk.keep(&query, &memo, 10, 0);
+    disk.shared.queue.lock().weight = 0;
+    write(&disk);
+    assert_eq!(disk.find(&query), None);
 }

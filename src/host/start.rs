@@ -201,7 +201,17 @@ async fn keep_on_disk(
             continue;
         };
         let outbound = working.outbound.clone();
-        let identity = outbound.identity(&key).await;
+        // What was looked up once is not another secret when it is looked up again.
+        let _ = outbound.identity(&key).await;
+        let held = outbound.held();
+        let identity = match outbound.identity(&key).await {
+            Ok(identity) if outbound.held() == held => identity,
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::warn!(provider = %working.name, "its answers are not kept on disk: {error}");
+                continue;
+            }
+        };
         let rules = format!("{:?} {:?}", configured.config.settings, configured.config.allow);
         let parts = [
             env!("CARGO_PKG_VERSION").as_bytes(),
@@ -210,13 +220,13 @@ async fn keep_on_disk(
             rules.as_bytes(),
             &identity,
         ];
-        let held = outbound.held();
         runtime.admit(Space {
             id: SpaceId::of(&key, &parts),
             name: working.name.as_str().into(),
             instance,
             // What a fleet's bus tells of has no cursor of this mount.
             vouched: options.config.fleet.is_none(),
+            replaces: held.is_whole(),
             owner: Box::new(move || Owner {
                 is_same: outbound.held() == held,
                 is_admitted: outbound.is_admitted(),

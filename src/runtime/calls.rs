@@ -328,8 +328,11 @@ impl Call {
             // A listing that still has the name is out of date.
             if state.cache.listing(&self.node).is_some_and(|l| l.get(name).is_some()) {
                 state.note_before(std::slice::from_ref(&self.node));
-                state.cache.remove(&Query::new(&self.node, Operation::List));
+                let list = Query::new(&self.node, Operation::List);
+                state.touched.disk.iter().for_each(|disk| disk.outdate(&list));
+                state.cache.remove(&list);
             }
+            state.touched.disk.iter().for_each(|disk| disk.outdate(&self.query));
             let binding = Binding::new(self.node.coherence.clone(), self.stamp);
             state.cache.insert(self.query.clone(), Memo::Absent(binding));
         }

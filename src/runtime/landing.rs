@@ -205,6 +205,19 @@ impl Landing<'_> {
         self.state.cache.insert(query, memo);
     }
 
+    /// Keeps an answer in memory alone: the older one on disk is not found any more.
+    fn insert_in_memory(&mut self, query: Query, memo: Memo) {
+        if !self.recalled {
+            self.state.touched.disk.iter().for_each(|disk| disk.outdate(&query));
+        }
+        self.state.cache.insert(query, memo);
+    }
+
+    /// Whether more is known of the object of an answer than that answer says.
+    fn is_newer(&self, node: &Node) -> bool {
+        self.recalled && node.stamp() > self.stamp
+    }
+
     pub fn child(&mut self, keyed: Keyed) -> (Fetched, Option<u64>) {
         let (node, on_child) = self.intern(&keyed);
         let spoiled =
@@ -239,6 +252,7 @@ impl Landing<'_> {
 
     fn keep_content(&mut self, node: &Arc<Node>, content: Option<&Given>) {
         if let Some(bytes) = content.and_then(Given::held)
+            && !self.is_newer(node)
             && !node.is_volatile()
             && !node.is_directory()
         {
@@ -257,7 +271,8 @@ impl Landing<'_> {
             .map(|keyed| {
                 let (node, _) = self.intern(&keyed);
                 node.note_listed(directory);
-                let content = keyed.content().filter(|_| !node.is_volatile()).cloned();
+                let content = keyed.content().filter(|_| !node.is_volatile());
+                let content = content.filter(|_| !self.is_newer(&node)).cloned();
                 let name: Arc<str> = keyed.node.name.into();
                 ListEntry { cookie: cookie(&name), name, content, node }
             })
@@ -280,7 +295,7 @@ impl Landing<'_> {
             let (query, memo) = (self.call.query.clone(), Memo::Listing(listing.clone()));
             // Where entries are missing, or nothing watches which there are, the next start asks.
             match partial || directory.relisted {
-                true => self.state.cache.insert(query, memo),
+                true => self.insert_in_memory(query, memo),
                 false => self.insert(query, memo),
             }
         }
@@ -303,7 +318,7 @@ impl Landing<'_> {
             }
             None => (self.call.query.clone(), Memo::Piece(piece.bytes.clone())),
         };
-        self.state.cache.insert(query, memo);
+        self.insert_in_memory(query, memo);
         (Fetched::Piece(piece), None)
     }
 
@@ -393,7 +408,7 @@ impl Landing<'_> {
             let (query, memo) =
                 (Query::new(&parent, Operation::List), Memo::Listing(Arc::new(listing)));
             match parent.relisted {
-                true => self.state.cache.insert(query, memo),
+                true => self.insert_in_memory(query, memo),
                 false => self.insert(query, memo),
             }
             return None;

@@ -11,7 +11,7 @@ use super::{Runtime, State, Touch};
 use crate::cache::{Listing, Operation, Query};
 use crate::disk::{Answer, Disk, Space, Start};
 use crate::events::Prover;
-use crate::nodes::{InstanceId, Node};
+use crate::nodes::{self, InstanceId, Node};
 use crate::provider::{self, Coherence};
 use crate::scopes::Scope;
 use omnifs_platform::Change;
@@ -20,6 +20,23 @@ use std::sync::atomic::Ordering;
 
 /// Scopes, held so that they stay, and the feeds that can prove those which are suspect.
 type Unproven = (Vec<Arc<Scope>>, Vec<(Prover, Arc<str>)>);
+
+/// What is known of an answer on disk beside what it says.
+struct Found {
+    stamp: u64,
+    /// Of a content.
+    version: Option<String>,
+}
+
+impl Found {
+    /// Whether what is known of a file is not newer than the content, or of the same state.
+    fn is_content_of(&self, file: &Node, digest: u64) -> bool {
+        file.stamp() <= self.stamp
+            || matches!(file.coherence, nodes::Coherence::Immutable)
+            || file.digest.get() == Some(&digest)
+            || file.version.is_some() && file.version.as_deref() == self.version.as_deref()
+    }
+}
 
 impl Runtime {
     /// Goes on with what an earlier process has kept, and keeps what comes. To be called before anything is asked.
@@ -108,13 +125,18 @@ impl Call {
         if !disk.is_believed(self.query.instance) {
             return None;
         }
+        let mut version = None;
         let raw = match answer {
             Answer::Child(node) => Raw::Child(provider::Answer::plain(node)),
             Answer::Listing(nodes) => Raw::Listing(provider::Answer::plain(nodes)),
-            Answer::Content(bytes) => Raw::Content(provider::Answer::plain(bytes)),
+            Answer::Content(bytes, of) => {
+                version = of;
+                Raw::Content(provider::Answer::plain(bytes))
+            }
         };
+        let found = Found { stamp, version };
         let mut changes = Vec::new();
-        let landed = self.land_recalled(self.prepare(raw), stamp, &mut changes);
+        let landed = self.land_recalled(self.prepare(raw), &found, &mut changes);
         drop(held);
         self.runtime.notify(changes);
         if landed.is_some() {
@@ -132,13 +154,16 @@ impl Call {
         self.node.is_live()
     }
 
-    /// What the disk has of the question, or of all names in the directory where it has nothing of one.
+    /// What the disk has of the question, or of all names in the directory where that is newer.
     fn find(&self, disk: &Disk) -> Option<(u64, Answer)> {
-        if let Some(found) = disk.find(&self.query) {
-            return Some(found);
+        let Operation::Lookup(name) = &self.query.operation else { return disk.find(&self.query) };
+        let list = Query::new(&self.node, Operation::List);
+        let (own, listed) = (disk.stamp(&self.query), disk.stamp(&list));
+        // What was asked for at one moment is the same.
+        if own >= listed {
+            return disk.find(&self.query);
         }
-        let Operation::Lookup(name) = &self.query.operation else { return None };
-        let (stamp, listing) = disk.find(&Query::new(&self.node, Operation::List))?;
+        let (stamp, listing) = disk.find(&list)?;
         let Answer::Listing(nodes) = listing else { return None };
         let child = nodes.into_iter().find(|node| *node.name == **name)?;
         Some((stamp, Answer::Child(child)))
@@ -148,10 +173,10 @@ impl Call {
     fn land_recalled(
         &self,
         prepared: Prepared,
-        stamp: u64,
+        found: &Found,
         changes: &mut Vec<Change>,
     ) -> Option<Landed> {
-        let directory = &self.node;
+        let (directory, stamp) = (&self.node, found.stamp);
         let mut entries = Vec::new();
         let body = match prepared.body {
             Body::Listing(children) => {
@@ -174,6 +199,11 @@ impl Call {
         let mut state = self.runtime.state();
         let renewed = state.renewed.get(&self.query.instance).is_some_and(|at| *at > self.stamp);
         if renewed || !state.stands(directory, stamp) {
+            return None;
+        }
+        if let Some(Body::Content(_, digest)) = &body
+            && !found.is_content_of(directory, *digest)
+        {
             return None;
         }
         if directory.is_directory() && state.cache.has_names_since(directory, stamp) {
@@ -214,5 +244,45 @@ impl Call {
         changes: &'a mut Vec<Change>,
     ) -> Landing<'a> {
         Landing { call: self, stamp, recalled: true, state, events, changes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inodes;
+    use crate::scopes::Ledger;
+    use omnifs_platform::Inode;
+
+    #[test]
+    fn an_older_content_is_that_of_a_newer_file_only_where_its_version_or_its_bytes_are_the_same() {
+        let instance = InstanceId(0);
+        let file = |version: Option<&str>, stamp| {
+            let described = provider::Node {
+                id: "f".into(),
+                name: "f".into(),
+                kind: provider::Kind::File,
+                size: None,
+                modified: None,
+                version: version.map(str::to_owned),
+                content: None,
+                coherence: Coherence::Scoped("s".into()),
+                part_of: None,
+                complete: false,
+            };
+            let scope = Ledger::default().scope(instance, &"s".into(), 0);
+            let coherence = nodes::Coherence::Scoped(scope);
+            let key = inodes::key("i", "f");
+            Node::new(instance, &described, Inode(9), key, None, coherence, stamp)
+        };
+        let found = Found { stamp: 50, version: Some("v1".to_owned()) };
+        assert!(found.is_content_of(&file(Some("v2"), 50), 1));
+        assert!(found.is_content_of(&file(Some("v1"), 60), 1));
+        assert!(!found.is_content_of(&file(Some("v2"), 60), 1));
+        assert!(!Found { stamp: 50, version: None }.is_content_of(&file(None, 60), 1));
+        let read = file(None, 60);
+        assert!(
+            read.holds(3, 1) && found.is_content_of(&read, 1) && !found.is_content_of(&read, 2)
+        );
     }
 }
