@@ -145,7 +145,7 @@ pub fn digest(bytes: &[u8]) -> String {
     named(&Sha256::digest(bytes))
 }
 
-fn named(sum: &[u8]) -> String {
+pub(crate) fn named(sum: &[u8]) -> String {
     format!("sha256:{}", hex(sum))
 }
 

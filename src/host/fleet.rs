@@ -3,6 +3,7 @@
 use super::running::Working;
 use super::{credentials, described, refused};
 use crate::capability::Outbound;
+use crate::component;
 use crate::config::{self, Config, Instance};
 use crate::control::Refused;
 use crate::credentials::secret_file;
@@ -48,13 +49,13 @@ impl Joined {
     pub fn answers(
         &self,
         name: &str,
-        component: &[u8; 32],
+        digest: &[u8; 32],
         manifest: &Manifest,
         outbound: &Outbound,
     ) -> Option<Answers> {
         let positions = self.positions.get(name)?.clone();
         // What one component makes of an answer says nothing of what another does.
-        let digest: String = component.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = component::named(digest);
         let place = format!("{} {digest}", place(manifest, outbound).as_str());
         let (server, share) = (self.server.clone(), self.share.clone()?);
         Some(Answers::new(server, place, share, self.rhythm.clone(), positions))

@@ -35,7 +35,12 @@ struct Core {
 }
 
 impl Core {
-    async fn start(world: &World, component: &Component, manifest: &Manifest) -> Core {
+    async fn start(
+        world: &World,
+        component: &Component,
+        digest: &str,
+        manifest: &Manifest,
+    ) -> Core {
         let kept = Arc::new(Validators::new(1 << 20));
         let mut setup = Setup::new("github", manifest.clone(), kept);
         let storage = vec![world.twin.storage_url().to_owned()];
@@ -70,7 +75,7 @@ impl Core {
         let positions = Arc::new(Positions::default());
         let answers = Arc::new(Answers::new(
             server.clone(),
-            format!("{} {}", place.as_str(), manifest.version),
+            format!("{} {digest}", place.as_str()),
             Share::Credential,
             rhythm.clone(),
             positions.clone(),
@@ -130,6 +135,7 @@ async fn of_fifty_mounts_that_share_answers_one_asks_for_what_a_webhook_told() {
     let engine = wasm::Engine::new().unwrap();
     let component = Component::load(&engine, &bytes, "github", None).unwrap();
     let manifest = component.describe().await.unwrap();
+    let digest = omnifs::component::digest(&bytes);
 
     let points: Vec<_> = (0..MOUNTS).map(|at| world.omnifs.path(&format!("mount-{at}"))).collect();
     let mounts: Vec<_> = tokio::task::block_in_place(|| {
@@ -141,7 +147,7 @@ async fn of_fifty_mounts_that_share_answers_one_asks_for_what_a_webhook_told() {
     });
     let mut cores = Vec::new();
     for _ in 0..CORES {
-        cores.push(Core::start(&world, &component, &manifest).await);
+        cores.push(Core::start(&world, &component, &digest, &manifest).await);
     }
     let before = cores[0].title().await;
     for some in cores.chunks(AT_ONCE) {
