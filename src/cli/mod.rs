@@ -155,6 +155,7 @@ struct Context {
     /// What has this process's mount outlive it.
     keeper: Option<Arc<Keeper>>,
     /// A keeper has started this process.
+    #[cfg(target_os = "linux")]
     is_kept: bool,
     /// It was looked at, and said should it not be believed.
     cache_judged: OnceCell<()>,
@@ -187,6 +188,7 @@ impl Context {
             named: named.is_some(),
             ready_on_stdout,
             keeper,
+            #[cfg(target_os = "linux")]
             is_kept: cli.kept.is_some(),
             cache_judged: OnceCell::new(),
         })

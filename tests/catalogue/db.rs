@@ -47,8 +47,12 @@ impl World {
         Some(world)
     }
 
+    /// Once the database has been polled: what is looked up before that is asked for once more.
     fn mount(&self) -> Mounted<'_> {
-        self.omnifs.mount::<&str>(&[]).expect("mount")
+        let mounted = self.omnifs.mount::<&str>(&[]).expect("mount");
+        fs::metadata(place(&mounted, "notes")).expect("a directory");
+        await_live(&mounted);
+        mounted
     }
 
     /// What the shell of SQLite prints for these statements.

@@ -74,8 +74,12 @@ impl World {
         Some(World { omnifs, server })
     }
 
+    /// Once the database has been polled: what is looked up before that is asked for once more.
     fn mount(&self) -> Mounted<'_> {
-        self.omnifs.mount::<&str>(&[]).expect("mount")
+        let mounted = self.omnifs.mount::<&str>(&[]).expect("mount");
+        fs::metadata(place(&mounted, "public")).expect("a directory");
+        await_live(&mounted);
+        mounted
     }
 
     fn psql(&self, statements: &str) -> String {
