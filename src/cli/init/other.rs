@@ -8,12 +8,13 @@ const COMPONENTIZE_JS: &str =
     "@bytecodealliance/componentize-js@0.23.0 @bytecodealliance/jco@1.35.0";
 
 /// The provider interface.
-const WIT: [(&str, &str); 8] = [
+const WIT: [(&str, &str); 9] = [
     ("wit/events.wit", include_str!("../../../wit/events.wit")),
     ("wit/http.wit", include_str!("../../../wit/http.wit")),
     ("wit/manifest.wit", include_str!("../../../wit/manifest.wit")),
     ("wit/preload.wit", include_str!("../../../wit/preload.wit")),
     ("wit/provider.wit", include_str!("../../../wit/provider.wit")),
+    ("wit/sql.wit", include_str!("../../../wit/sql.wit")),
     ("wit/support.wit", include_str!("../../../wit/support.wit")),
     ("wit/types.wit", include_str!("../../../wit/types.wit")),
     ("wit/worlds.wit", include_str!("../../../wit/worlds.wit")),
@@ -60,4 +61,19 @@ pub fn project(name: &str, language: Language) -> Option<Project> {
     let own = own.into_iter().map(|(file, text)| (file, named(text)));
     let wit = WIT.into_iter().map(|(file, text)| (file, text.to_owned()));
     Some(Project { files: own.chain(wit).collect(), build, component })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WIT;
+
+    #[test]
+    fn a_project_has_all_of_the_interface() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("wit");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> =
+            files.map(|name| format!("wit/{}", name.to_str().unwrap())).collect();
+        names.sort();
+        assert_eq!(names, WIT.map(|(name, _)| name));
+    }
 }
